@@ -1,0 +1,2 @@
+// Package codec answers: how do bytes become messages?
+package codec
