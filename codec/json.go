@@ -28,10 +28,13 @@ func (JSON) Opcode() Opcode { return OpText }
 
 // ParseCommand reads one command. The message must be valid UTF-8, which is for the caller to check.
 func (JSON) ParseCommand(msg []byte, cmd *Command) error {
+	if scan(msg, cmd) {
+		return nil
+	}
 	return parseCommand(msg, cmd)
 }
 
-// parseCommand is ParseCommand in plain words.
+// parseCommand is ParseCommand in plain words, for every message.
 func parseCommand(msg []byte, cmd *Command) error {
 	*cmd = Command{}
 	top, ok := members(msg)
