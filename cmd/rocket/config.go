@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,7 @@ func (s sources) load() (*config, error) {
 	} else if hubs != nil {
 		found = append(found, c.readHubs(hubs)...)
 	}
+	slices.SortStableFunc(found, func(a, b problem) int { return a.line - b.line })
 	found = append(found, foundText...)
 	found = append(found, c.check()...)
 	return c, found.asError()
@@ -77,7 +79,7 @@ func (s sources) loadFile(c *config) (hubs *node, found problems) {
 	}
 	data, err := os.ReadFile(s.file)
 	if err != nil {
-		return nil, problems{{s.file, "cannot read it: " + reason(err)}}
+		return nil, problems{{where: s.file, what: "cannot read it: " + reason(err)}}
 	}
 	root, found := parseDocument(s.file, data)
 	if found != nil {
@@ -113,7 +115,7 @@ func (s sources) loadText(c *config) problems {
 			continue
 		}
 		if st.key == "" && s.file != "" {
-			found = append(found, problem{where, fmt.Sprintf("does not go with a file; put it into %s, in Secrets of a hub", s.file)})
+			found = append(found, problem{where: where, what: fmt.Sprintf("does not go with a file; put it into %s, in Secrets of a hub", s.file)})
 			continue
 		}
 		c.origin[st.flag] = where
@@ -180,9 +182,9 @@ func (h *hub) read(n *node) problems {
 func (c *config) check() problems {
 	switch {
 	case c.certFile != "" && c.keyFile == "":
-		return problems{{c.origin["tls-cert"], "a certificate needs its key; give TLSKeyFile or -tls-key too"}}
+		return problems{{where: c.origin["tls-cert"], what: "a certificate needs its key; give TLSKeyFile or -tls-key too"}}
 	case c.keyFile != "" && c.certFile == "":
-		return problems{{c.origin["tls-key"], "a key needs its certificate; give TLSCertFile or -tls-cert too"}}
+		return problems{{where: c.origin["tls-key"], what: "a key needs its certificate; give TLSCertFile or -tls-cert too"}}
 	}
 	return nil
 }

@@ -40,16 +40,16 @@ func parseDocument(file string, data []byte) (*node, problems) {
 // checkSyntax reports where data stops being JSON.
 func checkSyntax(file string, data []byte) problems {
 	if len(bytes.TrimSpace(data)) == 0 {
-		return problems{{file, `the file is empty; the least is {"Hubs": [{"Path": "/"}]}`}}
+		return problems{{where: file, what: `the file is empty; the least is {"Hubs": [{"Path": "/"}]}`}}
 	}
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(data, &raw); errors.As(err, &syntax) {
 		at := syntaxErrorAt(data, syntax)
-		return problems{{place(file, data, at), syntax.Error() + syntaxHint(data, at, syntax)}}
+		return problems{{where: place(file, data, at), what: syntax.Error() + syntaxHint(data, at, syntax)}}
 	}
 	if at := invalidUTF8(data); at >= 0 {
-		return problems{{place(file, data, at), "not UTF-8; save the file as UTF-8"}}
+		return problems{{where: place(file, data, at), what: "not UTF-8; save the file as UTF-8"}}
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func (n *node) where() string {
 
 // problem says what is wrong with the node.
 func (n *node) problem(format string, args ...any) problem {
-	return problem{n.where(), fmt.Sprintf(format, args...)}
+	return problem{n.where(), fmt.Sprintf(format, args...), n.line}
 }
 
 // kind names the type of the node's value.

@@ -62,7 +62,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	cmd := commands()[0]
 	if len(args) > 0 {
 		name := args[0]
-		if strings.TrimLeft(name, "-") == "h" {
+		if flag := strings.TrimLeft(name, "-"); flag != name && (flag == "h" || flag == "help") {
 			name = "help"
 		}
 		if c, ok := findCommand(name); ok {

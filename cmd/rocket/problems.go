@@ -10,6 +10,7 @@ import (
 type problem struct {
 	where string // "my.json:7: Hubs[1].Path", "ROCKET_PORT" or "-port"
 	what  string // what is wrong, and how to mend it
+	line  int    // of the file, 0 where it is about more than a line
 }
 
 // problems is all that is wrong with the configuration, as one error.

@@ -85,9 +85,9 @@ func (v value) store(where, s, shown string) problems {
 	case err == nil:
 		return nil
 	case errors.Is(err, errWant):
-		return problems{{where, fmt.Sprintf("want %s, not %s", v.want, shown)}}
+		return problems{{where: where, what: fmt.Sprintf("want %s, not %s", v.want, shown)}}
 	default:
-		return problems{{where, err.Error()}}
+		return problems{{where: where, what: err.Error()}}
 	}
 }
 
@@ -156,7 +156,11 @@ func secret(p *string) value {
 
 // oneOf is one of the words, in any case; it is stored as the list has it.
 func oneOf(p *string, words ...string) value {
-	return value{want: strings.Join(words, ", "), set: func(s string) error {
+	want := words[len(words)-1]
+	if before := words[:len(words)-1]; len(before) > 0 {
+		want = strings.Join(before, ", ") + " or " + want
+	}
+	return value{want: want, set: func(s string) error {
 		i := slices.IndexFunc(words, func(w string) bool { return strings.EqualFold(w, s) })
 		if i < 0 {
 			return errWant
