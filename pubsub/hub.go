@@ -110,23 +110,34 @@ func (h *Hub) Subscribe(s *Subscriber, name []byte) bool {
 	return true
 }
 
+// Subscribed tells whether s hears the channel. Loop of s only.
+func (h *Hub) Subscribed(s *Subscriber, name []byte) bool {
+	return h.find(s, name) >= 0
+}
+
 // Unsubscribe ends what Subscribe began, and tells whether there was anything
 // to end. Loop of s only.
 func (h *Hub) Unsubscribe(s *Subscriber, name []byte) bool {
+	i := h.find(s, name)
+	if i < 0 {
+		return false
+	}
+	s.drop(i)
+	return true
+}
+
+// find returns the position of the subscription to a channel, or -1.
+func (h *Hub) find(s *Subscriber, name []byte) int {
 	st := h.stripe(name)
 	st.mu.Lock()
 	ch := st.channels[string(name)]
 	st.mu.Unlock()
-	if ch == nil {
-		return false
-	}
-	for i, sub := range s.subs {
-		if sub.audience.channel == ch {
-			s.drop(i)
-			return true
+	for i := range s.subs {
+		if s.subs[i].audience.channel == ch {
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 func (h *Hub) stripe(name []byte) *stripe {

@@ -51,8 +51,8 @@ type Shard struct {
 	// The loop's own.
 	active  queue       // in the order in which they are served
 	spare   []*audience // the inbox's other array
-	ahead   *Shard   // a shard that this loop has published too much to
-	buffers [][]byte // for joined runs, empty
+	ahead   *Shard      // a shard that this loop has published too much to
+	buffers [][]byte    // for joined runs, empty
 }
 
 // NewShard returns a shard that delivers to sink.
