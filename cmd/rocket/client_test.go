@@ -11,7 +11,7 @@ import (
 )
 
 // dialogue serves connections that answer each message with the next replies.
-// An empty reply ends the connection with 1008.
+// The replies goAway and breakOff end the connection, otherwise the client does.
 func dialogue(t *testing.T, replies ...[]string) (url string, heard *[]string) {
 	t.Helper()
 	heard = new([]string)
@@ -28,7 +28,11 @@ func dialogue(t *testing.T, replies ...[]string) (url string, heard *[]string) {
 			}
 			*heard = append(*heard, string(message))
 			for _, reply := range rs {
-				if reply == "" {
+				switch reply {
+				case goAway:
+					conn.Close(websocket.StatusGoingAway, "")
+					return
+				case breakOff:
 					conn.Close(websocket.StatusPolicyViolation, "no more")
 					return
 				}
@@ -37,7 +41,7 @@ func dialogue(t *testing.T, replies ...[]string) (url string, heard *[]string) {
 				}
 			}
 		}
-		conn.Close(websocket.StatusGoingAway, "")
+		_, _, _ = conn.Read(r.Context())
 	}))
 	t.Cleanup(server.Close)
 	return "ws" + strings.TrimPrefix(server.URL, "http") + "/", heard
@@ -45,11 +49,16 @@ func dialogue(t *testing.T, replies ...[]string) (url string, heard *[]string) {
 
 var ok = []string{`{"ok":true}`}
 
+const (
+	goAway   = "close with 1001"
+	breakOff = "close with 1008"
+)
+
 func TestSubscribeDialogue(t *testing.T) {
 	url, heard := dialogue(
 		t, ok,
 		[]string{`{"ok":true}`, `{"event":"e","channel":"a","data":1}`},
-		[]string{"{\"event\":\"f\",\n\"channel\":\"a\",\"data\": \"x\\n\"}", `{"ok":true}`, `{"event":"g","channel":"b"}`},
+		[]string{"{\"event\":\"f\",\n\"channel\":\"a\",\"data\": \"x\\n\"}", `{"ok":true}`, `{"event":"g","channel":"b"}`, goAway},
 	)
 	stdout, stderr, status := call("subscribe", "-url", url, "-secret", "s", "a", "b")
 	if want := "{\"event\":\"e\",\"channel\":\"a\",\"data\":1}\n{\"event\":\"f\",\"channel\":\"a\",\"data\":\"x\\n\"}\n{\"event\":\"g\",\"channel\":\"b\"}\n"; stdout != want {
@@ -136,8 +145,8 @@ func TestClientErrors(t *testing.T) {
 		},
 		{"other", [][]string{refuse("new_error")}, "publish URL c 1", "the server answers new_error"},
 		{"not JSON", [][]string{{"hello"}}, "subscribe URL c", "URL does not speak Rocket's protocol: invalid character 'h' looking for beginning of value"},
-		{"broken off", [][]string{{""}}, "subscribe URL c", "the server broke off the connection: 1008 no more"},
-		{"closed early", [][]string{ok}, "publish URL c 1", "the server closed the connection: 1001"},
+		{"broken off", [][]string{{breakOff}}, "subscribe URL c", "the server broke off the connection: 1008 no more"},
+		{"closed early", [][]string{ok, {goAway}}, "publish URL c 1", "the server closed the connection: 1001"},
 		{"not UTF-8", [][]string{ok}, "publish URL c \xff", "the data is not UTF-8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -139,7 +139,7 @@ func startServer(t *testing.T, vars []string, args ...string) (p *process, url s
 
 func TestExampleEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil, "../../example.json")
-	server.stderr.want(`"listen|"level":"INFO"`)
+	server.stderr.want(`"level":"INFO","msg":"serving"`)
 	reader := []string{"ROCKET_SECRET=change me"}
 	writer := []string{"ROCKET_SECRET=change me too"}
 

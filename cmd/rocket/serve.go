@@ -92,6 +92,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if err := s.Start(); err != nil {
 		return err
 	}
+	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
 	for _, w := range c.warnings() {
 		log.Warn(w)
 	}
