@@ -40,37 +40,38 @@ const (
 // follows in b belongs to the WebSocket connection. The error is a *HandshakeError, as soon as b cannot become a
 // valid header block. How long a block may be is for the caller to limit: each call reads b from its start.
 func ParseRequest(b []byte) (r Request, n int, err error) {
-	line, rest, err := cutLine(b)
-	if err != nil {
-		return Request{}, 0, err
-	}
-	if err := r.parseRequestLine(line, rest != nil); err != nil {
-		return Request{}, 0, err
-	}
-	start := len(b) - len(rest)
-	for rest != nil {
-		end := len(b) - len(rest)
-		if line, rest, err = cutLine(rest); err != nil {
-			break
-		}
-		if rest == nil {
-			err = checkFieldStart(line)
-			break
-		}
-		if len(line) == 0 {
-			r.fields = b[start:end]
-			n = len(b) - len(rest)
-			err = r.complete()
-			break
-		}
-		if err = r.parseField(line); err != nil {
-			break
-		}
-	}
+	n, err = r.parse(b)
 	if n == 0 || err != nil {
 		return Request{}, 0, err
 	}
 	return r, n, nil
+}
+
+func (r *Request) parse(b []byte) (n int, err error) {
+	line, rest, err := cutLine(b)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.parseRequestLine(line, rest != nil); err != nil || rest == nil {
+		return 0, err
+	}
+	start := len(b) - len(rest)
+	for {
+		end := len(b) - len(rest)
+		line, rest, err = cutLine(rest)
+		switch {
+		case err != nil:
+			return 0, err
+		case rest == nil:
+			return 0, checkFieldStart(line)
+		case len(line) == 0:
+			r.fields = b[start:end]
+			return len(b) - len(rest), r.complete()
+		}
+		if err := r.parseField(line); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // cutLine returns the first line of b without its CRLF and what follows, which is nil if the line is not whole.
@@ -94,13 +95,13 @@ func (r *Request) parseRequestLine(line []byte, whole bool) error {
 		return errRequestLine
 	}
 	target, version, last := bytes.Cut(rest, []byte{' '})
-	if whole && !last {
-		return errRequestLine
-	}
 	if more {
 		if err := r.parseTarget(target, last); err != nil {
 			return err
 		}
+	}
+	if whole && !last {
+		return errRequestLine
 	}
 	r.Method = method
 	return checkVersion(version, whole)
