@@ -54,6 +54,17 @@ func AppendClose(dst []byte, code uint16, reason string) []byte {
 	return append(dst, reason...)
 }
 
+// cutUTF8 shortens s to at most n bytes without splitting a character.
+func cutUTF8(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
 // ParseClose reads the payload of a Close frame (RFC 6455 §5.5.1, §7.4).
 // An empty payload is StatusNoStatus (§7.1.5). An invalid one is a *CloseError: code 1002, or 1007 for a bad reason.
 func ParseClose(payload []byte) (code uint16, reason string, err error) {

@@ -2,7 +2,6 @@ package codec
 
 import (
 	"encoding/binary"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 )
@@ -189,15 +188,4 @@ func AppendMaskedFrame(dst []byte, op Opcode, payload []byte, mask [4]byte) []by
 // The offset is how many bytes of the same payload came before b.
 func Mask(b []byte, key [4]byte, offset int) {
 	ws.Cipher(b, key, offset)
-}
-
-// cutUTF8 shortens s to at most n bytes without splitting a character.
-func cutUTF8(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

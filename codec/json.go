@@ -18,8 +18,13 @@ import (
 //	{"disconnect":true}
 //
 // Names are exact. Any other member, or the same one twice, makes the object invalid; inside of a command's own
-// object unknown members are ignored, and of two with one name the last one counts.
+// object unknown members are ignored, and of two with one name the last one counts. Both objects have at most 64
+// members; the data may have any number.
 type JSON struct{}
+
+// maxMembers bounds the members of an object that is taken apart. Each costs parseCommand two allocations: a message
+// of 1 MB with nothing but small members would hold the caller's loop for 60 ms.
+const maxMembers = 64
 
 var _ Codec = JSON{}
 
@@ -74,7 +79,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// members takes a JSON object apart, in the order and as often as its members were sent.
+// members takes a JSON object apart, in the order and as often as its members were sent. It reads tokens, since a map
+// would hide a name that was sent twice, and a struct would take a name in any case.
 func members(object []byte) ([]member, bool) {
 	if !json.Valid(object) {
 		return nil, false
@@ -85,6 +91,9 @@ func members(object []byte) ([]member, bool) {
 	}
 	var all []member
 	for d.More() {
+		if len(all) == maxMembers {
+			return nil, false
+		}
 		name, err := d.Token()
 		if err != nil {
 			return nil, false

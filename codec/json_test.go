@@ -231,6 +231,28 @@ func TestParseCommandDepth(t *testing.T) {
 	}
 }
 
+func TestParseCommandMembers(t *testing.T) {
+	for _, n := range []int{1, maxMembers - 1, maxMembers, maxMembers + 1, 1 << 17} {
+		extra := strings.Repeat(`,"x":1`, n-1)
+		for _, tt := range []struct {
+			name, msg string
+			want      Command
+		}{
+			{"inside", `{"subscribe":{"channel":"c"` + extra + `}}`, Command{Kind: Subscribe, Channel: []byte("c")}},
+			{"outside", `{"id":7` + extra + `}`, Command{ID: []byte("7")}},
+		} {
+			if n > maxMembers {
+				tt.want = Command{}
+			}
+			t.Run(fmt.Sprint(n, " ", tt.name), func(t *testing.T) {
+				var got Command
+				err := JSON{}.ParseCommand([]byte(tt.msg), &got)
+				checkCommand(t, got, err, tt.want)
+			})
+		}
+	}
+}
+
 // FuzzParseCommand compares with what encoding/json makes of a message.
 func FuzzParseCommand(f *testing.F) {
 	for _, tt := range commandTests {
@@ -357,6 +379,9 @@ func standardMembers(object []byte) ([]standardMember, error) {
 	}
 	var all []standardMember
 	for d.More() {
+		if len(all) == maxMembers {
+			return nil, ErrInvalidData
+		}
 		name, err := d.Token()
 		if err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -221,18 +222,17 @@ func checkStandardRequest(t *testing.T, b []byte, r *Request) {
 	if err != nil {
 		t.Fatalf("accepted, but net/http says: %v", err)
 	}
-	path := want.URL.EscapedPath()
-	if want.URL.RawPath == "" && path != string(r.Path) {
-		// net/http keeps the decoded path, and encodes it in its own way.
-		path = pathOf(want.RequestURI)
+	path, err := url.PathUnescape(string(r.Path))
+	if err != nil {
+		t.Errorf("path: %v", err)
 	}
-	if path == "" {
-		path = "/"
+	if want.URL.Path == "" {
+		want.URL.Path = "/"
 	}
 	for _, f := range []struct{ name, got, want string }{
 		{"method", string(r.Method), want.Method},
 		{"target", string(r.Target), want.RequestURI},
-		{"path", string(r.Path), path},
+		{"path", path, want.URL.Path},
 		{"query", string(r.Query), want.URL.RawQuery},
 		{"host", string(r.Host), want.Host},
 		{"origin", string(r.Origin), want.Header.Get("Origin")},
@@ -246,19 +246,6 @@ func checkStandardRequest(t *testing.T, b []byte, r *Request) {
 	if want.ContentLength != 0 || len(want.TransferEncoding) > 0 || rest.Buffered() > 0 {
 		t.Errorf("got no body, want %d bytes, %v, and %d left", want.ContentLength, want.TransferEncoding, rest.Buffered())
 	}
-}
-
-// pathOf cuts the path out of a target that net/http has accepted.
-func pathOf(target string) string {
-	if _, rest, found := strings.Cut(target, "://"); found && target[0] != '/' {
-		i := strings.IndexAny(rest, "/?")
-		if i < 0 {
-			return ""
-		}
-		target = rest[i:]
-	}
-	path, _, _ := strings.Cut(target, "?")
-	return path
 }
 
 // checkRequestCuts checks that a part of a request is refused only if the whole is, and never read.

@@ -1,8 +1,6 @@
 package codec
 
-import (
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // AppendReply extends dst by {"ok":true} or {"err":errCode}, with the id as it was sent.
 func (JSON) AppendReply(dst []byte, errCode string, id []byte) []byte {
