@@ -188,6 +188,8 @@ func (r request) explain(code string) error {
 		return fmt.Errorf("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
 	case r.Subscribe != nil && code == "invalid_channel_name":
 		return fmt.Errorf("%q cannot be a channel: a name has 1 to 255 bytes and no control characters", r.Subscribe.Channel)
+	case r.Subscribe != nil && code == "limit_exceeded":
+		return fmt.Errorf("the server allows no more subscriptions on one connection; %q is one too many", r.Subscribe.Channel)
 	case r.Publish != nil && code == "invalid_channel":
 		return fmt.Errorf("there is no channel %q: nobody subscribes to it, and the server's configuration does not name it", r.Publish.Channel)
 	case r.Publish != nil && code == "invalid_data":

@@ -128,19 +128,33 @@ func TestClientErrors(t *testing.T) {
 		want    string
 	}{
 		{
-			"secret", [][]string{refuse("invalid_credentials")}, "subscribe URL c",
+			"secret",
+			[][]string{refuse("invalid_credentials")},
+			"subscribe URL c",
 			"the server refuses the secret for read-only access; give the right one with -secret or in ROCKET_SECRET",
 		},
 		{
-			"channel name", [][]string{ok, refuse("invalid_channel_name")}, "subscribe URL c",
+			"channel name",
+			[][]string{ok, refuse("invalid_channel_name")},
+			"subscribe URL c",
 			`"c" cannot be a channel: a name has 1 to 255 bytes and no control characters`,
 		},
 		{
-			"no channel", [][]string{ok, refuse("invalid_channel")}, "publish URL c 1",
+			"too many channels",
+			[][]string{ok, refuse("limit_exceeded")},
+			"subscribe URL c",
+			`the server allows no more subscriptions on one connection; "c" is one too many`,
+		},
+		{
+			"no channel",
+			[][]string{ok, refuse("invalid_channel")},
+			"publish URL c 1",
 			`there is no channel "c": nobody subscribes to it, and the server's configuration does not name it`,
 		},
 		{
-			"event", [][]string{ok, refuse("invalid_data")}, "publish URL c 1",
+			"event",
+			[][]string{ok, refuse("invalid_data")},
+			"publish URL c 1",
 			`the server refuses the event: its name "message" must not be empty`,
 		},
 		{"other", [][]string{refuse("new_error")}, "publish URL c 1", "the server answers new_error"},

@@ -113,24 +113,29 @@ func TestOtherProblems(t *testing.T) {
 	}{
 		{"no file", sources{file: "/nowhere.json"}, "/nowhere.json: cannot read it: no such file or directory", 1},
 		{
-			"variable", sources{getenv: env(map[string]string{"ROCKET_PORT": "tcp://10.0.0.1:1"})},
+			"variable",
+			sources{getenv: env(map[string]string{"ROCKET_PORT": "tcp://10.0.0.1:1"})},
 			`ROCKET_PORT: want a whole number from 0 to 65535, not "tcp://10.0.0.1:1"`, 1,
 		},
 		{
-			"item of a variable", sources{getenv: env(map[string]string{"ROCKET_ORIGINS": "https://a, b"})},
+			"item of a variable",
+			sources{getenv: env(map[string]string{"ROCKET_ORIGINS": "https://a, b"})},
 			`ROCKET_ORIGINS: want an origin such as "https://example.com", not "b"`, 1,
 		},
 		{"flag", sources{flags: map[string]string{"loops": "x"}}, `-loops: want a whole number from 0 to 256, not "x"`, 2},
 		{
-			"flag without its fellow", sources{flags: map[string]string{"tls-key": "/dev/null"}},
+			"flag without its fellow",
+			sources{flags: map[string]string{"tls-key": "/dev/null"}},
 			"-tls-key: a key needs its certificate; give TLSCertFile or -tls-cert too", 2,
 		},
 		{
-			"secret beside a file", sources{file: file, flags: map[string]string{"read-only-secret": "s"}},
+			"secret beside a file",
+			sources{file: file, flags: map[string]string{"read-only-secret": "s"}},
 			"-read-only-secret: does not go with a file; put it into " + file + ", in Secrets of a hub", 2,
 		},
 		{
-			"secret variable beside a file", sources{file: file, getenv: env(map[string]string{"ROCKET_READ_WRITE_SECRET": "s"})},
+			"secret variable beside a file",
+			sources{file: file, getenv: env(map[string]string{"ROCKET_READ_WRITE_SECRET": "s"})},
 			"ROCKET_READ_WRITE_SECRET: does not go with a file; put it into " + file + ", in Secrets of a hub", 1,
 		},
 	} {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -226,6 +227,47 @@ func TestLockedByEnvironmentEndToEnd(t *testing.T) {
 	}
 }
 
+// The server inside the test's process is under the race detector with it.
+func TestServeInProcess(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	defer r.Close()
+	status := make(chan int, 1)
+	go func() {
+		p := &program{getenv: env(nil), stdout: w, stderr: io.Discard}
+		status <- p.run(ctx, []string{"-port", "0", "-max-connections", "10"})
+	}()
+	stdout := newOutput(t, func() (io.ReadCloser, error) { return r, nil })
+	go stdout.read()
+	url := stdout.want(`(ws://localhost:\d+/) `)[1]
+	stdout.want(`^  connections +at most 10$`)
+	stdout.want(`^Ready`)
+
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	if _, stderr, status := call("publish", "-url", url, "c", "1"); status != 0 {
+		t.Errorf("publish: status %d, %s", status, stderr)
+	}
+	reader.stdout.want(`"data":1`)
+	cancel()
+	reader.stderr.want(`1001`)
+	if got := <-status; got != 0 {
+		t.Errorf("got status %d", got)
+	}
+}
+
+// The second signal does not wait for clients that are slow to say goodbye.
+func TestSecondSignalEndToEnd(t *testing.T) {
+	server, url := startServer(t, []string{"ROCKET_CLOSE_TIMEOUT=1m"})
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	reader.signal(syscall.SIGSTOP)
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`shutting down`)
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(1)
+}
+
 func TestStartFailsEndToEnd(t *testing.T) {
 	_, url := startServer(t, nil)
 	port := url[strings.LastIndex(url, ":")+1:]
@@ -233,7 +275,7 @@ func TestStartFailsEndToEnd(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"port taken", "address already in use", []string{"-port", port}},
+		{"port taken", "address already in use; choose another port", []string{"-port", port}},
 		{"TLS", "TLS", []string{"-tls-cert", "/dev/null", "-tls-key", "/dev/null", "-port", "0"}},
 	} {
 		p := start(t, nil, tt.args...)

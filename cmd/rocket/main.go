@@ -9,8 +9,8 @@
 //
 // # Ownership
 //
-// Nothing here is shared between goroutines but the signal's context. A client
-// reads on one goroutine of its own and waits for it before it ends.
+// Nothing is shared between goroutines but the context that a signal ends. A
+// client reads on a goroutine of its own and waits for it before it ends.
 //
 // # Limits
 //
@@ -36,11 +36,23 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// With the handler gone, a second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
 	p := &program{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(p.run(ctx, os.Args[1:]))
+	os.Exit(p.run(untilSignal(), os.Args[1:]))
+}
+
+// untilSignal returns a context that is done at the first SIGINT or SIGTERM.
+// The second one ends the process at once.
+func untilSignal() context.Context {
+	signals := make(chan os.Signal, 2) // room for both, so that none is lost
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(statusFailed)
+	}()
+	return ctx
 }
 
 // program is the world that a command sees.
@@ -92,7 +104,7 @@ func (p *program) report(cmd command, err error) int {
 		fmt.Fprintln(p.stderr, "rocket: interrupted")
 		return statusFailed
 	default:
-		fmt.Fprintf(p.stderr, "rocket: %s\n", err)
+		fmt.Fprintf(p.stderr, "rocket: %s\n", strings.TrimPrefix(err.Error(), "webrocket: "))
 		return statusFailed
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -90,14 +92,25 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		return s.ListenAndServeTLS(c.certFile, c.keyFile)
 	}
 	if err := s.Start(); err != nil {
-		return err
+		return startError(err)
 	}
 	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
 	for _, w := range c.warnings() {
 		log.Warn(w)
 	}
+	if s.MaxConnections() < c.server.MaxConnections {
+		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
+	}
 	printStart(p.stdout, c, s, files)
 	return waitForEnd(ctx, s, log)
+}
+
+// startError adds to an error of Start how the commonest one is mended.
+func startError(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; choose another port with -port or Port", err)
+	}
+	return err
 }
 
 // newServer returns the server of a configuration, with its hubs.
@@ -162,10 +175,10 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
 	for _, h := range c.hubs {
 		fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
 	}
+	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
+	fmt.Fprintf(t, "  open files\tat most %d\n", files)
+	fmt.Fprintf(t, "  connections\tat most %d\n", s.MaxConnections())
 	t.Flush()
-	fmt.Fprintf(w, "  loops        %d\n", s.Loops())
-	fmt.Fprintf(w, "  open files   %d\n", files)
-	fmt.Fprintf(w, "  connections  at most %d\n", s.MaxConnections())
 	if len(c.hubs) == 1 && c.hubs[0].access() == open {
 		fmt.Fprint(w, howToLock)
 	}
