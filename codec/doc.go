@@ -10,7 +10,7 @@
 //	frame.go      bytes become a frame header, and back
 //	utf8.go       text is checked while its frames arrive
 //	command.go    a message becomes a Command, whatever the Codec
-//	json.go       the Codec of the native protocol; scan.go is its short cut
+//	json.go       the Codec of the native protocol; scan.go and scanner.go are its short cut
 //	encode.go     replies and events become messages
 //	close.go      the last frame
 //
@@ -19,14 +19,15 @@
 //
 // # Ownership
 //
-// Everything may be called from any goroutine. Parse functions keep nothing after they return, but what they return
-// points into their input: a Request into the header block, a Command into the message. AppendX extends dst, which may
-// be nil, copies what it is given and returns the longer slice. The errors are shared values: do not modify them.
+// Functions may be called from any goroutine; a value belongs to one at a time. Parse functions keep nothing after
+// they return, but what they return may point into their input: a Request into the header block, a Command into the
+// message. AppendX extends dst, which may be nil, copies what it is given and returns the longer slice. The errors are
+// shared values: do not modify them.
 //
 // # Limits
 //
 // No extension is negotiated, so a frame with a reserved bit is an error; compression would be its own file here.
 // Whether a frame is expected in its place (a continuation, data after Close) is for the connection to know.
 // The handshake is HTTP/1.1 without a body (RFC 6455 §4.2.1), and nothing else that HTTP can do.
-// JSON may be nested 10,000 deep.
+// JSON may be nested 10,000 deep. Of a command, and of the object in it, at most 64 members are read.
 package codec
