@@ -7,23 +7,20 @@ import (
 )
 
 func TestCheckExample(t *testing.T) {
+	docs := readDocs(t)
 	t.Chdir("../..")
 	stdout, stderr, status := call("check", "example.json")
 	if status != 0 || stderr != "" {
 		t.Fatalf("got status %d: %s", status, stderr)
 	}
-	docs, err := os.ReadFile("docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "$ rocket check example.json\n" + stdout; !strings.Contains(string(docs), want) {
+	if want := "$ rocket check example.json\n" + stdout; !strings.Contains(docs, want) {
 		t.Errorf("docs/configuration.md lacks\n%s", want)
 	}
 	example, err := os.ReadFile("example.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(docs), string(example)) {
+	if !strings.Contains(docs, string(example)) {
 		t.Error("docs/configuration.md does not show example.json as it is")
 	}
 }
@@ -47,5 +44,27 @@ func TestCheckReports(t *testing.T) {
 		name + ":2: port: unknown key; did you mean Port?\n"
 	if stdout != "" || stderr != want || status != 1 {
 		t.Errorf("got status %d\n%s%s\nwant\n%s", status, stdout, stderr, want)
+	}
+}
+
+func TestDocsShowTheReport(t *testing.T) {
+	docs := readDocs(t)
+	t.Chdir(t.TempDir())
+	file := `{
+  "port": 8080,
+  "PingInterval": 10,
+  "Hubs": [
+    {"Path": "/"},
+    {"Path": "/b",
+     "Secrets": {"ReadOnyl": "s"}},
+    {"Path": "/"}
+  ]
+}`
+	if err := os.WriteFile("my.json", []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, _ := call("check", "my.json")
+	if want := "$ rocket check my.json\n" + stderr; !strings.Contains(docs, want) {
+		t.Errorf("docs/configuration.md lacks\n%s", want)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -23,18 +22,6 @@ type config struct {
 	// origin tells by flag name where a setting that is not the default came
 	// from, for problems that are seen only when all is read.
 	origin map[string]string
-}
-
-// hub is the configuration of one hub.
-type hub struct {
-	path, codec, log    string
-	readOnly, readWrite string
-	channels            []string
-	origins             []string
-	subprotocols        []string
-	maxMessageSize      int
-	maxQueuedBytes      int
-	maxSubscriptions    int
 }
 
 // address returns the "host:port" to listen on.
@@ -56,20 +43,16 @@ func (s sources) load() (*config, error) {
 			st.at(c).fromText("default of "+st.flag, st.def)
 		}
 	}
-	hubs, found := s.loadFile(c)
-	foundText := s.loadText(c)
+	hubs, inFile := s.loadFile(c)
+	inText := s.loadText(c)
 	// The hubs come last: they begin with the defaults that all others gave.
 	if s.file == "" {
-		h := c.hubDefaults
-		h.path, h.codec = "/", "JSON"
-		c.hubs = []hub{h}
+		c.hubs = []hub{c.onlyHub()}
 	} else if hubs != nil {
-		found = append(found, c.readHubs(hubs)...)
+		inFile = append(inFile, c.readHubs(hubs)...)
 	}
-	slices.SortStableFunc(found, func(a, b problem) int { return a.line - b.line })
-	found = append(found, foundText...)
-	found = append(found, c.check()...)
-	return c, found.asError()
+	slices.SortStableFunc(inFile, func(a, b problem) int { return a.line - b.line })
+	return c, slices.Concat(inFile, inText, c.check()).asError()
 }
 
 // loadFile reads the file but for its hubs, which it returns.
@@ -106,76 +89,30 @@ func (s sources) loadFile(c *config) (hubs *node, found problems) {
 func (s sources) loadText(c *config) problems {
 	var found problems
 	for _, st := range settings() {
-		var where, text string
-		if given, ok := s.flags[st.flag]; ok {
-			where, text = "-"+st.flag, given
-		} else if s.getenv != nil && s.getenv(st.env()) != "" {
-			where, text = st.env(), s.getenv(st.env())
-		} else {
-			continue
+		where, text, ok := s.text(st)
+		switch {
+		case !ok:
+		case st.key == "" && s.file != "":
+			what := fmt.Sprintf("does not go with a file; put it into %s, in Secrets of a hub", s.file)
+			found = append(found, problem{where: where, what: what})
+		default:
+			c.origin[st.flag] = where
+			found = append(found, st.at(c).fromText(where, text)...)
 		}
-		if st.key == "" && s.file != "" {
-			found = append(found, problem{where: where, what: fmt.Sprintf("does not go with a file; put it into %s, in Secrets of a hub", s.file)})
-			continue
-		}
-		c.origin[st.flag] = where
-		found = append(found, st.at(c).fromText(where, text)...)
 	}
 	return found
 }
 
-// readHubs reads the hubs of the file.
-func (c *config) readHubs(n *node) problems {
-	items, ok := n.value.([]*node)
-	if !ok || len(items) == 0 {
-		return problems{n.problem(`want a list of at least one hub such as [{"Path": "/"}], not %s`, emptyOr(n))}
+// text returns what a flag, or else the environment, has for a setting.
+func (s sources) text(st setting) (where, text string, ok bool) {
+	if text, ok := s.flags[st.flag]; ok {
+		return "-" + st.flag, text, true
 	}
-	var found problems
-	lines := map[string]int{}
-	for _, item := range items {
-		h := c.hubDefaults
-		found = append(found, h.read(item)...)
-		if first, twice := lines[h.path]; twice && h.path != "" {
-			found = append(found, item.problem("the path %s is taken by the hub on line %d; give it another", h.path, first))
-		} else {
-			lines[h.path] = item.line
-		}
-		c.hubs = append(c.hubs, h)
+	if s.getenv == nil {
+		return "", "", false
 	}
-	return found
-}
-
-func emptyOr(n *node) string {
-	if _, ok := n.value.([]*node); ok {
-		return "an empty list"
-	}
-	return n.show()
-}
-
-// read fills the hub, which has the defaults so far.
-func (h *hub) read(n *node) problems {
-	var fields, secrets []field
-	hasPath := false
-	for _, st := range hubSettings() {
-		if st.def != "" && st.flag == "" {
-			st.at(h).fromText("default of "+st.key, st.def)
-		}
-		read := func(n *node) problems {
-			hasPath = hasPath || st.key == "Path"
-			return st.at(h).fromNode(n)
-		}
-		if key, ok := strings.CutPrefix(st.key, "Secrets."); ok {
-			secrets = append(secrets, field{key, read})
-		} else {
-			fields = append(fields, field{st.key, read})
-		}
-	}
-	fields = append(fields, field{"Secrets", func(n *node) problems { return fill(n, secrets) }})
-	found := fill(n, fields)
-	if _, ok := n.value.([]member); ok && !hasPath {
-		found = append(found, n.problem(`Path is missing; add one such as "Path": "/"`))
-	}
-	return found
+	text = s.getenv(st.env())
+	return st.env(), text, text != ""
 }
 
 // check finds what only two settings together can have wrong.
@@ -201,25 +138,6 @@ func (c *config) warnings() []string {
 		}
 	}
 	return ws
-}
-
-// What a hub lets everyone do.
-const (
-	locked   = "locked"
-	readable = "open to everyone for reading"
-	open     = "open to everyone"
-)
-
-// access returns what everyone may do. Who may publish may also read.
-func (h hub) access() string {
-	switch {
-	case h.readWrite == "":
-		return open
-	case h.readOnly == "":
-		return readable
-	default:
-		return locked
-	}
 }
 
 // isLoopback tells whether only this machine can reach a server on host.

@@ -3,8 +3,8 @@
 //
 // It answers one question: how is a Rocket server run? The main path, in
 // reading order: settings.go (every setting, once), document.go (a JSON file
-// that knows its lines), config.go (defaults, file, environment and flags
-// become one configuration), serve.go (the server from start to stop), and
+// that knows its lines), config.go and hub.go (defaults, file, environment
+// and flags become one configuration), serve.go (the server from start to stop), and
 // client.go with subscribe.go and publish.go (the other end).
 //
 // # Ownership

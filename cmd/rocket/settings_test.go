@@ -58,10 +58,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 
 // The tables of docs/configuration.md are those of the code.
 func TestDocsNameEverySetting(t *testing.T) {
-	docs, err := os.ReadFile("../../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	docs := readDocs(t)
 	var server, hubs strings.Builder
 	server.WriteString("| key | flag | environment | default | meaning |\n|---|---|---|---|---|\n")
 	for _, st := range settings() {
@@ -76,7 +73,7 @@ func TestDocsNameEverySetting(t *testing.T) {
 		fmt.Fprintf(&hubs, "| %s | %s | %s |\n", code(st.key), def, st.doc)
 	}
 	for _, table := range []string{server.String(), hubs.String()} {
-		if !strings.Contains(string(docs), "\n\n"+table+"\n") {
+		if !strings.Contains(docs, "\n\n"+table+"\n") {
 			t.Errorf("docs/configuration.md lacks this table:\n%s", table)
 		}
 	}
@@ -87,4 +84,13 @@ func code(s string) string {
 		return ""
 	}
 	return "`" + s + "`"
+}
+
+func readDocs(t *testing.T) string {
+	t.Helper()
+	docs, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(docs)
 }
