@@ -112,8 +112,9 @@ type Endpoint struct {
 	MaxMessageSize int
 
 	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
-	// the kernel's send buffer; above it the connection is closed with 1013.
-	// A single message may always wait. If zero, 1 MiB.
+	// the kernel's send buffer and behind the message that is being sent; above
+	// it the connection is closed with 1013. Each message counts 32 bytes more
+	// than it has. If zero, 1 MiB.
 	MaxQueuedBytes int
 }
 

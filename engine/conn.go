@@ -52,7 +52,8 @@ type Conn struct {
 func (c *Conn) Loop() *Loop { return c.loop }
 
 // ID returns a number by which Loop.Deliver knows the connection. No two open
-// connections of one loop have the same. Its top bit is clear.
+// connections of one loop have the same, and it is good until OnClose returns.
+// Its top bit is clear.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
 
 // Value returns what SetValue was given last, nil before that.
