@@ -32,6 +32,7 @@ type Config struct {
 	PongTimeout time.Duration
 
 	// CloseTimeout is how long a closing handshake may take. If zero, 5 s.
+	// Negative: for ever.
 	CloseTimeout time.Duration
 
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
@@ -99,8 +100,8 @@ type Endpoint struct {
 	Handler Handler
 
 	// Origins are the allowed values of the Origin header, as a browser sends
-	// it ("https://example.com"), compared without regard to case. If empty,
-	// any. A request without the header is not from a page and is let in.
+	// it ("https://example.com"), compared without regard to case; "*" is any.
+	// If empty, any. A request without the header is not from a page and is let in.
 	Origins []string
 
 	// Subprotocols are the names that may be selected (RFC 6455 §1.9). The

@@ -62,7 +62,8 @@ func (c *Conn) Value() any { return c.value }
 // SetValue attaches the state that a Handler keeps for this connection.
 func (c *Conn) SetValue(v any) { c.value = v }
 
-// RemoteAddr returns the other side's address.
+// RemoteAddr returns the other side's address, nil once the socket is closed, as
+// it may be in OnClose.
 func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
 
 // feed takes bytes that have arrived. They may be modified, and are not kept.

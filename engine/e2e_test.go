@@ -266,6 +266,32 @@ func TestShutdownCutsOff(t *testing.T) {
 	}
 }
 
+// Clients that come back at once do not prolong the end.
+func TestDialWhileStopping(t *testing.T) {
+	closed := make(chan error, 1)
+	e := start(t, Config{Loops: 2}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { closed <- err }}})
+	last := dialDeaf(t, e)
+	stopped := make(chan error)
+	go func() { stopped <- e.Shutdown(t.Context()) }()
+	<-closed
+	for range 10 {
+		conn, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			t.Fatalf("Dial: %v", err)
+		}
+		defer conn.Close()
+		if got, err := io.ReadAll(conn); err != nil || len(got) > 0 {
+			t.Errorf("got %q, %v, want the end", got, err)
+		}
+	}
+	if _, err := last.Write(closeFrame(codec.StatusGoingAway, "")); err != nil {
+		t.Errorf("Write: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
 // Handlers hear of the end even where the loops are gone.
 func TestOnCloseAtTheEnd(t *testing.T) {
 	closed := make(chan error, 1)

@@ -217,7 +217,7 @@ func TestPooledInputIsSmall(t *testing.T) {
 func TestReadDoesNotAllocate(t *testing.T) {
 	tc := newTestConn(t)
 	tc.tl.dials = map[*Conn]*testConn{}
-	tc.endpoint.Handler = idle{}
+	tc.endpoint.Handler = hooks{}
 	small := masked(codec.OpText, "hello")
 	b := make([]byte, len(small))
 	for _, tt := range []struct {
@@ -239,10 +239,3 @@ func TestReadDoesNotAllocate(t *testing.T) {
 		})
 	}
 }
-
-// idle does nothing.
-type idle struct{}
-
-func (idle) OnOpen(*Conn)                          {}
-func (idle) OnMessage(*Conn, codec.Opcode, []byte) {}
-func (idle) OnClose(*Conn, error)                  {}

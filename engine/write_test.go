@@ -189,7 +189,7 @@ func TestManyPongsWait(t *testing.T) {
 	}
 }
 
-func TestMalformedQueueIsNotLeft(t *testing.T) {
+func TestSlowReaderBreaks(t *testing.T) {
 	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10}).open()
 	tc.room = 1
 	for range 5 {
