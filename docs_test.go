@@ -1,7 +1,11 @@
 package webrocket_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,5 +94,60 @@ func TestDocumentedLimits(t *testing.T) {
 		if row := fmt.Sprintf("\n| `%s` |", payload["err"]); !strings.Contains(document, row) {
 			t.Errorf("docs/protocol.md does not explain %v", payload["err"])
 		}
+	}
+}
+
+// Handshakes are refused as the documentation says, with a body that says why.
+func TestDocumentedRefusals(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.Origins = []string{"https://example.com"}
+	h.Subprotocols = []string{"rocket.v1"}
+	s := serve(t, hubs{"/chat": h})
+	const (
+		upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		key     = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	)
+	document := readFile(t, "docs/protocol.md")
+	for _, test := range []struct {
+		status           int
+		request, headers string
+		want             string // a header field of the response
+	}{
+		{101, "GET /chat HTTP/1.1", upgrade + key, "Upgrade: websocket"},
+		{101, "GET /chat?a=b HTTP/1.1", upgrade + key + "Origin: https://example.com\r\n", ""},
+		{101, "GET /chat HTTP/1.1", upgrade + key + "Sec-WebSocket-Protocol: other, rocket.v1\r\n", "Sec-WebSocket-Protocol: rocket.v1"},
+		{400, "GET /chat HTTP/1.1", upgrade, ""},
+		{403, "GET /chat HTTP/1.1", upgrade + key + "Origin: https://elsewhere.example\r\n", ""},
+		{404, "GET /chat/ HTTP/1.1", upgrade + key, ""},
+		{405, "POST /chat HTTP/1.1", upgrade + key, "Allow: GET"},
+		{426, "GET /chat HTTP/1.1", "Host: x\r\n", "Upgrade: websocket"},
+		{431, "GET /chat HTTP/1.1", upgrade + key + "Cookie: " + strings.Repeat("x", 8<<10) + "\r\n", ""},
+		{505, "GET /chat HTTP/1.0", upgrade + key, ""},
+	} {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "%s\r\n%s\r\n", test.request, test.headers)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", test.request, err)
+		}
+		if response.StatusCode != test.status {
+			t.Errorf("%s: got %s, want %d", test.request, response.Status, test.status)
+		}
+		if name, value, ok := strings.Cut(test.want, ": "); ok && response.Header.Get(name) != value {
+			t.Errorf("%s: got %v, want %s", test.request, response.Header, test.want)
+		}
+		if test.status != http.StatusSwitchingProtocols {
+			if body, err := io.ReadAll(response.Body); err != nil || len(body) < 20 {
+				t.Errorf("%d: got the body %q, %v, want the reason", test.status, body, err)
+			}
+			if !strings.Contains(document, fmt.Sprintf("\n| %d |", test.status)) {
+				t.Errorf("docs/protocol.md does not explain %d", test.status)
+			}
+		}
+		_ = response.Body.Close()
+		_ = conn.Close()
 	}
 }
