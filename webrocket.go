@@ -38,6 +38,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nu7hatch/webrocket/engine"
 )
@@ -210,6 +211,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return e.Shutdown(ctx)
+}
+
+// Drain lets nobody in any more and closes those who are there with 1001,
+// spread evenly over the window (1.5 s at least), so that they do not all come
+// back elsewhere at once. It returns nil once everybody has gone, or an error
+// with how many are left when ctx is done. Then call Shutdown. Any goroutine but
+// a loop's.
+func (s *Server) Drain(ctx context.Context, window time.Duration) error {
+	if e := s.running(); e != nil {
+		return e.Drain(ctx, window)
+	}
+	return nil
+}
+
+// Ready tells whether the server should be sent clients: it has started, and
+// neither Drain nor Shutdown has been called.
+func (s *Server) Ready() bool {
+	e := s.running()
+	return e != nil && !e.Draining()
 }
 
 // Addr returns the address that the server listens on, nil before Start.

@@ -18,6 +18,11 @@ type Config struct {
 	// allows. It is never more than that.
 	MaxConnections int
 
+	// ReusePort allows a port on which another process of the same user listens
+	// already: the kernel deals new connections out to both. If false, a port
+	// that is taken is an error.
+	ReusePort bool
+
 	// HandshakeTimeout ends connections that have not sent a whole opening
 	// handshake. If zero, 10 s. Negative: never.
 	HandshakeTimeout time.Duration

@@ -58,6 +58,7 @@ func (l *Loop) advance(now uint32) {
 			l.conns[slot].expire()
 		}
 	}
+	l.drainMore()
 }
 
 // expire acts on a deadline.

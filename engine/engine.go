@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,21 +34,28 @@ type Engine struct {
 	writable *writable
 	events   gnet.Engine
 
-	life    sync.Mutex // Start is at work
-	closing sync.Once  // Shutdown says good-bye
-	halting sync.Once  // Shutdown ends the loops
+	ports  ports // the clock's
+	others []int // listening sockets on the same port that are not ours
+
+	life     sync.Mutex // Start is at work
+	emptying sync.Once  // Drain begins
+	closing  sync.Once  // Shutdown says good-bye
+	shutting sync.Once  // the ports are closed after Drain
+	halting  sync.Once  // Shutdown ends the loops
 
 	mu       sync.Mutex
 	attached map[gnet.EventLoop]*Loop // guarded by mu
 
 	clock    atomic.Uint32 // ticks since the start
 	conns    atomic.Int64
-	stopping atomic.Bool
+	leaving  atomic.Bool // Drain
+	stopping atomic.Bool // Shutdown
 
 	booted  chan error    // Start waits for it
 	stopped chan struct{} // closed when gnet has returned
 	err     error         // why; read after stopped is closed
-	gone    chan struct{} // a connection has been closed while stopping
+	shut    chan struct{} // closed when nobody comes any more, after Drain
+	gone    chan struct{} // a connection has been closed while draining
 }
 
 // New returns an engine that is not started. The endpoints' keys are paths.
@@ -59,6 +67,7 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 		booted:    make(chan error, 1),
 		stopped:   make(chan struct{}),
 		gone:      make(chan struct{}, 1),
+		shut:      make(chan struct{}),
 	}
 	e.ticks = ticksOf(e.config)
 	for path, endpoint := range endpoints {
@@ -97,7 +106,11 @@ func (e *Engine) prepare(addr string) error {
 	if err != nil {
 		return err
 	}
-	reserved, err := reserve(addr)
+	reserved, err := reserve(addr, e.config.ReusePort)
+	if err != nil {
+		return err
+	}
+	others, err := listening(reserved.(*net.TCPAddr).Port)
 	if err != nil {
 		return err
 	}
@@ -109,20 +122,8 @@ func (e *Engine) prepare(addr string) error {
 	if sockets.writable, err = newWritable(loops); err != nil {
 		return err
 	}
-	e.limit, e.addr, e.loops, e.writable = limit, reserved, loops, sockets.writable
+	e.limit, e.addr, e.loops, e.writable, e.others = limit, reserved, loops, sockets.writable, others
 	return nil
-}
-
-// reserve tells which address addr is. gnet's loops share a port, each with a
-// listener of its own, and would share it with another process too: that the
-// port is taken shows only here.
-func reserve(addr string) (net.Addr, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	return l.Addr(), nil
 }
 
 // target is the address as gnet wants it. It takes [::] for IPv6 only, and an
@@ -176,10 +177,7 @@ func (e *Engine) Wait() error {
 // goroutine but a loop's.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	e.stopping.Store(true)
-	e.life.Lock()
-	started := e.addr != nil
-	e.life.Unlock()
-	if !started {
+	if !e.started() {
 		return nil
 	}
 	e.closing.Do(func() {
@@ -193,19 +191,11 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// drained waits until no connection is left.
-func (e *Engine) drained(ctx context.Context) error {
-	defer e.oneGone() // others may wait
-	for e.conns.Load() > 0 {
-		select {
-		case <-e.gone:
-		case <-e.stopped:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("engine: %d connections were cut off: %w", e.conns.Load(), ctx.Err())
-		}
-	}
-	return nil
+// started waits for a Start that is at work, and tells whether there was one.
+func (e *Engine) started() bool {
+	e.life.Lock()
+	defer e.life.Unlock()
+	return e.addr != nil
 }
 
 // oneGone makes drained look again.
@@ -240,15 +230,23 @@ func (e *Engine) Loops() []*Loop { return e.loops }
 
 func (e *Engine) log() *slog.Logger { return e.config.Log }
 
-// boot gives each loop its pump. gnet hands them out in turn.
-func (e *Engine) boot() {
-	for range e.loops {
-		if err := newPump(e.events); err != nil {
-			e.booted <- err
-			return
+// boot finds the ports, and gives each loop its pump. gnet hands them out in turn.
+func (e *Engine) boot() error {
+	fds, err := listening(e.addr.(*net.TCPAddr).Port)
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		if !slices.Contains(e.others, fd) {
+			e.ports.fds = append(e.ports.fds, fd)
 		}
 	}
-	e.booted <- nil
+	for range e.loops {
+		if err := newPump(e.events); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loopOf returns the loop that goes with one of gnet's.
@@ -286,7 +284,10 @@ func (h *handler) OnShutdown(gnet.Engine) {
 // OnTick is the clock. gnet calls it first when the loops have begun.
 func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	if h.e.clock.Add(1) == 1 {
-		h.e.boot()
+		h.e.booted <- h.e.boot()
+	}
+	if h.e.leaving.Load() {
+		h.e.closePorts()
 	}
 	for _, l := range h.e.loops {
 		l.Wake()
@@ -332,7 +333,7 @@ func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 	}
 	c.closed(err)
 	h.e.conns.Add(-1)
-	if h.e.stopping.Load() {
+	if h.e.Draining() {
 		h.e.oneGone()
 	}
 	return gnet.None

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
-
-	"github.com/nu7hatch/webrocket/codec"
 )
 
 // slice is how long turns may go on delivering before the loop reads again.
@@ -52,6 +50,7 @@ type Loop struct {
 
 	pump     *pump
 	now      uint32 // ticks
+	drain    drain
 	sliceEnd time.Time
 	inRow    bool // the turn follows another directly, in the same slice
 	scratch  []byte
@@ -328,17 +327,4 @@ func (l *Loop) release(c *Conn) {
 	}
 	l.conns[c.slot] = nil
 	l.free = append(l.free, c.slot)
-}
-
-// closeAll begins the closing handshake with everybody.
-func (l *Loop) closeAll() {
-	for _, c := range l.conns {
-		switch {
-		case c == nil:
-		case c.state == opening:
-			c.refuse(errStopping)
-		default:
-			c.Close(codec.StatusGoingAway, "server is stopping")
-		}
-	}
 }

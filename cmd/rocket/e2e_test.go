@@ -132,7 +132,7 @@ func (o *output) want(expr string) []string {
 // startServer runs a server on a free port and returns the URL without a path.
 func startServer(t *testing.T, vars []string, args ...string) (p *process, url string) {
 	t.Helper()
-	p = start(t, vars, append(args, "-port", "0")...)
+	p = start(t, vars, append([]string{"-port", "0", "-drain", "1s"}, args...)...)
 	url = p.stdout.want(`(ws://localhost:\d+)/ `)[1]
 	p.stdout.want(`^Ready`)
 	return p, url

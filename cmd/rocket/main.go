@@ -40,15 +40,18 @@ func main() {
 	os.Exit(p.run(untilSignal(), os.Args[1:]))
 }
 
-// untilSignal returns a context that is done at the first SIGINT or SIGTERM.
-// The second one ends the process at once.
+// untilSignal returns a context that is done at the first SIGINT or SIGTERM, the
+// latter with the cause errTerminated. The second one ends the process at once.
 func untilSignal() context.Context {
 	signals := make(chan os.Signal, 2) // room for both, so that none is lost
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
-		<-signals
-		cancel()
+		if <-signals == syscall.SIGTERM {
+			cancel(errTerminated)
+		} else {
+			cancel(nil)
+		}
 		<-signals
 		os.Exit(statusFailed)
 	}()

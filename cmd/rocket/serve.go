@@ -13,14 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
-	"time"
 
 	"github.com/nu7hatch/webrocket"
 )
-
-// shutdownTimeout is how long clients have for the closing handshake when the
-// server ends.
-const shutdownTimeout = 10 * time.Second
 
 // runServe is the command serve, and what rocket does without a command.
 func runServe(ctx context.Context, p *program, args []string) error {
@@ -28,7 +23,12 @@ func runServe(ctx context.Context, p *program, args []string) error {
 	version := fs.Bool("version", false, "")
 	given := map[string]string{}
 	for _, st := range settings() {
-		fs.Func(st.flag, "", func(s string) error { given[st.flag] = s; return nil })
+		give := func(s string) error { given[st.flag] = s; return nil }
+		if st.at(&config{}).truth {
+			fs.BoolFunc(st.flag, "", give)
+		} else {
+			fs.Func(st.flag, "", give)
+		}
 	}
 	file, err := parseServeArgs(fs, args)
 	if err != nil {
@@ -102,7 +102,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
 	printStart(p.stdout, c, s, files)
-	return waitForEnd(ctx, s, log)
+	return (&service{server: s, log: log, drain: c.drain}).wait(ctx)
 }
 
 // startError adds to an error of Start how the commonest one is mended.
@@ -145,26 +145,6 @@ func (h hub) handler() *webrocket.HubHandler {
 	handler.MaxQueuedBytes = h.maxQueuedBytes
 	handler.MaxSubscriptions = h.maxSubscriptions
 	return handler
-}
-
-// waitForEnd returns when the server has stopped: by itself, or because ctx is
-// done and its connections are closed.
-func waitForEnd(ctx context.Context, s *webrocket.Server, log *slog.Logger) error {
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-		defer cancel()
-		log.Info("shutting down", "connections", s.Connections())
-		if err := s.Shutdown(bounded); err != nil {
-			log.Warn("not every connection was closed in time", "error", err)
-		}
-	})
-	err := s.Wait()
-	if !stop() {
-		<-ended
-	}
-	return err
 }
 
 // printStart says what runs.

@@ -30,6 +30,10 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.port, 0, 65535) },
 		},
 		{
+			"ReusePort", "reuse-port", "BOOL", "false", "true: listen also where another process does, for a rolling restart",
+			func(c *config) value { return boolean(&c.server.ReusePort) },
+		},
+		{
 			"TLSCertFile", "tls-cert", "FILE", "", "certificate for wss://, in PEM; not supported yet",
 			func(c *config) value { return text(&c.certFile, "a file", checkReadable) },
 		},
@@ -68,6 +72,10 @@ func settings() []setting {
 		{
 			"CloseTimeout", "close-timeout", "TIME", "5s", "time that a client has for the closing handshake",
 			func(c *config) value { return duration(&c.server.CloseTimeout) },
+		},
+		{
+			"Drain", "drain", "TIME", "30s", "time over which connections are closed after SIGTERM or SIGUSR2; off: all at once",
+			func(c *config) value { return durationOrOff(&c.drain) },
 		},
 		{
 			"SendBuffer", "send-buffer", "BYTES", "131072", "kernel send buffer per connection; -1: the kernel decides",

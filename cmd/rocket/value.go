@@ -14,7 +14,8 @@ import (
 // an environment variable fills it from text, the file from a node.
 type value struct {
 	want   string // completes "want …"
-	number bool   // in the file it is a number, otherwise a string
+	number bool   // in the file it is a number
+	truth  bool   // in the file it is true or false; otherwise a string
 	list   bool   // a list of such; in text separated by commas
 	secret bool   // never shown
 
@@ -65,8 +66,12 @@ func (v value) fromScalar(n *node) problems {
 		if v.number {
 			return v.store(n.where(), s.String(), s.String())
 		}
+	case bool:
+		if v.truth {
+			return v.store(n.where(), strconv.FormatBool(s), n.show())
+		}
 	case string:
-		if !v.number {
+		if !v.number && !v.truth {
 			return v.store(n.where(), s, n.show())
 		}
 	}
@@ -103,6 +108,17 @@ func integer(p *int, least, most int) value {
 			return errWant
 		}
 		*p = i
+		return nil
+	}}
+}
+
+// boolean is true or false. As a flag without a value it is true.
+func boolean(p *bool) value {
+	return value{want: "true or false", truth: true, set: func(s string) error {
+		if s != "true" && s != "false" {
+			return errWant
+		}
+		*p = s == "true"
 		return nil
 	}}
 }

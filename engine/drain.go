@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// Drain lets nobody in any more, and closes those who are there with 1001
+// (RFC 6455 §7.4.1), spread evenly over the window, 1.5 s at
+// least. It returns nil once
+// everybody has gone, or how many are left when ctx is done; the loops run on
+// until Shutdown. Who knocked before is still served, and nobody gets an answer
+// afterwards: the port is closed. Calls after the first only wait. Any goroutine
+// but a loop's.
+func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
+	if !e.started() {
+		return nil
+	}
+	e.emptying.Do(func() {
+		e.leaving.Store(true)
+		for _, l := range e.loops {
+			l.Post(func() { l.drainOver(inTicks(window)) })
+		}
+	})
+	select {
+	case <-e.shut:
+	case <-e.stopped:
+	case <-ctx.Done():
+	}
+	return e.drained(ctx)
+}
+
+// Draining tells whether Drain or Shutdown has been called: then nobody should
+// be sent here any more. Any goroutine.
+func (e *Engine) Draining() bool { return e.leaving.Load() || e.stopping.Load() }
+
+// closePorts is called on each tick while the engine drains.
+func (e *Engine) closePorts() {
+	gone, err := e.ports.leave()
+	if err != nil {
+		e.log().Error("the port cannot be closed", "error", err)
+	}
+	if gone {
+		e.shutting.Do(func() { close(e.shut) })
+	}
+}
+
+// drained waits until no connection is left.
+func (e *Engine) drained(ctx context.Context) error {
+	defer e.oneGone() // others may wait
+	for e.conns.Load() > 0 {
+		select {
+		case <-e.gone:
+		case <-e.stopped:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("engine: %d connections were cut off: %w", e.conns.Load(), ctx.Err())
+		}
+	}
+	return nil
+}
+
+// A drain closes the connections of a loop little by little.
+type drain struct {
+	begun, window uint32 // ticks; a window of 0 is none
+	total, closed uint64 // connections there were, and that have been closed
+	cursor        int    // the slot to look at next
+}
+
+// drainMin is the shortest window, in ticks: who is let in at the last call shall
+// not be sent away in the middle of the opening handshake.
+const drainMin = lastCall + 3
+
+// drainOver closes everybody within so many ticks from now.
+func (l *Loop) drainOver(window uint32) {
+	l.drain = drain{begun: l.now, window: max(window, drainMin)}
+	for _, c := range l.conns {
+		if c != nil {
+			l.drain.total++
+		}
+	}
+	l.drainMore()
+}
+
+// drainMore closes as many as are due. Each loop begins a little before the next,
+// so that they do not all close one on the same tick.
+func (l *Loop) drainMore() {
+	d := &l.drain
+	if d.window == 0 {
+		return
+	}
+	passed := uint64(l.now - d.begun)
+	if passed >= uint64(d.window) {
+		l.closeAll()
+		return
+	}
+	phase := uint64(d.window) * uint64(l.index) / uint64(l.engine.config.Loops)
+	due := (d.total*passed + phase) / uint64(d.window)
+	for ; d.closed < due && d.cursor < len(l.conns); d.cursor++ {
+		if c := l.conns[d.cursor]; c != nil {
+			d.closed++
+			c.goAway()
+		}
+	}
+}
+
+// closeAll begins the closing handshake with everybody.
+func (l *Loop) closeAll() {
+	for _, c := range l.conns {
+		if c != nil {
+			c.goAway()
+		}
+	}
+}
+
+// goAway begins the closing handshake because the server is stopping.
+func (c *Conn) goAway() {
+	if c.state == opening {
+		c.refuse(errStopping)
+		return
+	}
+	c.Close(codec.StatusGoingAway, "server is stopping")
+}
