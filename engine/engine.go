@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -27,7 +28,8 @@ type Engine struct {
 	config    Config
 	ticks     ticks
 	endpoints map[string]*Endpoint
-	limit     int
+	limit     int // of connections
+	files     int // that the process may have open
 	addr      net.Addr
 
 	loops    []*Loop
@@ -110,6 +112,11 @@ func (e *Engine) prepare(addr string) error {
 	if err != nil {
 		return err
 	}
+	files, err := FileLimit()
+	if err != nil {
+		return err
+	}
+	e.files = int(min(files, math.MaxInt32))
 	others, err := listening(reserved.(*net.TCPAddr).Port)
 	if err != nil {
 		return err
@@ -286,6 +293,7 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	if h.e.clock.Add(1) == 1 {
 		h.e.booted <- h.e.boot()
 	}
+	h.e.watchFiles()
 	if h.e.leaving.Load() {
 		h.e.closePorts()
 	}
@@ -305,10 +313,11 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	socket.SetContext(c)
 	l.add(c)
 	n := int(h.e.conns.Add(1))
+	free := h.e.files - int(c.fd)
 	switch {
-	case n > h.e.limit+refusalMax, h.e.stopping.Load():
+	case n > h.e.limit+refusalMax, free < closeBelow, h.e.stopping.Load():
 		return nil, gnet.Close
-	case n > h.e.limit:
+	case n > h.e.limit, free < refuseBelow:
 		c.surplus = true // clients are deaf to answers that come before they ask
 	}
 	return nil, gnet.None

@@ -30,7 +30,12 @@ type process struct {
 // start runs the built command. Secrets and other settings come from vars only.
 func start(t *testing.T, vars []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(rocket, args...), ended: make(chan struct{})}
+	return startCommand(t, exec.Command(rocket, args...), vars)
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd, vars []string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, ended: make(chan struct{})}
 	p.cmd.Env = append(vars, "HOME="+t.TempDir())
 	p.stdout = newOutput(t, p.cmd.StdoutPipe)
 	p.stderr = newOutput(t, p.cmd.StderrPipe)

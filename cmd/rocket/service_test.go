@@ -1,8 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,4 +89,62 @@ func TestRollingRestartEndToEnd(t *testing.T) {
 		next.signal(syscall.SIGINT)
 		next.wantStatus(0)
 	}
+}
+
+// The real thing under a limit of 512 open files, of which some are taken by
+// others: a flood of twice as many connections does not stop it.
+func TestFloodEndToEnd(t *testing.T) {
+	var dials []net.Conn
+	defer func() {
+		for _, c := range dials {
+			_ = c.Close()
+		}
+	}()
+	server := startUnder(t, 512, 100)
+	url := server.stdout.want(`(ws://localhost:\d+)/ `)[1]
+	server.stdout.want(`^Ready`)
+	address := strings.TrimPrefix(url, "ws://")
+	good := start(t, nil, "subscribe", "-url", url, "c")
+	good.stderr.want(`^subscribed`)
+	refused := 0
+	for range 1024 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dials = append(dials, conn)
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		status, _ := bufio.NewReader(conn).ReadString('\n')
+		if !strings.Contains(status, "101") {
+			refused++
+		}
+	}
+	if refused < 1024-512 || refused == 1024 {
+		t.Errorf("%d of 1024 are refused", refused)
+	}
+	for _, c := range dials {
+		_ = c.Close()
+	}
+	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(0)
+	good.stdout.want(`"data":1`)
+	server.signal(syscall.SIGINT)
+	server.wantStatus(0)
+}
+
+// startUnder runs a server under a limit of open files, with files that it
+// inherits.
+func startUnder(t *testing.T, limit, inherited int) *process {
+	t.Helper()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	script := fmt.Sprintf("ulimit -n %d; exec %s -port 0", limit, rocket)
+	cmd := exec.Command("sh", "-c", script)
+	for range inherited {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, null)
+	}
+	return startCommand(t, cmd, nil)
 }
