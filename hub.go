@@ -1,6 +1,7 @@
 package webrocket
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ var (
 	// ErrInvalidEvent says that an event has no name.
 	ErrInvalidEvent = errors.New("webrocket: an event needs a name")
 )
+
+// DefaultMaxFailedLogins is how many logins of one connection may fail.
+const DefaultMaxFailedLogins = 10
 
 // DefaultMaxSubscriptions is how many channels one connection may hear.
 const DefaultMaxSubscriptions = 128
@@ -59,6 +63,25 @@ type HubHandler struct {
 	// client decides how long the list is that each of its commands searches.
 	MaxSubscriptions int
 
+	// MaxChannels limits the channels of the hub; a subscribe that would make a
+	// further one gets limit_exceeded. Loops that make one at the same moment may
+	// go beyond it by one each. If zero, no limit.
+	MaxChannels int
+
+	// MaxChannelName limits the length of a channel's name in bytes. If zero,
+	// or more than that, 255.
+	MaxChannelName int
+
+	// MaxFailedLogins is how many logins of one connection may fail; the last of
+	// them closes it with 1008. If zero, 10. Negative, or more than 255: no limit.
+	MaxFailedLogins int
+
+	// CommandRate and ByteRate limit the commands, and the bytes of their
+	// messages, of one connection in a second; a second's worth may come at once.
+	// A command above it gets rate_limited and is not obeyed; the tenth in a row
+	// closes the connection with 1008. If zero, no limit.
+	CommandRate, ByteRate int
+
 	hub     *pubsub.Hub
 	replies *replies
 }
@@ -77,6 +100,8 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 	if h.Codec == nil {
 		return nil, errors.New("the handler has no codec; use NewJSONHandler")
 	}
+	h.MaxChannelName = min(cmp.Or(h.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName)
+	h.MaxFailedLogins = cmp.Or(h.MaxFailedLogins, DefaultMaxFailedLogins)
 	for _, name := range h.Channels {
 		if !codec.ValidChannelName([]byte(name)) {
 			return nil, fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)

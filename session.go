@@ -5,6 +5,7 @@ import (
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -12,6 +13,10 @@ import (
 // connection's loop.
 type session struct {
 	access     auth.Access
+	failed     uint8 // logins
+	limited    uint8 // commands in a row
+	commands   engine.Bucket
+	bytes      engine.Bucket
 	subscriber pubsub.Subscriber
 }
 
@@ -41,15 +46,43 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 		c.Close(errOpcode.Code, errOpcode.Reason)
 		return
 	}
+	s := c.Value().(*session)
+	if (p.CommandRate > 0 || p.ByteRate > 0) && p.tooFast(c, s, message) {
+		return
+	}
 	cmd := &c.Loop().Worker().(*worker).command
 	if err := p.Codec.ParseCommand(message, cmd); err != nil {
 		p.reply(c, invalidData, cmd.ID)
 		return
 	}
-	p.reply(c, p.obey(c, c.Value().(*session), cmd), cmd.ID)
-	if cmd.Kind == codec.Disconnect {
+	p.reply(c, p.obey(c, s, cmd), cmd.ID)
+	switch {
+	case cmd.Kind == codec.Disconnect:
 		c.Close(codec.StatusNormal, "")
+	case p.MaxFailedLogins > 0 && int(s.failed) >= p.MaxFailedLogins:
+		c.Close(codec.StatusPolicyViolation, "too many logins have failed")
 	}
+}
+
+// limitedMax is how many commands in a row may come too fast.
+const limitedMax = 10
+
+// tooFast tells whether a message comes faster than it may, and closes the
+// connection if that happens again and again. The client is told why.
+func (p protocol) tooFast(c *Conn, s *session, message []byte) bool {
+	slow := (p.CommandRate <= 0 || c.Loop().Take(&s.commands, 1, p.CommandRate)) &&
+		(p.ByteRate <= 0 || c.Loop().Take(&s.bytes, len(message), p.ByteRate))
+	if slow {
+		s.limited = 0
+		return false
+	}
+	cmd := &c.Loop().Worker().(*worker).command
+	_ = p.Codec.ParseCommand(message, cmd) // for the id
+	p.reply(c, rateLimited, cmd.ID)
+	if s.limited++; s.limited >= limitedMax {
+		c.Close(codec.StatusPolicyViolation, "too many commands in a second")
+	}
+	return true
 }
 
 // obey returns the code of the reply.
@@ -75,6 +108,7 @@ func (p protocol) login(s *session, cmd *codec.Command) code {
 	access := auth.Codes[cmd.Access]
 	if !p.Secrets.Allow(access, cmd.Secret) {
 		s.access = auth.None
+		s.failed = max(s.failed, s.failed+1)
 		s.subscriber.Leave()
 		p.Log.Debug("a login was refused", "access", cmd.Access)
 		return invalidCredentials
@@ -87,9 +121,11 @@ func (p protocol) subscribe(s *session, cmd *codec.Command) code {
 	switch {
 	case s.access < auth.ReadOnly:
 		return accessDenied
-	case !codec.ValidChannelName(cmd.Channel):
+	case len(cmd.Channel) > p.MaxChannelName || !codec.ValidChannelName(cmd.Channel):
 		return invalidChannelName
 	case s.subscriber.Len() >= p.MaxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
+		return limitExceeded
+	case p.MaxChannels > 0 && p.hub.Len() >= p.MaxChannels && !p.hub.Exists(cmd.Channel):
 		return limitExceeded
 	}
 	p.hub.Subscribe(&s.subscriber, cmd.Channel)

@@ -23,6 +23,12 @@ type Config struct {
 	// that is taken is an error.
 	ReusePort bool
 
+	// ConnectRate is how many connections may come in a second, and
+	// ConnectRatePerAddress how many from one address (of IPv6, one network of
+	// 64 bits); further ones are refused with 503. A second's worth may come at
+	// once. If zero, any number.
+	ConnectRate, ConnectRatePerAddress int
+
 	// HandshakeTimeout ends connections that have not sent a whole opening
 	// handshake. If zero, 10 s. Negative: never.
 	HandshakeTimeout time.Duration
@@ -31,10 +37,13 @@ type Config struct {
 	// If zero, 60 s. Negative: no pings.
 	PingInterval time.Duration
 
-	// PongTimeout is the silence after a ping that ends the connection. It also
-	// limits, together with PingInterval, how long one frame may take to
-	// arrive. If zero, 20 s.
+	// PongTimeout is the silence after a ping that ends the connection. If zero,
+	// 20 s.
 	PongTimeout time.Duration
+
+	// MessageTimeout is how long a message may take to arrive, from its first byte
+	// to its last. If zero, 60 s. Negative: for ever.
+	MessageTimeout time.Duration
 
 	// CloseTimeout is how long a closing handshake may take. If zero, 5 s.
 	// Negative: for ever.
@@ -70,6 +79,7 @@ const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultPingInterval     = 60 * time.Second
 	DefaultPongTimeout      = 20 * time.Second
+	DefaultMessageTimeout   = 60 * time.Second
 	DefaultCloseTimeout     = 5 * time.Second
 	DefaultSendBuffer       = 128 << 10
 	DefaultMaxMessageSize   = 64 << 10
@@ -85,6 +95,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&c.PingInterval, DefaultPingInterval)
 	setDefault(&c.PongTimeout, DefaultPongTimeout)
+	setDefault(&c.MessageTimeout, DefaultMessageTimeout)
 	setDefault(&c.CloseTimeout, DefaultCloseTimeout)
 	setDefault(&c.SendBuffer, DefaultSendBuffer)
 	if c.Log == nil {

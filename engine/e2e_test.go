@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -538,5 +539,39 @@ func TestRemoteAddr(t *testing.T) {
 	conn := dialDeaf(t, e)
 	if got := <-addrs; got.String() != conn.LocalAddr().String() {
 		t.Errorf("got %v, want %v", got, conn.LocalAddr())
+	}
+}
+
+// Who comes too fast is told to come later, and others are let in.
+func TestConnectRate(t *testing.T) {
+	e := start(t, Config{Loops: 2, ConnectRatePerAddress: 3}, Endpoint{Handler: echo})
+	connect := func(ip string) string {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", e.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return fmt.Sprint(response.StatusCode, " ", response.Header.Get("Retry-After"))
+	}
+	refused := ""
+	for range 20 {
+		if got := connect("127.0.0.1"); got != "101 " {
+			refused = got
+		}
+	}
+	if refused != "503 2" {
+		t.Errorf("the last that was refused got %q, want 503 and when to come again", refused)
+	}
+	if got := connect("127.0.0.2"); got != "101 " {
+		t.Errorf("another address: got %q", got)
 	}
 }

@@ -19,8 +19,8 @@ import (
 // without it, and the reason in OnClose where that cut the connection off.
 var ErrStopped = errors.New("engine: stopped")
 
-// refusalMax is how many connections above the limit may be open at once to be
-// told that there is no room. The rest is closed without a word.
+// refusalMax is how many connections that are not let in may be open at once to
+// be told so. The rest is closed without a word.
 const refusalMax = 64
 
 // An Engine accepts connections on one address and runs them on event loops.
@@ -36,6 +36,7 @@ type Engine struct {
 	writable *writable
 	events   gnet.Engine
 
+	gate   gate
 	ports  ports // the clock's
 	others []int // listening sockets on the same port that are not ours
 
@@ -50,8 +51,9 @@ type Engine struct {
 
 	clock    atomic.Uint32 // ticks since the start
 	conns    atomic.Int64
-	leaving  atomic.Bool // Drain
-	stopping atomic.Bool // Shutdown
+	refused  atomic.Int64 // of them
+	leaving  atomic.Bool  // Drain
+	stopping atomic.Bool  // Shutdown
 
 	booted  chan error    // Start waits for it
 	stopped chan struct{} // closed when gnet has returned
@@ -72,6 +74,8 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 		shut:      make(chan struct{}),
 	}
 	e.ticks = ticksOf(e.config)
+	e.gate.rate = min(e.config.ConnectRate, BucketMax)
+	e.gate.perSource = min(e.config.ConnectRatePerAddress, BucketMax)
 	for path, endpoint := range endpoints {
 		e.endpoints[path] = endpoint.withDefaults()
 	}
@@ -313,14 +317,22 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	socket.SetContext(c)
 	l.add(c)
 	n := int(h.e.conns.Add(1))
-	free := h.e.files - int(c.fd)
-	switch {
-	case n > h.e.limit+refusalMax, free < closeBelow, h.e.stopping.Load():
+	c.refused = h.e.judge(c, n)
+	if c.refused != admitted && h.e.refused.Add(1) > refusalMax || h.e.files-int(c.fd) < closeBelow || h.e.stopping.Load() {
 		return nil, gnet.Close
-	case n > h.e.limit, free < refuseBelow:
-		c.surplus = true // clients are deaf to answers that come before they ask
 	}
 	return nil, gnet.None
+}
+
+// judge tells whether a connection may come in, as the n-th.
+func (e *Engine) judge(c *Conn, n int) refusal {
+	switch {
+	case n > e.limit, e.files-int(c.fd) < refuseBelow:
+		return full
+	case !e.gate.admit(c.RemoteAddr(), e.clock.Load()):
+		return tooMany
+	}
+	return admitted
 }
 
 // OnTraffic is also how a loop hears of its pump. A turn closes connections,
@@ -342,6 +354,9 @@ func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 	}
 	c.closed(err)
 	h.e.conns.Add(-1)
+	if c.refused != admitted {
+		h.e.refused.Add(-1)
+	}
 	if h.e.Draining() {
 		h.e.oneGone()
 	}

@@ -25,6 +25,11 @@ var (
 		Reason: "This server has as many connections as it may have. Try again later.",
 		Header: "Retry-After: 5\r\n",
 	}
+	errTooMany = &codec.HandshakeError{
+		Status: 503,
+		Reason: "Too many connections come at the same time. Try again later, after a random pause.",
+		Header: "Retry-After: 2\r\n",
+	}
 	errStopping = &codec.HandshakeError{
 		Status: 503,
 		Reason: "This server is stopping. Try again later.",
@@ -39,6 +44,18 @@ var (
 		Reason: "There is nothing at this path. Connect to one of the server's hubs.",
 	}
 )
+
+// A refusal is why a connection is not let in, which it is told when it asks:
+// clients are deaf to answers that come before.
+type refusal uint8
+
+const (
+	admitted refusal = iota
+	full
+	tooMany
+)
+
+var refusals = [...]*codec.HandshakeError{full: errFull, tooMany: errTooMany}
 
 // shake takes bytes of the opening handshake (RFC 6455 §4.2) and returns those
 // that follow it.
@@ -76,8 +93,8 @@ func (c *Conn) shake(b []byte) []byte {
 
 // accept answers a handshake, or says why not.
 func (c *Conn) accept(r *codec.Request) error {
-	if c.surplus {
-		return errFull
+	if c.refused != admitted {
+		return refusals[c.refused]
 	}
 	endpoint := c.loop.engine.endpoints[string(r.Path)]
 	if endpoint == nil {

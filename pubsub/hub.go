@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 )
 
 // ErrNoChannel is returned by Publish for a channel that does not exist.
@@ -20,6 +21,7 @@ const stripeCount = 256
 // except for those that take a Subscriber: they belong on that one's loop.
 type Hub struct {
 	seed    maphash.Seed
+	count   atomic.Int64 // of channels
 	stripes [stripeCount]stripe
 }
 
@@ -33,6 +35,7 @@ type stripe struct {
 // A channel exists while it has an audience, or always if it is permanent.
 type channel struct {
 	name      string
+	hub       *Hub
 	stripe    *stripe
 	permanent bool
 	audiences []*audience // one per shard with members; guarded by the stripe
@@ -42,7 +45,9 @@ type channel struct {
 func NewHub(permanent ...string) *Hub {
 	h := &Hub{seed: maphash.MakeSeed()}
 	for _, name := range permanent {
-		h.stripe([]byte(name)).channel(name).permanent = true
+		if st := h.stripe([]byte(name)); st.channels[name] == nil {
+			h.channel(st, name).permanent = true
+		}
 	}
 	return h
 }
@@ -57,14 +62,7 @@ func (h *Hub) Exists(name []byte) bool {
 
 // Len returns the number of channels.
 func (h *Hub) Len() int {
-	n := 0
-	for i := range h.stripes {
-		st := &h.stripes[i]
-		st.mu.Lock()
-		n += len(st.channels)
-		st.mu.Unlock()
-	}
-	return n
+	return int(h.count.Load())
 }
 
 // Publish gives frame to every subscriber of the channel. The frame is kept and
@@ -100,7 +98,7 @@ func (h *Hub) Subscribe(s *Subscriber, name []byte) bool {
 	defer st.mu.Unlock()
 	ch := st.channels[string(name)]
 	if ch == nil {
-		ch = st.channel(string(name))
+		ch = h.channel(st, string(name))
 	}
 	a := ch.audience(s.shard)
 	if s.find(a) >= 0 {
@@ -146,11 +144,12 @@ func (h *Hub) stripe(name []byte) *stripe {
 
 // channel adds a channel that is not there yet. The stripe is locked, or not
 // shared yet.
-func (st *stripe) channel(name string) *channel {
+func (h *Hub) channel(st *stripe, name string) *channel {
+	h.count.Add(1)
 	if st.channels == nil {
 		st.channels = make(map[string]*channel)
 	}
-	ch := &channel{name: name, stripe: st}
+	ch := &channel{name: name, hub: h, stripe: st}
 	st.channels[name] = ch
 	return ch
 }
@@ -195,5 +194,6 @@ func (ch *channel) remove(gone *audience) {
 	gone.discard()
 	if len(ch.audiences) == 0 && !ch.permanent {
 		delete(ch.stripe.channels, ch.name)
+		ch.hub.count.Add(-1)
 	}
 }

@@ -12,6 +12,11 @@ type hub struct {
 	maxMessageSize      int
 	maxQueuedBytes      int
 	maxSubscriptions    int
+	maxChannels         int
+	maxChannelName      int
+	maxFailedLogins     int
+	commandRate         int
+	byteRate            int
 }
 
 // onlyHub returns the hub that is served without a file.

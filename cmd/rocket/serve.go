@@ -144,6 +144,11 @@ func (h hub) handler() *webrocket.HubHandler {
 	handler.MaxMessageSize = h.maxMessageSize
 	handler.MaxQueuedBytes = h.maxQueuedBytes
 	handler.MaxSubscriptions = h.maxSubscriptions
+	handler.MaxChannels = h.maxChannels
+	handler.MaxChannelName = h.maxChannelName
+	handler.MaxFailedLogins = h.maxFailedLogins
+	handler.CommandRate = h.commandRate
+	handler.ByteRate = h.byteRate
 	return handler
 }
 

@@ -1,6 +1,11 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+)
 
 // setting is one setting of the server: its names, its default and its place
 // in a config. Help, environment and docs/configuration.md follow this table.
@@ -58,6 +63,14 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.server.MaxConnections, 0, 0) },
 		},
 		{
+			"ConnectRate", "connect-rate", "N", "0", "connections that may come in a second; 0: any number",
+			func(c *config) value { return integer(&c.server.ConnectRate, 0, 0) },
+		},
+		{
+			"ConnectRatePerAddress", "connect-rate-per-address", "N", "0", "connections that may come from one address in a second; 0: any number",
+			func(c *config) value { return integer(&c.server.ConnectRatePerAddress, 0, 0) },
+		},
+		{
 			"HandshakeTimeout", "handshake-timeout", "TIME", "10s", "time that a client has for the opening handshake",
 			func(c *config) value { return duration(&c.server.HandshakeTimeout) },
 		},
@@ -68,6 +81,10 @@ func settings() []setting {
 		{
 			"PongTimeout", "pong-timeout", "TIME", "20s", "silence after a ping that ends the connection",
 			func(c *config) value { return duration(&c.server.PongTimeout) },
+		},
+		{
+			"MessageTimeout", "message-timeout", "TIME", "60s", "time that a message may take to arrive, once it has begun; off: any",
+			func(c *config) value { return durationOrOff(&c.server.MessageTimeout) },
 		},
 		{
 			"CloseTimeout", "close-timeout", "TIME", "5s", "time that a client has for the closing handshake",
@@ -126,6 +143,26 @@ func hubDefaults() []hubSetting {
 		{
 			"MaxSubscriptions", "max-subscriptions", "N", "128", "subscriptions that one connection may have",
 			func(h *hub) value { return integer(&h.maxSubscriptions, 1, 0) },
+		},
+		{
+			"MaxChannels", "max-channels", "N", "0", "channels that a hub may have; 0: any number",
+			func(h *hub) value { return integer(&h.maxChannels, 0, 0) },
+		},
+		{
+			"MaxChannelName", "max-channel-name", "BYTES", "255", "length that a channel's name may have",
+			func(h *hub) value { return integer(&h.maxChannelName, 1, codec.MaxChannelName) },
+		},
+		{
+			"MaxFailedLogins", "max-failed-logins", "N", "10", "logins of one connection that may fail before it is closed",
+			func(h *hub) value { return integer(&h.maxFailedLogins, 1, 255) },
+		},
+		{
+			"CommandRate", "command-rate", "N", "0", "commands that one connection may send in a second; 0: any number",
+			func(h *hub) value { return integer(&h.commandRate, 0, engine.BucketMax) },
+		},
+		{
+			"ByteRate", "byte-rate", "BYTES", "0", "bytes of messages that one connection may send in a second; 0: any number",
+			func(h *hub) value { return integer(&h.byteRate, 0, engine.BucketMax) },
 		},
 		{
 			"Origins", "origins", "LIST", "", "origins of web pages that may connect; empty: any",
