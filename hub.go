@@ -58,6 +58,10 @@ type HubHandler struct {
 	MaxMessageSize int
 	MaxQueuedBytes int
 
+	// SlowReaders is what happens to a client for which more than MaxQueuedBytes
+	// wait. DropOldest needs a codec with the method AppendLost, as JSON has it.
+	SlowReaders SlowPolicy
+
 	// MaxSubscriptions limits the channels of one connection; a further
 	// subscribe gets limit_exceeded. If zero, 128. Negative: no limit; then a
 	// client decides how long the list is that each of its commands searches.
@@ -118,13 +122,39 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 	}
 	h.Log = h.Log.With("hub", id)
 	h.replies = encodeReplies(h.Codec)
+	lost, err := h.lossNotice()
+	if err != nil {
+		return nil, err
+	}
 	h.hub = pubsub.NewHub(h.Channels...)
+	if h.SlowReaders == Conflate {
+		h.hub.KeepEvents()
+	}
 	return &Endpoint{
 		Handler:        protocol{h},
 		Origins:        h.Origins,
 		Subprotocols:   h.Subprotocols,
 		MaxMessageSize: h.MaxMessageSize,
 		MaxQueuedBytes: h.MaxQueuedBytes,
+		Slow:           h.SlowReaders,
+		Lost:           lost,
+	}, nil
+}
+
+// lossNotice returns what makes the frame that tells a client what it has lost,
+// nil if nobody is to be told.
+func (h *HubHandler) lossNotice() (func(channel string, n int) []byte, error) {
+	if h.SlowReaders != DropOldest {
+		return nil, nil
+	}
+	c, ok := h.Codec.(interface {
+		AppendLost(dst []byte, n int, channel []byte) []byte
+	})
+	if !ok {
+		return nil, errors.New("the codec has no AppendLost, without which nobody can be told what DropOldest drops")
+	}
+	return func(channel string, n int) []byte {
+		return codec.AppendFrame(nil, h.Codec.Opcode(), c.AppendLost(nil, n, []byte(channel)))
 	}, nil
 }
 
@@ -151,7 +181,7 @@ func (h *HubHandler) Publish(channel, event string, data any) error {
 
 // publish encodes the event once for all subscribers. The slices are not kept.
 func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) error {
-	err := h.hub.Publish(from, channel, eventFrame(h.Codec, event, channel, data))
+	err := h.hub.PublishEvent(from, channel, event, eventFrame(h.Codec, event, channel, data))
 	if errors.Is(err, pubsub.ErrNoChannel) {
 		return ErrInvalidChannel
 	}

@@ -49,6 +49,11 @@ type Config struct {
 	// Negative: for ever.
 	CloseTimeout time.Duration
 
+	// MemoryLimit is how much memory the process may use, in bytes: newcomers are
+	// refused with 503 when 80 % of it are in use. If zero, what the Go runtime
+	// has been told (GOMEMLIMIT, debug.SetMemoryLimit). Negative: no limit.
+	MemoryLimit int64
+
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
 	// bytes: what a slow reader can hold there. If zero, 128 KiB. Negative: the
 	// kernel decides, up to its tcp_wmem.
@@ -130,9 +135,15 @@ type Endpoint struct {
 
 	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
 	// the kernel's send buffer and behind the message that is being sent; above
-	// it the connection is closed with 1013. Each message counts 32 bytes more
-	// than it has. If zero, 1 MiB.
+	// it Slow says what happens. Each message counts 32 bytes more than it has. If zero, 1 MiB.
 	MaxQueuedBytes int
+
+	// Slow is what happens to a reader for which more waits than that.
+	Slow SlowPolicy
+
+	// Lost makes the frame that tells a client how many events of a channel it
+	// has lost. It must be set if Slow is DropOldest.
+	Lost func(channel string, n int) []byte
 }
 
 func (e Endpoint) withDefaults() *Endpoint {

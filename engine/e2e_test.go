@@ -542,6 +542,25 @@ func TestRemoteAddr(t *testing.T) {
 	}
 }
 
+// A process that is short of memory refuses newcomers.
+func TestMemoryLimitRefuses(t *testing.T) {
+	log := newLines(t)
+	e := New(Config{Loops: 1, MemoryLimit: 1, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	if err := e.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Shutdown(context.Background()) }()
+	log.want(t, "memory is short")
+	response, err := http.Get("http://" + e.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != 503 || response.Header.Get("Retry-After") != "5" {
+		t.Errorf("got %v, want 503 and when to come again", response)
+	}
+}
+
 // Who comes too fast is told to come later, and others are let in.
 func TestConnectRate(t *testing.T) {
 	e := start(t, Config{Loops: 2, ConnectRatePerAddress: 3}, Endpoint{Handler: echo})

@@ -28,8 +28,9 @@ type Engine struct {
 	config    Config
 	ticks     ticks
 	endpoints map[string]*Endpoint
-	limit     int // of connections
-	files     int // that the process may have open
+	limit     int   // of connections
+	memory    int64 // bytes that it may use, 0 for any
+	files     int   // that the process may have open
 	addr      net.Addr
 
 	loops    []*Loop
@@ -52,6 +53,7 @@ type Engine struct {
 	clock    atomic.Uint32 // ticks since the start
 	conns    atomic.Int64
 	refused  atomic.Int64 // of them
+	crowded  atomic.Bool  // memory is short
 	leaving  atomic.Bool  // Drain
 	stopping atomic.Bool  // Shutdown
 
@@ -74,6 +76,7 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 		shut:      make(chan struct{}),
 	}
 	e.ticks = ticksOf(e.config)
+	e.memory = memoryLimit(e.config)
 	e.gate.rate = min(e.config.ConnectRate, BucketMax)
 	e.gate.perSource = min(e.config.ConnectRatePerAddress, BucketMax)
 	for path, endpoint := range endpoints {
@@ -298,6 +301,7 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 		h.e.booted <- h.e.boot()
 	}
 	h.e.watchFiles()
+	h.e.watchMemory(memoryInUse())
 	if h.e.leaving.Load() {
 		h.e.closePorts()
 	}
@@ -329,6 +333,8 @@ func (e *Engine) judge(c *Conn, n int) refusal {
 	switch {
 	case n > e.limit, e.files-int(c.fd) < refuseBelow:
 		return full
+	case e.crowded.Load():
+		return noMemory
 	case !e.gate.admit(c.RemoteAddr(), e.clock.Load()):
 		return tooMany
 	}

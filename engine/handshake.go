@@ -25,6 +25,11 @@ var (
 		Reason: "This server has as many connections as it may have. Try again later.",
 		Header: "Retry-After: 5\r\n",
 	}
+	errNoMemory = &codec.HandshakeError{
+		Status: 503,
+		Reason: "This server is short of memory. Try again later.",
+		Header: "Retry-After: 5\r\n",
+	}
 	errTooMany = &codec.HandshakeError{
 		Status: 503,
 		Reason: "Too many connections come at the same time. Try again later, after a random pause.",
@@ -52,10 +57,11 @@ type refusal uint8
 const (
 	admitted refusal = iota
 	full
+	noMemory
 	tooMany
 )
 
-var refusals = [...]*codec.HandshakeError{full: errFull, tooMany: errTooMany}
+var refusals = [...]*codec.HandshakeError{full: errFull, noMemory: errNoMemory, tooMany: errTooMany}
 
 // shake takes bytes of the opening handshake (RFC 6455 §4.2) and returns those
 // that follow it.

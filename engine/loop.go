@@ -56,6 +56,7 @@ type Loop struct {
 	scratch  []byte
 	inputs   []*input
 	outboxes []*outbox
+	newest   map[topic]struct{} // of conflate, empty
 }
 
 // A departure is an OnClose that is due.
@@ -190,6 +191,7 @@ func (l *Loop) takeInbox() {
 	for _, slot := range ready {
 		if c := l.conns[slot]; c != nil && c.out != nil {
 			c.out.blocked = false
+			c.catchUp()
 			l.touch(c)
 		}
 	}

@@ -17,6 +17,7 @@ type audience struct {
 
 	// Guarded by the stripe of the channel.
 	pending [][]byte // frames published and not walked yet
+	events  []string // their names, if the hub keeps them
 	queued  bool     // the shard knows that there are some
 
 	// The loop's own.
@@ -24,6 +25,7 @@ type audience struct {
 	members []*Subscriber
 	cursor  int
 	frames  [][]byte // the run that is being walked
+	names   []string // of its events, if the hub keeps them
 	joined  []byte   // the same as one piece
 }
 
@@ -42,7 +44,7 @@ func (a *audience) discard() {
 	for _, f := range a.pending {
 		a.shard.backlog.Add(-int64(len(f)))
 	}
-	a.pending = nil
+	a.pending, a.events = nil, nil
 }
 
 // load begins a walk with what is pending, and tells whether there was any.
@@ -63,6 +65,10 @@ func (a *audience) load() bool {
 	a.shard.backlog.Add(-int64(size))
 	a.frames = append(a.frames, a.pending[:n]...)
 	a.pending = shift(a.pending, n)
+	if len(a.events) > 0 {
+		a.names = append(a.names, a.events[:n]...)
+		a.events = shift(a.events, n)
+	}
 	a.cursor = 0
 	return true
 }
@@ -71,6 +77,7 @@ func (a *audience) load() bool {
 func (a *audience) finish() {
 	a.cursor = len(a.ids)
 	a.frames = shift(a.frames, len(a.frames))
+	a.names = shift(a.names, len(a.names))
 	if a.joined != nil {
 		a.shard.putBuffer(a.joined)
 		a.joined = nil
@@ -133,12 +140,12 @@ func (a *audience) swap(i, j int) {
 	a.members[j].moved(a, j)
 }
 
-// frameListMax is how many entries an emptied list of frames may keep.
+// frameListMax is how many entries an emptied list may keep.
 const frameListMax = 64
 
-// shift removes the first n frames of a list, and gives a large one that is
+// shift removes the first n entries of a list, and gives a large one that is
 // empty then to the garbage collector.
-func shift(list [][]byte, n int) [][]byte {
+func shift[T any](list []T, n int) []T {
 	rest := copy(list, list[n:])
 	if rest == 0 && cap(list) > frameListMax {
 		return nil

@@ -22,6 +22,7 @@ const stripeCount = 256
 type Hub struct {
 	seed    maphash.Seed
 	count   atomic.Int64 // of channels
+	named   bool         // events are kept by name
 	stripes [stripeCount]stripe
 }
 
@@ -65,12 +66,21 @@ func (h *Hub) Len() int {
 	return int(h.count.Load())
 }
 
-// Publish gives frame to every subscriber of the channel. The frame is kept and
+// KeepEvents makes the hub tell the Sink the names of the events that
+// PublishEvent gives. It comes before the first of them.
+func (h *Hub) KeepEvents() { h.named = true }
+
+// Publish is PublishEvent without a name.
+func (h *Hub) Publish(from *Shard, name, frame []byte) error {
+	return h.PublishEvent(from, name, nil, frame)
+}
+
+// PublishEvent gives frame to every subscriber of the channel. The frame is kept and
 // must not be modified any more. The caller is on the loop of from, or from is
-// nil: then Publish refuses with ErrOverloaded where a shard has too much
+// nil: then it refuses with ErrOverloaded where a shard has too much
 // waiting already, and nobody gets the frame. A loop is slowed down instead
 // (see Shard.Work). It returns ErrNoChannel if there is none.
-func (h *Hub) Publish(from *Shard, name, frame []byte) error {
+func (h *Hub) PublishEvent(from *Shard, name, event, frame []byte) error {
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -81,8 +91,15 @@ func (h *Hub) Publish(from *Shard, name, frame []byte) error {
 	if from == nil && ch.overloaded() {
 		return ErrOverloaded
 	}
+	var kept string // the same for all
+	if h.named {
+		kept = string(event)
+	}
 	for _, a := range ch.audiences {
 		a.append(frame)
+		if h.named {
+			a.events = append(a.events, kept)
+		}
 		if from != nil && from != a.shard && a.shard.overloaded() {
 			from.ahead = a.shard
 		}

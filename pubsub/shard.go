@@ -24,8 +24,10 @@ type Sink interface {
 	// joined is the frames as one piece, valid until Deliver returns; each of
 	// frames is immutable and may be kept. If alone, only runs of this channel come
 	// in this turn; otherwise others may, for members with the bit Several.
+	// Every frame is an event of the channel, and events has their names if the
+	// Hub keeps them.
 	// Called on the loop only; it must not subscribe or unsubscribe anybody.
-	Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool) int
+	Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, channel string, events []string) int
 
 	// Wake makes the loop call Work soon. Any goroutine.
 	Wake()
@@ -98,7 +100,7 @@ func (s *Shard) walk(a *audience, alone bool) bool {
 	next := a.ids[a.cursor:min(a.cursor+portion, len(a.ids))]
 	served := 0
 	if len(next) > 0 {
-		served = s.sink.Deliver(next, a.frames, a.run(), alone)
+		served = s.sink.Deliver(next, a.frames, a.run(), alone, a.channel.name, a.names)
 	}
 	a.cursor += served
 	if a.cursor == len(a.ids) {

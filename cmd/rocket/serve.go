@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -84,6 +85,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if err != nil {
 		log.Warn(err.Error())
 	}
+	applyMemoryLimit(c.server.MemoryLimit)
 	s, err := newServer(c, log, logs)
 	if err != nil {
 		return err
@@ -103,6 +105,13 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	}
 	printStart(p.stdout, c, s, files)
 	return (&service{server: s, log: log, drain: c.drain}).wait(ctx)
+}
+
+// applyMemoryLimit tells the garbage collector too, if there is a limit.
+func applyMemoryLimit(limit int64) {
+	if limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // startError adds to an error of Start how the commonest one is mended.
@@ -143,6 +152,7 @@ func (h hub) handler() *webrocket.HubHandler {
 	handler.Subprotocols = h.subprotocols
 	handler.MaxMessageSize = h.maxMessageSize
 	handler.MaxQueuedBytes = h.maxQueuedBytes
+	handler.SlowReaders = slowPolicies[h.slowReaders]
 	handler.MaxSubscriptions = h.maxSubscriptions
 	handler.MaxChannels = h.maxChannels
 	handler.MaxChannelName = h.maxChannelName

@@ -63,6 +63,10 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.server.MaxConnections, 0, 0) },
 		},
 		{
+			"MemoryLimit", "memory-limit", "BYTES", "0", "memory that the process may use; 0: GOMEMLIMIT, or what the control group allows; -1: any",
+			func(c *config) value { return integer64(&c.server.MemoryLimit, -1) },
+		},
+		{
 			"ConnectRate", "connect-rate", "N", "0", "connections that may come in a second; 0: any number",
 			func(c *config) value { return integer(&c.server.ConnectRate, 0, 0) },
 		},
@@ -137,8 +141,12 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return integer(&h.maxMessageSize, 1, 0) },
 		},
 		{
-			"MaxQueuedBytes", "max-queued-bytes", "BYTES", "1048576", "bytes that may wait for a slow reader before it is closed",
+			"MaxQueuedBytes", "max-queued-bytes", "BYTES", "1048576", "bytes that may wait for a slow reader",
 			func(h *hub) value { return integer(&h.maxQueuedBytes, 1, 0) },
+		},
+		{
+			"SlowReaders", "slow-readers", "POLICY", "disconnect", "what happens to a slow reader above that: disconnect, drop-oldest or conflate",
+			func(h *hub) value { return oneOf(&h.slowReaders, "disconnect", "drop-oldest", "conflate") },
 		},
 		{
 			"MaxSubscriptions", "max-subscriptions", "N", "128", "subscriptions that one connection may have",
