@@ -1,12 +1,11 @@
 package webrocket
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -36,7 +35,7 @@ const DefaultMaxSubscriptions = 128
 
 // HubHandler serves a hub of channels with the native protocol, which
 // docs/protocol.md describes. Make it with NewHandler or NewJSONHandler, and
-// set the fields before Server.Handle.
+// set the fields before Server.Handle; later Server.Reload replaces them.
 type HubHandler struct {
 	// Codec is the encoding of messages.
 	Codec Codec
@@ -88,6 +87,7 @@ type HubHandler struct {
 
 	hub     *pubsub.Hub
 	replies *replies
+	rules   atomic.Pointer[rules]
 }
 
 // NewHandler returns a handler of the native protocol in the given encoding.
@@ -101,44 +101,53 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 	if h.hub != nil {
 		return nil, errors.New("this handler is in use already; make one for each path")
 	}
+	r, err := h.check(s, id)
+	if err != nil {
+		return nil, err
+	}
+	h.replies = encodeReplies(h.Codec)
+	h.hub = pubsub.NewHub()
+	h.obeyRules(r)
+	return h.endpoint(r, h), nil
+}
+
+// check tells what is wrong with the fields, or returns the rules that they make.
+func (h *HubHandler) check(s *Server, id any) (*rules, error) {
 	if h.Codec == nil {
 		return nil, errors.New("the handler has no codec; use NewJSONHandler")
 	}
-	h.MaxChannelName = min(cmp.Or(h.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName)
-	h.MaxFailedLogins = cmp.Or(h.MaxFailedLogins, DefaultMaxFailedLogins)
 	for _, name := range h.Channels {
 		if !codec.ValidChannelName([]byte(name)) {
 			return nil, fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)
 		}
 	}
-	switch {
-	case h.MaxSubscriptions == 0:
-		h.MaxSubscriptions = DefaultMaxSubscriptions
-	case h.MaxSubscriptions < 0:
-		h.MaxSubscriptions = math.MaxInt
-	}
-	if h.Log == nil {
-		h.Log = s.log()
-	}
-	h.Log = h.Log.With("hub", id)
-	h.replies = encodeReplies(h.Codec)
 	lost, err := h.lossNotice()
 	if err != nil {
 		return nil, err
 	}
-	h.hub = pubsub.NewHub(h.Channels...)
-	if h.SlowReaders == Conflate {
+	return h.rulesFor(s, id, lost), nil
+}
+
+// obeyRules makes the hub obey them from now on.
+func (h *HubHandler) obeyRules(r *rules) {
+	h.rules.Store(r)
+	h.hub.SetPermanent(r.channels...)
+	if r.conflate {
 		h.hub.KeepEvents()
 	}
+}
+
+// endpoint returns what answers the connections of h, with the limits of from.
+func (h *HubHandler) endpoint(r *rules, from *HubHandler) *Endpoint {
 	return &Endpoint{
 		Handler:        protocol{h},
-		Origins:        h.Origins,
-		Subprotocols:   h.Subprotocols,
-		MaxMessageSize: h.MaxMessageSize,
-		MaxQueuedBytes: h.MaxQueuedBytes,
-		Slow:           h.SlowReaders,
-		Lost:           lost,
-	}, nil
+		Origins:        from.Origins,
+		Subprotocols:   from.Subprotocols,
+		MaxMessageSize: from.MaxMessageSize,
+		MaxQueuedBytes: from.MaxQueuedBytes,
+		Slow:           from.SlowReaders,
+		Lost:           r.lost,
+	}
 }
 
 // lossNotice returns what makes the frame that tells a client what it has lost,

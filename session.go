@@ -33,7 +33,7 @@ func (p protocol) OnOpen(c *Conn) {
 // OnClose ends the session.
 func (p protocol) OnClose(c *Conn, reason error) {
 	c.Value().(*session).subscriber.Leave()
-	p.Log.Debug("a connection has ended", "reason", reason)
+	p.rules.Load().log.Debug("a connection has ended", "reason", reason)
 }
 
 var errOpcode = codec.CloseError{
@@ -46,8 +46,8 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 		c.Close(errOpcode.Code, errOpcode.Reason)
 		return
 	}
-	s := c.Value().(*session)
-	if (p.CommandRate > 0 || p.ByteRate > 0) && p.tooFast(c, s, message) {
+	s, r := c.Value().(*session), p.rules.Load()
+	if r.metered() && p.tooFast(c, s, r, message) {
 		return
 	}
 	cmd := &c.Loop().Worker().(*worker).command
@@ -55,11 +55,11 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 		p.reply(c, invalidData, cmd.ID)
 		return
 	}
-	p.reply(c, p.obey(c, s, cmd), cmd.ID)
+	p.reply(c, p.obey(c, s, r, cmd), cmd.ID)
 	switch {
 	case cmd.Kind == codec.Disconnect:
 		c.Close(codec.StatusNormal, "")
-	case p.MaxFailedLogins > 0 && int(s.failed) >= p.MaxFailedLogins:
+	case int(s.failed) >= r.maxFailedLogins:
 		c.Close(codec.StatusPolicyViolation, "too many logins have failed")
 	}
 }
@@ -69,9 +69,9 @@ const limitedMax = 10
 
 // tooFast tells whether a message comes faster than it may, and closes the
 // connection if that happens again and again. The client is told why.
-func (p protocol) tooFast(c *Conn, s *session, message []byte) bool {
-	slow := (p.CommandRate <= 0 || c.Loop().Take(&s.commands, 1, p.CommandRate)) &&
-		(p.ByteRate <= 0 || c.Loop().Take(&s.bytes, len(message), p.ByteRate))
+func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
+	slow := (r.commandRate == 0 || c.Loop().Take(&s.commands, 1, r.commandRate)) &&
+		(r.byteRate == 0 || c.Loop().Take(&s.bytes, len(message), r.byteRate))
 	if slow {
 		s.limited = 0
 		return false
@@ -86,46 +86,50 @@ func (p protocol) tooFast(c *Conn, s *session, message []byte) bool {
 }
 
 // obey returns the code of the reply.
-func (p protocol) obey(c *Conn, s *session, cmd *codec.Command) code {
+func (p protocol) obey(c *Conn, s *session, r *rules, cmd *codec.Command) code {
 	switch cmd.Kind {
 	case codec.Auth:
-		return p.login(s, cmd)
+		return p.login(s, r, cmd)
 	case codec.Subscribe:
-		return p.subscribe(s, cmd)
+		return p.subscribe(s, r, cmd)
 	case codec.Unsubscribe:
 		p.hub.Unsubscribe(&s.subscriber, cmd.Channel)
 	case codec.Publish:
 		return p.publishFor(c, s, cmd)
 	case codec.Logout:
-		s.access = auth.None
-		s.subscriber.Leave()
+		s.logout()
 	}
 	return success
 }
 
+// logout ends access and all subscriptions.
+func (s *session) logout() {
+	s.access = auth.None
+	s.subscriber.Leave()
+}
+
 // login grants access. One that fails ends an earlier login.
-func (p protocol) login(s *session, cmd *codec.Command) code {
+func (p protocol) login(s *session, r *rules, cmd *codec.Command) code {
 	access := auth.Codes[cmd.Access]
-	if !p.Secrets.Allow(access, cmd.Secret) {
-		s.access = auth.None
+	if !r.secrets.Allow(access, cmd.Secret) {
+		s.logout()
 		s.failed = max(s.failed, s.failed+1)
-		s.subscriber.Leave()
-		p.Log.Debug("a login was refused", "access", cmd.Access)
+		r.log.Debug("a login was refused", "access", cmd.Access)
 		return invalidCredentials
 	}
 	s.access = access
 	return success
 }
 
-func (p protocol) subscribe(s *session, cmd *codec.Command) code {
+func (p protocol) subscribe(s *session, r *rules, cmd *codec.Command) code {
 	switch {
 	case s.access < auth.ReadOnly:
 		return accessDenied
-	case len(cmd.Channel) > p.MaxChannelName || !codec.ValidChannelName(cmd.Channel):
+	case len(cmd.Channel) > r.maxChannelName || !codec.ValidChannelName(cmd.Channel):
 		return invalidChannelName
-	case s.subscriber.Len() >= p.MaxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
+	case s.subscriber.Len() >= r.maxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
 		return limitExceeded
-	case p.MaxChannels > 0 && p.hub.Len() >= p.MaxChannels && !p.hub.Exists(cmd.Channel):
+	case p.hub.Len() >= r.maxChannels && !p.hub.Exists(cmd.Channel):
 		return limitExceeded
 	}
 	p.hub.Subscribe(&s.subscriber, cmd.Channel)

@@ -72,6 +72,7 @@ type Server struct {
 	started   bool                   // no Handle any more; guarded by mu
 	endpoints map[string]Endpoint    // guarded by mu
 	hubs      map[string]*HubHandler // guarded by mu
+	handlers  map[string]Handler     // guarded by mu
 
 	life    sync.Mutex                    // held by Start, which Shutdown waits for
 	stopped bool                          // Shutdown has been called; guarded by life
@@ -85,6 +86,7 @@ func NewServer(addr string) *Server {
 		addr:      addr,
 		endpoints: make(map[string]Endpoint),
 		hubs:      make(map[string]*HubHandler),
+		handlers:  make(map[string]Handler),
 	}
 }
 
@@ -92,39 +94,51 @@ func NewServer(addr string) *Server {
 // It calls h.Register, and returns its error, or an error that says what is
 // wrong with path. It must be called before the server starts.
 func (s *Server) Handle(path string, h Handler) error {
-	if h == nil {
-		return fmt.Errorf("webrocket: handle %s: there is no handler", path)
+	if err := s.mayHandle(path); err != nil {
+		return fmt.Errorf("webrocket: handle %w", err)
 	}
-	if err := s.checkPath(path); err != nil {
-		return err
-	}
-	endpoint, err := h.Register(s, path)
+	endpoint, err := s.register(path, h)
 	if err != nil {
 		return fmt.Errorf("webrocket: handle %s: %w", path, err)
-	}
-	if endpoint == nil || endpoint.Handler == nil {
-		return fmt.Errorf("webrocket: handle %s: Register returned no endpoint with a Handler", path)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endpoints[path] = *endpoint
+	s.handlers[path] = h
 	if hub, ok := h.(*HubHandler); ok {
 		s.hubs[path] = hub
 	}
 	return nil
 }
 
-func (s *Server) checkPath(path string) error {
+// register calls h.Register and looks at what it returns.
+func (s *Server) register(path string, h Handler) (*Endpoint, error) {
+	if h == nil {
+		return nil, errors.New("there is no handler")
+	}
+	endpoint, err := h.Register(s, path)
+	if err == nil && (endpoint == nil || endpoint.Handler == nil) {
+		err = errors.New("Register returned no endpoint with a Handler")
+	}
+	return endpoint, err
+}
+
+func (s *Server) mayHandle(path string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	_, taken := s.endpoints[path]
 	switch {
 	case s.started:
-		return fmt.Errorf("webrocket: handle %s: the server has started already", path)
-	case !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n"):
-		return fmt.Errorf("webrocket: handle %q: a path starts with / and has no query, fragment or space", path)
+		return fmt.Errorf("%s: the server has started already", path)
 	case taken:
-		return fmt.Errorf("webrocket: handle %s: there is a handler for this path already", path)
+		return fmt.Errorf("%s: there is a handler for this path already", path)
+	}
+	return checkPath(path)
+}
+
+func checkPath(path string) error {
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n") {
+		return fmt.Errorf("%q: a path starts with / and has no query, fragment or space", path)
 	}
 	return nil
 }

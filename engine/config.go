@@ -144,6 +144,8 @@ type Endpoint struct {
 	// Lost makes the frame that tells a client how many events of a channel it
 	// has lost. It must be set if Slow is DropOldest.
 	Lost func(channel string, n int) []byte
+
+	path string
 }
 
 func (e Endpoint) withDefaults() *Endpoint {

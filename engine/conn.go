@@ -56,6 +56,14 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Its top bit is clear.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
 
+// Path returns the path that the connection was opened for, "" before OnOpen.
+func (c *Conn) Path() string {
+	if c.endpoint == nil {
+		return ""
+	}
+	return c.endpoint.path
+}
+
 // Value returns what SetValue was given last, nil before that.
 func (c *Conn) Value() any { return c.value }
 
@@ -99,7 +107,7 @@ func (c *Conn) became(s state) {
 	case open:
 		c.alive()
 	case closing, lingering, finished:
-		c.expireIn(c.loop.engine.ticks.closing)
+		c.expireIn(c.loop.ticks.closing)
 	case dead:
 		c.expireIn(0)
 	}

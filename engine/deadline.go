@@ -46,14 +46,14 @@ func (c *Conn) alive() {
 		return
 	}
 	c.pinged = false
-	ping := c.loop.engine.ticks.ping
+	ping := c.loop.ticks.ping
 	c.expireIn(ping - ping/8*(c.slot%16)/16)
 	c.hurry()
 }
 
 // hurry brings the deadline forward to that of a message that has begun.
 func (c *Conn) hurry() {
-	limit := c.loop.engine.ticks.message
+	limit := c.loop.ticks.message
 	if c.in == nil || c.state != open || limit == 0 {
 		return
 	}
@@ -65,7 +65,7 @@ func (c *Conn) hurry() {
 
 // late tells whether a message that has begun should have arrived by now.
 func (c *Conn) late() bool {
-	limit := c.loop.engine.ticks.message
+	limit := c.loop.ticks.message
 	return c.in != nil && limit > 0 && c.loop.now-c.in.since >= limit
 }
 
@@ -96,7 +96,7 @@ func (c *Conn) expire() {
 			return
 		}
 		c.pinged = true
-		c.expireIn(c.loop.engine.ticks.pong)
+		c.expireIn(c.loop.ticks.pong)
 		c.hurry()
 		c.Send(codec.OpPing, nil)
 	default:

@@ -26,11 +26,9 @@ const refusalMax = 64
 // An Engine accepts connections on one address and runs them on event loops.
 type Engine struct {
 	config    Config
-	ticks     ticks
-	endpoints map[string]*Endpoint
-	limit     int   // of connections
-	memory    int64 // bytes that it may use, 0 for any
-	files     int   // that the process may have open
+	endpoints atomic.Pointer[table]
+	caps      atomic.Pointer[caps]
+	files     int // that the process may have open
 	addr      net.Addr
 
 	loops    []*Loop
@@ -67,21 +65,15 @@ type Engine struct {
 // New returns an engine that is not started. The endpoints' keys are paths.
 func New(config Config, endpoints map[string]Endpoint) *Engine {
 	e := &Engine{
-		config:    config.withDefaults(),
-		endpoints: make(map[string]*Endpoint, len(endpoints)),
-		attached:  make(map[gnet.EventLoop]*Loop),
-		booted:    make(chan error, 1),
-		stopped:   make(chan struct{}),
-		gone:      make(chan struct{}, 1),
-		shut:      make(chan struct{}),
+		config:   config.withDefaults(),
+		attached: make(map[gnet.EventLoop]*Loop),
+		booted:   make(chan error, 1),
+		stopped:  make(chan struct{}),
+		gone:     make(chan struct{}, 1),
+		shut:     make(chan struct{}),
 	}
-	e.ticks = ticksOf(e.config)
-	e.memory = memoryLimit(e.config)
-	e.gate.rate = min(e.config.ConnectRate, BucketMax)
-	e.gate.perSource = min(e.config.ConnectRatePerAddress, BucketMax)
-	for path, endpoint := range endpoints {
-		e.endpoints[path] = endpoint.withDefaults()
-	}
+	e.endpoints.Store(newTable(endpoints))
+	e.caps.Store(new(caps))
 	return e
 }
 
@@ -111,7 +103,7 @@ func (e *Engine) Start(addr string) error {
 
 // prepare makes everything that the loops need.
 func (e *Engine) prepare(addr string) error {
-	limit, err := connectionLimit(e.config.MaxConnections, e.config.Loops)
+	caps, err := capsOf(e.config)
 	if err != nil {
 		return err
 	}
@@ -136,7 +128,8 @@ func (e *Engine) prepare(addr string) error {
 	if sockets.writable, err = newWritable(loops); err != nil {
 		return err
 	}
-	e.limit, e.addr, e.loops, e.writable, e.others = limit, reserved, loops, sockets.writable, others
+	e.caps.Store(caps)
+	e.addr, e.loops, e.writable, e.others = reserved, loops, sockets.writable, others
 	return nil
 }
 
@@ -237,7 +230,7 @@ func (e *Engine) Addr() net.Addr { return e.addr }
 func (e *Engine) Connections() int { return int(e.conns.Load()) }
 
 // MaxConnections returns the limit in force, once started.
-func (e *Engine) MaxConnections() int { return e.limit }
+func (e *Engine) MaxConnections() int { return e.caps.Load().connections }
 
 // Loops returns the loops, once started.
 func (e *Engine) Loops() []*Loop { return e.loops }
@@ -330,12 +323,13 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 
 // judge tells whether a connection may come in, as the n-th.
 func (e *Engine) judge(c *Conn, n int) refusal {
+	caps := e.caps.Load()
 	switch {
-	case n > e.limit, e.files-int(c.fd) < refuseBelow:
+	case n > caps.connections, e.files-int(c.fd) < refuseBelow:
 		return full
 	case e.crowded.Load():
 		return noMemory
-	case !e.gate.admit(c.RemoteAddr(), e.clock.Load()):
+	case !e.gate.admit(c.RemoteAddr(), e.clock.Load(), caps.rate, caps.perSource):
 		return tooMany
 	}
 	return admitted

@@ -40,28 +40,27 @@ func (l *Loop) Take(b *Bucket, n, rate int) bool { return b.Take(l.now, n, rate)
 
 // A gate limits how many connections come, in all and from one address.
 type gate struct {
-	rate, perSource int // a second, 0 for no limit
-
 	mu      sync.Mutex
 	all     Bucket                 // guarded by mu
 	sources map[netip.Addr]*Bucket // those that came in the last second; guarded by mu
 	swept   uint32                 // when they were looked through; guarded by mu
 }
 
-// admit tells whether one more may come from there.
-func (g *gate) admit(from net.Addr, now uint32) bool {
-	if g.rate == 0 && g.perSource == 0 {
+// admit tells whether one more may come from there, at so many a second in all
+// and from one source, 0 for any number.
+func (g *gate) admit(from net.Addr, now uint32, rate, perSource int) bool {
+	if rate == 0 && perSource == 0 {
 		return true
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sweep(now)
-	return g.fromSource(from, now) && (g.rate == 0 || g.all.Take(now, 1, g.rate))
+	return g.fromSource(from, now, perSource) && (rate == 0 || g.all.Take(now, 1, rate))
 }
 
-func (g *gate) fromSource(from net.Addr, now uint32) bool {
+func (g *gate) fromSource(from net.Addr, now uint32, rate int) bool {
 	source, ok := sourceOf(from)
-	if g.perSource == 0 || !ok {
+	if rate == 0 || !ok {
 		return true
 	}
 	b := g.sources[source]
@@ -72,7 +71,7 @@ func (g *gate) fromSource(from net.Addr, now uint32) bool {
 		}
 		g.sources[source] = b
 	}
-	return b.Take(now, 1, g.perSource)
+	return b.Take(now, 1, rate)
 }
 
 // sweep forgets, once a second, the sources whose buckets are full again.

@@ -44,7 +44,7 @@ func from(ip string) net.Addr {
 func TestGate(t *testing.T) {
 	none := &gate{}
 	for range 100 {
-		if !none.admit(from("192.0.2.1"), 0) {
+		if !none.admit(from("192.0.2.1"), 0, 0, 0) {
 			t.Fatal("without a limit somebody is refused")
 		}
 	}
@@ -52,7 +52,7 @@ func TestGate(t *testing.T) {
 		t.Error("without a limit sources are kept")
 	}
 
-	g := &gate{rate: 4, perSource: 2}
+	g := &gate{}
 	for i, step := range []struct {
 		now  uint32
 		ip   string
@@ -67,11 +67,11 @@ func TestGate(t *testing.T) {
 		{4, "2001:db8::3", true},  // a second later
 		{4, "2001:db8:1::", true}, // another network
 	} {
-		if got := g.admit(from(step.ip), step.now); got != step.want {
+		if got := g.admit(from(step.ip), step.now, 4, 2); got != step.want {
 			t.Errorf("step %d, %s: got %t, want %t", i, step.ip, got, step.want)
 		}
 	}
-	g.admit(from("192.0.2.9"), 100)
+	g.admit(from("192.0.2.9"), 100, 4, 2)
 	if n := len(g.sources); n != 1 {
 		t.Errorf("%d sources are kept, want 1", n)
 	}

@@ -102,7 +102,7 @@ func (c *Conn) accept(r *codec.Request) error {
 	if c.refused != admitted {
 		return refusals[c.refused]
 	}
-	endpoint := c.loop.engine.endpoints[string(r.Path)]
+	endpoint := (*c.loop.engine.endpoints.Load())[string(r.Path)]
 	if endpoint == nil {
 		return errNotFound
 	}

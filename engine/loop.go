@@ -50,6 +50,7 @@ type Loop struct {
 
 	pump     *pump
 	now      uint32 // ticks
+	ticks    ticks
 	drain    drain
 	sliceEnd time.Time
 	inRow    bool // the turn follows another directly, in the same slice
@@ -66,7 +67,7 @@ type departure struct {
 }
 
 func newLoop(e *Engine, index int, s sockets) *Loop {
-	l := &Loop{engine: e, index: index, sockets: s, scratch: make([]byte, 0, writeMax)}
+	l := &Loop{engine: e, index: index, sockets: s, ticks: ticksOf(e.config), scratch: make([]byte, 0, writeMax)}
 	if e.config.Worker != nil {
 		l.worker = e.config.Worker(l)
 	}
@@ -317,7 +318,7 @@ func (l *Loop) add(c *Conn) {
 		l.held.grow(len(l.conns))
 	}
 	l.hold(c)
-	c.expireIn(l.engine.ticks.opening)
+	c.expireIn(l.ticks.opening)
 }
 
 // release takes the slot of a closed connection back.

@@ -43,16 +43,17 @@ func memoryInUse() int64 {
 
 // watchMemory is called on each tick. It refuses newcomers while memory is short.
 func (e *Engine) watchMemory(used int64) {
-	if e.memory == 0 {
-		return
+	limit := e.caps.Load().memory
+	percent := 0.0
+	if limit > 0 {
+		percent = float64(used) / float64(limit) * 100
 	}
-	percent := float64(used) / float64(e.memory) * 100
 	switch crowded := e.crowded.Load(); {
 	case !crowded && percent >= crowdedAt:
 		e.crowded.Store(true)
-		e.log().Error("memory is short; newcomers are refused", "limit", e.memory, "used", used)
+		e.log().Error("memory is short; newcomers are refused", "limit", limit, "used", used)
 	case crowded && percent < roomyAt:
 		e.crowded.Store(false)
-		e.log().Warn("there is memory again", "limit", e.memory, "used", used)
+		e.log().Warn("there is memory again", "limit", limit, "used", used)
 	}
 }

@@ -31,7 +31,8 @@ func TestMemoryLimit(t *testing.T) {
 // Newcomers are refused from 80 % on, and let in again below 75 %.
 func TestMemoryIsShort(t *testing.T) {
 	log := newLines(t)
-	e := New(Config{MemoryLimit: 1000, Log: slog.New(log)}, nil)
+	e := New(Config{Log: slog.New(log)}, nil)
+	e.caps.Store(&caps{memory: 1000})
 	for _, step := range []struct {
 		used    int64
 		crowded bool

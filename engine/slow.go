@@ -174,7 +174,7 @@ func (g *lag) lose(channel string) {
 // out, and the client is told what it has lost, where it would have been.
 func (c *Conn) catchUp() {
 	o := c.out
-	if o.lag == nil || c.state > closing {
+	if o.lag == nil || c.state > closing || c.endpoint.Lost == nil && c.endpoint.Slow != Conflate {
 		return
 	}
 	if c.endpoint.Slow == Conflate {

@@ -39,6 +39,14 @@ func (a *audience) append(frame []byte) {
 	}
 }
 
+// name names the frame that was appended last. The stripe is locked.
+func (a *audience) name(event string) {
+	for len(a.events) < len(a.pending)-1 {
+		a.events = append(a.events, "") // from before the hub kept them
+	}
+	a.events = append(a.events, event)
+}
+
 // discard drops what is pending. The stripe is locked.
 func (a *audience) discard() {
 	for _, f := range a.pending {
@@ -66,8 +74,9 @@ func (a *audience) load() bool {
 	a.frames = append(a.frames, a.pending[:n]...)
 	a.pending = shift(a.pending, n)
 	if len(a.events) > 0 {
-		a.names = append(a.names, a.events[:n]...)
-		a.events = shift(a.events, n)
+		known := min(n, len(a.events))
+		a.names = append(a.names, a.events[:known]...)
+		a.events = shift(a.events, known)
 	}
 	a.cursor = 0
 	return true

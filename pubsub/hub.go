@@ -22,7 +22,7 @@ const stripeCount = 256
 type Hub struct {
 	seed    maphash.Seed
 	count   atomic.Int64 // of channels
-	named   bool         // events are kept by name
+	named   atomic.Bool  // events are kept by name
 	stripes [stripeCount]stripe
 }
 
@@ -53,6 +53,36 @@ func NewHub(permanent ...string) *Hub {
 	return h
 }
 
+// SetPermanent replaces the permanent channels.
+func (h *Hub) SetPermanent(names ...string) {
+	for i := range h.stripes {
+		h.stripes[i].forget(h)
+	}
+	for _, name := range names {
+		st := h.stripe([]byte(name))
+		st.mu.Lock()
+		ch := st.channels[name]
+		if ch == nil {
+			ch = h.channel(st, name)
+		}
+		ch.permanent = true
+		st.mu.Unlock()
+	}
+}
+
+// forget makes no channel permanent, and removes those that only that has kept.
+func (st *stripe) forget(h *Hub) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for name, ch := range st.channels {
+		ch.permanent = false
+		if len(ch.audiences) == 0 {
+			delete(st.channels, name)
+			h.count.Add(-1)
+		}
+	}
+}
+
 // Exists tells whether there is a channel of that name.
 func (h *Hub) Exists(name []byte) bool {
 	st := h.stripe(name)
@@ -67,8 +97,8 @@ func (h *Hub) Len() int {
 }
 
 // KeepEvents makes the hub tell the Sink the names of the events that
-// PublishEvent gives. It comes before the first of them.
-func (h *Hub) KeepEvents() { h.named = true }
+// PublishEvent gives from now on.
+func (h *Hub) KeepEvents() { h.named.Store(true) }
 
 // Publish is PublishEvent without a name.
 func (h *Hub) Publish(from *Shard, name, frame []byte) error {
@@ -91,14 +121,15 @@ func (h *Hub) PublishEvent(from *Shard, name, event, frame []byte) error {
 	if from == nil && ch.overloaded() {
 		return ErrOverloaded
 	}
+	named := h.named.Load()
 	var kept string // the same for all
-	if h.named {
+	if named {
 		kept = string(event)
 	}
 	for _, a := range ch.audiences {
 		a.append(frame)
-		if h.named {
-			a.events = append(a.events, kept)
+		if named {
+			a.name(kept)
 		}
 		if from != nil && from != a.shard && a.shard.overloaded() {
 			from.ahead = a.shard

@@ -17,6 +17,7 @@ type config struct {
 	port                int
 	certFile, keyFile   string
 	drain               time.Duration
+	pidFile             string
 	server              webrocket.Config
 	hubDefaults         hub
 	hubs                []hub

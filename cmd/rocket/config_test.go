@@ -205,7 +205,10 @@ func TestHubReachesHandler(t *testing.T) {
 	if c.server.PingInterval >= 0 || c.server.CloseTimeout != time.Minute {
 		t.Errorf("got %+v", c.server)
 	}
-	h := c.hubs[0].handler()
+	h, err := c.hubs[0].handler(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if h.Secrets.ReadOnly != "r" || h.Secrets.ReadWrite != "w" || strings.Join(h.Channels, " ") != "c" ||
 		strings.Join(h.Origins, " ") != "https://o null" || strings.Join(h.Subprotocols, " ") != "p" ||
 		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.SlowReaders != webrocket.DropOldest || h.MaxSubscriptions != 3 ||

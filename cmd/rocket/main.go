@@ -4,7 +4,8 @@
 // It answers one question: how is a Rocket server run? The main path, in
 // reading order: settings.go (every setting, once), document.go (a JSON file
 // that knows its lines), config.go and hub.go (defaults, file, environment
-// and flags become one configuration), serve.go (the server from start to stop), and
+// and flags become one configuration), serve.go (the server's start), service.go (its
+// signals and its end), reload.go (another configuration while it runs), and
 // client.go with subscribe.go and publish.go (the other end).
 //
 // # Ownership
@@ -14,7 +15,7 @@
 //
 // # Limits
 //
-// The configuration is read once, at start.
+// What can be reloaded, and what takes a restart, is in reload.go.
 package main
 
 import (

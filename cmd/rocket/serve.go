@@ -22,15 +22,7 @@ import (
 func runServe(ctx context.Context, p *program, args []string) error {
 	fs := newFlags("serve")
 	version := fs.Bool("version", false, "")
-	given := map[string]string{}
-	for _, st := range settings() {
-		give := func(s string) error { given[st.flag] = s; return nil }
-		if st.at(&config{}).truth {
-			fs.BoolFunc(st.flag, "", give)
-		} else {
-			fs.Func(st.flag, "", give)
-		}
-	}
+	given := settingFlags(fs)
 	file, err := parseServeArgs(fs, args)
 	if err != nil {
 		return err
@@ -39,11 +31,12 @@ func runServe(ctx context.Context, p *program, args []string) error {
 		fmt.Fprintln(p.stdout, "rocket", webrocket.Version)
 		return nil
 	}
-	c, err := sources{file: file, getenv: p.getenv, flags: given}.load()
+	src := sources{file: file, getenv: p.getenv, flags: given}
+	c, err := src.load()
 	if err != nil {
 		return err
 	}
-	return p.serve(ctx, c)
+	return p.serve(ctx, c, src)
 }
 
 // parseServeArgs returns the file, which may stand before or after the flags.
@@ -73,8 +66,8 @@ func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
 	return files[0], nil
 }
 
-// serve runs a server until ctx is done or it fails.
-func (p *program) serve(ctx context.Context, c *config) error {
+// serve runs a server until ctx is done or it fails. To reload it reads src again.
+func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	logs := newLogs(p.stderr, c.logLevel)
 	defer logs.close()
 	log, err := logs.to(c.log)
@@ -104,7 +97,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
 	printStart(p.stdout, c, s, files)
-	return (&service{server: s, log: log, drain: c.drain}).wait(ctx)
+	return (&service{server: s, log: log, logs: logs, sources: src, config: c}).wait(ctx)
 }
 
 // applyMemoryLimit tells the garbage collector too, if there is a limit.
@@ -128,13 +121,9 @@ func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, erro
 	s.Log = log
 	s.Config = c.server
 	for _, h := range c.hubs {
-		handler := h.handler()
-		if h.log != "" {
-			hubLog, err := logs.to(h.log)
-			if err != nil {
-				return nil, err
-			}
-			handler.Log = hubLog
+		handler, err := h.handler(logs)
+		if err != nil {
+			return nil, err
 		}
 		if err := s.Handle(h.path, handler); err != nil {
 			return nil, err
@@ -144,8 +133,15 @@ func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, erro
 }
 
 // handler returns what serves the hub. Its codec is JSON: there is no other.
-func (h hub) handler() *webrocket.HubHandler {
+func (h hub) handler(logs *logs) (*webrocket.HubHandler, error) {
 	handler := webrocket.NewJSONHandler()
+	if h.log != "" {
+		log, err := logs.to(h.log)
+		if err != nil {
+			return nil, err
+		}
+		handler.Log = log
+	}
 	handler.Secrets = webrocket.Credentials{ReadOnly: h.readOnly, ReadWrite: h.readWrite}
 	handler.Channels = h.channels
 	handler.Origins = h.origins
@@ -159,7 +155,7 @@ func (h hub) handler() *webrocket.HubHandler {
 	handler.MaxFailedLogins = h.maxFailedLogins
 	handler.CommandRate = h.commandRate
 	handler.ByteRate = h.byteRate
-	return handler
+	return handler, nil
 }
 
 // printStart says what runs.

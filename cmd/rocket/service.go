@@ -23,10 +23,12 @@ var errTerminated = errors.New("terminated")
 
 // service is a server that runs, and obeys signals.
 type service struct {
-	server *webrocket.Server
-	log    *slog.Logger
-	drain  time.Duration // the window; not above zero: close all at once
-	ending sync.WaitGroup
+	server  *webrocket.Server
+	log     *slog.Logger
+	logs    *logs
+	sources sources
+	config  *config // in force
+	ending  sync.WaitGroup
 }
 
 // wait returns when the server has stopped: by itself, or because ctx is done
@@ -34,8 +36,13 @@ type service struct {
 func (s *service) wait(ctx context.Context) error {
 	defer s.ending.Wait()
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGUSR2, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	removePID, err := writePID(s.config.pidFile) // whoever finds it may send signals
+	if err != nil {
+		return err
+	}
+	defer removePID()
 	stopped := make(chan error, 1)
 	s.ending.Go(func() { stopped <- s.server.Wait() })
 	done := ctx.Done()
@@ -45,19 +52,23 @@ func (s *service) wait(ctx context.Context) error {
 			return err
 		case <-done:
 			done = nil
-			s.ending.Go(func() { s.end(ctx) })
-		case <-signals:
-			s.ending.Go(s.leave)
+			s.ending.Go(func() { s.end(ctx, s.config.drain) })
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				s.reload()
+			} else {
+				window := s.config.drain
+				s.ending.Go(func() { s.leave(window) })
+			}
 		}
 	}
 }
 
 // end stops the server: after the window if it is to be drained, and at most
 // shutdownTimeout later.
-func (s *service) end(ctx context.Context) {
-	window := time.Duration(0)
-	if errors.Is(context.Cause(ctx), errTerminated) {
-		window = max(s.drain, 0)
+func (s *service) end(ctx context.Context, window time.Duration) {
+	if window < 0 || !errors.Is(context.Cause(ctx), errTerminated) {
+		window = 0
 	}
 	s.log.Info("shutting down", "connections", s.server.Connections(), "window", window.String())
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), window+shutdownTimeout)
@@ -73,10 +84,10 @@ func (s *service) end(ctx context.Context) {
 }
 
 // leave drains the server and stops it when it is empty, however long that takes.
-func (s *service) leave() {
-	s.log.Info("draining", "connections", s.server.Connections(), "window", s.drain.String())
+func (s *service) leave(window time.Duration) {
+	s.log.Info("draining", "connections", s.server.Connections(), "window", window.String())
 	ctx := context.Background()
-	if err := s.server.Drain(ctx, s.drain); err != nil {
+	if err := s.server.Drain(ctx, window); err != nil {
 		s.log.Warn("draining", "error", err)
 	}
 	if err := s.server.Shutdown(ctx); err != nil {

@@ -47,6 +47,10 @@ func settings() []setting {
 			func(c *config) value { return text(&c.keyFile, "a file", checkReadable) },
 		},
 		{
+			"PidFile", "pid-file", "FILE", "", "file for the number of the process, which rocket reload reads",
+			func(c *config) value { return text(&c.pidFile, "a file", checkAppendable) },
+		},
+		{
 			"Log", "log", "FILE", "-", "file that the log is appended to; -: standard error",
 			func(c *config) value { return text(&c.log, "a file", checkAppendable) },
 		},
