@@ -246,6 +246,15 @@ func (s *Server) Ready() bool {
 	return e != nil && !e.Draining()
 }
 
+// Stalled returns how many event loops do not get on at the moment: a watchdog
+// should let a server be replaced that stays so.
+func (s *Server) Stalled() int {
+	if e := s.running(); e != nil {
+		return e.Stalled()
+	}
+	return 0
+}
+
 // Addr returns the address that the server listens on, nil before Start.
 func (s *Server) Addr() net.Addr {
 	if e := s.running(); e != nil {

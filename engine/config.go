@@ -54,6 +54,10 @@ type Config struct {
 	// has been told (GOMEMLIMIT, debug.SetMemoryLimit). Negative: no limit.
 	MemoryLimit int64
 
+	// StallTimeout is how long a loop may be at one piece of work before that is
+	// logged, with what all goroutines are doing. If zero, 10 s. Negative: never.
+	StallTimeout time.Duration
+
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
 	// bytes: what a slow reader can hold there. If zero, 128 KiB. Negative: the
 	// kernel decides, up to its tcp_wmem.
@@ -86,6 +90,7 @@ const (
 	DefaultPongTimeout      = 20 * time.Second
 	DefaultMessageTimeout   = 60 * time.Second
 	DefaultCloseTimeout     = 5 * time.Second
+	DefaultStallTimeout     = 10 * time.Second
 	DefaultSendBuffer       = 128 << 10
 	DefaultMaxMessageSize   = 64 << 10
 	DefaultMaxQueuedBytes   = 1 << 20
@@ -102,6 +107,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PongTimeout, DefaultPongTimeout)
 	setDefault(&c.MessageTimeout, DefaultMessageTimeout)
 	setDefault(&c.CloseTimeout, DefaultCloseTimeout)
+	setDefault(&c.StallTimeout, DefaultStallTimeout)
 	setDefault(&c.SendBuffer, DefaultSendBuffer)
 	if c.Log == nil {
 		c.Log = slog.Default()

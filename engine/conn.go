@@ -93,6 +93,7 @@ func (c *Conn) feed(b []byte) {
 // guard turns a panic of a Handler into the end of this connection.
 func (c *Conn) guard() {
 	if r := recover(); r != nil {
+		c.loop.engine.panics.Add(1)
 		c.loop.engine.log().Error("a handler panicked; its connection is closed",
 			"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		c.fail(&codec.CloseError{Code: codec.StatusInternalError, Reason: "internal error"})

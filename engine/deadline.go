@@ -73,6 +73,7 @@ func (c *Conn) late() bool {
 // four bytes for each connection.
 func (l *Loop) advance(now uint32) {
 	l.now = now
+	l.beat.Store(now)
 	for slot, due := range l.due {
 		if due != 0 && due <= now {
 			l.conns[slot].expire()

@@ -20,9 +20,9 @@
 // Frames that are queued are kept until they are written and must not be
 // modified. Methods say where they may be called; from elsewhere use Loop.Post.
 //
-// The goroutines are: one for each loop, one that runs the clock, and one that
-// waits for the sockets of slow readers. Their number does not depend on the
-// number of connections.
+// The goroutines are: one for each loop, one that runs the clock and watches
+// over the loops, open files and memory, and one that waits for the sockets of
+// slow readers. Their number does not depend on the number of connections.
 //
 // # Limits
 //

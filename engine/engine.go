@@ -35,9 +35,10 @@ type Engine struct {
 	writable *writable
 	events   gnet.Engine
 
-	gate   gate
-	ports  ports // the clock's
-	others []int // listening sockets on the same port that are not ours
+	gate     gate
+	watchdog watchdog
+	ports    ports // the clock's
+	others   []int // listening sockets on the same port that are not ours
 
 	life     sync.Mutex // Start is at work
 	emptying sync.Once  // Drain begins
@@ -52,8 +53,11 @@ type Engine struct {
 	conns    atomic.Int64
 	refused  atomic.Int64 // of them
 	crowded  atomic.Bool  // memory is short
-	leaving  atomic.Bool  // Drain
-	stopping atomic.Bool  // Shutdown
+	stalled  atomic.Int32 // loops that do not get on
+	stalls   atomic.Uint64
+	panics   atomic.Uint64
+	leaving  atomic.Bool // Drain
+	stopping atomic.Bool // Shutdown
 
 	booted  chan error    // Start waits for it
 	stopped chan struct{} // closed when gnet has returned
@@ -293,6 +297,7 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	if h.e.clock.Add(1) == 1 {
 		h.e.booted <- h.e.boot()
 	}
+	h.e.watchLoops(h.e.clock.Load())
 	h.e.watchFiles()
 	h.e.watchMemory(memoryInUse())
 	if h.e.leaving.Load() {

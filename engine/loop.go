@@ -31,6 +31,7 @@ type Loop struct {
 	worker  Worker
 
 	phase  atomic.Uint32 // asleep, called, …
+	beat   atomic.Uint32 // the last tick that it has seen
 	events atomic.Pointer[gnet.EventLoop]
 
 	mu    sync.Mutex
@@ -205,6 +206,7 @@ func (l *Loop) takeInbox() {
 func (l *Loop) protect(f func()) {
 	defer func() {
 		if r := recover(); r != nil {
+			l.engine.panics.Add(1)
 			l.engine.log().Error("work on a loop panicked",
 				"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
@@ -212,11 +214,13 @@ func (l *Loop) protect(f func()) {
 	f()
 }
 
-func (l *Loop) work() time.Duration {
-	if l.worker == nil {
-		return -1
+// work lets the worker work. One that panics is left alone until the next turn.
+func (l *Loop) work() (pause time.Duration) {
+	pause = -1
+	if l.worker != nil {
+		l.protect(func() { pause = l.worker.Work() })
 	}
-	return l.worker.Work()
+	return pause
 }
 
 // settle tells handlers who has left, writes what waits and closes what is to

@@ -173,6 +173,7 @@ func (g *lag) lose(channel string) {
 // catchUp prepares what waits for a socket that takes more: what is old is left
 // out, and the client is told what it has lost, where it would have been.
 func (c *Conn) catchUp() {
+	defer c.guard()
 	o := c.out
 	if o.lag == nil || c.state > closing || c.endpoint.Lost == nil && c.endpoint.Slow != Conflate {
 		return

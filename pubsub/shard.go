@@ -52,6 +52,7 @@ type Shard struct {
 
 	// The loop's own.
 	active  queue       // in the order in which they are served
+	current *audience   // that is being served
 	spare   []*audience // the inbox's other array
 	ahead   *Shard      // a shard that this loop has published too much to
 	buffers [][]byte    // for joined runs, empty
@@ -77,13 +78,16 @@ func (s *Shard) overloaded() bool { return s.backlog.Load() > backlogMax }
 // Sink's slice of time is used up. Loop only.
 func (s *Shard) Work() State {
 	s.take()
+	s.recover()
 	alone := s.active.len() == 1
 	for s.active.len() > 0 {
 		a := s.active.pop()
 		if len(a.frames) == 0 && !a.load() {
 			continue
 		}
+		s.current = a
 		inTime := s.walk(a, alone)
+		s.current = nil
 		if len(a.frames) > 0 || a.load() {
 			s.active.push(a)
 		}
@@ -107,6 +111,16 @@ func (s *Shard) walk(a *audience, alone bool) bool {
 		a.finish()
 	}
 	return served == len(next)
+}
+
+// recover goes on after a panic of the Sink. Who of the audience has its run is
+// not known, and nobody shall get it twice: the walk is given up.
+func (s *Shard) recover() {
+	if a := s.current; a != nil {
+		s.current = nil
+		a.finish()
+		s.active.push(a)
+	}
 }
 
 // take moves what the inbox holds behind the active audiences.

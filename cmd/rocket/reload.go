@@ -68,6 +68,7 @@ func (c *config) needRestart(next *config) []string {
 		{"Log", c.log != next.log},
 		{"Loops", c.server.Loops != next.server.Loops},
 		{"ReusePort", c.server.ReusePort != next.server.ReusePort},
+		{"StallTimeout", c.server.StallTimeout != next.server.StallTimeout},
 		{"SendBuffer", c.server.SendBuffer != next.server.SendBuffer},
 	} {
 		if st.changed {

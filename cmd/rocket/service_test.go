@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -68,7 +67,7 @@ func TestRollingRestartEndToEnd(t *testing.T) {
 		for range 4 {
 			clients.Go(func() {
 				for ctx.Err() == nil {
-					if err := visit(ctx, url); err != nil && !errors.Is(err, context.Canceled) {
+					if err := visit(ctx, url); err != nil && ctx.Err() == nil {
 						t.Errorf("%v: %v", signal, err)
 						return
 					}

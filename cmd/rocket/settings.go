@@ -103,6 +103,10 @@ func settings() []setting {
 			func(c *config) value { return durationOrOff(&c.drain) },
 		},
 		{
+			"StallTimeout", "stall-timeout", "TIME", "10s", "time after which the log tells of an event loop that does not get on; off: never",
+			func(c *config) value { return durationOrOff(&c.server.StallTimeout) },
+		},
+		{
 			"SendBuffer", "send-buffer", "BYTES", "131072", "kernel send buffer per connection; -1: the kernel decides",
 			func(c *config) value { return integer(&c.server.SendBuffer, -1, 0) },
 		},
