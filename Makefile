@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build run test race fuzz bench lint fmt clean
+.PHONY: all build run test race fuzz bench million lint fmt clean
 
 all: fmt lint test
 
@@ -32,6 +32,10 @@ fuzz: ## every fuzz target for FUZZTIME
 
 bench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+CONNS ?= 1000000
+million: ## a million connections, without sockets: memory, publish, garbage collection
+	$(GO) test -run '^$$' -bench Million -benchtime 20x -timeout 10m ./engine -conns $(CONNS)
 
 lint: ## gofumpt, golangci-lint
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \
