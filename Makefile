@@ -1,0 +1,42 @@
+# Rocket. `make run` starts the server, `make test` tries everything.
+
+GO      ?= go
+BIN     := bin
+FUZZTIME ?= 10s
+TOOLS   := -modfile=tools/go.mod
+PACKAGES := ./...
+
+.PHONY: all build run test race fuzz lint fmt clean
+
+all: fmt lint test
+
+build: ## the binaries, in bin/
+	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
+
+run: build ## the server, on localhost:9772
+	$(BIN)/rocket
+
+test: ## all tests
+	$(GO) test -shuffle=on $(PACKAGES)
+
+race: ## all tests, with the race detector
+	$(GO) test -race -shuffle=on $(PACKAGES)
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+lint: ## gofumpt, golangci-lint
+	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \
+		if [ -n "$$unformatted" ]; then echo "not gofumpt'd, run make fmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) tool $(TOOLS) golangci-lint run
+
+fmt: ## gofumpt
+	$(GO) tool $(TOOLS) gofumpt -w .
+
+clean:
+	rm -rf $(BIN)

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// runCheck is the command check: it reads a file, and nothing else.
+func runCheck(_ context.Context, p *program, args []string) error {
+	fs := newFlags("check")
+	if err := parseFlags(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() != 1 {
+		return usageError("want one FILE")
+	}
+	file := fs.Arg(0)
+	c, err := sources{file: file}.load()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%s: ok\n", file)
+	printSummary(p.stdout, c)
+	for _, w := range c.warnings() {
+		fmt.Fprintf(p.stdout, "%s: warning: %s\n", file, w)
+	}
+	return nil
+}
+
+// printSummary says what would be served.
+func printSummary(w io.Writer, c *config) {
+	fmt.Fprintf(w, "  address  %s\n", c.address())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, h := range c.hubs {
+		fmt.Fprintf(t, "  hub\t%s\t%s\t%s\n", h.path, h.codec, h.access())
+	}
+	t.Flush()
+}

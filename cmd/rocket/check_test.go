@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestCheckExample(t *testing.T) {
+	docs := readDocs(t)
+	t.Chdir("../..")
+	stdout, stderr, status := call("check", "example.json")
+	if status != 0 || stderr != "" {
+		t.Fatalf("got status %d: %s", status, stderr)
+	}
+	if want := "$ rocket check example.json\n" + stdout; !strings.Contains(docs, want) {
+		t.Errorf("docs/configuration.md lacks\n%s", want)
+	}
+	example, err := os.ReadFile("example.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(docs, string(example)) {
+		t.Error("docs/configuration.md does not show example.json as it is")
+	}
+}
+
+func TestCheckWarns(t *testing.T) {
+	name := writeFile(t, `{"Host": "0.0.0.0", "Hubs": [{"Path": "/"}]}`)
+	stdout, _, status := call("check", name)
+	want := name + ": ok\n" +
+		"  address  0.0.0.0:9772\n" +
+		"  hub  /  JSON  open to everyone\n" +
+		name + ": warning: the hub at / is open to everyone, and the server listens beyond this machine\n"
+	if stdout != want || status != 0 {
+		t.Errorf("got status %d\n%s\nwant\n%s", status, stdout, want)
+	}
+}
+
+func TestCheckReports(t *testing.T) {
+	name := writeFile(t, "{\n\"port\": 1}")
+	stdout, stderr, status := call("check", name)
+	want := name + ":1: Hubs is missing; add at least \"Hubs\": [{\"Path\": \"/\"}]\n" +
+		name + ":2: port: unknown key; did you mean Port?\n"
+	if stdout != "" || stderr != want || status != 1 {
+		t.Errorf("got status %d\n%s%s\nwant\n%s", status, stdout, stderr, want)
+	}
+}
+
+func TestDocsShowTheReport(t *testing.T) {
+	docs := readDocs(t)
+	t.Chdir(t.TempDir())
+	file := `{
+  "port": 8080,
+  "PingInterval": 10,
+  "Hubs": [
+    {"Path": "/"},
+    {"Path": "/b",
+     "Secrets": {"ReadOnyl": "s"}},
+    {"Path": "/"}
+  ]
+}`
+	if err := os.WriteFile("my.json", []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, _ := call("check", "my.json")
+	if want := "$ rocket check my.json\n" + stderr; !strings.Contains(docs, want) {
+		t.Errorf("docs/configuration.md lacks\n%s", want)
+	}
+}

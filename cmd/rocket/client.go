@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+
+	"github.com/coder/websocket"
+)
+
+// clientFlags are the flags that subscribe and publish share.
+type clientFlags struct{ url, secret string }
+
+func (c *clientFlags) register(fs *flag.FlagSet) {
+	fs.StringVar(&c.url, "url", "ws://localhost:9772/", "")
+	fs.StringVar(&c.secret, "secret", "", "")
+}
+
+// client is one connection to a server.
+type client struct {
+	url  string
+	conn *websocket.Conn
+
+	// inbox has what the server sends, and is closed when the connection has
+	// ended; err then says why. A goroutine of its own reads, so that pings are
+	// answered also while the client waits for something else.
+	inbox chan []byte
+	err   error
+	quit  chan struct{} // tells that goroutine that nobody takes from inbox any more
+}
+
+// connect opens a connection and logs in with an access. The session lasts
+// until close.
+func (p *program) connect(ctx context.Context, flags clientFlags, access string) (*client, error) {
+	url := flags.url
+	if !strings.Contains(url, "://") {
+		url = "ws://" + url
+	}
+	conn, response, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		return nil, dialError(url, response, err)
+	}
+	conn.SetReadLimit(-1) // the server is trusted, and has a limit of its own
+	c := &client{url: url, conn: conn, inbox: make(chan []byte), quit: make(chan struct{})}
+	go c.read()
+	secret := cmp.Or(flags.secret, p.getenv("ROCKET_SECRET"))
+	if err := c.do(ctx, request{Auth: &authArgs{access, secret}}, ignore); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func ignore([]byte) {}
+
+// read puts messages into the inbox until the connection ends.
+func (c *client) read() {
+	defer close(c.inbox)
+	for {
+		_, message, err := c.conn.Read(context.Background())
+		if err != nil {
+			c.err = err
+			return
+		}
+		select {
+		case c.inbox <- message:
+		case <-c.quit:
+			return
+		}
+	}
+}
+
+// close says goodbye, and waits until the reading has ended.
+func (c *client) close() {
+	close(c.quit)
+	// The process ends, however the server takes the goodbye.
+	_ = c.conn.Close(websocket.StatusNormalClosure, "")
+	for range c.inbox {
+	}
+}
+
+// receive returns the next message of the server.
+func (c *client) receive(ctx context.Context) ([]byte, error) {
+	select {
+	case message, ok := <-c.inbox:
+		if !ok {
+			return nil, c.ended()
+		}
+		return message, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// errServerClosed is the end of a connection that the server closed in peace.
+var errServerClosed = errors.New("the server closed the connection")
+
+// ended says why the connection has ended.
+func (c *client) ended() error {
+	var closed websocket.CloseError
+	if !errors.As(c.err, &closed) {
+		return fmt.Errorf("the connection to %s was lost: %w", c.url, c.err)
+	}
+	why := strings.TrimSpace(fmt.Sprintf("%d %s", closed.Code, closed.Reason))
+	if closed.Code == websocket.StatusNormalClosure || closed.Code == websocket.StatusGoingAway {
+		return fmt.Errorf("%w: %s", errServerClosed, why)
+	}
+	return fmt.Errorf("the server broke off the connection: %s", why)
+}
+
+// request is a command of the protocol (docs/protocol.md). One member is set.
+type request struct {
+	Auth      *authArgs      `json:"auth,omitempty"`
+	Subscribe *subscribeArgs `json:"subscribe,omitempty"`
+	Publish   *publishArgs   `json:"publish,omitempty"`
+}
+
+type authArgs struct {
+	Access string `json:"access"`
+	Secret string `json:"secret"`
+}
+
+type subscribeArgs struct {
+	Channel string `json:"channel"`
+}
+
+type publishArgs struct {
+	Event   string          `json:"event"`
+	Channel string          `json:"channel"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// do sends a request and waits for the reply. Events that arrive before it go
+// to deliver.
+func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error {
+	message, err := encodeJSON(r)
+	if err != nil {
+		return err
+	}
+	if err := c.conn.Write(ctx, websocket.MessageText, message); err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// Where writing failed, reading fails too, and knows the close code.
+	for {
+		message, err := c.receive(ctx)
+		if err != nil {
+			return err
+		}
+		var reply struct {
+			Event *string `json:"event"`
+			Err   string  `json:"err"`
+		}
+		if err := json.Unmarshal(message, &reply); err != nil {
+			return fmt.Errorf("%s does not speak Rocket's protocol: %w", c.url, err)
+		}
+		switch {
+		case reply.Event != nil:
+			deliver(message)
+		case reply.Err != "":
+			return r.explain(reply.Err)
+		default:
+			return nil
+		}
+	}
+}
+
+// encodeJSON is json.Marshal that leaves <, > and & as they are.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// explain says what an error of the protocol means to the user.
+func (r request) explain(code string) error {
+	switch {
+	case r.Auth != nil && code == "invalid_credentials":
+		return fmt.Errorf("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
+	case r.Subscribe != nil && code == "invalid_channel_name":
+		return fmt.Errorf("%q cannot be a channel: a name has 1 to 255 bytes and no control characters", r.Subscribe.Channel)
+	case r.Subscribe != nil && code == "limit_exceeded":
+		return fmt.Errorf("the server allows no more subscriptions on one connection; %q is one too many", r.Subscribe.Channel)
+	case r.Publish != nil && code == "invalid_channel":
+		return fmt.Errorf("there is no channel %q: nobody subscribes to it, and the server's configuration does not name it", r.Publish.Channel)
+	case r.Publish != nil && code == "invalid_data":
+		return fmt.Errorf("the server refuses the event: its name %q must not be empty", r.Publish.Event)
+	default:
+		return fmt.Errorf("the server answers %s", code)
+	}
+}
+
+// dialError says why there is no connection.
+func dialError(url string, response *http.Response, err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing listens at %s; is the server running?", url)
+	}
+	if response == nil {
+		return fmt.Errorf("cannot connect to %s: %w", url, err)
+	}
+	// The client library gives the start of the body, which says why.
+	body, _ := io.ReadAll(response.Body)
+	return fmt.Errorf("%s refuses: %s: %s", url, response.Status, bytes.TrimSpace(body))
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// dialogue serves connections that answer each message with the next replies.
+// The replies goAway and breakOff end the connection, otherwise the client does.
+func dialogue(t *testing.T, replies ...[]string) (url string, heard *[]string) {
+	t.Helper()
+	heard = new([]string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		for _, rs := range replies {
+			_, message, err := conn.Read(r.Context())
+			if err != nil {
+				return
+			}
+			*heard = append(*heard, string(message))
+			for _, reply := range rs {
+				switch reply {
+				case goAway:
+					conn.Close(websocket.StatusGoingAway, "")
+					return
+				case breakOff:
+					conn.Close(websocket.StatusPolicyViolation, "no more")
+					return
+				}
+				if conn.Write(r.Context(), websocket.MessageText, []byte(reply)) != nil {
+					return
+				}
+			}
+		}
+		_, _, _ = conn.Read(r.Context())
+	}))
+	t.Cleanup(server.Close)
+	return "ws" + strings.TrimPrefix(server.URL, "http") + "/", heard
+}
+
+var ok = []string{`{"ok":true}`}
+
+const (
+	goAway   = "close with 1001"
+	breakOff = "close with 1008"
+)
+
+func TestSubscribeDialogue(t *testing.T) {
+	url, heard := dialogue(
+		t, ok,
+		[]string{`{"ok":true}`, `{"event":"e","channel":"a","data":1}`},
+		[]string{"{\"event\":\"f\",\n\"channel\":\"a\",\"data\": \"x\\n\"}", `{"ok":true}`, `{"event":"g","channel":"b"}`, goAway},
+	)
+	stdout, stderr, status := call("subscribe", "-url", url, "-secret", "s", "a", "b")
+	if want := "{\"event\":\"e\",\"channel\":\"a\",\"data\":1}\n{\"event\":\"f\",\"channel\":\"a\",\"data\":\"x\\n\"}\n{\"event\":\"g\",\"channel\":\"b\"}\n"; stdout != want {
+		t.Errorf("got %s want %s", stdout, want)
+	}
+	want := "subscribed to a at " + url + "\nsubscribed to b at " + url + "\nthe server closed the connection: 1001\n"
+	if stderr != want || status != 0 {
+		t.Errorf("got status %d\n%s\nwant\n%s", status, stderr, want)
+	}
+	wantHeard(
+		t, *heard, `{"auth":{"access":"read-only","secret":"s"}}`,
+		`{"subscribe":{"channel":"a"}}`, `{"subscribe":{"channel":"b"}}`,
+	)
+}
+
+func TestPublishDialogue(t *testing.T) {
+	for _, tt := range []struct{ name, data, want string }{
+		{"JSON", `{"a": 1.0}`, `{"a":1.0}`},
+		{"null", "null", "null"},
+		{"text", "a <b> & \"c\"", `"a <b> & \"c\""`},
+		{"nothing", "", `""`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url, heard := dialogue(t, ok, ok)
+			if _, stderr, status := call("publish", "-url", url, "-event", "e", "c", tt.data); stderr != "" || status != 0 {
+				t.Fatalf("got status %d, %s", status, stderr)
+			}
+			wantHeard(
+				t, *heard, `{"auth":{"access":"read-write","secret":""}}`,
+				`{"publish":{"event":"e","channel":"c","data":`+tt.want+`}}`,
+			)
+		})
+	}
+}
+
+func TestPublishLines(t *testing.T) {
+	url, heard := dialogue(t, ok, ok, ok, ok)
+	var stdout, stderr strings.Builder
+	p := &program{getenv: env(map[string]string{"ROCKET_SECRET": "s"}), stdin: strings.NewReader("1\r\ntwo\n[3]"), stdout: &stdout, stderr: &stderr}
+	if status := p.run(context.Background(), []string{"publish", "-url", url, "c", "-"}); status != 0 {
+		t.Fatalf("got status %d, %s", status, &stderr)
+	}
+	wantHeard(
+		t, *heard, `{"auth":{"access":"read-write","secret":"s"}}`,
+		`{"publish":{"event":"message","channel":"c","data":1}}`,
+		`{"publish":{"event":"message","channel":"c","data":"two"}}`,
+		`{"publish":{"event":"message","channel":"c","data":[3]}}`,
+	)
+}
+
+func wantHeard(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	for i := range got {
+		got[i] = strings.TrimSpace(got[i])
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("the server heard\n%s\nwant\n%s", g, w)
+	}
+}
+
+func TestClientErrors(t *testing.T) {
+	refuse := func(code string) []string { return []string{`{"err":"` + code + `"}`} }
+	for _, tt := range []struct {
+		name    string
+		replies [][]string
+		args    string
+		want    string
+	}{
+		{
+			"secret",
+			[][]string{refuse("invalid_credentials")},
+			"subscribe URL c",
+			"the server refuses the secret for read-only access; give the right one with -secret or in ROCKET_SECRET",
+		},
+		{
+			"channel name",
+			[][]string{ok, refuse("invalid_channel_name")},
+			"subscribe URL c",
+			`"c" cannot be a channel: a name has 1 to 255 bytes and no control characters`,
+		},
+		{
+			"too many channels",
+			[][]string{ok, refuse("limit_exceeded")},
+			"subscribe URL c",
+			`the server allows no more subscriptions on one connection; "c" is one too many`,
+		},
+		{
+			"no channel",
+			[][]string{ok, refuse("invalid_channel")},
+			"publish URL c 1",
+			`there is no channel "c": nobody subscribes to it, and the server's configuration does not name it`,
+		},
+		{
+			"event",
+			[][]string{ok, refuse("invalid_data")},
+			"publish URL c 1",
+			`the server refuses the event: its name "message" must not be empty`,
+		},
+		{"other", [][]string{refuse("new_error")}, "publish URL c 1", "the server answers new_error"},
+		{"not JSON", [][]string{{"hello"}}, "subscribe URL c", "URL does not speak Rocket's protocol: invalid character 'h' looking for beginning of value"},
+		{"broken off", [][]string{{breakOff}}, "subscribe URL c", "the server broke off the connection: 1008 no more"},
+		{"closed early", [][]string{ok, {goAway}}, "publish URL c 1", "the server closed the connection: 1001"},
+		{"not UTF-8", [][]string{ok}, "publish URL c \xff", "the data is not UTF-8"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url, _ := dialogue(t, tt.replies...)
+			args := strings.Fields(strings.Replace(tt.args, "URL", "-url "+url, 1))
+			_, stderr, status := call(args...)
+			if want := "rocket: " + strings.ReplaceAll(tt.want, "URL", url) + "\n"; stderr != want || status != 1 {
+				t.Errorf("got status %d, %swant %s", status, stderr, want)
+			}
+		})
+	}
+}
+
+func TestRefusedHandshake(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "there is no hub here", http.StatusNotFound)
+	}))
+	defer server.Close()
+	url := "ws" + strings.TrimPrefix(server.URL, "http")
+	_, stderr, status := call("subscribe", "-url", url, "c")
+	if want := "rocket: " + url + " refuses: 404 Not Found: there is no hub here\n"; stderr != want || status != 1 {
+		t.Errorf("got status %d, %s want %s", status, stderr, want)
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// command is one thing that rocket can do.
+type command struct {
+	name string
+	args string
+	doc  string // one line
+	long string // the rest of its help
+	run  func(ctx context.Context, p *program, args []string) error
+}
+
+// commands returns all commands. The first is the one that needs no name.
+func commands() []command {
+	return []command{
+		{"serve", "[FLAGS] [FILE]", "run a server (the command when none is named)", serveHelp(), runServe},
+		{"check", "FILE", "check a configuration file", checkHelp, runCheck},
+		{"subscribe", "[FLAGS] CHANNEL...", "print the events of channels", subscribeHelp, runSubscribe},
+		{"publish", "[FLAGS] CHANNEL DATA", "publish an event", publishHelp, runPublish},
+		{"help", "[COMMAND]", "explain rocket or a command", "", runHelp},
+	}
+}
+
+func findCommand(name string) (command, bool) {
+	for _, c := range commands() {
+		if c.name == name {
+			return c, true
+		}
+	}
+	return command{}, false
+}
+
+func commandNames() []string {
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// help returns the help of the command.
+func (c command) help() string {
+	usage := "rocket " + c.name + " " + c.args
+	if c.name == "serve" {
+		usage = "rocket [serve] " + c.args
+	}
+	return fmt.Sprintf("Usage: %s\n\n%s.\n%s", usage, capital(c.doc), c.long)
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// runHelp is the command help.
+func runHelp(_ context.Context, p *program, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		fmt.Fprint(p.stdout, overview())
+		return nil
+	}
+	c, ok := findCommand(args[0])
+	if !ok {
+		return usageError(fmt.Sprintf("%s: no such command%s", args[0], didYouMean(args[0], commandNames(), "")))
+	}
+	fmt.Fprint(p.stdout, c.help())
+	return nil
+}
+
+// overview returns the help that names the commands.
+func overview() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Rocket %s, a WebSocket server for publish/subscribe channels.\n\nUsage:\n", webrocket.Version)
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-38s %s\n", "rocket "+c.name+" "+c.args, c.doc)
+	}
+	b.WriteString(`
+In two terminals, with a server running:
+  rocket subscribe news
+  rocket publish news '{"title": "hello"}'
+
+All flags of the server: rocket serve -h
+`)
+	return b.String()
+}
+
+// serveHelp returns the help of serve, with the flag of every setting.
+func serveHelp() string {
+	var b strings.Builder
+	b.WriteString(`
+Without FILE it serves one hub at / that is open to everyone, unless it is
+given secrets. FILE is a JSON file with settings and hubs; see example.json and
+docs/configuration.md.
+
+Flags are stronger than the environment, the environment than FILE. The variable
+of -max-connections is ROCKET_MAX_CONNECTIONS, and so on.
+
+`)
+	for _, st := range settings() {
+		fmt.Fprintf(&b, "  -%-26s %s%s\n", st.flag+" "+st.meta, st.doc, defaultNote(st.def))
+	}
+	fmt.Fprintf(&b, "  -%-26s %s\n", "version", "print the version")
+	b.WriteString(`
+Examples:
+  rocket
+  rocket -port 8080 -max-connections 5000
+  ROCKET_READ_WRITE_SECRET=topsecret rocket    (everyone may read)
+  rocket my.json -log /var/log/rocket.log
+`)
+	return b.String()
+}
+
+// defaultNote returns " (default …)". A default of 0 is explained by the text.
+func defaultNote(def string) string {
+	if def == "" || def == "0" {
+		return ""
+	}
+	return " (default " + def + ")"
+}
+
+const checkHelp = `
+It reports everything that is wrong with the file, by line and key, and ends
+with status 1; or it says ok and what would be served.
+
+Example:
+  rocket check my.json
+`

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// config is what a server is started with.
+type config struct {
+	host, log, logLevel string
+	port                int
+	certFile, keyFile   string
+	server              webrocket.Config
+	hubDefaults         hub
+	hubs                []hub
+
+	// origin tells by flag name where a setting that is not the default came
+	// from, for problems that are seen only when all is read.
+	origin map[string]string
+}
+
+// address returns the "host:port" to listen on.
+func (c *config) address() string { return net.JoinHostPort(c.host, strconv.Itoa(c.port)) }
+
+// sources are where settings come from. The zero value gives the defaults.
+type sources struct {
+	file   string                   // "" for none
+	getenv func(name string) string // nil for none
+	flags  map[string]string        // by name; later than the environment
+}
+
+// load reads the configuration: flags over environment over file over
+// defaults. The error is a problems with all that is wrong.
+func (s sources) load() (*config, error) {
+	c := &config{origin: map[string]string{}}
+	for _, st := range settings() {
+		if st.def != "" {
+			st.at(c).fromText("default of "+st.flag, st.def)
+		}
+	}
+	hubs, inFile := s.loadFile(c)
+	inText := s.loadText(c)
+	// The hubs come last: they begin with the defaults that all others gave.
+	if s.file == "" {
+		c.hubs = []hub{c.onlyHub()}
+	} else if hubs != nil {
+		inFile = append(inFile, c.readHubs(hubs)...)
+	}
+	slices.SortStableFunc(inFile, func(a, b problem) int { return a.line - b.line })
+	return c, slices.Concat(inFile, inText, c.check()).asError()
+}
+
+// loadFile reads the file but for its hubs, which it returns.
+func (s sources) loadFile(c *config) (hubs *node, found problems) {
+	if s.file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(s.file)
+	if err != nil {
+		return nil, problems{{where: s.file, what: "cannot read it: " + reason(err)}}
+	}
+	root, found := parseDocument(s.file, data)
+	if found != nil {
+		return nil, found
+	}
+	fields := []field{{"Hubs", func(n *node) problems { hubs = n; return nil }}}
+	for _, st := range settings() {
+		if st.key == "" {
+			continue
+		}
+		fields = append(fields, field{st.key, func(n *node) problems {
+			c.origin[st.flag] = n.where()
+			return st.at(c).fromNode(n)
+		}})
+	}
+	found = append(found, fill(root, fields)...)
+	if _, ok := root.value.([]member); ok && hubs == nil {
+		found = append(found, root.problem(`Hubs is missing; add at least "Hubs": [{"Path": "/"}]`))
+	}
+	return hubs, found
+}
+
+// loadText reads the environment and the flags.
+func (s sources) loadText(c *config) problems {
+	var found problems
+	for _, st := range settings() {
+		where, text, ok := s.text(st)
+		switch {
+		case !ok:
+		case st.key == "" && s.file != "":
+			what := fmt.Sprintf("does not go with a file; put it into %s, in Secrets of a hub", s.file)
+			found = append(found, problem{where: where, what: what})
+		default:
+			c.origin[st.flag] = where
+			found = append(found, st.at(c).fromText(where, text)...)
+		}
+	}
+	return found
+}
+
+// text returns what a flag, or else the environment, has for a setting.
+func (s sources) text(st setting) (where, text string, ok bool) {
+	if text, ok := s.flags[st.flag]; ok {
+		return "-" + st.flag, text, true
+	}
+	if s.getenv == nil {
+		return "", "", false
+	}
+	text = s.getenv(st.env())
+	return st.env(), text, text != ""
+}
+
+// check finds what only two settings together can have wrong.
+func (c *config) check() problems {
+	switch {
+	case c.certFile != "" && c.keyFile == "":
+		return problems{{where: c.origin["tls-cert"], what: "a certificate needs its key; give TLSKeyFile or -tls-key too"}}
+	case c.keyFile != "" && c.certFile == "":
+		return problems{{where: c.origin["tls-key"], what: "a key needs its certificate; give TLSCertFile or -tls-cert too"}}
+	}
+	return nil
+}
+
+// warnings returns what is allowed but seldom meant.
+func (c *config) warnings() []string {
+	var ws []string
+	for _, h := range c.hubs {
+		if h.access() != locked && !isLoopback(c.host) {
+			ws = append(ws, fmt.Sprintf("the hub at %s is %s, and the server listens beyond this machine", h.path, h.access()))
+		}
+		if h.readOnly != "" && h.readWrite == "" {
+			ws = append(ws, fmt.Sprintf("the hub at %s has a secret for reading but none for publishing, and who may publish may read", h.path))
+		}
+	}
+	return ws
+}
+
+// isLoopback tells whether only this machine can reach a server on host.
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}

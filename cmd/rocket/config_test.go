@@ -1,0 +1,231 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writeFile returns the name of a new file with the content.
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "my.json")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// env returns a getenv that knows the variables.
+func env(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
+}
+
+func TestFileProblems(t *testing.T) {
+	const hubs = `"Hubs": [{"Path": "/"}]`
+	for _, tt := range []struct{ name, file, want string }{
+		{"unknown key", `{"Prot": 1, ` + hubs + `}`, "my.json:1: Prot: unknown key; did you mean Port?"},
+		{"case of a key", `{"port": 1, ` + hubs + `}`, "my.json:1: port: unknown key; did you mean Port?"},
+		{
+			"unknown key in Secrets",
+			"{\"Hubs\": [\n{\"Path\": \"/\"},\n{\"Path\": \"/b\", \"Secrets\":\n{\"ReadOnyl\": \"s\"}}]}",
+			"my.json:4: Hubs[1].Secrets.ReadOnyl: unknown key; did you mean ReadOnly?",
+		},
+		{
+			"unlike any key", `{"Hubs": [{"Path": "/", "Secrets": {"Colour": 1}}]}`,
+			"my.json:1: Hubs[0].Secrets.Colour: unknown key; the keys here are ReadOnly, ReadWrite",
+		},
+		{"key twice", "{\"Port\": 1,\n\"Port\": 2,\n" + hubs + "}", "my.json:2: Port: given twice, first on line 1; remove one"},
+		{"key twice in a hub", `{"Hubs": [{"Path": "/", "Path": "/"}]}`, "my.json:1: Hubs[0].Path: given twice, first on line 1; remove one"},
+		{"not an object", `[]`, "my.json:1: want an object with Hubs, Host, Port, "},
+		{"no hubs", `{}`, `my.json:1: Hubs is missing; add at least "Hubs": [{"Path": "/"}]`},
+		{"empty hubs", `{"Hubs": []}`, `my.json:1: Hubs: want a list of at least one hub such as [{"Path": "/"}], not an empty list`},
+		{"hubs no list", `{"Hubs": {}}`, `my.json:1: Hubs: want a list of at least one hub such as [{"Path": "/"}], not an object`},
+		{"hub no object", `{"Hubs": ["/"]}`, "my.json:1: Hubs[0]: want an object with Path, Codec, "},
+		{"secrets no object", `{"Hubs": [{"Path": "/", "Secrets": null}]}`, "my.json:1: Hubs[0].Secrets: want an object with ReadOnly, ReadWrite, not null"},
+		{"secret not shown", `{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": 12345}}]}`, "my.json:1: Hubs[0].Secrets.ReadOnly: want a string, not a number"},
+		{"path missing", `{"Hubs": [{}]}`, `my.json:1: Hubs[0]: Path is missing; add one such as "Path": "/"`},
+		{"path without slash", `{"Hubs": [{"Path": "chat"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "chat"`},
+		{"path with query", `{"Hubs": [{"Path": "/a?b"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/a?b"`},
+		{"path with space", `{"Hubs": [{"Path": "/a b"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/a b"`},
+		{
+			"path twice", "{\"Hubs\": [\n{\"Path\": \"/\"},\n{\"Path\": \"/\"}]}",
+			"my.json:3: Hubs[1]: the path / is taken by the hub on line 2; give it another",
+		},
+		{"codec", `{"Hubs": [{"Path": "/", "Codec": "XML"}]}`, `my.json:1: Hubs[0].Codec: want JSON, not "XML"`},
+		{
+			"channel", `{"Hubs": [{"Path": "/", "Channels": ["a", ""]}]}`,
+			`my.json:1: Hubs[0].Channels[1]: want a channel name of 1 to 255 bytes without control characters, not ""`,
+		},
+		{"origin", `{"Origins": ["example.com"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "example.com"`},
+		{"origin with path", `{"Origins": ["https://example.com/"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "https://example.com/"`},
+		{"origins no list", `{"Origins": "*", ` + hubs + `}`, `my.json:1: Origins: want a list of strings, not "*"`},
+		{"subprotocol", `{"Subprotocols": ["a b"], ` + hubs + `}`, `my.json:1: Subprotocols[0]: want the name of a subprotocol, not "a b"`},
+		{"port too high", `{"Port": 65536, ` + hubs + `}`, "my.json:1: Port: want a whole number from 0 to 65535, not 65536"},
+		{"port a string", `{"Port": "80", ` + hubs + `}`, `my.json:1: Port: want a whole number from 0 to 65535, not the string "80"`},
+		{"port null", `{"Port": null, ` + hubs + `}`, `my.json:1: Port: want a whole number from 0 to 65535, not null`},
+		{"loops", `{"Loops": -1, ` + hubs + `}`, "my.json:1: Loops: want a whole number from 0 to 256, not -1"},
+		{"size", `{"MaxMessageSize": 0, ` + hubs + `}`, "my.json:1: MaxMessageSize: want a whole number of at least 1, not 0"},
+		{"size of a hub", `{"Hubs": [{"Path": "/", "MaxMessageSize": 1.5}]}`, "my.json:1: Hubs[0].MaxMessageSize: want a whole number of at least 1, not 1.5"},
+		{"duration without unit", `{"PongTimeout": 10, ` + hubs + `}`, `my.json:1: PongTimeout: want a duration above zero such as "10s", not 10`},
+		{"duration zero", `{"PingInterval": "0s", ` + hubs + `}`, `my.json:1: PingInterval: want a duration above zero such as "10s", or "off", not "0s"`},
+		{"host with port", `{"Host": "a:1", ` + hubs + `}`, `my.json:1: Host: want a host name or an IP address, not "a:1"`},
+		{"log level", `{"LogLevel": "all", ` + hubs + `}`, `my.json:1: LogLevel: want debug, info, warn or error, not "all"`},
+		{
+			"log in no directory", `{"Log": "/nowhere/x.log", ` + hubs + `}`,
+			"my.json:1: Log: cannot create /nowhere/x.log: directory /nowhere: no such file or directory",
+		},
+		{"log a directory", `{"Log": "/", ` + hubs + `}`, "my.json:1: Log: cannot append to /: is a directory"},
+		{"no such certificate", `{"TLSCertFile": "/nowhere/c.pem", ` + hubs + `}`, "my.json:1: TLSCertFile: cannot read /nowhere/c.pem: no such file or directory"},
+		{"certificate without key", `{"TLSCertFile": "/dev/null", ` + hubs + `}`, "my.json:1: TLSCertFile: a certificate needs its key; give TLSKeyFile or -tls-key too"},
+		{"key without certificate", `{"TLSKeyFile": "/dev/null", ` + hubs + `}`, "my.json:1: TLSKeyFile: a key needs its certificate; give TLSCertFile or -tls-cert too"},
+		{
+			"all of them", "{\"Port\": -1,\n\"Hubs\": [{\"Path\": \"/\",\n\"Codec\": 1}],\n\"Host\": 1}",
+			"my.json:1: Port: want a whole number from 0 to 65535, not -1\n" +
+				"my.json:3: Hubs[0].Codec: want JSON, not 1\n" +
+				"my.json:4: Host: want a host name or an IP address, not 1",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			name := writeFile(t, tt.file)
+			_, err := sources{file: name}.load()
+			if err == nil {
+				t.Fatalf("no error, want %s", tt.want)
+			}
+			got := strings.ReplaceAll(err.Error(), name, "my.json")
+			// The lists of keys are long and change: their beginning will do.
+			if got != tt.want && !(strings.HasSuffix(tt.want, ", ") && strings.HasPrefix(got, tt.want)) {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestOtherProblems(t *testing.T) {
+	file := writeFile(t, `{"Hubs": [{"Path": "/"}]}`)
+	for _, tt := range []struct {
+		name   string
+		src    sources
+		want   string
+		status int
+	}{
+		{"no file", sources{file: "/nowhere.json"}, "/nowhere.json: cannot read it: no such file or directory", 1},
+		{
+			"variable",
+			sources{getenv: env(map[string]string{"ROCKET_PORT": "tcp://10.0.0.1:1"})},
+			`ROCKET_PORT: want a whole number from 0 to 65535, not "tcp://10.0.0.1:1"`, 1,
+		},
+		{
+			"item of a variable",
+			sources{getenv: env(map[string]string{"ROCKET_ORIGINS": "https://a, b"})},
+			`ROCKET_ORIGINS: want an origin such as "https://example.com", not "b"`, 1,
+		},
+		{"flag", sources{flags: map[string]string{"loops": "x"}}, `-loops: want a whole number from 0 to 256, not "x"`, 2},
+		{
+			"flag without its fellow",
+			sources{flags: map[string]string{"tls-key": "/dev/null"}},
+			"-tls-key: a key needs its certificate; give TLSCertFile or -tls-cert too", 2,
+		},
+		{
+			"secret beside a file",
+			sources{file: file, flags: map[string]string{"read-only-secret": "s"}},
+			"-read-only-secret: does not go with a file; put it into " + file + ", in Secrets of a hub", 2,
+		},
+		{
+			"secret variable beside a file",
+			sources{file: file, getenv: env(map[string]string{"ROCKET_READ_WRITE_SECRET": "s"})},
+			"ROCKET_READ_WRITE_SECRET: does not go with a file; put it into " + file + ", in Secrets of a hub", 1,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := tt.src.load()
+			found, ok := err.(problems)
+			if !ok || found.Error() != tt.want || found.status() != tt.status {
+				t.Errorf("got  %v\nwant %s, status %d", err, tt.want, tt.status)
+			}
+		})
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	file := writeFile(t, `{"Port": 1, "MaxMessageSize": 100, "Origins": ["https://file"], "Hubs": [
+		{"Path": "/own", "MaxMessageSize": 50},
+		{"Path": "/default"}]}`)
+	vars := env(map[string]string{"ROCKET_PORT": "2", "ROCKET_MAX_MESSAGE_SIZE": "200", "ROCKET_ORIGINS": "https://a,https://b"})
+	flags := map[string]string{"port": "3", "max-message-size": "300"}
+	for _, tt := range []struct {
+		name    string
+		src     sources
+		port    int
+		sizes   []int
+		origins string
+	}{
+		{"defaults", sources{}, 9772, []int{65536}, ""},
+		{"file", sources{file: file}, 1, []int{50, 100}, "https://file"},
+		{"environment over file", sources{file: file, getenv: vars}, 2, []int{50, 200}, "https://a https://b"},
+		{"flags over all", sources{file: file, getenv: vars, flags: flags}, 3, []int{50, 300}, "https://a https://b"},
+		{"flags over defaults", sources{flags: flags}, 3, []int{300}, ""},
+		{"an empty variable is none", sources{getenv: env(nil)}, 9772, []int{65536}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := tt.src.load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.port != tt.port {
+				t.Errorf("port: got %d, want %d", c.port, tt.port)
+			}
+			if len(c.hubs) != len(tt.sizes) {
+				t.Fatalf("got %d hubs, want %d", len(c.hubs), len(tt.sizes))
+			}
+			for i, h := range c.hubs {
+				if h.maxMessageSize != tt.sizes[i] {
+					t.Errorf("%s: message size: got %d, want %d", h.path, h.maxMessageSize, tt.sizes[i])
+				}
+				if got := strings.Join(h.origins, " "); got != tt.origins {
+					t.Errorf("%s: origins: got %s, want %s", h.path, got, tt.origins)
+				}
+			}
+		})
+	}
+}
+
+func TestHubReachesHandler(t *testing.T) {
+	c, err := sources{file: writeFile(t, `{"PingInterval": "off", "CloseTimeout": "1m", "Hubs": [{
+		"Path": "/a", "Codec": "json", "Channels": ["c"], "Origins": ["https://o", "null"], "Subprotocols": ["p"],
+		"MaxMessageSize": 1, "MaxQueuedBytes": 2, "MaxSubscriptions": 3,
+		"Secrets": {"ReadOnly": "r", "ReadWrite": "w"}}]}`)}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.server.PingInterval >= 0 || c.server.CloseTimeout != time.Minute {
+		t.Errorf("got %+v", c.server)
+	}
+	h := c.hubs[0].handler()
+	if h.Secrets.ReadOnly != "r" || h.Secrets.ReadWrite != "w" || strings.Join(h.Channels, " ") != "c" ||
+		strings.Join(h.Origins, " ") != "https://o null" || strings.Join(h.Subprotocols, " ") != "p" ||
+		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.MaxSubscriptions != 3 {
+		t.Errorf("got %+v", h)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct{ name, host, readOnly, readWrite, want string }{
+		{"open here", "localhost", "", "", ""},
+		{"open on ::1", "::1", "", "", ""},
+		{"open to all", "", "", "", "the hub at / is open to everyone, and the server listens beyond this machine"},
+		{"open on an address", "192.0.2.1", "", "", "the hub at / is open to everyone, and the server listens beyond this machine"},
+		{"readable to all", "0.0.0.0", "", "w", "the hub at / is open to everyone for reading, and the server listens beyond this machine"},
+		{"locked", "0.0.0.0", "r", "w", ""},
+		{"half locked", "localhost", "r", "", "the hub at / has a secret for reading but none for publishing, and who may publish may read"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &config{host: tt.host, hubs: []hub{{path: "/", readOnly: tt.readOnly, readWrite: tt.readWrite}}}
+			if got := strings.Join(c.warnings(), "\n"); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

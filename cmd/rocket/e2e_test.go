@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// process is a running rocket.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stdout *output
+	stderr *output
+	ended  chan struct{}
+}
+
+// start runs the built command. Secrets and other settings come from vars only.
+func start(t *testing.T, vars []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(rocket, args...), ended: make(chan struct{})}
+	p.cmd.Env = append(vars, "HOME="+t.TempDir())
+	p.stdout = newOutput(t, p.cmd.StdoutPipe)
+	p.stderr = newOutput(t, p.cmd.StderrPipe)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	reading.Go(p.stdout.read)
+	reading.Go(p.stderr.read)
+	go func() {
+		defer close(p.ended)
+		reading.Wait() // Wait closes the pipes: all is to be read before
+		_ = p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	})
+	return p
+}
+
+// wantStatus waits for the end.
+func (p *process) wantStatus(want int) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+		if got := p.cmd.ProcessState.ExitCode(); got != want {
+			p.t.Errorf("%v: got %v, want status %d\n%s", p.cmd.Args[1:], p.cmd.ProcessState, want, p.stderr.all())
+		}
+	case <-time.After(patience):
+		p.t.Fatalf("%v does not end\n%s%s", p.cmd.Args[1:], p.stdout.all(), p.stderr.all())
+	}
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// output collects the lines that a process writes.
+type output struct {
+	t     *testing.T
+	pipe  io.Reader
+	lines chan string
+
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func newOutput(t *testing.T, pipe func() (io.ReadCloser, error)) *output {
+	t.Helper()
+	r, err := pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &output{t: t, pipe: r, lines: make(chan string, 1000)}
+}
+
+func (o *output) read() {
+	defer close(o.lines)
+	s := bufio.NewScanner(o.pipe)
+	for s.Scan() {
+		o.mu.Lock()
+		o.text.WriteString(s.Text() + "\n")
+		o.mu.Unlock()
+		o.lines <- s.Text()
+	}
+}
+
+func (o *output) all() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// want waits for a line that matches the expression, skips those before it, and
+// returns the submatches.
+func (o *output) want(expr string) []string {
+	o.t.Helper()
+	re := regexp.MustCompile(expr)
+	timeout := time.After(patience)
+	for {
+		select {
+		case line, ok := <-o.lines:
+			if !ok {
+				o.t.Fatalf("no line matches %s in\n%s", expr, o.all())
+			}
+			if m := re.FindStringSubmatch(line); m != nil {
+				return m
+			}
+		case <-timeout:
+			o.t.Fatalf("no line matches %s in\n%s", expr, o.all())
+		}
+	}
+}
+
+// startServer runs a server on a free port and returns the URL without a path.
+func startServer(t *testing.T, vars []string, args ...string) (p *process, url string) {
+	t.Helper()
+	p = start(t, vars, append(args, "-port", "0")...)
+	url = p.stdout.want(`(ws://localhost:\d+)/ `)[1]
+	p.stdout.want(`^Ready`)
+	return p, url
+}
+
+func TestExampleEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, "../../example.json")
+	server.stderr.want(`"level":"INFO","msg":"serving"`)
+	reader := []string{"ROCKET_SECRET=change me"}
+	writer := []string{"ROCKET_SECRET=change me too"}
+
+	a := start(t, reader, "subscribe", "-url", url, "news", "weather")
+	a.stderr.want(`^subscribed to news at ws://`)
+	a.stderr.want(`^subscribed to weather at ws://`)
+	b := start(t, nil, "subscribe", "-url", url+"/news", "-secret", "any", "headlines")
+	b.stderr.want(`^subscribed to headlines`)
+
+	for _, p := range []*process{
+		start(t, writer, "publish", "-url", url, "news", `{"title": "hello"}`),
+		start(t, writer, "publish", "-url", url+"/news", "-event", "flash", "headlines", "big <news>"),
+	} {
+		p.wantStatus(0)
+	}
+	a.stdout.want(`^\{"event":"message","channel":"news","data":\{"title":"hello"\}\}$`)
+	b.stdout.want(`^\{"event":"flash","channel":"headlines","data":"big <news>"\}$`)
+
+	for _, tt := range []struct {
+		name, want string
+		vars, args []string
+	}{
+		{"wrong secret", "refuses the secret for read-only", writer, []string{"subscribe", "-url", url, "news"}},
+		{"no secret", "refuses the secret for read-write", nil, []string{"publish", "-url", url, "news", "1"}},
+		{"no channel", `there is no channel "nobody"`, writer, []string{"publish", "-url", url, "nobody", "1"}},
+		{"no name", "cannot be a channel", reader, []string{"subscribe", "-url", url, ""}},
+		{"no event", "must not be empty", writer, []string{"publish", "-url", url, "-event", "", "news", "1"}},
+		{"no hub", "404", writer, []string{"publish", "-url", url + "/nowhere", "news", "1"}},
+		{"too large", "1009", writer, []string{"publish", "-url", url + "/news", "headlines", strings.Repeat("x", 5000)}},
+	} {
+		p := start(t, tt.vars, tt.args...)
+		p.wantStatus(1)
+		if got := p.stderr.all(); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %s want %s", tt.name, got, tt.want)
+		}
+	}
+
+	server.signal(syscall.SIGTERM)
+	a.stderr.want(`^the server closed the connection: 1001`)
+	b.stderr.want(`^the server closed the connection: 1001`)
+	a.wantStatus(0)
+	b.wantStatus(0)
+	server.wantStatus(0)
+}
+
+func TestRocketAloneEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil)
+	for _, want := range []string{"Rocket 0.", "open to everyone", "To lock it", "loops ", "open files ", "connections "} {
+		if !strings.Contains(server.stdout.all(), want) {
+			t.Errorf("the start does not say %q:\n%s", want, server.stdout.all())
+		}
+	}
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+
+	writer := exec.Command(rocket, "publish", "-url", url, "c", "-")
+	writer.Stdin = strings.NewReader("one\n2\n")
+	if out, err := writer.CombinedOutput(); err != nil {
+		t.Errorf("publish: %v %s", err, out)
+	}
+	reader.stdout.want(`"data":"one"`)
+	reader.stdout.want(`"data":2`)
+
+	reader.signal(syscall.SIGINT)
+	reader.wantStatus(0)
+	server.signal(syscall.SIGINT)
+	server.wantStatus(0)
+}
+
+func TestLockedByEnvironmentEndToEnd(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "rocket.log")
+	server, url := startServer(t, []string{"ROCKET_READ_ONLY_SECRET=r", "ROCKET_READ_WRITE_SECRET=w", "ROCKET_LOG=" + log}, "-host", "localhost")
+	if out := server.stdout.all(); !strings.Contains(out, " locked") || strings.Contains(out, "To lock it") {
+		t.Errorf("got %s", out)
+	}
+	start(t, nil, "subscribe", "-url", url, "c").wantStatus(1)
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(0)
+	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "shutting down") {
+		t.Errorf("the log has %s, %v", text, err)
+	}
+	if text := server.stderr.all(); text != "" {
+		t.Errorf("with a log file standard error has %s", text)
+	}
+}
+
+// The server inside the test's process is under the race detector with it.
+func TestServeInProcess(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	defer r.Close()
+	status := make(chan int, 1)
+	go func() {
+		p := &program{getenv: env(nil), stdout: w, stderr: io.Discard}
+		status <- p.run(ctx, []string{"-port", "0", "-max-connections", "10"})
+	}()
+	stdout := newOutput(t, func() (io.ReadCloser, error) { return r, nil })
+	go stdout.read()
+	url := stdout.want(`(ws://localhost:\d+/) `)[1]
+	stdout.want(`^  connections +at most 10$`)
+	stdout.want(`^Ready`)
+
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	if _, stderr, status := call("publish", "-url", url, "c", "1"); status != 0 {
+		t.Errorf("publish: status %d, %s", status, stderr)
+	}
+	reader.stdout.want(`"data":1`)
+	cancel()
+	reader.stderr.want(`1001`)
+	if got := <-status; got != 0 {
+		t.Errorf("got status %d", got)
+	}
+}
+
+// The second signal does not wait for clients that are slow to say goodbye.
+func TestSecondSignalEndToEnd(t *testing.T) {
+	server, url := startServer(t, []string{"ROCKET_CLOSE_TIMEOUT=1m"})
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	reader.signal(syscall.SIGSTOP)
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`shutting down`)
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(1)
+}
+
+func TestStartFailsEndToEnd(t *testing.T) {
+	_, url := startServer(t, nil)
+	port := url[strings.LastIndex(url, ":")+1:]
+	for _, tt := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"port taken", "address already in use; choose another port", []string{"-port", port}},
+		{"TLS", "TLS", []string{"-tls-cert", "/dev/null", "-tls-key", "/dev/null", "-port", "0"}},
+	} {
+		p := start(t, nil, tt.args...)
+		p.wantStatus(1)
+		if got := p.stderr.all(); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %s want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestWarningsAreLoggedEndToEnd(t *testing.T) {
+	server, _ := startServer(t, []string{"ROCKET_READ_ONLY_SECRET=r"})
+	server.stderr.want(`"level":"WARN","msg":"the hub at / has a secret for reading but none for publishing`)
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(0)
+}

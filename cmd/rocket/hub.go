@@ -1,0 +1,95 @@
+package main
+
+import "strings"
+
+// hub is the configuration of one hub.
+type hub struct {
+	path, codec, log    string
+	readOnly, readWrite string
+	channels            []string
+	origins             []string
+	subprotocols        []string
+	maxMessageSize      int
+	maxQueuedBytes      int
+	maxSubscriptions    int
+}
+
+// onlyHub returns the hub that is served without a file.
+func (c *config) onlyHub() hub {
+	h := c.hubDefaults
+	h.path, h.codec = "/", "JSON"
+	return h
+}
+
+// readHubs reads the hubs of the file.
+func (c *config) readHubs(n *node) problems {
+	items, ok := n.value.([]*node)
+	if !ok || len(items) == 0 {
+		return problems{n.problem(`want a list of at least one hub such as [{"Path": "/"}], not %s`, emptyOr(n))}
+	}
+	var found problems
+	lines := map[string]int{}
+	for _, item := range items {
+		h := c.hubDefaults
+		found = append(found, h.read(item)...)
+		if first, twice := lines[h.path]; twice && h.path != "" {
+			found = append(found, item.problem("the path %s is taken by the hub on line %d; give it another", h.path, first))
+		} else {
+			lines[h.path] = item.line
+		}
+		c.hubs = append(c.hubs, h)
+	}
+	return found
+}
+
+func emptyOr(n *node) string {
+	if _, ok := n.value.([]*node); ok {
+		return "an empty list"
+	}
+	return n.show()
+}
+
+// read fills the hub, which has the defaults so far.
+func (h *hub) read(n *node) problems {
+	var fields, secrets []field
+	hasPath := false
+	for _, st := range hubSettings() {
+		if st.def != "" && st.flag == "" {
+			st.at(h).fromText("default of "+st.key, st.def)
+		}
+		read := func(n *node) problems {
+			hasPath = hasPath || st.key == "Path"
+			return st.at(h).fromNode(n)
+		}
+		if key, ok := strings.CutPrefix(st.key, "Secrets."); ok {
+			secrets = append(secrets, field{key, read})
+		} else {
+			fields = append(fields, field{st.key, read})
+		}
+	}
+	fields = append(fields, field{"Secrets", func(n *node) problems { return fill(n, secrets) }})
+	found := fill(n, fields)
+	if _, ok := n.value.([]member); ok && !hasPath {
+		found = append(found, n.problem(`Path is missing; add one such as "Path": "/"`))
+	}
+	return found
+}
+
+// What a hub lets everyone do.
+const (
+	locked   = "locked"
+	readable = "open to everyone for reading"
+	open     = "open to everyone"
+)
+
+// access returns what everyone may do. Who may publish may also read.
+func (h hub) access() string {
+	switch {
+	case h.readWrite == "":
+		return open
+	case h.readOnly == "":
+		return readable
+	default:
+		return locked
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// logs opens each destination once, so that hubs may share a file.
+type logs struct {
+	stderr io.Writer
+	level  slog.Level
+	open   map[string]*slog.Logger
+	files  []*os.File
+}
+
+// newLogs returns the logs of a level's name.
+func newLogs(stderr io.Writer, level string) *logs {
+	l := &logs{stderr: stderr, open: map[string]*slog.Logger{}}
+	// The name is one of slog's: settings allows no other.
+	_ = l.level.UnmarshalText([]byte(level))
+	return l
+}
+
+// to returns the logger that writes to a file, or to standard error for "" and "-".
+func (l *logs) to(name string) (*slog.Logger, error) {
+	if name == "" {
+		name = "-"
+	}
+	if log := l.open[name]; log != nil {
+		return log, nil
+	}
+	handler, err := l.handler(name)
+	if err != nil {
+		return nil, err
+	}
+	l.open[name] = slog.New(handler)
+	return l.open[name], nil
+}
+
+// handler writes text for a person at a terminal, and JSON for programs.
+func (l *logs) handler(name string) (slog.Handler, error) {
+	options := &slog.HandlerOptions{Level: l.level}
+	if name == "-" {
+		if isTerminal(l.stderr) {
+			return slog.NewTextHandler(l.stderr, options), nil
+		}
+		return slog.NewJSONHandler(l.stderr, options), nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	l.files = append(l.files, f)
+	return slog.NewJSONHandler(f, options), nil
+}
+
+// close closes the files.
+func (l *logs) close() {
+	for _, f := range l.files {
+		f.Close()
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

@@ -1,0 +1,134 @@
+// Command rocket runs a WebSocket server for publish/subscribe channels and
+// holds two small clients for it.
+//
+// It answers one question: how is a Rocket server run? The main path, in
+// reading order: settings.go (every setting, once), document.go (a JSON file
+// that knows its lines), config.go and hub.go (defaults, file, environment
+// and flags become one configuration), serve.go (the server from start to stop), and
+// client.go with subscribe.go and publish.go (the other end).
+//
+// # Ownership
+//
+// Nothing is shared between goroutines but the context that a signal ends. A
+// client reads on a goroutine of its own and waits for it before it ends.
+//
+// # Limits
+//
+// The configuration is read once, at start.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Exit statuses beside 0.
+const (
+	statusFailed = 1
+	statusUsage  = 2 // the command line cannot be understood
+)
+
+func main() {
+	p := &program{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.run(untilSignal(), os.Args[1:]))
+}
+
+// untilSignal returns a context that is done at the first SIGINT or SIGTERM.
+// The second one ends the process at once.
+func untilSignal() context.Context {
+	signals := make(chan os.Signal, 2) // room for both, so that none is lost
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(statusFailed)
+	}()
+	return ctx
+}
+
+// program is the world that a command sees.
+type program struct {
+	getenv func(name string) string // "" where it is not set
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// usageError is a command line that cannot be understood.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// run runs the command that args name, and returns the exit status.
+// Without a command's name they are arguments of serve.
+func (p *program) run(ctx context.Context, args []string) int {
+	cmd := commands()[0]
+	if len(args) > 0 {
+		name := args[0]
+		if flag := strings.TrimLeft(name, "-"); flag != name && (flag == "h" || flag == "help") {
+			name = "help"
+		}
+		if c, ok := findCommand(name); ok {
+			cmd, args = c, args[1:]
+		}
+	}
+	return p.report(cmd, cmd.run(ctx, p, args))
+}
+
+// report tells the user how a command ended, and returns the exit status.
+func (p *program) report(cmd command, err error) int {
+	var usage usageError
+	var found problems
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(p.stdout, cmd.help())
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.stderr, "rocket: %s\nFor help: rocket %s -h\n", usage, cmd.name)
+		return statusUsage
+	case errors.As(err, &found):
+		fmt.Fprintln(p.stderr, found)
+		return found.status()
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(p.stderr, "rocket: interrupted")
+		return statusFailed
+	default:
+		fmt.Fprintf(p.stderr, "rocket: %s\n", strings.TrimPrefix(err.Error(), "webrocket: "))
+		return statusFailed
+	}
+}
+
+// newFlags returns a flag set that leaves all printing to report.
+func newFlags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return fs
+}
+
+// parseFlags is fs.Parse with errors that report knows.
+func parseFlags(fs *flag.FlagSet, args []string) error {
+	err := fs.Parse(args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	const unknown = "flag provided but not defined: -"
+	name, ok := strings.CutPrefix(err.Error(), unknown)
+	if !ok {
+		return usageError(err.Error())
+	}
+	var known []string
+	fs.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
+	return usageError(fmt.Sprintf("-%s: unknown flag%s", name, didYouMean(name, known, "-")))
+}

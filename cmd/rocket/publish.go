@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+const publishHelp = `
+DATA is JSON; what is not JSON is sent as a JSON string. With - for DATA every
+line of standard input is one event.
+
+  -url URL         server and hub (default ws://localhost:9772/)
+  -secret SECRET   secret for publishing, if the hub has one; better in
+                   ROCKET_SECRET, where other users of the machine cannot see it
+  -event NAME      name of the event (default message)
+
+A channel exists while somebody subscribes to it, or if the configuration names
+it. To publish to another is an error.
+
+Examples:
+  rocket publish news '{"title": "hello"}'
+  rocket publish -event alarm news "the sky is falling"
+  tail -f access.log | rocket publish log -
+`
+
+// runPublish is the command publish.
+func runPublish(ctx context.Context, p *program, args []string) error {
+	fs := newFlags("publish")
+	var flags clientFlags
+	flags.register(fs)
+	event := fs.String("event", "message", "")
+	if err := parseFlags(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() != 2 {
+		return usageError("want CHANNEL and DATA, after the flags; quote DATA that has spaces")
+	}
+	c, err := p.connect(ctx, flags, "read-write")
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	send := func(data string) error {
+		raw, err := asJSON(data)
+		if err != nil {
+			return err
+		}
+		return c.do(ctx, request{Publish: &publishArgs{*event, fs.Arg(0), raw}}, ignore)
+	}
+	if fs.Arg(1) != "-" {
+		return send(fs.Arg(1))
+	}
+	return c.publishLines(ctx, p.stdin, send)
+}
+
+// asJSON returns data if it is JSON, and otherwise as a JSON string.
+func asJSON(data string) (json.RawMessage, error) {
+	if !utf8.ValidString(data) {
+		return nil, errors.New("the data is not UTF-8")
+	}
+	if json.Valid([]byte(data)) {
+		return json.RawMessage(data), nil
+	}
+	return encodeJSON(data)
+}
+
+// publishLines sends the lines of r until its end, until the user stops it, or
+// until the server closes the connection.
+func (c *client) publishLines(ctx context.Context, r io.Reader, send func(string) error) error {
+	lines := readLines(r)
+	for {
+		select {
+		case l := <-lines:
+			if l.err != nil {
+				return ignoreEOF(l.err)
+			}
+			if err := send(l.text); err != nil {
+				return err
+			}
+		case _, ok := <-c.inbox:
+			if !ok {
+				return c.ended()
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// line is a line without its end, or the error that ended the reading.
+type line struct {
+	text string
+	err  error
+}
+
+// readLines reads lines in a goroutine, which is not waited for: nothing can
+// interrupt the reading of a terminal but the end of the process.
+func readLines(r io.Reader) <-chan line {
+	lines := make(chan line)
+	go func() {
+		b := bufio.NewReader(r)
+		for {
+			s, err := b.ReadString('\n')
+			if s != "" {
+				lines <- line{text: strings.TrimRight(s, "\r\n")}
+			}
+			if err != nil {
+				lines <- line{err: err}
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

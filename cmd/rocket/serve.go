@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// shutdownTimeout is how long clients have for the closing handshake when the
+// server ends.
+const shutdownTimeout = 10 * time.Second
+
+// runServe is the command serve, and what rocket does without a command.
+func runServe(ctx context.Context, p *program, args []string) error {
+	fs := newFlags("serve")
+	version := fs.Bool("version", false, "")
+	given := map[string]string{}
+	for _, st := range settings() {
+		fs.Func(st.flag, "", func(s string) error { given[st.flag] = s; return nil })
+	}
+	file, err := parseServeArgs(fs, args)
+	if err != nil {
+		return err
+	}
+	if *version {
+		fmt.Fprintln(p.stdout, "rocket", webrocket.Version)
+		return nil
+	}
+	c, err := sources{file: file, getenv: p.getenv, flags: given}.load()
+	if err != nil {
+		return err
+	}
+	return p.serve(ctx, c)
+}
+
+// parseServeArgs returns the file, which may stand before or after the flags.
+func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
+	var files []string
+	for {
+		if err := parseFlags(fs, args); err != nil {
+			return "", err
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		files = append(files, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
+	if len(files) == 0 {
+		return "", nil
+	}
+	if _, err := os.Stat(files[0]); err != nil {
+		if hint := didYouMean(files[0], commandNames(), ""); hint != "" {
+			return "", usageError(fmt.Sprintf("%s: neither a command nor a file%s", files[0], hint))
+		}
+	}
+	if len(files) > 1 {
+		return "", usageError("want one file, not " + strings.Join(files, " "))
+	}
+	return files[0], nil
+}
+
+// serve runs a server until ctx is done or it fails.
+func (p *program) serve(ctx context.Context, c *config) error {
+	logs := newLogs(p.stderr, c.logLevel)
+	defer logs.close()
+	log, err := logs.to(c.log)
+	if err != nil {
+		return err
+	}
+	files, err := raiseOpenFiles()
+	if err != nil {
+		log.Warn(err.Error())
+	}
+	s, err := newServer(c, log, logs)
+	if err != nil {
+		return err
+	}
+	if c.certFile != "" {
+		return s.ListenAndServeTLS(c.certFile, c.keyFile)
+	}
+	if err := s.Start(); err != nil {
+		return startError(err)
+	}
+	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
+	for _, w := range c.warnings() {
+		log.Warn(w)
+	}
+	if s.MaxConnections() < c.server.MaxConnections {
+		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
+	}
+	printStart(p.stdout, c, s, files)
+	return waitForEnd(ctx, s, log)
+}
+
+// startError adds to an error of Start how the commonest one is mended.
+func startError(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; choose another port with -port or Port", err)
+	}
+	return err
+}
+
+// newServer returns the server of a configuration, with its hubs.
+func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, error) {
+	s := webrocket.NewServer(c.address())
+	s.Log = log
+	s.Config = c.server
+	for _, h := range c.hubs {
+		handler := h.handler()
+		if h.log != "" {
+			hubLog, err := logs.to(h.log)
+			if err != nil {
+				return nil, err
+			}
+			handler.Log = hubLog
+		}
+		if err := s.Handle(h.path, handler); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// handler returns what serves the hub. Its codec is JSON: there is no other.
+func (h hub) handler() *webrocket.HubHandler {
+	handler := webrocket.NewJSONHandler()
+	handler.Secrets = webrocket.Credentials{ReadOnly: h.readOnly, ReadWrite: h.readWrite}
+	handler.Channels = h.channels
+	handler.Origins = h.origins
+	handler.Subprotocols = h.subprotocols
+	handler.MaxMessageSize = h.maxMessageSize
+	handler.MaxQueuedBytes = h.maxQueuedBytes
+	handler.MaxSubscriptions = h.maxSubscriptions
+	return handler
+}
+
+// waitForEnd returns when the server has stopped: by itself, or because ctx is
+// done and its connections are closed.
+func waitForEnd(ctx context.Context, s *webrocket.Server, log *slog.Logger) error {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		log.Info("shutting down", "connections", s.Connections())
+		if err := s.Shutdown(bounded); err != nil {
+			log.Warn("not every connection was closed in time", "error", err)
+		}
+	})
+	err := s.Wait()
+	if !stop() {
+		<-ended
+	}
+	return err
+}
+
+// printStart says what runs.
+func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
+	fmt.Fprintln(w, "Rocket", webrocket.Version)
+	base := baseURL(c.host, s.Addr())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, h := range c.hubs {
+		fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
+	}
+	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
+	fmt.Fprintf(t, "  open files\tat most %d\n", files)
+	fmt.Fprintf(t, "  connections\tat most %d\n", s.MaxConnections())
+	t.Flush()
+	if len(c.hubs) == 1 && c.hubs[0].access() == open {
+		fmt.Fprint(w, howToLock)
+	}
+	fmt.Fprintln(w, "Ready. Ctrl-C stops it.")
+}
+
+const howToLock = `Everyone who can reach the hub may read and publish. To lock it, give it secrets:
+  ROCKET_READ_ONLY_SECRET=... ROCKET_READ_WRITE_SECRET=... rocket
+`
+
+// baseURL returns where clients find the server: its host as configured and
+// its port as bound.
+func baseURL(host string, addr net.Addr) string {
+	port := addr.(*net.TCPAddr).Port
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		// Every address of the machine will do; this one works from here.
+		host = "localhost"
+	}
+	return "ws://" + net.JoinHostPort(host, strconv.Itoa(port))
+}

@@ -1,0 +1,163 @@
+package main
+
+import "strings"
+
+// setting is one setting of the server: its names, its default and its place
+// in a config. Help, environment and docs/configuration.md follow this table.
+type setting struct {
+	key  string // in the file; "" if it is given per hub there
+	flag string // without the dash
+	meta string // stands for the value in the help
+	def  string // as a flag would give it; "" leaves the zero value
+	doc  string
+	at   func(*config) value
+}
+
+// env returns the name of the environment variable: ROCKET_MAX_CONNECTIONS.
+func (s setting) env() string {
+	return "ROCKET_" + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))
+}
+
+// settings returns all settings of the server, in the order of the help.
+func settings() []setting {
+	all := []setting{
+		{
+			"Host", "host", "HOST", "localhost", "name or address to listen on; empty: every address of the machine",
+			func(c *config) value { return text(&c.host, "a host name or an IP address", checkHost) },
+		},
+		{
+			"Port", "port", "PORT", "9772", "TCP port; 0: any free one",
+			func(c *config) value { return integer(&c.port, 0, 65535) },
+		},
+		{
+			"TLSCertFile", "tls-cert", "FILE", "", "certificate for wss://, in PEM; not supported yet",
+			func(c *config) value { return text(&c.certFile, "a file", checkReadable) },
+		},
+		{
+			"TLSKeyFile", "tls-key", "FILE", "", "private key of the certificate, in PEM; not supported yet",
+			func(c *config) value { return text(&c.keyFile, "a file", checkReadable) },
+		},
+		{
+			"Log", "log", "FILE", "-", "file that the log is appended to; -: standard error",
+			func(c *config) value { return text(&c.log, "a file", checkAppendable) },
+		},
+		{
+			"LogLevel", "log-level", "LEVEL", "info", "least level that is logged: debug, info, warn or error",
+			func(c *config) value { return oneOf(&c.logLevel, "debug", "info", "warn", "error") },
+		},
+		{
+			"Loops", "loops", "N", "0", "event loops; 0: one per core",
+			func(c *config) value { return integer(&c.server.Loops, 0, 256) },
+		},
+		{
+			"MaxConnections", "max-connections", "N", "0", "connections open at once; 0: what the open-file limit allows",
+			func(c *config) value { return integer(&c.server.MaxConnections, 0, 0) },
+		},
+		{
+			"HandshakeTimeout", "handshake-timeout", "TIME", "10s", "time that a client has for the opening handshake",
+			func(c *config) value { return duration(&c.server.HandshakeTimeout) },
+		},
+		{
+			"PingInterval", "ping-interval", "TIME", "60s", "silence after which a client is pinged; off: no pings",
+			func(c *config) value { return durationOrOff(&c.server.PingInterval) },
+		},
+		{
+			"PongTimeout", "pong-timeout", "TIME", "20s", "silence after a ping that ends the connection",
+			func(c *config) value { return duration(&c.server.PongTimeout) },
+		},
+		{
+			"CloseTimeout", "close-timeout", "TIME", "5s", "time that a client has for the closing handshake",
+			func(c *config) value { return duration(&c.server.CloseTimeout) },
+		},
+		{
+			"SendBuffer", "send-buffer", "BYTES", "131072", "kernel send buffer per connection; -1: the kernel decides",
+			func(c *config) value { return integer(&c.server.SendBuffer, -1, 0) },
+		},
+	}
+	for _, h := range hubDefaults() {
+		at := h.at
+		all = append(all, setting{
+			h.key, h.flag, h.meta, h.def, h.doc,
+			func(c *config) value { return at(&c.hubDefaults) },
+		})
+	}
+	return append(all, []setting{
+		{
+			"", "read-only-secret", "SECRET", "", "secret for reading the hub at /, if there is no file",
+			func(c *config) value { return secret(&c.hubDefaults.readOnly) },
+		},
+		{
+			"", "read-write-secret", "SECRET", "", "secret for reading and publishing at /, if there is no file",
+			func(c *config) value { return secret(&c.hubDefaults.readWrite) },
+		},
+	}...)
+}
+
+// hubSetting is one setting of a hub. With a flag it is also a setting of the
+// server, which is then the default for the hubs.
+type hubSetting struct {
+	key  string // in the file; "Secrets.ReadOnly" is ReadOnly in the object Secrets
+	flag string
+	meta string
+	def  string
+	doc  string
+	at   func(*hub) value
+}
+
+// hubDefaults returns the settings of a hub that have a default for all hubs.
+func hubDefaults() []hubSetting {
+	return []hubSetting{
+		{
+			"MaxMessageSize", "max-message-size", "BYTES", "65536", "largest message that a client may send",
+			func(h *hub) value { return integer(&h.maxMessageSize, 1, 0) },
+		},
+		{
+			"MaxQueuedBytes", "max-queued-bytes", "BYTES", "1048576", "bytes that may wait for a slow reader before it is closed",
+			func(h *hub) value { return integer(&h.maxQueuedBytes, 1, 0) },
+		},
+		{
+			"MaxSubscriptions", "max-subscriptions", "N", "128", "subscriptions that one connection may have",
+			func(h *hub) value { return integer(&h.maxSubscriptions, 1, 0) },
+		},
+		{
+			"Origins", "origins", "LIST", "", "origins of web pages that may connect; empty: any",
+			func(h *hub) value { return list(&h.origins, `an origin such as "https://example.com"`, checkOrigin) },
+		},
+		{
+			"Subprotocols", "subprotocols", "LIST", "", "WebSocket subprotocols that a client may choose",
+			func(h *hub) value { return list(&h.subprotocols, "the name of a subprotocol", checkToken) },
+		},
+	}
+}
+
+// hubSettings returns all keys of a hub, in the order of the documentation.
+func hubSettings() []hubSetting {
+	return append([]hubSetting{
+		{
+			key: "Path", doc: "where clients connect: `/` or a path such as `/chat`; required, and each path once",
+			at: func(h *hub) value { return text(&h.path, `a path such as "/chat"`, checkPath) },
+		},
+		{
+			key: "Codec", def: "JSON", doc: "encoding of the messages: JSON, in any case",
+			at: func(h *hub) value { return oneOf(&h.codec, "JSON") },
+		},
+		{
+			key: "Log", doc: "file that this hub's log is appended to; -: standard error; empty: the server's log",
+			at: func(h *hub) value { return text(&h.log, "a file", checkAppendable) },
+		},
+		{
+			key: "Channels", doc: "list of channels that exist without a subscriber",
+			at: func(h *hub) value {
+				return list(&h.channels, "a channel name of 1 to 255 bytes without control characters", checkChannel)
+			},
+		},
+		{
+			key: "Secrets.ReadOnly", doc: "secret for reading; empty: everyone may read",
+			at: func(h *hub) value { return secret(&h.readOnly) },
+		},
+		{
+			key: "Secrets.ReadWrite", doc: "secret for reading and publishing; empty: everyone may do both",
+			at: func(h *hub) value { return secret(&h.readWrite) },
+		},
+	}, hubDefaults()...)
+}

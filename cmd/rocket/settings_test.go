@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestSettingsAreSound(t *testing.T) {
+	seen := map[string]bool{}
+	for _, st := range settings() {
+		for _, name := range []string{"-" + st.flag, st.key} {
+			if name != "" && seen[name] {
+				t.Errorf("%s is there twice", name)
+			}
+			seen[name] = true
+		}
+		if st.doc == "" || st.meta == "" {
+			t.Errorf("-%s is not documented", st.flag)
+		}
+		var c config
+		if st.def != "" {
+			if found := st.at(&c).fromText("default", st.def); found != nil {
+				t.Errorf("-%s: %v", st.flag, found)
+			}
+		}
+	}
+}
+
+// A number that no setting fills would be a setting of the library that cannot
+// be reached from the command.
+func TestEveryServerFieldHasASetting(t *testing.T) {
+	c := &config{}
+	for _, st := range settings() {
+		v := st.at(c)
+		for _, s := range []string{"1", "1s", "debug"} {
+			v.fromText("test", s)
+		}
+	}
+	server := reflect.ValueOf(c.server)
+	for i := range server.NumField() {
+		if server.Field(i).CanInt() && server.Field(i).IsZero() {
+			t.Errorf("no setting fills %s", server.Type().Field(i).Name)
+		}
+	}
+}
+
+func TestHelpNamesEverySetting(t *testing.T) {
+	help := serveHelp()
+	for _, st := range settings() {
+		if !strings.Contains(help, "  -"+st.flag+" "+st.meta+" ") || !strings.Contains(help, st.doc) {
+			t.Errorf("the help does not explain -%s", st.flag)
+		}
+	}
+}
+
+// The tables of docs/configuration.md are those of the code.
+func TestDocsNameEverySetting(t *testing.T) {
+	docs := readDocs(t)
+	var server, hubs strings.Builder
+	server.WriteString("| key | flag | environment | default | meaning |\n|---|---|---|---|---|\n")
+	for _, st := range settings() {
+		fmt.Fprintf(&server, "| %s | %s | %s | %s | %s |\n", code(st.key), code("-"+st.flag), code(st.env()), code(st.def), st.doc)
+	}
+	hubs.WriteString("| key | default | meaning |\n|---|---|---|\n")
+	for _, st := range hubSettings() {
+		def := code(st.def)
+		if st.flag != "" {
+			def = "the server's"
+		}
+		fmt.Fprintf(&hubs, "| %s | %s | %s |\n", code(st.key), def, st.doc)
+	}
+	for _, table := range []string{server.String(), hubs.String()} {
+		if !strings.Contains(docs, "\n\n"+table+"\n") {
+			t.Errorf("docs/configuration.md lacks this table:\n%s", table)
+		}
+	}
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}
+
+func readDocs(t *testing.T) string {
+	t.Helper()
+	docs, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(docs)
+}

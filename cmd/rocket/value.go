@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value is the place of one setting, with what it takes to fill it. A flag or
+// an environment variable fills it from text, the file from a node.
+type value struct {
+	want   string // completes "want …"
+	number bool   // in the file it is a number, otherwise a string
+	list   bool   // a list of such; in text separated by commas
+	secret bool   // never shown
+
+	// set stores what s means. errWant says that s is not what is wanted.
+	set func(s string) error
+	// clear empties a list before its items are set one by one.
+	clear func()
+}
+
+// errWant stands for "want …, not …".
+var errWant = errors.New("not what is wanted")
+
+// fromText fills the value from a flag or a variable, which where names.
+func (v value) fromText(where, s string) problems {
+	if !v.list {
+		return v.store(where, s, strconv.Quote(s))
+	}
+	v.clear()
+	var found problems
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			found = append(found, v.store(where, item, strconv.Quote(item))...)
+		}
+	}
+	return found
+}
+
+// fromNode fills the value from the file.
+func (v value) fromNode(n *node) problems {
+	if !v.list {
+		return v.fromScalar(n)
+	}
+	items, ok := n.value.([]*node)
+	if !ok {
+		return problems{n.problem("want a list of strings, not %s", n.show())}
+	}
+	v.clear()
+	var found problems
+	for _, item := range items {
+		found = append(found, v.fromScalar(item)...)
+	}
+	return found
+}
+
+func (v value) fromScalar(n *node) problems {
+	switch s := n.value.(type) {
+	case json.Number:
+		if v.number {
+			return v.store(n.where(), s.String(), s.String())
+		}
+	case string:
+		if !v.number {
+			return v.store(n.where(), s, n.show())
+		}
+	}
+	got := n.show()
+	if _, ok := n.value.(string); ok {
+		got = "the string " + got
+	}
+	if v.secret {
+		got = n.kind()
+	}
+	return problems{n.problem("want %s, not %s", v.want, got)}
+}
+
+func (v value) store(where, s, shown string) problems {
+	switch err := v.set(s); {
+	case err == nil:
+		return nil
+	case errors.Is(err, errWant):
+		return problems{{where: where, what: fmt.Sprintf("want %s, not %s", v.want, shown)}}
+	default:
+		return problems{{where: where, what: err.Error()}}
+	}
+}
+
+// integer is a whole number from least to most; most 0 means no upper limit.
+func integer(p *int, least, most int) value {
+	want := fmt.Sprintf("a whole number from %d to %d", least, most)
+	if most == 0 {
+		want = fmt.Sprintf("a whole number of at least %d", least)
+	}
+	return value{want: want, number: true, set: func(s string) error {
+		i, err := strconv.Atoi(s)
+		if err != nil || i < least || most != 0 && i > most {
+			return errWant
+		}
+		*p = i
+		return nil
+	}}
+}
+
+// duration is a time above zero.
+func duration(p *time.Duration) value {
+	return value{want: `a duration above zero such as "10s"`, set: func(s string) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d <= 0 {
+			return errWant
+		}
+		*p = d
+		return nil
+	}}
+}
+
+// durationOrOff is a time above zero, or "off", which is stored as -1.
+func durationOrOff(p *time.Duration) value {
+	v := duration(p)
+	set := v.set
+	v.want += `, or "off"`
+	v.set = func(s string) error {
+		if s == "off" {
+			*p = -1
+			return nil
+		}
+		return set(s)
+	}
+	return v
+}
+
+// text is a string for which check, if it is not nil, returns nil.
+func text(p *string, want string, check func(string) error) value {
+	return value{want: want, set: func(s string) error {
+		if check != nil {
+			if err := check(s); err != nil {
+				return err
+			}
+		}
+		*p = s
+		return nil
+	}}
+}
+
+// secret is a string that no message shows.
+func secret(p *string) value {
+	v := text(p, "a string", nil)
+	v.secret = true
+	return v
+}
+
+// oneOf is one of the words, in any case; it is stored as the list has it.
+func oneOf(p *string, words ...string) value {
+	want := words[len(words)-1]
+	if before := words[:len(words)-1]; len(before) > 0 {
+		want = strings.Join(before, ", ") + " or " + want
+	}
+	return value{want: want, set: func(s string) error {
+		i := slices.IndexFunc(words, func(w string) bool { return strings.EqualFold(w, s) })
+		if i < 0 {
+			return errWant
+		}
+		*p = words[i]
+		return nil
+	}}
+}
+
+// list is a list of strings for which check returns nil.
+func list(p *[]string, want string, check func(string) error) value {
+	return value{
+		want: want, list: true,
+		clear: func() { *p = nil },
+		set: func(s string) error {
+			if err := check(s); err != nil {
+				return err
+			}
+			*p = append(*p, s)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,33 @@
+// Package codec answers: how do bytes become messages?
+//
+// It reads what a WebSocket client sends and writes what it hears, as functions over byte slices: no I/O, clock,
+// goroutine or lock.
+//
+// # The main path
+//
+//	request.go    bytes become the request that opens a connection: first line, header lines; target.go, field.go
+//	handshake.go  the request is checked and answered with 101; refusal.go says no
+//	frame.go      bytes become a frame header, and back
+//	utf8.go       text is checked while its frames arrive
+//	command.go    a message becomes a Command, whatever the Codec
+//	json.go       the Codec of the native protocol; scan.go and scanner.go are its short cut
+//	encode.go     replies and events become messages
+//	close.go      the last frame
+//
+// ParseX functions that take a stream (ParseRequest, ParseHeader) return the bytes used, 0 if there are not enough
+// yet, and fail at the first byte that cannot be right. The caller keeps the bytes and limits how many.
+//
+// # Ownership
+//
+// Functions may be called from any goroutine; a value belongs to one at a time. Parse functions keep nothing after
+// they return, but what they return may point into their input: a Request into the header block, a Command into the
+// message. AppendX extends dst, which may be nil, copies what it is given and returns the longer slice. The errors are
+// shared values: do not modify them.
+//
+// # Limits
+//
+// No extension is negotiated, so a frame with a reserved bit is an error; compression would be its own file here.
+// Whether a frame is expected in its place (a continuation, data after Close) is for the connection to know.
+// The handshake is HTTP/1.1 without a body (RFC 6455 §4.2.1), and nothing else that HTTP can do.
+// JSON may be nested 10,000 deep. Of a command, and of the object in it, at most 64 members are read.
+package codec

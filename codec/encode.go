@@ -1,0 +1,69 @@
+package codec
+
+import "unicode/utf8"
+
+// AppendReply extends dst by {"ok":true} or {"err":errCode}, with the id as it was sent.
+func (JSON) AppendReply(dst []byte, errCode string, id []byte) []byte {
+	if errCode == "" {
+		dst = append(dst, `{"ok":true`...)
+	} else {
+		dst = appendString(append(dst, `{"err":`...), []byte(errCode))
+	}
+	if id != nil {
+		dst = append(append(dst, `,"id":`...), id...)
+	}
+	return append(dst, '}')
+}
+
+// AppendEvent extends dst by {"event":…,"channel":…,"data":…}. The data must be valid JSON; it is copied as it is.
+func (JSON) AppendEvent(dst []byte, event, channel, data []byte) []byte {
+	dst = appendString(append(dst, `{"event":`...), event)
+	dst = appendString(append(dst, `,"channel":`...), channel)
+	if data != nil {
+		dst = append(append(dst, `,"data":`...), data...)
+	}
+	return append(dst, '}')
+}
+
+// appendString extends dst by s as a JSON string (RFC 8259 §7).
+// What is not valid UTF-8 becomes U+FFFD, so that a text message is always valid.
+func appendString(dst, s []byte) []byte {
+	dst = append(dst, '"')
+	for len(s) > 0 {
+		n := plainPrefix(s)
+		dst = append(dst, s[:n]...)
+		s = s[n:]
+		if len(s) == 0 {
+			break
+		}
+		r, n := utf8.DecodeRune(s)
+		dst = appendRune(dst, r)
+		s = s[n:]
+	}
+	return append(dst, '"')
+}
+
+// plainPrefix returns how many bytes of s stand for themselves in a JSON string.
+func plainPrefix(s []byte) int {
+	for i, c := range s {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// appendRune extends dst by a character as it must be within a JSON string: "All Unicode characters may be placed
+// within the quotation marks, except for the characters that MUST be escaped: quotation mark, reverse solidus, and
+// the control characters (U+0000 through U+001F)." (RFC 8259 §7)
+func appendRune(dst []byte, r rune) []byte {
+	const hex = "0123456789abcdef"
+	switch {
+	case r == '"' || r == '\\':
+		return append(dst, '\\', byte(r))
+	case r < ' ':
+		return append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+	default:
+		return utf8.AppendRune(dst, r)
+	}
+}

@@ -1,0 +1,107 @@
+package codec
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"slices"
+)
+
+// acceptGUID is appended to the key of the client to compute the accept value (RFC 6455 §1.3, §4.2.2).
+const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// keySize is the length of a Sec-WebSocket-Key: 16 bytes in base64.
+const keySize = 24
+
+// CheckUpgrade tells whether the request opens a WebSocket connection (RFC 6455 §4.2.1), and refuses it with a
+// *HandshakeError if it does not. The origin, path and host are for the caller to judge.
+func (r *Request) CheckUpgrade() error {
+	switch {
+	// "The method of the request MUST be GET" (§4.1)
+	case string(r.Method) != "GET":
+		return errNotGet
+	// "An |Upgrade| header field containing the value 'websocket', treated as an ASCII case-insensitive value."
+	case r.seen&seenUpgrade == 0:
+		return errNoUpgrade
+	// "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII case-insensitive value."
+	case r.seen&seenConnection == 0:
+		return errNoConnection
+	// "If this version does not match a version understood by the server, the server MUST abort the WebSocket
+	// handshake ... and instead send an appropriate HTTP error code (such as 426 Upgrade Required) and a
+	// |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of understanding." (§4.2.2)
+	case string(r.version) != "13":
+		return errUpgradeVersion
+	// "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in length."
+	case !isKey(r.key):
+		return errKey
+	}
+	return nil
+}
+
+// isKey tells whether b is 16 bytes in base64.
+func isKey(b []byte) bool {
+	if len(b) != keySize {
+		return false
+	}
+	var buf [keySize / 4 * 3]byte
+	n, err := base64.StdEncoding.Decode(buf[:], b)
+	return err == nil && n == 16
+}
+
+// Subprotocol returns the first of the client's offers that is among the supported ones, "" if there is none
+// (RFC 6455 §4.2.2, §11.3.4). Names are compared exactly.
+func (r *Request) Subprotocol(supported []string) string {
+	if r.seen&seenProtocol == 0 || len(supported) == 0 {
+		return ""
+	}
+	fields := r.fields
+	for len(fields) > 0 {
+		var line []byte
+		line, fields, _ = bytes.Cut(fields, []byte("\r\n"))
+		name, offers, _ := bytes.Cut(line, []byte{':'})
+		if !is(name, "sec-websocket-protocol") {
+			continue
+		}
+		if s := firstOf(offers, supported); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// firstOf returns the first element of a comma-separated list that is supported.
+func firstOf(list []byte, supported []string) string {
+	for more := true; more; {
+		var offer []byte
+		offer, list, more = bytes.Cut(list, []byte{','})
+		offer = trim(offer)
+		i := slices.IndexFunc(supported, func(s string) bool { return s == string(offer) })
+		if i >= 0 {
+			return supported[i]
+		}
+	}
+	return ""
+}
+
+// AppendUpgrade extends dst by the response that opens the connection (RFC 6455 §4.2.2). The request must have passed
+// CheckUpgrade; subprotocol is what Subprotocol returned.
+func AppendUpgrade(dst []byte, r *Request, subprotocol string) []byte {
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\n"+
+		"Upgrade: websocket\r\n"+
+		"Connection: Upgrade\r\n"+
+		"Sec-WebSocket-Accept: "...)
+	dst = appendAccept(dst, r.key)
+	if subprotocol != "" {
+		dst = append(append(dst, "\r\nSec-WebSocket-Protocol: "...), subprotocol...)
+	}
+	return append(dst, "\r\n\r\n"...)
+}
+
+// appendAccept extends dst by the answer to a key: "base64-encoded ... SHA-1 hash of the concatenation" (§4.2.2).
+func appendAccept(dst, key []byte) []byte {
+	var buf [keySize + len(acceptGUID)]byte
+	copy(buf[:], key)
+	copy(buf[keySize:], acceptGUID)
+	sum := sha1.Sum(buf[:])
+	return base64.StdEncoding.AppendEncode(dst, sum[:])
+}

@@ -1,0 +1,346 @@
+package codec
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+var commandTests = []struct {
+	name string
+	msg  string
+	want Command // Kind 0: ErrInvalidData
+}{
+	{"subscribe", `{"subscribe":{"channel":"c"}}`, Command{Kind: Subscribe, Channel: []byte("c")}},
+	{"unsubscribe", `{"unsubscribe":{"channel":"c"}}`, Command{Kind: Unsubscribe, Channel: []byte("c")}},
+	{
+		"publish", `{"publish":{"event":"e","channel":"c","data":{"n":1}}}`,
+		Command{Kind: Publish, Event: []byte("e"), Channel: []byte("c"), Data: []byte(`{"n":1}`)},
+	},
+	{
+		"publish without data", `{"publish":{"event":"e","channel":"c"}}`,
+		Command{Kind: Publish, Event: []byte("e"), Channel: []byte("c")},
+	},
+	{
+		"null is data", `{"publish":{"event":"e","channel":"c","data":null}}`,
+		Command{Kind: Publish, Event: []byte("e"), Channel: []byte("c"), Data: []byte("null")},
+	},
+	{
+		"data as sent", "{\"publish\":{\"data\": \t[1 , 1.50E+2,\n \"\\u00e9<\"] ,\"event\":\"e\",\"channel\":\"c\"}}",
+		Command{
+			Kind: Publish, Event: []byte("e"), Channel: []byte("c"), Data: []byte("[1 , 1.50E+2,\n \"\\u00e9<\"]"),
+		},
+	},
+	{
+		"auth", `{"auth":{"access":"read-only","secret":"s"}}`,
+		Command{Kind: Auth, Access: ReadOnly, Secret: "s"},
+	},
+	{
+		"auth to write", `{"auth":{"secret":"","access":"read-write"}}`,
+		Command{Kind: Auth, Access: ReadWrite},
+	},
+	{"logout", `{"logout":true}`, Command{Kind: Logout}},
+	{"disconnect", `{"disconnect":true}`, Command{Kind: Disconnect}},
+
+	{"whitespace", " \t\r\n{ \"logout\" :\ttrue } \n", Command{Kind: Logout}},
+	{"empty channel", `{"subscribe":{"channel":""}}`, Command{Kind: Subscribe, Channel: []byte("")}},
+	{"escapes", `{"subscribe":{"ch\u0061nnel":"\ud83d\ude80\n"}}`, Command{Kind: Subscribe, Channel: []byte("🚀\n")}},
+	{"lone surrogate", `{"subscribe":{"channel":"\ud83d"}}`, Command{Kind: Subscribe, Channel: []byte("\ufffd")}},
+	{"escaped command", `{"s\u0075bscribe":{"channel":"c"}}`, Command{Kind: Subscribe, Channel: []byte("c")}},
+	{
+		"unknown members in a command", `{"subscribe":{"channel":"c","event":1,"data":2,"CHANNEL":"d","x":{"channel":"d"}}}`,
+		Command{Kind: Subscribe, Channel: []byte("c")},
+	},
+	{
+		"last of two in a command", `{"subscribe":{"channel":1,"channel":"c"}}`,
+		Command{Kind: Subscribe, Channel: []byte("c")},
+	},
+
+	{"id is a number", `{"logout":true,"id":7}`, Command{Kind: Logout, ID: []byte("7")}},
+	{"id is a negative number", `{"id":-1.0e5,"logout":true}`, Command{Kind: Logout, ID: []byte("-1.0e5")}},
+	{"id is a string", `{"id":"\u0061","logout":true}`, Command{Kind: Logout, ID: []byte(`"\u0061"`)}},
+	{
+		"id with subscribe", `{"id": "x" ,"subscribe":{"channel":"c"}}`,
+		Command{Kind: Subscribe, Channel: []byte("c"), ID: []byte(`"x"`)},
+	},
+	{"id is null", `{"id":null,"logout":true}`, Command{}},
+	{"id is a bool", `{"id":true,"logout":true}`, Command{}},
+	{"id is an object", `{"id":{},"logout":true}`, Command{}},
+	{"id is an array", `{"id":[1],"subscribe":{"channel":"c"}}`, Command{}},
+	{"id twice", `{"id":1,"id":1,"logout":true}`, Command{}},
+
+	{"no command", `{}`, Command{}},
+	{"only an id", `{"id":7}`, Command{ID: []byte("7")}},
+	{"two commands", `{"id":7,"logout":true,"disconnect":true}`, Command{ID: []byte("7")}},
+	{"one command twice", `{"logout":true,"id":7,"logout":true}`, Command{ID: []byte("7")}},
+	{"one command twice, escaped", `{"logout":true,"id":7,"l\u006fgout":true}`, Command{ID: []byte("7")}},
+	{"unknown command", `{"dance":true,"id":"x"}`, Command{ID: []byte(`"x"`)}},
+	{"unknown member", `{"logout":true,"x":1,"id":7}`, Command{ID: []byte("7")}},
+	{"wrong case", `{"Subscribe":{"channel":"c"},"id":7}`, Command{ID: []byte("7")}},
+	{"wrong case inside", `{"subscribe":{"Channel":"c"},"id":7}`, Command{ID: []byte("7")}},
+	{"wrong case of id", `{"logout":true,"ID":7}`, Command{}},
+
+	{"channel missing", `{"subscribe":{},"id":7}`, Command{ID: []byte("7")}},
+	{"channel is a number", `{"subscribe":{"channel":1},"id":7}`, Command{ID: []byte("7")}},
+	{"channel is null", `{"subscribe":{"channel":null},"id":7}`, Command{ID: []byte("7")}},
+	{"subscribe is a string", `{"subscribe":"c","id":7}`, Command{ID: []byte("7")}},
+	{"subscribe is null", `{"subscribe":null,"id":7}`, Command{ID: []byte("7")}},
+	{"subscribe is an array", `{"subscribe":["channel","c"],"id":7}`, Command{ID: []byte("7")}},
+	{"event missing", `{"publish":{"channel":"c"},"id":7}`, Command{ID: []byte("7")}},
+	{"event empty", `{"publish":{"event":"","channel":"c"},"id":7}`, Command{ID: []byte("7")}},
+	{"event is null", `{"publish":{"event":null,"channel":"c"},"id":7}`, Command{ID: []byte("7")}},
+	{"publish without a channel", `{"publish":{"event":"e"},"id":7}`, Command{ID: []byte("7")}},
+	{"access unknown", `{"auth":{"access":"root","secret":""},"id":7}`, Command{ID: []byte("7")}},
+	{"access missing", `{"auth":{"secret":"s"},"id":7}`, Command{ID: []byte("7")}},
+	{"secret missing", `{"auth":{"access":"read-only"},"id":7}`, Command{ID: []byte("7")}},
+	{"secret is null", `{"auth":{"access":"read-only","secret":null},"id":7}`, Command{ID: []byte("7")}},
+	{"logout is false", `{"logout":false,"id":7}`, Command{ID: []byte("7")}},
+	{"logout is one", `{"logout":1,"id":7}`, Command{ID: []byte("7")}},
+	{"disconnect is an object", `{"disconnect":{},"id":7}`, Command{ID: []byte("7")}},
+
+	{"empty", ``, Command{}},
+	{"null", `null`, Command{}},
+	{"array", `[{"logout":true}]`, Command{}},
+	{"string", `"logout"`, Command{}},
+	{"trailing bytes", `{"logout":true,"id":7} x`, Command{}},
+	{"trailing object", `{"logout":true,"id":7}{}`, Command{}},
+	{"trailing comma", `{"logout":true,"id":7,}`, Command{}},
+	{"NUL at the end", "{\"logout\":true,\"id\":7}\x00", Command{}},
+	{"not closed", `{"id":7,"logout":true`, Command{}},
+	{"leading zero", `{"id":07,"logout":true}`, Command{}},
+	{"bare minus", `{"id":-,"logout":true}`, Command{}},
+	{"no digit after the point", `{"id":1.,"logout":true}`, Command{}},
+	{"plus", `{"id":+1,"logout":true}`, Command{}},
+	{"bad escape", `{"id":"\x","logout":true}`, Command{}},
+	{"short unicode escape", `{"subscribe":{"channel":"\u12"}}`, Command{}},
+	{"control character in a string", "{\"subscribe\":{\"channel\":\"a\nb\"}}", Command{}},
+	{"bad data", `{"publish":{"event":"e","channel":"c","data":{"a" 1,,}},"id":7}`, Command{}},
+	{"bad unknown member", `{"subscribe":{"channel":"c","x":tru},"id":7}`, Command{}},
+	{"open escape", `{"\`, Command{}},
+	{"byte order mark", "\ufeff{\"logout\":true}", Command{}},
+}
+
+func TestParseCommand(t *testing.T) {
+	for _, tt := range commandTests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got Command
+			err := JSON{}.ParseCommand([]byte(tt.msg), &got)
+			checkCommand(t, got, err, tt.want)
+			err = parseCommand([]byte(tt.msg), &got)
+			checkCommand(t, got, err, tt.want)
+		})
+	}
+}
+
+func checkCommand(t *testing.T, got Command, err error, want Command) {
+	t.Helper()
+	var wantErr error
+	if want.Kind == 0 {
+		wantErr = ErrInvalidData
+	}
+	if err != wantErr {
+		t.Errorf("error: got %v, want %v", err, wantErr)
+	}
+	if diff := diffCommand(got, want); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// diffCommand says how two commands differ; nil and empty are different.
+func diffCommand(got, want Command) string {
+	g, w := describe(got), describe(want)
+	if g == w {
+		return ""
+	}
+	return fmt.Sprintf("command:\n got %s\nwant %s", g, w)
+}
+
+func describe(c Command) string {
+	return fmt.Sprintf("%v id=%s access=%q secret=%q channel=%s event=%s data=%s",
+		c.Kind, quote(c.ID), c.Access, c.Secret, quote(c.Channel), quote(c.Event), quote(c.Data))
+}
+
+func quote(b []byte) string {
+	if b == nil {
+		return "nil"
+	}
+	return fmt.Sprintf("%q", b)
+}
+
+func TestParseCommandClearsCommand(t *testing.T) {
+	var cmd Command
+	for _, msg := range []string{
+		`{"publish":{"event":"e","channel":"c","data":1},"id":7}`,
+		`{"auth":{"access":"read-only","secret":"s"},"id":7}`,
+		`{"logout":true}`,
+	} {
+		if err := (JSON{}).ParseCommand([]byte(msg), &cmd); err != nil {
+			t.Fatalf("%s: %v", msg, err)
+		}
+	}
+	if diff := diffCommand(cmd, Command{Kind: Logout}); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestParseCommandCut cuts valid commands at every byte: no part of one is a command.
+func TestParseCommandCut(t *testing.T) {
+	for _, tt := range commandTests {
+		msg := strings.TrimSpace(tt.msg)
+		if tt.want.Kind == 0 {
+			continue
+		}
+		for i := range len(msg) {
+			var cmd Command
+			err := JSON{}.ParseCommand([]byte(msg[:i]), &cmd)
+			if err != ErrInvalidData || diffCommand(cmd, Command{}) != "" {
+				t.Errorf("%s: %s: got %v, %s; want %v and nothing", tt.name, msg[:i], err, describe(cmd), ErrInvalidData)
+			}
+		}
+	}
+}
+
+func TestParseCommandDepth(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		depth int
+		want  error
+	}{
+		{"flat", 1, nil},
+		{"at the end of scan", scanDepth, nil},
+		{"beyond scan", scanDepth + 1, nil},
+		{"deep", 9000, nil},
+		{"too deep", 10001, ErrInvalidData},
+		{"a bomb", 1 << 20, ErrInvalidData},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data := strings.Repeat("[", tt.depth) + strings.Repeat("]", tt.depth)
+			var cmd Command
+			err := JSON{}.ParseCommand([]byte(`{"publish":{"event":"e","channel":"c","data":`+data+`}}`), &cmd)
+			if err != tt.want {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			if err == nil && string(cmd.Data) != data {
+				t.Errorf("data: got %d bytes, want %d", len(cmd.Data), len(data))
+			}
+		})
+	}
+}
+
+func TestParseCommandMembers(t *testing.T) {
+	for _, n := range []int{1, maxMembers - 1, maxMembers, maxMembers + 1, 1 << 17} {
+		extra := strings.Repeat(`,"x":1`, n-1)
+		for _, tt := range []struct {
+			name, msg string
+			want      Command
+		}{
+			{"inside", `{"subscribe":{"channel":"c"` + extra + `}}`, Command{Kind: Subscribe, Channel: []byte("c")}},
+			{"outside", `{"id":7` + extra + `}`, Command{ID: []byte("7")}},
+		} {
+			if n > maxMembers {
+				tt.want = Command{}
+			}
+			t.Run(fmt.Sprint(n, " ", tt.name), func(t *testing.T) {
+				var got Command
+				err := JSON{}.ParseCommand([]byte(tt.msg), &got)
+				checkCommand(t, got, err, tt.want)
+			})
+		}
+	}
+}
+
+// FuzzParseCommand compares with what encoding/json makes of a message.
+func FuzzParseCommand(f *testing.F) {
+	for _, tt := range commandTests {
+		f.Add([]byte(tt.msg))
+	}
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		var got Command
+		err := JSON{}.ParseCommand(bytes.Clone(msg), &got)
+		if !utf8.Valid(msg) {
+			return // must not panic, and is otherwise the caller's fault
+		}
+		want, wantErr := standardParse(msg)
+		if err != wantErr {
+			t.Errorf("error: got %v, want %v", err, wantErr)
+		}
+		if diff := diffCommand(got, want); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// FuzzScan checks that what scan reads is what parseCommand reads.
+func FuzzScan(f *testing.F) {
+	for _, tt := range commandTests {
+		f.Add([]byte(tt.msg))
+	}
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		var got, want Command
+		if !scan(msg, &got) || !utf8.Valid(msg) {
+			return
+		}
+		if err := parseCommand(msg, &want); err != nil {
+			t.Errorf("parseCommand: %v", err)
+		}
+		if diff := diffCommand(got, want); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func publishOf(size int) []byte {
+	data := `{"text":"` + strings.Repeat("x", size-11) + `"}`
+	return []byte(`{"publish":{"event":"message","channel":"room-1","data":` + data + `}}`)
+}
+
+func TestParseCommandAllocs(t *testing.T) {
+	for _, msg := range []string{
+		string(publishOf(128)),
+		`{"subscribe":{"channel":"room-1"},"id":1}`,
+		`{"unsubscribe":{"channel":"room-1"},"id":"a"}`,
+	} {
+		var cmd Command
+		b := []byte(msg)
+		got := testing.AllocsPerRun(100, func() {
+			if err := (JSON{}).ParseCommand(b, &cmd); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if got != 0 {
+			t.Errorf("%s: got %v allocations, want 0", msg, got)
+		}
+	}
+}
+
+func BenchmarkParseCommand(b *testing.B) {
+	for _, bb := range []struct {
+		name string
+		msg  []byte
+	}{
+		{"publish-128", publishOf(128)},
+		{"publish-4096", publishOf(4096)},
+		{"subscribe", []byte(`{"subscribe":{"channel":"room-1"},"id":1}`)},
+		{"auth", []byte(`{"auth":{"access":"read-write","secret":"s"}}`)},
+	} {
+		var cmd Command
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := (JSON{}).ParseCommand(bb.msg, &cmd); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(bb.name+"/plain", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := parseCommand(bb.msg, &cmd); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// Config holds the settings of an Engine. The zero value works.
+type Config struct {
+	// Loops is the number of event loops. If zero, one per core.
+	Loops int
+
+	// MaxConnections is how many connections may be open; further ones are
+	// refused with 503. If zero, what the open-file limit of the process
+	// allows. It is never more than that.
+	MaxConnections int
+
+	// HandshakeTimeout ends connections that have not sent a whole opening
+	// handshake. If zero, 10 s. Negative: never.
+	HandshakeTimeout time.Duration
+
+	// PingInterval is the silence after which a ping is sent (RFC 6455 §5.5.2).
+	// If zero, 60 s. Negative: no pings.
+	PingInterval time.Duration
+
+	// PongTimeout is the silence after a ping that ends the connection. It also
+	// limits, together with PingInterval, how long one frame may take to
+	// arrive. If zero, 20 s.
+	PongTimeout time.Duration
+
+	// CloseTimeout is how long a closing handshake may take. If zero, 5 s.
+	CloseTimeout time.Duration
+
+	// SendBuffer is the size of the kernel's send buffer of each connection, in
+	// bytes: what a slow reader can hold there. If zero, 128 KiB. Negative: the
+	// kernel decides, up to its tcp_wmem.
+	SendBuffer int
+
+	// Log receives what an operator should know. If nil, slog.Default().
+	Log *slog.Logger
+
+	// Worker makes what works on each loop in each turn. If nil, nothing does.
+	Worker func(*Loop) Worker
+}
+
+// Worker does work of its own on a loop, in each turn, between reading and
+// writing.
+type Worker interface {
+	// Work is called on the loop. It returns for how long it wants to be left
+	// alone: 0 to be called again after the next round of input and output,
+	// more to pause the whole loop before that, negative if it has nothing left
+	// to do and will call Loop.Wake when it has.
+	Work() (pause time.Duration)
+}
+
+// Defaults of Config and Endpoint.
+const (
+	DefaultHandshakeTimeout = 10 * time.Second
+	DefaultPingInterval     = 60 * time.Second
+	DefaultPongTimeout      = 20 * time.Second
+	DefaultCloseTimeout     = 5 * time.Second
+	DefaultSendBuffer       = 128 << 10
+	DefaultMaxMessageSize   = 64 << 10
+	DefaultMaxQueuedBytes   = 1 << 20
+)
+
+// withDefaults returns c with every zero field replaced.
+func (c Config) withDefaults() Config {
+	if c.Loops <= 0 {
+		c.Loops = runtime.GOMAXPROCS(0)
+	}
+	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDefault(&c.PingInterval, DefaultPingInterval)
+	setDefault(&c.PongTimeout, DefaultPongTimeout)
+	setDefault(&c.CloseTimeout, DefaultCloseTimeout)
+	setDefault(&c.SendBuffer, DefaultSendBuffer)
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// An Endpoint is what answers the connections to one path.
+type Endpoint struct {
+	// Handler gets the events of the connections. It must be set.
+	Handler Handler
+
+	// Origins are the allowed values of the Origin header, as a browser sends
+	// it ("https://example.com"), compared without regard to case. If empty,
+	// any. A request without the header is not from a page and is let in.
+	Origins []string
+
+	// Subprotocols are the names that may be selected (RFC 6455 §1.9). The
+	// client's order decides.
+	Subprotocols []string
+
+	// MaxMessageSize limits a message of a client, in bytes; a larger one is
+	// closed with 1009 before it is buffered. If zero, 64 KiB.
+	MaxMessageSize int
+
+	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
+	// the kernel's send buffer; above it the connection is closed with 1013.
+	// A single message may always wait. If zero, 1 MiB.
+	MaxQueuedBytes int
+}
+
+func (e Endpoint) withDefaults() *Endpoint {
+	setDefault(&e.MaxMessageSize, DefaultMaxMessageSize)
+	setDefault(&e.MaxQueuedBytes, DefaultMaxQueuedBytes)
+	return &e
+}
+
+// A Handler gets the events of a connection, on the loop that owns it. A panic
+// in one of its methods closes that connection with 1011.
+type Handler interface {
+	// OnOpen is called once the opening handshake is done.
+	OnOpen(c *Conn)
+
+	// OnMessage is called with each whole message. The payload is valid until
+	// OnMessage returns, and may be modified; text is valid UTF-8.
+	OnMessage(c *Conn, op codec.Opcode, payload []byte)
+
+	// OnClose is called once for each OnOpen, when nothing can be sent any
+	// more, at the end of the turn in which that became so. The reason is a
+	// *codec.CloseError with the code that one of the sides gave, or what broke
+	// the connection.
+	OnClose(c *Conn, reason error)
+}

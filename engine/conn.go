@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// ErrTimeout is the reason in OnClose where the other side was silent for too
+// long.
+var ErrTimeout = errors.New("engine: no sign of life in time")
+
+// ErrSlowReader is the reason in OnClose where too much waited to be read.
+var ErrSlowReader = &codec.CloseError{Code: codec.StatusTryAgainLater, Reason: "slow reader: too much waits to be read"}
+
+// state is where a connection stands in its life.
+type state uint8
+
+const (
+	opening   state = iota // the opening handshake has not come to its end
+	open                   // messages go both ways
+	closing                // we have sent a Close frame and await the other side's
+	lingering              // we have said all, and read on only so that it arrives
+	finished               // to be closed once all is written
+	dead                   // to be closed, or closed
+)
+
+// A Conn is one connection. Its methods are for its own loop only.
+//
+// There may be millions: a field added here is paid for each of them.
+type Conn struct {
+	loop     *Loop
+	endpoint *Endpoint // nil while opening
+	socket   gnet.Conn
+	value    any
+	in       *input  // what has arrived of a message or handshake, nil if nothing
+	out      *outbox // what waits to be written, nil if nothing
+	slot     uint32  // place in the loop's tables
+	fd       int32
+	state    state
+	pinged   bool // a ping is unanswered
+	met      bool // OnOpen has been called, and OnClose is due
+}
+
+// Loop returns the loop that owns the connection.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// ID returns a number by which Loop.Deliver knows the connection. No two open
+// connections of one loop have the same. Its top bit is clear.
+func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
+
+// Value returns what SetValue was given last, nil before that.
+func (c *Conn) Value() any { return c.value }
+
+// SetValue attaches the state that a Handler keeps for this connection.
+func (c *Conn) SetValue(v any) { c.value = v }
+
+// RemoteAddr returns the other side's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
+
+// feed takes bytes that have arrived. They may be modified, and are not kept.
+func (c *Conn) feed(b []byte) {
+	defer c.guard()
+	c.loop.Wake()
+	for len(b) > 0 {
+		switch c.state {
+		case opening:
+			b = c.shake(b)
+		case open, closing:
+			b = c.read(b)
+		default:
+			return
+		}
+	}
+}
+
+// guard turns a panic of a Handler into the end of this connection.
+func (c *Conn) guard() {
+	if r := recover(); r != nil {
+		c.loop.engine.log().Error("a handler panicked; its connection is closed",
+			"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		c.fail(&codec.CloseError{Code: codec.StatusInternalError, Reason: "internal error"})
+	}
+}
+
+// became notes a change of state.
+func (c *Conn) became(s state) {
+	c.state = s
+	c.loop.hold(c)
+	switch s {
+	case open:
+		c.alive()
+	case closing, lingering, finished:
+		c.expireIn(c.loop.engine.ticks.closing)
+	case dead:
+		c.expireIn(0)
+	}
+}

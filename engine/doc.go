@@ -1,0 +1,31 @@
+// Package engine answers the question: how do sockets become connections?
+//
+// An Engine runs event loops (gnet's). Each connection is born on one loop,
+// stays there, and is a state machine that takes bytes and the time, so that it
+// can be tried without a socket. There is no goroutine, timer or buffer for an
+// idle connection.
+//
+// The main path, in reading order: engine.go starts the loops and takes their
+// events; conn.go is the state machine; handshake.go makes it an open
+// connection; read.go turns bytes into messages for the Endpoint's Handler;
+// write.go queues what goes out and writes it; close.go ends it; deadline.go
+// lets time pass. loop.go is one turn of a loop: work that was posted, the
+// Worker's deliveries, then one write for each connection that something waits
+// for.
+//
+// # Ownership
+//
+// A loop owns its connections, their deadlines and its buffers, without locks.
+// Handlers run on the loop; what they are given is valid until they return.
+// Frames that are queued are kept until they are written and must not be
+// modified. Methods say where they may be called; from elsewhere use Loop.Post.
+//
+// The goroutines are: one for each loop, one that runs the clock, and one that
+// waits for the sockets of slow readers. Their number does not depend on the
+// number of connections.
+//
+// # Limits
+//
+// Linux only. Header blocks are limited to 8 KiB; everything else is a field of
+// Config or Endpoint. Deadlines are coarse: a quarter of a second.
+package engine

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// maxHandshake is how long the header block of an opening handshake may be.
+const maxHandshake = 8 << 10
+
+var (
+	errTooLong = &codec.HandshakeError{
+		Status: 431,
+		Reason: fmt.Sprintf("The header block is longer than %d bytes.", maxHandshake),
+	}
+	errTooSlow = &codec.HandshakeError{
+		Status: 408,
+		Reason: "The opening handshake did not arrive in time.",
+	}
+	errFull = &codec.HandshakeError{
+		Status: 503,
+		Reason: "This server has as many connections as it may have. Try again later.",
+		Header: "Retry-After: 5\r\n",
+	}
+	errStopping = &codec.HandshakeError{
+		Status: 503,
+		Reason: "This server is stopping. Try again later.",
+		Header: "Retry-After: 1\r\n",
+	}
+	errOrigin = &codec.HandshakeError{
+		Status: 403,
+		Reason: "Pages of this origin may not connect here. The server's list of origins decides.",
+	}
+	errNotFound = &codec.HandshakeError{
+		Status: 404,
+		Reason: "There is nothing at this path. Connect to one of the server's hubs.",
+	}
+)
+
+// shake takes bytes of the opening handshake (RFC 6455 §4.2) and returns those
+// that follow it.
+func (c *Conn) shake(b []byte) []byte {
+	block := b
+	if c.in != nil {
+		c.in.message = append(c.in.message, b...)
+		block = c.in.message
+	}
+	request, n, err := codec.ParseRequest(block)
+	switch {
+	case err != nil:
+		c.refuse(err)
+		return nil
+	case n > maxHandshake, n == 0 && len(block) > maxHandshake:
+		c.refuse(errTooLong)
+		return nil
+	case n == 0:
+		if c.in == nil {
+			c.in = c.loop.getInput()
+			c.in.message = append(c.in.message, b...)
+		}
+		return nil
+	}
+	if err := c.accept(&request); err != nil {
+		c.refuse(err)
+		return nil
+	}
+	rest := b[len(b)-(len(block)-n):]
+	c.freeInput()
+	c.met = true
+	c.endpoint.Handler.OnOpen(c)
+	return rest
+}
+
+// accept answers a handshake, or says why not.
+func (c *Conn) accept(r *codec.Request) error {
+	endpoint := c.loop.engine.endpoints[string(r.Path)]
+	if endpoint == nil {
+		return errNotFound
+	}
+	if err := r.CheckUpgrade(); err != nil {
+		return err
+	}
+	if !endpoint.allows(r.Origin) {
+		return errOrigin
+	}
+	c.endpoint = endpoint
+	c.became(open)
+	c.push(codec.AppendUpgrade(nil, r, r.Subprotocol(endpoint.Subprotocols)))
+	return nil
+}
+
+// allows tells whether a page of that origin may connect (RFC 6455 §10.2).
+func (e *Endpoint) allows(origin []byte) bool {
+	if len(e.Origins) == 0 || origin == nil {
+		return true
+	}
+	for _, allowed := range e.Origins {
+		if allowed == "*" || bytes.EqualFold([]byte(allowed), origin) {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse answers a handshake with an HTTP error.
+func (c *Conn) refuse(err error) {
+	var refusal *codec.HandshakeError
+	if !errors.As(err, &refusal) {
+		refusal = &codec.HandshakeError{Status: 400, Reason: err.Error()}
+	}
+	c.freeInput()
+	c.became(lingering)
+	c.push(codec.AppendRefusal(nil, refusal))
+}

@@ -1,0 +1,314 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// slice is how long a turn may go on delivering before the loop reads again.
+const slice = time.Millisecond
+
+// A Loop owns a part of the connections. Post and Wake may be called from any
+// goroutine, everything else on the loop only.
+type Loop struct {
+	engine  *Engine
+	index   int
+	sockets sockets
+	worker  Worker
+
+	awake  atomic.Bool // a turn is due
+	events atomic.Pointer[gnet.EventLoop]
+	pump   atomic.Pointer[pump]
+
+	mu    sync.Mutex
+	inbox []func() // posted; guarded by mu
+	ready []uint32 // slots whose sockets take more; guarded by mu
+
+	// The loop's own. The tables have an entry for each slot.
+	conns []*Conn
+	due   []uint32 // deadlines in ticks, 0 for none
+	held  bitset   // Deliver must not write by itself
+	free  []uint32 // slots that nobody has
+
+	dirty   []*Conn // something waits to be written
+	leaving []departure
+	doomed  []*Conn // to be closed at the end of the turn
+	buried  []*Conn // closed: their slots are free from the end of the turn
+
+	halting  bool   // the loop is to end
+	turning  bool   // a turn is being taken: what it is to do needs no wake
+	now      uint32 // ticks
+	sliceEnd time.Time
+	scratch  []byte
+	inputs   []*input
+	outboxes []*outbox
+}
+
+// A departure is an OnClose that is due.
+type departure struct {
+	conn   *Conn
+	reason error
+}
+
+func newLoop(e *Engine, index int, s sockets) *Loop {
+	l := &Loop{engine: e, index: index, sockets: s, scratch: make([]byte, 0, writeMax)}
+	if e.config.Worker != nil {
+		l.worker = e.config.Worker(l)
+	}
+	return l
+}
+
+// Index returns the number of the loop, from 0.
+func (l *Loop) Index() int { return l.index }
+
+// Worker returns what Config.Worker made for this loop.
+func (l *Loop) Worker() Worker { return l.worker }
+
+// Post makes the loop call f soon. Any goroutine. What is posted from one
+// goroutine is called in that order.
+func (l *Loop) Post(f func()) {
+	l.mu.Lock()
+	l.inbox = append(l.inbox, f)
+	l.mu.Unlock()
+	l.Wake()
+}
+
+// Wake makes the loop take a turn soon. Any goroutine. Many calls make one turn.
+func (l *Loop) Wake() {
+	if l.awake.CompareAndSwap(false, true) {
+		l.schedule()
+	}
+}
+
+// schedule asks gnet for a turn. Before the loop is known there is none; attach
+// makes up for it.
+func (l *Loop) schedule() {
+	if events := l.events.Load(); events != nil {
+		_ = (*events).Execute(context.Background(), l)
+	}
+}
+
+// attach tells the loop which of gnet's it is.
+func (l *Loop) attach(events gnet.EventLoop) {
+	l.events.Store(&events)
+	if l.awake.Load() {
+		l.schedule()
+	}
+}
+
+// Run is a turn, as gnet calls it.
+func (l *Loop) Run(context.Context) error {
+	l.turn()
+	return nil
+}
+
+// writable makes the loop go on writing to a slow reader. Any goroutine.
+func (l *Loop) writable(slot uint32) {
+	l.mu.Lock()
+	l.ready = append(l.ready, slot)
+	l.mu.Unlock()
+	l.Wake()
+}
+
+// turn does what has come up since the last one: posted work, deliveries, then
+// one write for each connection that something waits for.
+func (l *Loop) turn() {
+	l.turning = true
+	l.awake.Store(false)
+	l.sliceEnd = time.Now().Add(slice)
+	if now := l.engine.clock.Load(); now != l.now {
+		l.advance(now)
+	}
+	l.takeInbox()
+	pause := l.work()
+	l.settle()
+	l.turning = false
+	if pause < 0 {
+		return
+	}
+	if pause > 0 {
+		time.Sleep(pause)
+	}
+	l.again()
+}
+
+// again arranges for another turn, after a round of input and output.
+func (l *Loop) again() {
+	if !l.awake.CompareAndSwap(false, true) {
+		return
+	}
+	if p := l.pump.Load(); p != nil {
+		p.push()
+		return
+	}
+	l.schedule()
+}
+
+func (l *Loop) takeInbox() {
+	l.mu.Lock()
+	posted, ready := l.inbox, l.ready
+	l.inbox, l.ready = nil, nil
+	l.mu.Unlock()
+	for _, slot := range ready {
+		if c := l.conns[slot]; c != nil && c.out != nil {
+			c.out.blocked = false
+			l.touch(c)
+		}
+	}
+	for _, f := range posted {
+		l.protect(f)
+	}
+}
+
+// protect calls f and survives its panic.
+func (l *Loop) protect(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.engine.log().Error("work on a loop panicked",
+				"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+}
+
+func (l *Loop) work() time.Duration {
+	if l.worker == nil {
+		return -1
+	}
+	return l.worker.Work()
+}
+
+// settle tells handlers who has left, writes what waits and closes what is to
+// be closed, until nothing of that is left.
+func (l *Loop) settle() {
+	for len(l.leaving)+len(l.dirty)+len(l.doomed) > 0 {
+		l.depart()
+		l.flush()
+		l.closeDoomed()
+	}
+	for _, c := range l.buried {
+		l.release(c)
+	}
+	clear(l.buried)
+	l.buried = l.buried[:0]
+}
+
+func (l *Loop) depart() {
+	for i := 0; i < len(l.leaving); i++ {
+		d := l.leaving[i]
+		l.leaving[i] = departure{}
+		l.protect(func() { d.conn.endpoint.Handler.OnClose(d.conn, d.reason) })
+	}
+	l.leaving = l.leaving[:0]
+}
+
+func (l *Loop) flush() {
+	for i := 0; i < len(l.dirty); i++ {
+		c := l.dirty[i]
+		l.dirty[i] = nil
+		if c.out != nil {
+			c.out.dirty = false
+		}
+		if c.state != dead && (c.out == nil || !c.out.blocked) {
+			c.flush()
+		}
+	}
+	l.dirty = l.dirty[:0]
+}
+
+func (l *Loop) closeDoomed() {
+	for i := 0; i < len(l.doomed); i++ {
+		l.sockets.close(l.doomed[i])
+		l.doomed[i] = nil
+	}
+	l.doomed = l.doomed[:0]
+}
+
+// touch makes the turn write what waits for c.
+func (l *Loop) touch(c *Conn) {
+	if c.out != nil {
+		if c.out.dirty {
+			return
+		}
+		c.out.dirty = true
+	}
+	l.dirty = append(l.dirty, c)
+	l.settleSoon()
+}
+
+// doom closes the socket of c at the end of the turn.
+func (l *Loop) doom(c *Conn) {
+	l.doomed = append(l.doomed, c)
+	l.settleSoon()
+}
+
+// bury frees the slot of c at the end of the turn, when OnClose has been called.
+func (l *Loop) bury(c *Conn) {
+	l.buried = append(l.buried, c)
+	l.settleSoon()
+}
+
+// settleSoon makes sure that settle is called.
+func (l *Loop) settleSoon() {
+	if !l.turning {
+		l.Wake()
+	}
+}
+
+// hold keeps the bit of c in held.
+func (l *Loop) hold(c *Conn) {
+	l.held.set(c.slot, c.state != open || c.out != nil)
+}
+
+// sliceOver tells whether the turn has taken its time.
+func (l *Loop) sliceOver() bool { return time.Now().After(l.sliceEnd) }
+
+// add gives a new connection its slot.
+func (l *Loop) add(c *Conn) {
+	c.loop = l
+	if n := len(l.free); n > 0 {
+		c.slot = l.free[n-1]
+		l.free = l.free[:n-1]
+		l.conns[c.slot] = c
+	} else {
+		c.slot = uint32(len(l.conns))
+		l.conns = append(l.conns, c)
+		l.due = append(l.due, 0)
+		l.held.grow(len(l.conns))
+	}
+	l.hold(c)
+	c.expireIn(l.engine.ticks.opening)
+}
+
+// release takes the slot of a closed connection back.
+func (l *Loop) release(c *Conn) {
+	c.freeInput()
+	if c.out != nil {
+		l.putOutbox(c.out)
+		c.out = nil
+	}
+	l.conns[c.slot] = nil
+	l.due[c.slot] = 0
+	l.free = append(l.free, c.slot)
+}
+
+// closeAll begins the closing handshake with everybody.
+func (l *Loop) closeAll() {
+	for _, c := range l.conns {
+		switch {
+		case c == nil:
+		case c.state == opening:
+			c.refuse(errStopping)
+		default:
+			c.Close(codec.StatusGoingAway, "server is stopping")
+		}
+	}
+}

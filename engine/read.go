@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"unicode/utf8"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+var (
+	errTooBig = &codec.CloseError{
+		Code: codec.StatusTooBig, Reason: "message over the size limit",
+	}
+	errNotUTF8 = &codec.CloseError{
+		Code: codec.StatusInvalidPayload, Reason: "text is not valid UTF-8",
+	}
+	errNoMessage = &codec.CloseError{
+		Code: codec.StatusProtocolError, Reason: "continuation without a message",
+	}
+	errUnfinished = &codec.CloseError{
+		Code: codec.StatusProtocolError, Reason: "new message before the last one ended",
+	}
+)
+
+// input is what has arrived of a frame or message that is not complete.
+type input struct {
+	head    [codec.MaxHeaderSize]byte // of the next frame
+	headLen int
+
+	inFrame bool // header is valid, and some of its payload is missing
+	header  codec.Header
+	got     int64 // bytes of the payload that have been taken
+	control [codec.MaxControlPayload]byte
+
+	opcode  codec.Opcode // of the message, OpContinuation if there is none
+	message []byte       // its payload so far
+	text    codec.UTF8
+}
+
+// read takes bytes of frames and returns those that it has not used.
+func (c *Conn) read(b []byte) []byte {
+	if c.in != nil {
+		return c.resume(b)
+	}
+	h, n, err := codec.ParseHeader(b)
+	if err != nil {
+		return c.violation(err)
+	}
+	if n == 0 || !h.Fin || int64(len(b)-n) < h.Length {
+		c.in = c.loop.getInput()
+		return c.resume(b)
+	}
+	if err := c.check(h); err != nil {
+		return c.violation(err)
+	}
+	end := n + int(h.Length)
+	payload := b[n:end]
+	codec.Mask(payload, h.Mask, 0)
+	c.alive()
+	switch {
+	case h.OpCode.IsControl():
+		c.handleControl(h.OpCode, payload)
+	case h.OpCode == codec.OpText && !utf8.Valid(payload):
+		return c.violation(errNotUTF8)
+	default:
+		c.handleMessage(h.OpCode, payload)
+	}
+	return b[end:]
+}
+
+// check tells whether the frame may stand where it stands, before any of its
+// payload is taken.
+func (c *Conn) check(h codec.Header) error {
+	if h.OpCode.IsControl() {
+		return nil
+	}
+	var before int64
+	inMessage := c.in != nil && c.in.opcode != codec.OpContinuation
+	if inMessage {
+		before = int64(len(c.in.message))
+	}
+	switch {
+	case h.OpCode == codec.OpContinuation && !inMessage:
+		return errNoMessage
+	case h.OpCode != codec.OpContinuation && inMessage:
+		return errUnfinished
+	case h.Length > int64(c.endpoint.MaxMessageSize)-before:
+		return errTooBig
+	}
+	return nil
+}
+
+// resume is read for frames that are cut, or part of a longer message.
+func (c *Conn) resume(b []byte) []byte {
+	in := c.in
+	if !in.inFrame {
+		rest, err := c.readHeader(b)
+		if err != nil {
+			return c.violation(err)
+		}
+		if b = rest; !in.inFrame {
+			return b
+		}
+	}
+	n := int(min(int64(len(b)), in.header.Length-in.got))
+	if err := in.take(b[:n]); err != nil {
+		return c.violation(err)
+	}
+	if in.got == in.header.Length {
+		in.inFrame = false
+		c.alive()
+		if err := c.endFrame(); err != nil {
+			return c.violation(err)
+		}
+	}
+	return b[n:]
+}
+
+// readHeader takes bytes of a frame's header.
+func (c *Conn) readHeader(b []byte) (rest []byte, err error) {
+	in := c.in
+	had := in.headLen
+	in.headLen += copy(in.head[had:], b)
+	h, n, err := codec.ParseHeader(in.head[:in.headLen])
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	if err := c.check(h); err != nil {
+		return nil, err
+	}
+	in.header, in.got, in.headLen, in.inFrame = h, 0, 0, true
+	if !h.OpCode.IsControl() && h.OpCode != codec.OpContinuation {
+		in.opcode = h.OpCode
+	}
+	return b[n-had:], nil
+}
+
+// take takes bytes of a frame's payload.
+func (in *input) take(b []byte) error {
+	codec.Mask(b, in.header.Mask, int(in.got))
+	if in.header.OpCode.IsControl() {
+		in.got += int64(copy(in.control[in.got:], b))
+		return nil
+	}
+	in.got += int64(len(b))
+	if in.opcode == codec.OpText && !in.text.Write(b) {
+		return errNotUTF8
+	}
+	in.message = append(in.message, b...)
+	return nil
+}
+
+// endFrame handles a frame whose last byte has been taken.
+func (c *Conn) endFrame() error {
+	in := c.in
+	if in.header.OpCode.IsControl() {
+		if in.opcode == codec.OpContinuation {
+			defer c.freeInput()
+		}
+		c.handleControl(in.header.OpCode, in.control[:in.got])
+		return nil
+	}
+	if !in.header.Fin {
+		return nil
+	}
+	if in.opcode == codec.OpText && !in.text.Done() {
+		return errNotUTF8
+	}
+	defer c.freeInput()
+	c.handleMessage(in.opcode, in.message)
+	return nil
+}
+
+func (c *Conn) handleMessage(op codec.Opcode, payload []byte) {
+	if c.state == open {
+		c.endpoint.Handler.OnMessage(c, op, payload)
+	}
+}
+
+// handleControl obeys a control frame (RFC 6455 §5.5).
+func (c *Conn) handleControl(op codec.Opcode, payload []byte) {
+	switch op {
+	case codec.OpPing:
+		// "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
+		// response, unless it already received a Close frame." (§5.5.2)
+		c.Send(codec.OpPong, payload)
+	case codec.OpClose:
+		c.handleClose(payload)
+	}
+}
+
+// violation ends a connection whose bytes make no sense any more.
+func (c *Conn) violation(err error) []byte {
+	c.fail(err)
+	return nil
+}
+
+func (c *Conn) freeInput() {
+	if c.in != nil {
+		c.loop.putInput(c.in)
+		c.in = nil
+	}
+}

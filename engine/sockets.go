@@ -1,0 +1,39 @@
+package engine
+
+import "golang.org/x/sys/unix"
+
+// sockets is what a connection needs of the operating system. The file
+// descriptor is the connection's own; all methods are called on its loop.
+type sockets interface {
+	// write sends what the socket takes at once.
+	write(fd int32, b []byte) (int, error)
+
+	// watch makes the loop learn, once, that the socket takes more.
+	watch(c *Conn) error
+
+	// finish sends nothing more but still reads.
+	finish(fd int32)
+
+	// close closes the socket.
+	close(c *Conn)
+}
+
+// kernel is the real thing.
+type kernel struct {
+	writable *writable
+}
+
+func (k kernel) write(fd int32, b []byte) (int, error) {
+	for {
+		n, err := unix.Write(int(fd), b)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+func (k kernel) watch(c *Conn) error { return k.writable.watch(c) }
+
+func (k kernel) finish(fd int32) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) }
+
+func (k kernel) close(c *Conn) { _ = c.socket.EventLoop().Close(c.socket) }

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// writeMax is how many bytes of frames are joined into one write.
+const writeMax = 64 << 10
+
+// Several is the bit in an id of Deliver that says: another run may come for
+// this connection in the same turn.
+const Several = 1 << 63
+
+// outbox is what waits to be written to one connection.
+type outbox struct {
+	frames  [][]byte // the first may be sent in part
+	sent    int      // bytes of it that are
+	bytes   int      // that wait in all
+	dirty   bool     // the loop will write at the end of its turn
+	blocked bool     // the socket takes nothing; the loop will learn when it does
+}
+
+// Send queues a message or control frame. The payload is copied.
+func (c *Conn) Send(op codec.Opcode, payload []byte) {
+	if c.state == open {
+		c.SendFrame(codec.AppendFrame(nil, op, payload))
+	}
+}
+
+// SendFrame queues a frame, as codec.AppendFrame makes it. It is kept until it
+// is written and must not be modified any more; it may be shared by many
+// connections. What is queued within one turn of the loop leaves in one write.
+// Nothing is sent once the connection is closing.
+func (c *Conn) SendFrame(frame []byte) {
+	if c.state != open {
+		return
+	}
+	c.push(frame)
+	c.limit()
+}
+
+// push queues a frame whatever the state.
+func (c *Conn) push(frame []byte) {
+	o := c.outbox()
+	o.frames = append(o.frames, frame)
+	o.bytes += len(frame)
+	c.loop.touch(c)
+}
+
+func (c *Conn) outbox() *outbox {
+	if c.out == nil {
+		c.out = c.loop.getOutbox()
+		c.loop.hold(c)
+	}
+	return c.out
+}
+
+// limit ends a connection for which too much waits although the socket has been
+// given all that it takes. A single frame may always wait.
+func (c *Conn) limit() {
+	if !c.tooMuch() {
+		return
+	}
+	if !c.out.blocked {
+		c.flush()
+	}
+	if c.state == open && c.tooMuch() {
+		c.out.cut()
+		c.fail(ErrSlowReader)
+	}
+}
+
+func (c *Conn) tooMuch() bool {
+	return c.out != nil && c.out.bytes > c.endpoint.MaxQueuedBytes && len(c.out.frames) > 1
+}
+
+// cut forgets the frames of which nothing has been sent.
+func (o *outbox) cut() {
+	keep := 0
+	if o.sent > 0 {
+		keep = 1
+	}
+	for _, f := range o.frames[keep:] {
+		o.bytes -= len(f)
+	}
+	clear(o.frames[keep:])
+	o.frames = o.frames[:keep]
+}
+
+// flush writes what waits, as far as the socket takes it.
+func (c *Conn) flush() {
+	for c.out != nil && c.out.bytes > 0 {
+		b := c.out.next(c.loop.scratch)
+		n, err := c.loop.sockets.write(c.fd, b)
+		c.out.advance(n)
+		if n < len(b) {
+			c.blocked(err)
+			return
+		}
+	}
+	c.freeOutbox()
+	c.written()
+}
+
+// blocked arranges for the rest to be written once the socket takes more.
+func (c *Conn) blocked(err error) bool {
+	if err != nil && err != unix.EAGAIN {
+		c.drop(err)
+		return false
+	}
+	c.out.blocked = true
+	if err := c.loop.sockets.watch(c); err != nil {
+		c.drop(err)
+		return false
+	}
+	return true
+}
+
+// next returns the bytes of the next write, joined in scratch if they are of
+// several frames.
+func (o *outbox) next(scratch []byte) []byte {
+	first := o.frames[0][o.sent:]
+	if len(o.frames) == 1 || len(first) >= writeMax {
+		return first
+	}
+	b := append(scratch[:0], first...)
+	for _, f := range o.frames[1:] {
+		if len(b)+len(f) > writeMax {
+			break
+		}
+		b = append(b, f...)
+	}
+	return b
+}
+
+// advance notes that n bytes have been written.
+func (o *outbox) advance(n int) {
+	o.bytes -= n
+	n += o.sent
+	done := 0
+	for done < len(o.frames) && n >= len(o.frames[done]) {
+		n -= len(o.frames[done])
+		done++
+	}
+	o.sent = n
+	rest := copy(o.frames, o.frames[done:])
+	clear(o.frames[rest:])
+	o.frames = o.frames[:rest]
+}
+
+func (c *Conn) freeOutbox() {
+	if c.out != nil {
+		c.loop.putOutbox(c.out)
+		c.out = nil
+		c.loop.hold(c)
+	}
+}
+
+// Deliver gives a run of frames to each of the connections ids and returns how
+// many it has served: not all if the loop's slice of time is used up, but at
+// least one. joined is the frames as one piece. The frames may be kept and must
+// not be modified any more; joined is not used after Deliver returns.
+//
+// A connection that nothing else waits for gets the run in one write at once;
+// unless it has the bit Several and the run is not alone in this turn.
+func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool) int {
+	for i, id := range ids {
+		slot := uint32(id)
+		if l.held.has(slot) || id&Several != 0 && !alone {
+			l.conns[slot].sendFrames(frames)
+		} else {
+			fd := int32(id &^ Several >> 32)
+			if n, err := l.sockets.write(fd, joined); n < len(joined) {
+				l.conns[slot].unwritten(frames, n, err)
+			}
+		}
+		if i&15 == 15 && l.sliceOver() {
+			return i + 1
+		}
+	}
+	return len(ids)
+}
+
+// sendFrames is SendFrame for each of the frames.
+func (c *Conn) sendFrames(frames [][]byte) {
+	for _, f := range frames {
+		c.SendFrame(f)
+	}
+}
+
+// unwritten queues the rest of frames of which the socket took n bytes.
+func (c *Conn) unwritten(frames [][]byte, n int, err error) {
+	o := c.outbox()
+	o.frames = append(o.frames, frames...)
+	for _, f := range frames {
+		o.bytes += len(f)
+	}
+	o.advance(n)
+	if c.blocked(err) {
+		c.limit()
+	}
+}

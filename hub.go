@@ -1,0 +1,148 @@
+package webrocket
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// Errors of Publish.
+var (
+	// ErrInvalidChannel says that the channel does not exist: nobody
+	// subscribes to it and no configuration names it.
+	ErrInvalidChannel = errors.New("webrocket: no such channel")
+
+	// ErrOverloaded says that subscribers cannot be served as fast as messages
+	// come. Nobody got this one; try again later.
+	ErrOverloaded = pubsub.ErrOverloaded
+
+	// ErrInvalidEvent says that an event has no name.
+	ErrInvalidEvent = errors.New("webrocket: an event needs a name")
+)
+
+// DefaultMaxSubscriptions is how many channels one connection may hear.
+const DefaultMaxSubscriptions = 128
+
+// HubHandler serves a hub of channels with the native protocol, which
+// docs/protocol.md describes. Make it with NewHandler or NewJSONHandler, and
+// set the fields before Server.Handle.
+type HubHandler struct {
+	// Codec is the encoding of messages.
+	Codec Codec
+
+	// Secrets are what clients log in with.
+	Secrets Credentials
+
+	// Log receives what concerns this hub. If nil, the server's log.
+	Log *slog.Logger
+
+	// Channels are names of channels that exist without a subscriber.
+	Channels []string
+
+	// Origins, Subprotocols, MaxMessageSize and MaxQueuedBytes are those of
+	// the Endpoint.
+	Origins        []string
+	Subprotocols   []string
+	MaxMessageSize int
+	MaxQueuedBytes int
+
+	// MaxSubscriptions limits the channels of one connection; a further
+	// subscribe gets limit_exceeded. If zero, 128.
+	MaxSubscriptions int
+
+	hub     *pubsub.Hub
+	replies replies
+}
+
+// NewHandler returns a handler of the native protocol in the given encoding.
+func NewHandler(c Codec) *HubHandler { return &HubHandler{Codec: c} }
+
+// NewJSONHandler returns a handler of the native protocol in JSON.
+func NewJSONHandler() *HubHandler { return NewHandler(codec.JSON{}) }
+
+// Register makes HubHandler a Handler. A HubHandler serves one path.
+func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
+	if h.hub != nil {
+		return nil, errors.New("this handler is in use already; make one for each path")
+	}
+	if h.Codec == nil {
+		return nil, errors.New("the handler has no codec; use NewJSONHandler")
+	}
+	for _, name := range h.Channels {
+		if !codec.ValidChannelName([]byte(name)) {
+			return nil, fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)
+		}
+	}
+	if h.MaxSubscriptions == 0 {
+		h.MaxSubscriptions = DefaultMaxSubscriptions
+	}
+	if h.Log == nil {
+		h.Log = s.log()
+	}
+	h.Log = h.Log.With("hub", id)
+	h.replies = encodeReplies(h.Codec)
+	h.hub = pubsub.NewHub(h.Channels...)
+	return &Endpoint{
+		Handler:        protocol{h},
+		Origins:        h.Origins,
+		Subprotocols:   h.Subprotocols,
+		MaxMessageSize: h.MaxMessageSize,
+		MaxQueuedBytes: h.MaxQueuedBytes,
+	}, nil
+}
+
+// Publish sends an event to every subscriber of a channel. The data is encoded
+// as JSON; nil is no data. Any goroutine, also from callbacks. It returns
+// ErrInvalidEvent, ErrInvalidChannel, ErrOverloaded, or why the data cannot be
+// encoded.
+func (h *HubHandler) Publish(channel, event string, data any) error {
+	if event == "" {
+		return ErrInvalidEvent
+	}
+	if h.hub == nil {
+		return ErrInvalidChannel
+	}
+	var encoded []byte
+	if data != nil {
+		var err error
+		if encoded, err = json.Marshal(data); err != nil {
+			return fmt.Errorf("webrocket: publish to %q: %w", channel, err)
+		}
+	}
+	return h.publish(nil, []byte(channel), []byte(event), encoded)
+}
+
+// publish encodes the event once for all subscribers. The slices are not kept.
+func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) error {
+	err := h.hub.Publish(from, channel, eventFrame(h.Codec, event, channel, data))
+	if errors.Is(err, pubsub.ErrNoChannel) {
+		return ErrInvalidChannel
+	}
+	return err
+}
+
+// worker lets a shard work on its loop.
+type worker struct{ *pubsub.Shard }
+
+// Work is called in each turn of the loop.
+func (w worker) Work() (pause time.Duration) {
+	switch w.Shard.Work() {
+	case pubsub.More:
+		return 0
+	case pubsub.Ahead:
+		return aheadPause
+	}
+	return -1
+}
+
+// aheadPause is how long a loop that publishes faster than another delivers is
+// left alone before it looks again.
+const aheadPause = 200 * time.Microsecond
+
+func newWorker(l *engine.Loop) engine.Worker { return worker{pubsub.NewShard(l)} }

@@ -1,0 +1,90 @@
+package webrocket
+
+import (
+	"errors"
+
+	"github.com/nu7hatch/webrocket/auth"
+)
+
+// Payload is one message of the native protocol, decoded: an object with one
+// member that names the event, and perhaps an "id".
+//
+//	Payload{"subscribe": map[string]any{"channel": "news"}, "id": 7}
+type Payload map[string]any
+
+// Data is the object that belongs to the event of a Payload.
+type Data map[string]any
+
+// The replies of the native protocol. Do not modify them.
+var (
+	Ok                 = Payload{"ok": true}
+	InvalidData        = Payload{"err": codeInvalidData}
+	InvalidCredentials = Payload{"err": codeInvalidCredentials}
+	InvalidChannelName = Payload{"err": codeInvalidChannelName}
+	InvalidChannel     = Payload{"err": codeInvalidChannel}
+	AccessDenied       = Payload{"err": codeAccessDenied}
+	LimitExceeded      = Payload{"err": codeLimitExceeded}
+)
+
+// Error codes of the native protocol.
+const (
+	codeInvalidData        = "invalid_data"
+	codeInvalidCredentials = "invalid_credentials"
+	codeInvalidChannelName = "invalid_channel_name"
+	codeInvalidChannel     = "invalid_channel"
+	codeAccessDenied       = "access_denied"
+	codeLimitExceeded      = "limit_exceeded"
+)
+
+// errPayload is what Event and Data return for a Payload that is none.
+var errPayload = errors.New("webrocket: a payload has one member beside the id")
+
+// Event returns the name of the event, or an error if there is not exactly one.
+func (p Payload) Event() (string, error) {
+	event := ""
+	for name := range p {
+		if name == "id" {
+			continue
+		}
+		if event != "" {
+			return "", errPayload
+		}
+		event = name
+	}
+	if event == "" {
+		return "", errPayload
+	}
+	return event, nil
+}
+
+// Data returns the object that belongs to the event, or an error if there is
+// none: the value of {"logout":true} is not an object.
+func (p Payload) Data() (Data, error) {
+	event, err := p.Event()
+	if err != nil {
+		return nil, err
+	}
+	switch data := p[event].(type) {
+	case Data:
+		return data, nil
+	case map[string]any:
+		return data, nil
+	}
+	return nil, errors.New("webrocket: the data of " + event + " is not an object")
+}
+
+// Credentials are the secrets of a hub, one for each access. An empty one opens
+// that access to everybody.
+type Credentials = auth.Credentials
+
+// Access is what a session may do.
+type Access = auth.Access
+
+// Access levels. ReadWriteAccess includes reading.
+const (
+	ReadOnlyAccess  = auth.ReadOnly
+	ReadWriteAccess = auth.ReadWrite
+)
+
+// AccessCodes are the names of the access levels on the wire. Do not modify it.
+var AccessCodes = auth.Codes

@@ -1,0 +1,148 @@
+package pubsub
+
+// runMax is how many bytes of frames one walk over an audience carries: enough
+// to make the cost of a write small beside them, and small enough for a core's
+// cache and a socket's send buffer.
+const runMax = 64 << 10
+
+// An audience is the members of one channel on one shard.
+//
+// The members that the current walk has served stand before the cursor, the
+// others behind it; without a walk all are served. Joining and leaving keep
+// that division, so a walk may be interrupted anywhere and still reaches every
+// member once.
+type audience struct {
+	channel *channel
+	shard   *Shard
+
+	// Guarded by the stripe of the channel.
+	pending [][]byte // frames published and not walked yet
+	queued  bool     // the shard knows that there are some
+
+	// The loop's own.
+	ids     []uint64 // members, as the Sink knows them
+	members []*Subscriber
+	cursor  int
+	frames  [][]byte // the run that is being walked
+	joined  []byte   // the same as one piece
+}
+
+// append queues a frame. The stripe is locked.
+func (a *audience) append(frame []byte) {
+	a.pending = append(a.pending, frame)
+	a.shard.backlog.Add(int64(len(frame)))
+	if !a.queued {
+		a.queued = true
+		a.shard.enqueue(a)
+	}
+}
+
+// discard drops what is pending. The stripe is locked.
+func (a *audience) discard() {
+	for _, f := range a.pending {
+		a.shard.backlog.Add(-int64(len(f)))
+	}
+	a.pending = nil
+}
+
+// load begins a walk with what is pending, and tells whether there was any.
+// If not, the next frame queues the audience anew.
+func (a *audience) load() bool {
+	st := a.channel.stripe
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	n, size := 0, 0
+	for n < len(a.pending) && (n == 0 || size+len(a.pending[n]) <= runMax) {
+		size += len(a.pending[n])
+		n++
+	}
+	if n == 0 {
+		a.queued = false
+		return false
+	}
+	a.shard.backlog.Add(-int64(size))
+	a.frames = append(a.frames, a.pending[:n]...)
+	a.pending = shift(a.pending, n)
+	a.cursor = 0
+	return true
+}
+
+// finish ends a walk. The next may begin.
+func (a *audience) finish() {
+	a.cursor = len(a.ids)
+	a.frames = shift(a.frames, len(a.frames))
+	if a.joined != nil {
+		a.shard.putBuffer(a.joined)
+		a.joined = nil
+	}
+}
+
+// run returns the frames of the walk as one piece.
+func (a *audience) run() []byte {
+	if len(a.frames) == 1 {
+		return a.frames[0]
+	}
+	if a.joined == nil {
+		a.joined = a.shard.getBuffer()
+		for _, f := range a.frames {
+			a.joined = append(a.joined, f...)
+		}
+	}
+	return a.joined
+}
+
+// join makes s a member that counts as served by the current walk.
+// The stripe is locked.
+func (a *audience) join(s *Subscriber) {
+	last := len(a.ids)
+	a.ids = append(a.ids, s.id)
+	a.members = append(a.members, s)
+	s.subs = append(s.subs, subscription{a, last})
+	if len(s.subs) > 1 {
+		a.ids[last] |= Several
+		s.mark(true)
+	}
+	a.swap(last, a.cursor)
+	a.cursor++
+}
+
+// leave removes the member at index i.
+func (a *audience) leave(i int) {
+	if i < a.cursor {
+		a.cursor--
+		a.swap(i, a.cursor)
+		i = a.cursor
+	}
+	last := len(a.ids) - 1
+	a.swap(i, last)
+	a.members[last] = nil
+	a.ids, a.members = a.ids[:last], a.members[:last]
+	if last == 0 {
+		a.channel.remove(a)
+	}
+}
+
+// swap exchanges two members and tells them their new places.
+func (a *audience) swap(i, j int) {
+	if i == j {
+		return
+	}
+	a.ids[i], a.ids[j] = a.ids[j], a.ids[i]
+	a.members[i], a.members[j] = a.members[j], a.members[i]
+	a.members[i].moved(a, i)
+	a.members[j].moved(a, j)
+}
+
+// frameListMax is how many entries an emptied list of frames may keep.
+const frameListMax = 64
+
+// shift removes the first n frames of a list, and gives a large one that is
+// empty then to the garbage collector.
+func shift(list [][]byte, n int) [][]byte {
+	rest := copy(list, list[n:])
+	if rest == 0 && cap(list) > frameListMax {
+		return nil
+	}
+	clear(list[rest:])
+	return list[:rest]
+}

@@ -1,0 +1,146 @@
+package pubsub
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Several is the bit of an id that says: this member has other subscriptions.
+const Several = 1 << 63
+
+// backlogMax is how many bytes may wait on a shard before its loop goes on
+// delivering without turning to anything else, and before those who publish
+// from elsewhere have to wait.
+const backlogMax = 4 << 20
+
+// portion is how many members one audience is served before the next has its
+// turn, so that a small channel does not wait for a large one.
+const portion = 256
+
+// A Sink takes what a shard delivers. The loop that owns the shard is one.
+type Sink interface {
+	// Deliver gives a run to the members ids, in order, and returns how many it
+	// has served: at least one, fewer than all if its slice of time is used up.
+	// joined is the frames as one piece, valid until Deliver returns; each of
+	// frames is immutable and may be kept. If alone, no other run comes in this
+	// turn; otherwise another one may, for members with the bit Several.
+	// Called on the loop only; it must not subscribe or unsubscribe anybody.
+	Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool) int
+
+	// Wake makes the loop call Work soon. Any goroutine.
+	Wake()
+}
+
+// State is what Work tells the loop.
+type State int
+
+const (
+	Idle  State = iota // nothing is left to do
+	More               // call again soon: the slice of time is used up
+	Ahead              // wait a little, then call again: another shard has to catch up
+)
+
+// A Shard is the part of all hubs that lives on one loop.
+type Shard struct {
+	sink    Sink
+	backlog atomic.Int64 // bytes of frames that wait in audiences
+
+	mu    sync.Mutex
+	inbox []*audience // have frames and are not active; guarded by mu
+
+	// The loop's own.
+	active  queue       // in the order in which they are served
+	spare   []*audience // the inbox's other array
+	ahead   *Shard      // a shard that this loop has published too much to
+	buffers [][]byte    // for joined runs, empty
+}
+
+// NewShard returns a shard that delivers to sink.
+func NewShard(sink Sink) *Shard { return &Shard{sink: sink} }
+
+// enqueue adds an audience that was idle. Any goroutine.
+func (s *Shard) enqueue(a *audience) {
+	s.mu.Lock()
+	first := len(s.inbox) == 0
+	s.inbox = append(s.inbox, a)
+	s.mu.Unlock()
+	if first {
+		s.sink.Wake()
+	}
+}
+
+func (s *Shard) overloaded() bool { return s.backlog.Load() > backlogMax }
+
+// Work delivers what has been published, until there is nothing left or the
+// Sink's slice of time is used up. Loop only.
+func (s *Shard) Work() State {
+	s.take()
+	alone := s.active.len() == 1
+	for s.active.len() > 0 {
+		a := s.active.pop()
+		if len(a.frames) == 0 && !a.load() {
+			continue
+		}
+		inTime := s.walk(a, alone)
+		if len(a.frames) > 0 || a.load() {
+			s.active.push(a)
+		}
+		if !inTime && !s.overloaded() {
+			return More
+		}
+	}
+	return s.waiting()
+}
+
+// walk serves the next portion of an audience, and tells whether all of it was
+// served within the slice of time.
+func (s *Shard) walk(a *audience, alone bool) bool {
+	next := a.ids[a.cursor:min(a.cursor+portion, len(a.ids))]
+	served := 0
+	if len(next) > 0 {
+		served = s.sink.Deliver(next, a.frames, a.run(), alone)
+	}
+	a.cursor += served
+	if a.cursor == len(a.ids) {
+		a.finish()
+	}
+	return served == len(next)
+}
+
+// take moves what the inbox holds behind the active audiences.
+func (s *Shard) take() {
+	s.mu.Lock()
+	fresh := s.inbox
+	s.inbox = s.spare
+	s.mu.Unlock()
+	for i, a := range fresh {
+		s.active.push(a)
+		fresh[i] = nil
+	}
+	s.spare = fresh[:0]
+}
+
+// waiting tells whether this loop must let another one catch up.
+func (s *Shard) waiting() State {
+	if s.ahead == nil {
+		return Idle
+	}
+	if s.ahead.overloaded() {
+		return Ahead
+	}
+	s.ahead = nil
+	return Idle
+}
+
+func (s *Shard) getBuffer() []byte {
+	if n := len(s.buffers); n > 0 {
+		b := s.buffers[n-1]
+		s.buffers = s.buffers[:n-1]
+		return b
+	}
+	return make([]byte, 0, runMax)
+}
+
+func (s *Shard) putBuffer(b []byte) {
+	s.buffers = append(s.buffers, b[:0])
+}

@@ -1,0 +1,72 @@
+package pubsub
+
+// A Subscriber is what one connection hears. It belongs to its shard's loop.
+// The zero value is not usable: call Init.
+type Subscriber struct {
+	shard *Shard
+	id    uint64
+	subs  []subscription
+}
+
+// A subscription is a subscriber's place in an audience.
+type subscription struct {
+	audience *audience
+	index    int
+}
+
+// Init binds s to a shard. The id is what the shard's Sink will know it by; its
+// top bit must be clear.
+func (s *Subscriber) Init(shard *Shard, id uint64) {
+	s.shard, s.id = shard, id
+}
+
+// Len returns the number of subscriptions. Loop only.
+func (s *Subscriber) Len() int { return len(s.subs) }
+
+// Leave ends all subscriptions. Loop only.
+func (s *Subscriber) Leave() {
+	for len(s.subs) > 0 {
+		s.drop(len(s.subs) - 1)
+	}
+	s.subs = nil
+}
+
+// find returns the position of the subscription to a, or -1.
+func (s *Subscriber) find(a *audience) int {
+	for i := range s.subs {
+		if s.subs[i].audience == a {
+			return i
+		}
+	}
+	return -1
+}
+
+// drop ends the subscription at position i.
+func (s *Subscriber) drop(i int) {
+	sub := s.subs[i]
+	last := len(s.subs) - 1
+	s.subs[i] = s.subs[last]
+	s.subs[last] = subscription{}
+	s.subs = s.subs[:last]
+	if last == 1 {
+		s.mark(false)
+	}
+	sub.audience.leave(sub.index)
+}
+
+// moved notes the new place of s in an audience, unless s is just leaving it.
+func (s *Subscriber) moved(a *audience, index int) {
+	if i := s.find(a); i >= 0 {
+		s.subs[i].index = index
+	}
+}
+
+// mark tells the first audience of s whether there are others beside it.
+func (s *Subscriber) mark(several bool) {
+	sub := s.subs[0]
+	if several {
+		sub.audience.ids[sub.index] |= Several
+	} else {
+		sub.audience.ids[sub.index] &^= Several
+	}
+}

@@ -1,0 +1,236 @@
+// Package webrocket is a WebSocket server for publish/subscribe channels.
+//
+// It answers one question: how does a program serve channels, or a protocol of
+// its own, to very many WebSocket connections? A Server listens on one address
+// and has a Handler for each path:
+//
+//	server := webrocket.NewServer("localhost:9772")
+//	handler := webrocket.NewJSONHandler()
+//	handler.Secrets = webrocket.Credentials{ReadOnly: "r", ReadWrite: "rw"}
+//	server.Handle("/", handler)
+//	err := server.ListenAndServe()
+//
+// The main path of one message, in reading order: engine/engine.go (bytes
+// arrive on the loop that owns the connection), engine/conn.go (its state
+// machine), engine/read.go (frames become a message), session.go (the message
+// becomes a command and access is checked), pubsub/hub.go (a publish finds its
+// channel), pubsub/shard.go (each loop's subscribers get the same encoded
+// frame), engine/write.go (what waits for a connection leaves in one write).
+//
+// # Ownership
+//
+// Every connection belongs to one event loop. Callbacks of a protocol run on
+// that loop, and so does every method of Conn that does not say otherwise.
+// Methods of Server and HubHandler may be called from any goroutine.
+//
+// # Limits
+//
+// Linux only. The limits and their defaults are the fields of Config and of
+// HubHandler; docs/protocol.md says what a client sees at each of them.
+package webrocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/nu7hatch/webrocket/engine"
+)
+
+// Version is the release this code belongs to.
+const Version = "0.3.0-dev"
+
+// Config holds the settings of a Server's event loops. The zero value works.
+type Config = engine.Config
+
+// ErrNoTLS is returned by ListenAndServeTLS.
+var ErrNoTLS = errors.New("webrocket: TLS is not built in yet; terminate wss:// in front of the server (a proxy such as nginx, HAProxy or stunnel) and let it connect to ListenAndServe")
+
+// ErrServerClosed is returned by Start after Shutdown.
+var ErrServerClosed = errors.New("webrocket: the server has been shut down")
+
+// Server serves WebSocket connections on one TCP address.
+// Create it with NewServer; set the fields before it starts.
+type Server struct {
+	// Log receives what an operator should know: nothing per message, never a
+	// secret or a payload. If nil, slog.Default() is used.
+	Log *slog.Logger
+
+	// Config holds the settings of the event loops. Its Worker is the server's
+	// own; its Log is the server's if nil.
+	Config Config
+
+	addr      string
+	endpoints map[string]Endpoint
+	hubs      map[string]*HubHandler
+
+	mu      sync.Mutex
+	engine  *engine.Engine // nil before Start; guarded by mu
+	stopped bool           // Shutdown has been called; guarded by mu
+}
+
+// NewServer returns a server that will listen on addr, a "host:port".
+// Port 0 picks a free port, which Addr tells once the server has started.
+func NewServer(addr string) *Server {
+	return &Server{
+		addr:      addr,
+		endpoints: make(map[string]Endpoint),
+		hubs:      make(map[string]*HubHandler),
+	}
+}
+
+// Handle makes h answer the connections to path, which starts with "/".
+// It calls h.Register, and returns its error, or an error that says what is
+// wrong with path. It must be called before the server starts.
+func (s *Server) Handle(path string, h Handler) error {
+	if err := s.checkPath(path); err != nil {
+		return err
+	}
+	endpoint, err := h.Register(s, path)
+	if err != nil {
+		return fmt.Errorf("webrocket: handle %s: %w", path, err)
+	}
+	if endpoint == nil || endpoint.Handler == nil {
+		return fmt.Errorf("webrocket: handle %s: Register returned no endpoint with a Handler", path)
+	}
+	s.endpoints[path] = *endpoint
+	if hub, ok := h.(*HubHandler); ok {
+		s.hubs[path] = hub
+	}
+	return nil
+}
+
+func (s *Server) checkPath(path string) error {
+	_, taken := s.endpoints[path]
+	switch {
+	case s.running() != nil:
+		return fmt.Errorf("webrocket: handle %s: the server has started already", path)
+	case !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n"):
+		return fmt.Errorf("webrocket: handle %q: a path starts with / and has no query, fragment or space", path)
+	case taken:
+		return fmt.Errorf("webrocket: handle %s: there is a handler for this path already", path)
+	}
+	return nil
+}
+
+// Start listens and runs the event loops in the background.
+// It returns once connections are served, or with the reason why not.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped:
+		return ErrServerClosed
+	case s.engine != nil:
+		return errors.New("webrocket: the server has started already")
+	case len(s.endpoints) == 0:
+		return errors.New("webrocket: nothing to serve; call Handle first")
+	}
+	config := s.Config
+	config.Worker = newWorker
+	if config.Log == nil {
+		config.Log = s.log()
+	}
+	e := engine.New(config, s.endpoints)
+	if err := e.Start(s.addr); err != nil {
+		return fmt.Errorf("webrocket: %w", err)
+	}
+	s.engine = e
+	return nil
+}
+
+// Wait blocks until the server has stopped: nil after Shutdown, otherwise why.
+// It returns at once if the server has not been started.
+func (s *Server) Wait() error {
+	if e := s.running(); e != nil {
+		return e.Wait()
+	}
+	return nil
+}
+
+// ListenAndServe starts the server and waits until it has stopped.
+// It returns nil after Shutdown.
+func (s *Server) ListenAndServe() error {
+	if err := s.Start(); err != nil {
+		return err
+	}
+	return s.Wait()
+}
+
+// ListenAndServeTLS is ListenAndServe for wss://. There is no TLS in this
+// release: it returns ErrNoTLS.
+func (s *Server) ListenAndServeTLS(certFile, keyFile string) error { return ErrNoTLS }
+
+// Shutdown refuses new connections, closes the others with 1001 (going away,
+// RFC 6455 §7.4.1), and stops the loops once they are closed or ctx is done:
+// then it says how many were cut off. A server that has not been started will
+// not start any more. Any goroutine but a loop's.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = true
+	e := s.engine
+	s.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	return e.Shutdown(ctx)
+}
+
+// Addr returns the address that the server listens on, nil before Start.
+func (s *Server) Addr() net.Addr {
+	if e := s.running(); e != nil {
+		return e.Addr()
+	}
+	return nil
+}
+
+// Connections returns how many connections are open.
+func (s *Server) Connections() int {
+	if e := s.running(); e != nil {
+		return e.Connections()
+	}
+	return 0
+}
+
+// Loops returns how many event loops run.
+func (s *Server) Loops() int {
+	if e := s.running(); e != nil {
+		return len(e.Loops())
+	}
+	return 0
+}
+
+// MaxConnections returns the limit of open connections in force, once started.
+func (s *Server) MaxConnections() int {
+	if e := s.running(); e != nil {
+		return e.MaxConnections()
+	}
+	return 0
+}
+
+func (s *Server) running() *engine.Engine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.engine
+}
+
+// Publish sends an event to the subscribers of a channel of the hub at path, as
+// HubHandler.Publish does.
+func (s *Server) Publish(path, channel, event string, data any) error {
+	hub := s.hubs[path]
+	if hub == nil {
+		return fmt.Errorf("webrocket: there is no hub at %q", path)
+	}
+	return hub.Publish(channel, event, data)
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
+}
