@@ -31,11 +31,11 @@ func (rocket) AppendUnsubscribe(dst []byte, channel string) []byte {
 }
 
 func (rocket) AppendPublish(dst []byte, channel string, data []byte) []byte {
-	return fmt.Appendf(dst, `{"publish":{"event":"bench","channel":%q,"data":%s}}`, channel, data)
+	return fmt.Appendf(dst, `{"publish":{"event":"e","channel":%q,"data":%s}}`, channel, data)
 }
 
 const (
-	rocketHead = `{"event":"bench","channel":"`
+	rocketHead = `{"event":"e","channel":"`
 	rocketMid  = `","data":`
 	rocketData = len(rocketHead) + channelNameLen + len(rocketMid)
 )

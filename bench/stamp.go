@@ -67,6 +67,6 @@ func digits8(b []byte) (uint32, bool) {
 }
 
 // channelNameLen is the length of every channel's name, so that a delivery's layout is known from its length.
-const channelNameLen = 12
+const channelNameLen = 8
 
-func channelName(n int32) string { return fmt.Sprintf("bench%07d", n) }
+func channelName(n int32) string { return fmt.Sprintf("c%07d", n) }
