@@ -32,7 +32,7 @@ func (o *outputs) flags(fs *flag.FlagSet) {
 
 func (o *outputs) write(results []*bench.Result) error {
 	err := toFile(o.json, func(w io.Writer) error { return bench.WriteJSON(w, results) })
-	return errors.Join(err, toFile(o.html, func(w io.Writer) error { return bench.WriteHTML(w, results) }))
+	return errors.Join(err, toFile(o.html, func(w io.Writer) error { return bench.WriteHTML(w, bench.ByDialect(results)) }))
 }
 
 func toFile(name string, write func(io.Writer) error) error {
