@@ -51,10 +51,9 @@ func (centrifugo) Parse(b []byte) (Message, int, error) {
 	if len(line) > centrifugoData+len(centrifugoTail) && string(line[:len(centrifugoHead)]) == centrifugoHead &&
 		string(line[centrifugoData-len(centrifugoMid):centrifugoData]) == centrifugoMid &&
 		string(line[len(line)-len(centrifugoTail):]) == centrifugoTail {
-		data := line[centrifugoData : len(line)-len(centrifugoTail)]
-		if isPlainString(data) && bytes.IndexByte(data[1:len(data)-1], '"') < 0 {
+		if n := plainString(line[centrifugoData:]); n > 0 {
 			channel := line[len(centrifugoHead) : len(centrifugoHead)+channelNameLen]
-			return Message{Kind: Delivery, Channel: channel, Data: data}, size, nil
+			return Message{Kind: Delivery, Channel: channel, Data: line[centrifugoData : centrifugoData+n]}, size, nil
 		}
 	}
 	m, err := parseCentrifugo(line)
@@ -111,4 +110,17 @@ func (centrifugo) Serve(binary, dir string, port, _ int) ([]string, error) {
 		return nil, err
 	}
 	return []string{binary, "-c", file}, nil
+}
+
+// plainString is the length of the quoted string at the start of b if it begins with a digit, has no escapes, and the
+// object ends or another member follows; otherwise 0.
+func plainString(b []byte) int {
+	if b[0] != '"' || b[1]-'0' >= 10 {
+		return 0
+	}
+	end := bytes.IndexByte(b[1:], '"') + 2
+	if end < 2 || end == len(b) || b[end] != '}' && b[end] != ',' || bytes.IndexByte(b[1:end], '\\') >= 0 {
+		return 0
+	}
+	return end
 }

@@ -49,7 +49,11 @@ type conn struct {
 // errClosed is wrapped by all errors that say that a server ended a connection.
 var errClosed = errors.New("the server closed the connection")
 
-// open starts to connect. The socket's buffers are the kernel's own.
+// stalledBuffer is the receive buffer of readers that stall: a phone's, not that of a machine which has megabytes to
+// spare for each.
+const stalledBuffer = 16 << 10
+
+// open starts to connect.
 func (w *worker) open(i int32, now int64) error {
 	c := &w.conns[i]
 	fd, err := unix.Socket(w.run.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -59,6 +63,9 @@ func (w *worker) open(i int32, now int64) error {
 	if err := w.bind(fd, c.plan); err != nil {
 		unix.Close(fd)
 		return err
+	}
+	if c.role == stalled {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stalledBuffer)
 	}
 	err = unix.Connect(fd, w.run.address)
 	if err != nil && err != unix.EINPROGRESS {

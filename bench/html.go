@@ -193,5 +193,5 @@ func (c *Column) typical(label string) *Result {
 
 // String says what machine it is on one line.
 func (m Machine) String() string {
-	return fmt.Sprintf("%s, %d CPUs, Linux %s, %s, commit %s", m.CPU, m.CPUs, m.Kernel, m.Go, m.Commit)
+	return fmt.Sprintf("%s, %d CPUs, Linux %s, TCP %s, %s, commit %s", m.CPU, m.CPUs, m.Kernel, m.TCP, m.Go, m.Commit)
 }

@@ -49,6 +49,7 @@ type Machine struct {
 	CPUs   int    `json:"cpus"`
 	Kernel string `json:"kernel"`
 	Go     string `json:"go"`
+	TCP    string `json:"tcp"` // congestion control
 	Commit string `json:"commit,omitempty"`
 }
 
@@ -75,14 +76,15 @@ type Load struct {
 	PerRead             float64 `json:"deliveriesPerRead"`
 	PerWrite            float64 `json:"messagesPerServerWrite,omitempty"` // by TCP segments
 	BytesPerDelivery    int     `json:"bytesPerDelivery"`
-	Stolen              float64 `json:"stolen"` // CPUs' worth that the machine was not given
+	Stolen              float64 `json:"stolen"`  // CPUs' worth that the machine was not given
+	Dropped             int64   `json:"dropped"` // packets, by the kernel
 }
 
 // Memory is that of the server before and after connections, or before and after a load.
 type Memory struct {
 	Before        int64   `json:"before"`
 	After         int64   `json:"after"`
-	PerConn       float64 `json:"bytesPerConnection"`
+	PerConn       float64 `json:"bytesPerConnection,omitempty"`
 	KernelPerConn float64 `json:"kernelBytesPerConnection,omitempty"` // both ends, if both are on this machine
 }
 
@@ -132,6 +134,8 @@ func thisMachine() Machine {
 	if unix.Uname(&uts) == nil {
 		m.Kernel = unix.ByteSliceToString(uts.Release[:])
 	}
+	control, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	m.TCP = strings.TrimSpace(string(control))
 	b, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return m

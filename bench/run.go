@@ -146,8 +146,9 @@ func (r *run) resolve() error {
 	return nil
 }
 
-// connsPerSource leaves room in the usual range of 28,000 local ports.
-const connsPerSource = 20_000
+// connsPerSource is well below half of the usual range of 28,000 local ports: connect(2) looks at every second port
+// first, and when those are taken, each connect searches thousands.
+const connsPerSource = 10_000
 
 // loopbackSources are as many of 127.0.0.2, 127.0.0.3, … as conns connections need; none if one address is enough.
 func loopbackSources(conns int) []string {

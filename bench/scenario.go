@@ -84,7 +84,7 @@ var Scenarios = []*Scenario{
 		Name: "slow",
 		Help: "A share of the subscribers stops reading after half of the time: what do the others feel, what does the server keep?",
 		defaults: func(o *Options) {
-			o.Conns, o.Channels, o.Publishers, o.Rate, o.Stalled, o.Payload = 1000, 1, 1, 100, 0.01, 1024
+			o.Conns, o.Channels, o.Publishers, o.Rate, o.Stalled, o.Payload = 200, 1, 1, 100, 0.05, 16<<10
 		},
 		plan:   slowPlan,
 		phases: slow,
@@ -339,9 +339,11 @@ func slow(ctx context.Context, s *session) error {
 		return err
 	}
 	after := s.resident()
-	s.countStalled()
-	s.res.Memory = &Memory{Before: before, After: after, PerConn: float64(after-before) / float64(max(s.res.Slow.Stalled, 1))}
-	return s.drain(ctx)
+	s.res.Memory = &Memory{Before: before, After: after}
+	if err := s.drain(ctx); err != nil {
+		return err
+	}
+	return s.resume(ctx)
 }
 
 // stall stops to read from those connections that are there for it.
@@ -354,20 +356,36 @@ func (w *worker) stall() {
 	}
 }
 
-func (s *session) countStalled() {
-	var mu sync.Mutex
+// resume reads again: only then does a reader find out that the server has given it up. What it gets until then must
+// be in order like all else.
+func (s *session) resume(ctx context.Context) error {
+	s.enter("resume")
+	var sum sync.Mutex
+	count := func(n *int, is func(*conn) bool) {
+		s.run.call(func(w *worker) {
+			for i := range w.conns {
+				if c := &w.conns[i]; c.role == stalled && is(c) {
+					sum.Lock()
+					*n++
+					sum.Unlock()
+				}
+			}
+		})
+	}
 	s.run.call(func(w *worker) {
-		mu.Lock()
-		defer mu.Unlock()
 		for i := range w.conns {
-			if c := &w.conns[i]; c.role == stalled {
-				s.res.Slow.Stalled++
-				if !established(c.fd) {
-					s.res.Slow.Disconnected++
+			if c := &w.conns[i]; c.role == stalled && c.state == connReady {
+				ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.local, Pad: c.gen}
+				if err := unix.EpollCtl(w.ep, unix.EPOLL_CTL_ADD, c.fd, &ev); err != nil {
+					w.fail(err)
 				}
 			}
 		}
 	})
+	err := s.run.rest(ctx, time.Second)
+	count(&s.res.Slow.Stalled, func(*conn) bool { return true })
+	count(&s.res.Slow.Disconnected, func(c *conn) bool { return c.state == connIdle })
+	return err
 }
 
 func churn(ctx context.Context, s *session) error {

@@ -225,13 +225,14 @@ type snapshot struct {
 	at                time.Time
 	server, own       time.Duration // CPU
 	threads, stolen   time.Duration
+	dropped           int64
 	counts            counts // of the first group
 	all, reads, bytes int64
 }
 
 func (s *session) snapshot() snapshot {
 	var mu sync.Mutex
-	n := snapshot{at: time.Now(), server: s.serverCPU(), own: ownCPUTime(), stolen: stolen()}
+	n := snapshot{at: time.Now(), server: s.serverCPU(), own: ownCPUTime(), stolen: stolen(), dropped: backlogDrops()}
 	s.run.call(func(w *worker) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -267,6 +268,7 @@ func (s *session) between(a, b snapshot) *Load {
 		GeneratorBusy: (b.threads - a.threads).Seconds() / took / float64(len(s.run.workers)),
 	}
 	l.DeliveriesPerSecond = float64(l.Deliveries) / took
+	l.Dropped = b.dropped - a.dropped
 	all := b.all - a.all
 	l.ServerMicros = micros(b.server-a.server, all)
 	l.GeneratorMicros = micros(b.own-a.own, all)
@@ -411,6 +413,10 @@ func (s *session) warn() {
 	}
 	if l.Stolen > stealLimit {
 		s.res.Warnings = append(s.res.Warnings, fmt.Sprintf("the machine lost %.2f CPUs to its host", l.Stolen))
+	}
+	if l.Dropped > 0 {
+		s.res.Warnings = append(s.res.Warnings, fmt.Sprintf(
+			"the kernel dropped %d packets of loopback: the highest latencies are its own; raise net.core.netdev_max_backlog", l.Dropped))
 	}
 	if slices.Equal(s.opts.CPUs, s.opts.ServerCPUs) && len(s.opts.CPUs) > 0 && s.server != nil {
 		s.res.Warnings = append(s.res.Warnings, "generator and server share their CPUs")

@@ -85,8 +85,11 @@ func writeSpecial(line lineFunc, r *Result) {
 		line("joins", "%d, %s", c.Joins, &c.Join)
 	}
 	if m := r.Memory; m != nil {
-		line("memory", "server %.1f → %.1f MB, %.0f bytes each; kernel %.0f bytes each",
-			float64(m.Before)/1e6, float64(m.After)/1e6, m.PerConn, m.KernelPerConn)
+		text := fmt.Sprintf("server %.1f → %.1f MB", float64(m.Before)/1e6, float64(m.After)/1e6)
+		if m.PerConn > 0 {
+			text += fmt.Sprintf(", %.0f bytes each; kernel %.0f bytes each", m.PerConn, m.KernelPerConn)
+		}
+		line("memory", "%s", text)
 	}
 	if i := r.Idle; i != nil {
 		line("held", "%.0f s, %d pings, server %.3f CPUs", i.Seconds, i.Pings, i.ServerBusy)

@@ -48,7 +48,6 @@ type worker struct {
 	reads, bytes int64
 	toSteady     int64 // messages that steady subscribers got
 	pings        int64
-	disconnected int64
 	refusals     map[string]int64
 	nextTick     int64
 	progress     int64 // deliveries at the last tick
@@ -490,10 +489,13 @@ func (w *worker) flushDirty() {
 	w.dirty = w.dirty[:0]
 }
 
-// lostConn closes a connection that failed. No server has a reason to close one of ours, so the run is over.
+// lostConn closes a connection that failed. No server has a reason to close one that reads, so the run is over.
 func (w *worker) lostConn(c *conn, err error) {
-	w.disconnected++
+	was := c.state
 	w.shut(c)
+	if c.role == stalled && was == connReady {
+		return
+	}
 	w.fail(err)
 }
 
