@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build run test race fuzz lint fmt clean
+.PHONY: all build run test race fuzz bench lint fmt clean
 
 all: fmt lint test
 
@@ -26,9 +26,12 @@ fuzz: ## every fuzz target for FUZZTIME
 	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 		done; \
 	done
+
+bench: ## the benchmarks of the packages
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 lint: ## gofumpt, golangci-lint
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \

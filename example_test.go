@@ -22,13 +22,13 @@ func Example() {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	defer server.Shutdown(ctx) //nolint:errcheck // the example ends here
+	defer server.Shutdown(ctx)
 
 	ws, _, err := websocket.Dial(ctx, "ws://"+server.Addr().String()+"/", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer ws.CloseNow() //nolint:errcheck // the example ends here
+	defer ws.CloseNow()
 	for _, message := range []string{
 		`{"auth":{"access":"read-write","secret":"rw"}}`,
 		`{"subscribe":{"channel":"news"},"id":1}`,

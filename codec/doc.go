@@ -29,5 +29,5 @@
 // No extension is negotiated, so a frame with a reserved bit is an error; compression would be its own file here.
 // Whether a frame is expected in its place (a continuation, data after Close) is for the connection to know.
 // The handshake is HTTP/1.1 without a body (RFC 6455 §4.2.1), and nothing else that HTTP can do.
-// JSON may be nested 10,000 deep. Of a command, and of the object in it, at most 64 members are read.
+// JSON may be nested 10,000 deep. A command, and the object in it, may have 64 members.
 package codec

@@ -192,16 +192,19 @@ func (s *scanner) escape() bool {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return true
 	case 'u':
-		return s.hex() && s.hex() && s.hex() && s.hex()
+		return s.hex(4)
 	}
 	return false
 }
 
-func (s *scanner) hex() bool {
-	if s.i == len(s.b) || !isHex(s.b[s.i]) {
-		return false
+// hex skips n hexadecimal digits.
+func (s *scanner) hex(n int) bool {
+	for range n {
+		if s.i == len(s.b) || !isHex(s.b[s.i]) {
+			return false
+		}
+		s.i++
 	}
-	s.i++
 	return true
 }
 

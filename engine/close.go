@@ -90,8 +90,12 @@ func (c *Conn) written() {
 	}
 }
 
-// closed is called when the socket is closed, by whomever.
+// closed is called when the socket is closed, by whomever. There is no reason if
+// we did it: the Handler knows already, unless the loop has ended.
 func (c *Conn) closed(reason error) {
+	if reason == nil {
+		reason = ErrStopped
+	}
 	c.leave(reason)
 	c.became(dead)
 	c.loop.bury(c)

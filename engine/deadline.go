@@ -27,7 +27,7 @@ func inTicks(d time.Duration) uint32 {
 	if d <= 0 {
 		return 0
 	}
-	return uint32(min((d+tick-1)/tick, 1<<31))
+	return uint32(min((d-1)/tick+1, 1<<31))
 }
 
 // expireIn sets the deadline of c, in place of an earlier one. 0 is none.

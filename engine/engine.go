@@ -13,8 +13,8 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// ErrStopped is what Start returns after Shutdown, and Wait where the loops
-// ended without it.
+// ErrStopped is what Start returns after Shutdown, Wait where the loops ended
+// without it, and the reason in OnClose where that cut the connection off.
 var ErrStopped = errors.New("engine: stopped")
 
 // refusalMax is how many connections above the limit may be open at once to be

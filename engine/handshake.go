@@ -48,12 +48,12 @@ func (c *Conn) shake(b []byte) []byte {
 		c.in.message = append(c.in.message, b...)
 		block = c.in.message
 	}
-	request, n, err := codec.ParseRequest(block)
+	request, n, err := codec.ParseRequest(block[:min(len(block), maxHandshake)])
 	switch {
 	case err != nil:
 		c.refuse(err)
 		return nil
-	case n > maxHandshake, n == 0 && len(block) > maxHandshake:
+	case n == 0 && len(block) >= maxHandshake:
 		c.refuse(errTooLong)
 		return nil
 	case n == 0:

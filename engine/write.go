@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -106,7 +108,7 @@ func (c *Conn) flush() {
 
 // blocked arranges for the rest to be written once the socket takes more.
 func (c *Conn) blocked(err error) bool {
-	if err != nil && err != unix.EAGAIN {
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		c.drop(err)
 		return false
 	}

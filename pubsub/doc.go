@@ -31,6 +31,10 @@
 //
 // A subscriber's list of channels is searched from end to end: a limit of some
 // hundreds of subscriptions per connection is the caller's to set. What waits
-// on a shard is bounded by backlogMax: above it Work goes on without giving the
-// loop back, and a loop that publishes to it waits (Shard.Overloaded).
+// on a shard is bounded by backlogMax, beside one run for each channel that is
+// being walked: above it Work goes on without giving the loop back, a loop that
+// publishes to it waits (Ahead), and others are refused (ErrOverloaded).
+//
+// Frames that a shard has not begun to deliver when a subscriber joins reach it
+// too, although they were published shortly before.
 package pubsub

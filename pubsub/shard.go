@@ -22,8 +22,8 @@ type Sink interface {
 	// Deliver gives a run to the members ids, in order, and returns how many it
 	// has served: at least one, fewer than all if its slice of time is used up.
 	// joined is the frames as one piece, valid until Deliver returns; each of
-	// frames is immutable and may be kept. If alone, no other run comes in this
-	// turn; otherwise another one may, for members with the bit Several.
+	// frames is immutable and may be kept. If alone, only runs of this channel come
+	// in this turn; otherwise others may, for members with the bit Several.
 	// Called on the loop only; it must not subscribe or unsubscribe anybody.
 	Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool) int
 
@@ -43,7 +43,7 @@ const (
 // A Shard is the part of all hubs that lives on one loop.
 type Shard struct {
 	sink    Sink
-	backlog atomic.Int64 // bytes of frames that wait in audiences
+	backlog atomic.Int64 // bytes of frames that no walk has begun with
 
 	mu    sync.Mutex
 	inbox []*audience // have frames and are not active; guarded by mu
@@ -141,6 +141,12 @@ func (s *Shard) getBuffer() []byte {
 	return make([]byte, 0, runMax)
 }
 
+// buffersMax is how many buffers a shard keeps. A burst on many large channels
+// needs more; they are for the garbage collector.
+const buffersMax = 16
+
 func (s *Shard) putBuffer(b []byte) {
-	s.buffers = append(s.buffers, b[:0])
+	if len(s.buffers) < buffersMax {
+		s.buffers = append(s.buffers, b[:0])
+	}
 }

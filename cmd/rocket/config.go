@@ -40,7 +40,7 @@ func (s sources) load() (*config, error) {
 	c := &config{origin: map[string]string{}}
 	for _, st := range settings() {
 		if st.def != "" {
-			st.at(c).fromText("default of "+st.flag, st.def)
+			_ = st.at(c).fromText("default of "+st.flag, st.def)
 		}
 	}
 	hubs, inFile := s.loadFile(c)

@@ -55,7 +55,7 @@ func (h *hub) read(n *node) problems {
 	hasPath := false
 	for _, st := range hubSettings() {
 		if st.def != "" && st.flag == "" {
-			st.at(h).fromText("default of "+st.key, st.def)
+			_ = st.at(h).fromText("default of "+st.key, st.def)
 		}
 		read := func(n *node) problems {
 			hasPath = hasPath || st.key == "Path"

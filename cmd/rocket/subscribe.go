@@ -34,7 +34,7 @@ func runSubscribe(ctx context.Context, p *program, args []string) error {
 	err := p.subscribe(ctx, flags, fs.Args())
 	switch {
 	case ctx.Err() != nil:
-		return nil // the user has seen enough
+		return nil //nolint:nilerr // the user has seen enough
 	case errors.Is(err, errServerClosed):
 		fmt.Fprintln(p.stderr, err)
 		return nil

@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+const (
+	aPing = "1 000 1001 0 0000000"
+	aPong = "1 000 1010 1 0000000"
+)
+
+func TestPingToIdle(t *testing.T) {
+	tc := newTestConn(t)
+	tc.advance(DefaultPingInterval - tick)
+	tc.wantNothing()
+	tc.advance(tick)
+	tc.wantFrame(aPing)
+	tc.write(aPong, mask)
+
+	tc.advance(DefaultPingInterval)
+	tc.wantFrame(aPing)
+	tc.advance(DefaultPongTimeout - tick)
+	tc.wantNothing()
+	tc.wantOpen()
+	tc.advance(tick)
+	tc.wantEvents("close: " + ErrTimeout.Error())
+	tc.wantNothing()
+	tc.wantClosed()
+}
+
+// Any whole frame is a sign of life; nothing less is.
+func TestSignsOfLife(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		sent  []any
+		alive bool
+	}{
+		{"message", []any{masked(codec.OpText, "hello")}, true},
+		{"fragment", []any{"0 000 0001 1 0000001", mask, "a"}, true},
+		{"ping", []any{masked(codec.OpPing, "")}, true},
+		{"pong", []any{masked(codec.OpPong, "")}, true},
+		{"nothing", nil, false},
+		{"half a header", []any{"1 000 0001"}, false},
+		{"half a message", []any{"1 000 0001 1 0000101", mask, "Hel"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tc := newTestConn(t)
+			tc.advance(DefaultPingInterval - tick)
+			tc.write(tt.sent...)
+			tc.got = nil
+			tc.advance(tick)
+			if !tt.alive {
+				tc.wantFrame(aPing)
+			}
+			tc.wantNothing()
+			tc.wantOpen()
+		})
+	}
+}
+
+// One byte now and then keeps no connection.
+func TestFrameThatNeverEnds(t *testing.T) {
+	tc := newTestConn(t)
+	tc.write("1 000 0010 1 1111101", mask)
+	for since := time.Duration(0); since < DefaultPingInterval+DefaultPongTimeout; since += time.Second {
+		tc.wantOpen()
+		tc.advance(time.Second)
+		tc.write("x")
+	}
+	tc.wantEvents("close: " + ErrTimeout.Error())
+	tc.wantClosed()
+}
+
+// Connections that fall silent together are not pinged together.
+func TestPingsAreSpread(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	var conns []*testConn
+	for range 32 {
+		conns = append(conns, tl.open())
+	}
+	times := make(map[time.Duration]int)
+	for at := time.Duration(0); at < DefaultPingInterval; {
+		at += tick
+		tl.advance(tick)
+		for _, tc := range conns {
+			if len(tc.got) > 0 {
+				times[at]++
+				tc.wantFrame(aPing)
+			}
+		}
+	}
+	pings := 0
+	for at, n := range times {
+		pings += n
+		if at < DefaultPingInterval*7/8 || n > 2 {
+			t.Errorf("%d pings after %v", n, at)
+		}
+	}
+	if pings != len(conns) {
+		t.Errorf("%d pings, want %d", pings, len(conns))
+	}
+}
+
+func TestWithoutPings(t *testing.T) {
+	tc := newTestLoop(t, Config{PingInterval: -1}, Endpoint{}).open()
+	tc.advance(10 * DefaultPingInterval)
+	tc.wantNothing()
+	tc.wantOpen()
+}
+
+func TestCloseIsNotAnswered(t *testing.T) {
+	tc := newTestConn(t)
+	tc.Close(1000, "")
+	tc.tl.turn()
+	tc.wantClose(1000)
+	tc.wantOnClose(1000, "")
+	tc.write(masked(codec.OpText, "hello")) // is no answer
+	tc.advance(DefaultCloseTimeout - tick)
+	tc.wantOpen()
+	tc.advance(tick)
+	tc.wantClosed()
+	tc.wantEvents()
+}
+
+func TestViolatorDoesNotLeave(t *testing.T) {
+	tc := newTestConn(t)
+	tc.write("1 111 0000")
+	tc.wantClose(1002)
+	tc.wantFinished()
+	tc.advance(DefaultCloseTimeout)
+	tc.wantState(true, true)
+}
+
+// The answer to a Close frame waits no longer than a closing handshake may take.
+func TestCloseToSlowReader(t *testing.T) {
+	tc := newTestConn(t)
+	tc.room = 0
+	tc.Send(codec.OpText, []byte("hello"))
+	tc.write(closeFrame(1000, ""))
+	tc.wantOpen()
+	tc.advance(DefaultCloseTimeout)
+	tc.wantNothing()
+	tc.wantClosed()
+	tc.wantOnClose(1000, "")
+}
+
+// A ping to a connection that does not read waits, and so does the time-out.
+func TestPingToSlowReader(t *testing.T) {
+	tc := newTestConn(t)
+	tc.room = 0
+	tc.advance(DefaultPingInterval)
+	tc.wantNothing()
+	tc.read(unlimited)
+	tc.wantFrame(aPing)
+	tc.write(aPong, mask)
+	tc.advance(DefaultPongTimeout)
+	tc.wantOpen()
+}
+
+// The deadlines of a connection end with it: its slot's next owner has others.
+func TestDeadlinesOfSlot(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	one := tl.open()
+	tl.advance(DefaultPingInterval - tick)
+	one.hangUp(errReset)
+	tl.turn()
+	two := tl.open()
+	if one.slot != two.slot {
+		t.Fatalf("slot %d, want %d again", two.slot, one.slot)
+	}
+	tl.advance(DefaultPingInterval - tick)
+	two.wantNothing()
+	tl.advance(tick)
+	two.wantFrame(aPing)
+}
+
+func TestInTicks(t *testing.T) {
+	for _, tt := range []struct {
+		in   time.Duration
+		want uint32
+	}{
+		{-1, 0}, {0, 0}, {1, 1}, {tick, 1}, {tick + 1, 2}, {time.Minute, 240},
+		{math.MaxInt64 - tick, 1 << 31}, {math.MaxInt64, 1 << 31},
+	} {
+		if got := inTicks(tt.in); got != tt.want {
+			t.Errorf("inTicks(%d): got %d, want %d", tt.in, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// request opens a connection: the key is that of RFC 6455 §1.3.
+const request = "GET / HTTP/1.1\r\n" + fields + "\r\n"
+
+const fields = "Host: example.com\r\n" +
+	"Upgrade: websocket\r\n" +
+	"Connection: Upgrade\r\n" +
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+	"Sec-WebSocket-Version: 13\r\n"
+
+const welcome = "HTTP/1.1 101 Switching Protocols\r\n" +
+	"Upgrade: websocket\r\n" +
+	"Connection: Upgrade\r\n" +
+	"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" +
+	"\r\n"
+
+func TestHandshake(t *testing.T) {
+	for _, tt := range []struct {
+		name, request, want string
+	}{
+		{"root", request, welcome},
+		{"query", "GET /?a=/b HTTP/1.1\r\n" + fields + "\r\n", welcome},
+		{"allowed origin", "GET / HTTP/1.1\r\n" + fields + "Origin: HTTPS://Example.com\r\n\r\n", welcome},
+		{
+			"another path", "GET /other HTTP/1.1\r\n" + fields + "Sec-WebSocket-Protocol: a, other\r\n\r\n",
+			strings.TrimSuffix(welcome, "\r\n") + "Sec-WebSocket-Protocol: other\r\n\r\n",
+		},
+		{"subprotocol of another path", "GET / HTTP/1.1\r\n" + fields + "Sec-WebSocket-Protocol: other\r\n\r\n", welcome},
+		{"as long as may be", padded(maxHandshake), welcome},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tl := newTestLoop(t, Config{}, Endpoint{Origins: []string{"https://other.net", "https://example.com"}})
+			for i := range len(tt.request) {
+				tc := tl.dial()
+				tc.write(tt.request[:i])
+				tc.wantNothing()
+				tc.wantEvents()
+				tc.write(tt.request[i:])
+				tc.want([]byte(tt.want))
+				tc.wantNothing()
+				tc.wantEvents("open")
+				tc.wantOpen()
+				tc.write(masked(codec.OpText, "hello"))
+				tc.wantMessage("hello")
+				tc.hangUp(errReset)
+				tl.turn()
+			}
+		})
+	}
+}
+
+// padded is a request of n bytes.
+func padded(n int) string {
+	const name = "X: "
+	return strings.Replace(request, "\r\n\r\n", "\r\n"+name+strings.Repeat("x", n-len(request)-len(name)-2)+"\r\n\r\n", 1)
+}
+
+func TestHandshakeRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name, request string
+		want          int
+	}{
+		{"no such path", "GET /nowhere HTTP/1.1\r\n" + fields + "\r\n", 404},
+		{"plain HTTP of no such path", "GET /nowhere HTTP/1.1\r\nHost: example.com\r\n\r\n", 404},
+		{"path below", "GET /other/ HTTP/1.1\r\n" + fields + "\r\n", 404},
+		{"not GET", "POST / HTTP/1.1\r\n" + fields + "\r\n", 405},
+		{"plain HTTP", "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n", 426},
+		{"old version", strings.Replace(request, "13", "8", 1), 426},
+		{"no key", strings.Replace(request, "Key", "Kex", 1), 400},
+		{"no HTTP", "hello\r\n\r\n", 400},
+		{"frames without a handshake", string(masked(codec.OpText, "hello")), 400},
+		{"origin", "GET / HTTP/1.1\r\n" + fields + "Origin: https://evil.example\r\n\r\n", 403},
+		{"null origin", "GET / HTTP/1.1\r\n" + fields + "Origin: null\r\n\r\n", 403},
+		{"a byte too long", padded(maxHandshake + 1), 431},
+		{"without end", "GET /" + strings.Repeat("x", maxHandshake), 431},
+		{"wrong beyond the limit", "GET /" + strings.Repeat("x", maxHandshake) + "\n", 431},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, n := range []int{1, 7, maxHandshake, len(tt.request)} {
+				tl := newTestLoop(t, Config{}, Endpoint{Origins: []string{"https://example.com"}})
+				tc := tl.dial()
+				for _, piece := range cut([]byte(tt.request), n) {
+					tc.write(piece)
+				}
+				tc.wantRefusal(tt.want)
+				tc.wantEvents()
+				tc.wantFinished()
+
+				tc.write(request)
+				tc.wantNothing()
+				tc.hangUp(errReset)
+				tl.turn()
+				tc.wantEvents()
+			}
+		})
+	}
+}
+
+// wantRefusal fails unless the client got an HTTP response with that status and
+// a body that says why, and nothing else.
+func (tc *testConn) wantRefusal(status int) {
+	tc.tl.t.Helper()
+	head, body, ok := bytes.Cut(tc.got, []byte("\r\n\r\n"))
+	if !ok || !bytes.HasPrefix(head, fmt.Appendf(nil, "HTTP/1.1 %d ", status)) {
+		tc.tl.t.Fatalf("client got %q, want a refusal with %d", tc.got, status)
+	}
+	if !bytes.Contains(head, fmt.Appendf(nil, "\r\nContent-Length: %d\r\n", len(body))) || len(body) < 10 {
+		tc.tl.t.Fatalf("client got %q, want a body of its length", tc.got)
+	}
+	tc.got = nil
+}
+
+func TestHandshakeTooSlow(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	tc := tl.dial()
+	tc.write(request[:20])
+	tc.advance(DefaultHandshakeTimeout - tick)
+	tc.wantNothing()
+	tc.write(request[20:40])
+	tc.advance(tick)
+	tc.wantRefusal(408)
+	tc.wantFinished()
+	tc.write(request[40:])
+	tc.advance(DefaultCloseTimeout)
+	tc.wantNothing()
+	tc.wantEvents()
+	tc.wantState(true, true)
+}
+
+func TestHandshakeWithoutDeadline(t *testing.T) {
+	tl := newTestLoop(t, Config{HandshakeTimeout: -1}, Endpoint{})
+	tc := tl.dial()
+	tc.advance(100 * DefaultHandshakeTimeout)
+	tc.write(request)
+	tc.want([]byte(welcome))
+}
+
+// Frames that come with the handshake, and what is sent in OnOpen.
+func TestHandshakeAndFramesInOnePiece(t *testing.T) {
+	conversation := []byte(request)
+	conversation = append(conversation, masked(codec.OpText, "one")...)
+	conversation = append(conversation, masked(codec.OpText, "two")...)
+	for i := range conversation {
+		tl := newTestLoop(t, Config{}, Endpoint{})
+		tl.script.onOpen = func(c *Conn) { c.Send(codec.OpText, []byte("hi")) }
+		tc := tl.dial()
+		tc.send(conversation[:i])
+		tc.write(conversation[i:])
+		tc.wantEvents("open", "1 one", "1 two")
+		tc.want([]byte(welcome))
+		tc.wantText("hi")
+		tc.wantNothing()
+		if tc.writes != 1 {
+			t.Fatalf("cut at %d: %d writes, want 1", i, tc.writes)
+		}
+	}
+}
+
+func TestHandshakeHungUp(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	tc := tl.dial()
+	tc.write(request[:20])
+	tc.hangUp(errReset)
+	tl.turn()
+	tc.wantEvents()
+	if len(tl.free) != 1 || len(tl.inputs) != 1 {
+		t.Errorf("%d free slots and %d inputs, want 1 and 1", len(tl.free), len(tl.inputs))
+	}
+}

@@ -1,0 +1,510 @@
+package pubsub
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// checkHub looks for what the hub's parts must have in common at any time.
+func checkHub(t testing.TB, h *Hub) {
+	t.Helper()
+	for i := range h.stripes {
+		for name, ch := range h.stripes[i].channels {
+			if ch.name != name || ch.stripe != &h.stripes[i] {
+				t.Errorf("channel %q stands in the wrong place", name)
+			}
+			if len(ch.audiences) == 0 && !ch.permanent {
+				t.Errorf("channel %q has no members and was not freed", name)
+			}
+			for _, a := range ch.audiences {
+				checkAudience(t, a)
+			}
+		}
+	}
+}
+
+func checkAudience(t testing.TB, a *audience) {
+	t.Helper()
+	if len(a.ids) == 0 || len(a.ids) != len(a.members) || a.cursor > len(a.ids) {
+		t.Errorf("%q: %d ids, %d members, cursor %d", a.channel.name, len(a.ids), len(a.members), a.cursor)
+		return
+	}
+	for i, m := range a.members {
+		if a.ids[i]&^Several != m.id || (a.ids[i]&Several != 0) != (len(m.subs) > 1) {
+			t.Errorf("%q: member %d is known as %x and has %d subscriptions", a.channel.name, m.id, a.ids[i], len(m.subs))
+		}
+		if j := m.find(a); j < 0 || m.subs[j].index != i {
+			t.Errorf("%q: member %d does not know its place", a.channel.name, m.id)
+		}
+	}
+}
+
+func TestChannelLife(t *testing.T) {
+	h, s, other := NewHub("permanent"), newSink(t), newSink(t)
+	a, b := s.subscriber(1), other.subscriber(1)
+	steps := []struct {
+		name string
+		do   func() bool
+		want bool
+		live string // channels, besides permanent
+	}{
+		{"subscribe", func() bool { return h.Subscribe(a, []byte("c")) }, true, "c"},
+		{"again", func() bool { return h.Subscribe(a, []byte("c")) }, false, "c"},
+		{"on another shard", func() bool { return h.Subscribe(b, []byte("c")) }, true, "c"},
+		{"another channel", func() bool { return h.Subscribe(b, []byte("d")) }, true, "c d"},
+		{"not subscribed", func() bool { return h.Unsubscribe(a, []byte("d")) }, false, "c d"},
+		{"no such channel", func() bool { return h.Unsubscribe(a, []byte("e")) }, false, "c d"},
+		{"the first leaves", func() bool { return h.Unsubscribe(a, []byte("c")) }, true, "c d"},
+		{"again", func() bool { return h.Unsubscribe(a, []byte("c")) }, false, "c d"},
+		{"the last leaves", func() bool { return h.Unsubscribe(b, []byte("c")) }, true, "d"},
+		{"permanent", func() bool { return h.Subscribe(a, []byte("permanent")) }, true, "d"},
+		{"and leave", func() bool { return h.Unsubscribe(a, []byte("permanent")) }, true, "d"},
+		{"leave all", func() bool { b.Leave(); return true }, true, ""},
+	}
+	for _, step := range steps {
+		if got := step.do(); got != step.want {
+			t.Errorf("%s: got %v, want %v", step.name, got, step.want)
+		}
+		live := strings.Fields(step.live)
+		if got := h.Len(); got != len(live)+1 {
+			t.Errorf("%s: got %d channels, want %d", step.name, got, len(live)+1)
+		}
+		for _, name := range []string{"c", "d", "e", "permanent"} {
+			want := name == "permanent" || slices.Contains(live, name)
+			if got := h.Exists([]byte(name)); got != want {
+				t.Errorf("%s: channel %s: got %v, want %v", step.name, name, got, want)
+			}
+			err := h.Publish(nil, []byte(name), []byte("x"))
+			if got := !errors.Is(err, ErrNoChannel); got != want {
+				t.Errorf("%s: Publish to %s: got %v", step.name, name, err)
+			}
+		}
+		checkHub(t, h)
+	}
+	s.rest()
+	other.rest()
+	if s.shard.backlog.Load() != 0 || other.shard.backlog.Load() != 0 {
+		t.Errorf("backlog: got %d and %d, want 0", s.shard.backlog.Load(), other.shard.backlog.Load())
+	}
+}
+
+func TestEveryShardHearsTheSameOrder(t *testing.T) {
+	h := NewHub()
+	var sinks []*sink
+	var want []string
+	for range 3 {
+		s := newSink(t)
+		s.members(h, "c", 2)
+		sinks = append(sinks, s)
+	}
+	for i := range 10 {
+		f := strconv.Itoa(i)
+		want = append(want, f)
+		publish(t, h, "c", f)
+		sinks[i%3].work(1)
+	}
+	for i, s := range sinks {
+		s.rest()
+		for id := range uint64(2) {
+			if !slices.Equal(s.heard[id], want) {
+				t.Errorf("shard %d, member %d: got %v, want %v", i, id, s.heard[id], want)
+			}
+		}
+	}
+}
+
+// FuzzHub does what it reads in the input, two bytes for each step, and holds
+// what everybody hears against a model.
+func FuzzHub(f *testing.F) {
+	f.Add([]byte("\x00\x00\x30\x00\x41\x01"))
+	f.Add([]byte("\x00\x00\x00\x01\x00\x02\x00\x03\x30\x00\x30\x01\x40\x01\x10\x00\x00\x00\x40\x01\x20\x03\x30\x10\x40\x00"))
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		m := newModel(t)
+		for range min(len(steps)/2, 300) {
+			m.step(steps[0], steps[1])
+			steps = steps[2:]
+		}
+		m.end()
+	})
+}
+
+var modelChannels = []string{"a", "b", "c", "permanent"}
+
+const modelShards, modelMembers = 3, 12
+
+// model is the hub's promise: a subscription hears a gapless piece of what its
+// channel was given. The piece begins behind what the subscriber had before,
+// not before the frames that its shard had done with, and not after the
+// subscription; it ends with the subscription.
+type model struct {
+	t     *testing.T
+	hub   *Hub
+	sinks []*sink
+	subs  []*Subscriber
+	log   map[string][]string         // frames of each channel
+	done  [modelShards]map[string]int // how many of them were there when the shard was idle
+	heard []map[string]*piece         // by subscriber and channel
+	read  []int                       // frames in the sink's record that are checked
+}
+
+// piece is a part of a channel's log: what comes next is in [from, to].
+type piece struct {
+	from, to int
+	begun    bool // something has come, and from is next
+	member   bool
+}
+
+func newModel(t *testing.T) *model {
+	m := &model{t: t, hub: NewHub("permanent"), log: map[string][]string{}, read: make([]int, modelMembers)}
+	for i := range m.done {
+		s := newSink(t)
+		s.several = func(id uint64) bool { return m.subs[id].Len() > 1 }
+		m.sinks = append(m.sinks, s)
+		m.done[i] = map[string]int{}
+	}
+	for id := range uint64(modelMembers) {
+		m.subs = append(m.subs, m.sinks[id%modelShards].subscriber(id))
+		m.heard = append(m.heard, map[string]*piece{})
+	}
+	return m
+}
+
+func (m *model) step(op, arg byte) {
+	id := int(arg) % modelMembers
+	channel := modelChannels[int(op)%len(modelChannels)]
+	switch op >> 4 % 6 {
+	case 0, 1:
+		m.subscribe(id, channel)
+	case 2:
+		if got := m.hub.Unsubscribe(m.subs[id], []byte(channel)); got != m.piece(id, channel).member {
+			m.t.Errorf("Unsubscribe(%d, %s): got %v", id, channel, got)
+		}
+		m.piece(id, channel).member = false
+	case 3:
+		m.publish(channel, arg)
+	case 4:
+		m.work(int(arg)%modelShards, int(arg)/modelShards%8)
+	case 5:
+		m.subs[id].Leave()
+		for _, c := range modelChannels {
+			m.piece(id, c).member = false
+		}
+	}
+	checkHub(m.t, m.hub)
+}
+
+func (m *model) piece(id int, channel string) *piece {
+	p := m.heard[id][channel]
+	if p == nil {
+		p = new(piece)
+		m.heard[id][channel] = p
+	}
+	return p
+}
+
+func (m *model) subscribe(id int, channel string) {
+	p := m.piece(id, channel)
+	if got := m.hub.Subscribe(m.subs[id], []byte(channel)); got == p.member {
+		m.t.Errorf("Subscribe(%d, %s): got %v", id, channel, got)
+	}
+	if !p.member {
+		*p = piece{from: max(p.from, m.done[id%modelShards][channel]), to: len(m.log[channel]), member: true}
+	}
+}
+
+func (m *model) publish(channel string, arg byte) {
+	frame := fmt.Sprintf("%s%d.", channel, len(m.log[channel]))
+	if arg%16 == 0 {
+		frame += strings.Repeat("x", runMax/3)
+	}
+	var from *Shard
+	if arg%2 == 0 {
+		from = m.sinks[arg%modelShards].shard
+	}
+	err := m.hub.Publish(from, []byte(channel), []byte(frame))
+	exists := channel == "permanent"
+	for id := range m.subs {
+		exists = exists || m.piece(id, channel).member
+	}
+	switch {
+	case errors.Is(err, ErrOverloaded) && from == nil:
+	case !exists && errors.Is(err, ErrNoChannel):
+	case exists && err == nil:
+		m.log[channel] = append(m.log[channel], frame)
+	default:
+		m.t.Errorf("Publish(%s): got %v, and it exists: %v", channel, err, exists)
+	}
+}
+
+func (m *model) work(shard, slice int) {
+	state := m.sinks[shard].work(slice)
+	for id := shard; id < modelMembers; id += modelShards {
+		got := m.sinks[shard].heard[uint64(id)]
+		for _, frame := range got[m.read[id]:] {
+			m.hear(id, frame)
+		}
+		m.read[id] = len(got)
+	}
+	if state == Idle {
+		m.idle(shard)
+	}
+}
+
+func (m *model) hear(id int, frame string) {
+	head, _, _ := strings.Cut(frame, ".")
+	channel := strings.TrimRight(head, "0123456789")
+	n, _ := strconv.Atoi(head[len(channel):])
+	p := m.piece(id, channel)
+	if !p.member || n < p.from || p.begun && n > p.from || n > max(p.from, p.to) {
+		m.t.Errorf("%d heard %s; member %v, from %d to %d", id, head, p.member, p.from, p.to)
+	}
+	p.begun, p.from = true, n+1
+}
+
+// idle checks that nothing is missing on a shard that says so.
+func (m *model) idle(shard int) {
+	for channel, log := range m.log {
+		m.done[shard][channel] = len(log)
+		for id := shard; id < modelMembers; id += modelShards {
+			p := m.piece(id, channel)
+			if p.member && p.from < len(log) && (p.begun || p.to < len(log)) {
+				m.t.Errorf("%d has heard up to %s%d of %d", id, channel, p.from, len(log))
+			}
+			p.from = len(log)
+		}
+	}
+	if got := m.sinks[shard].shard.backlog.Load(); got != 0 {
+		m.t.Errorf("shard %d is idle with a backlog of %d", shard, got)
+	}
+}
+
+func (m *model) end() {
+	for shard := range m.sinks {
+		m.sinks[shard].inWork = nil
+		m.work(shard, 0)
+		m.work(shard, 0)
+	}
+	for _, sub := range m.subs {
+		sub.Leave()
+	}
+	if m.hub.Len() != 1 {
+		m.t.Errorf("got %d channels after all left, want the permanent one", m.hub.Len())
+	}
+	for i, s := range m.sinks {
+		s.rest()
+		if got := s.shard.backlog.Load(); got != 0 {
+			m.t.Errorf("shard %d: got a backlog of %d, want 0", i, got)
+		}
+	}
+}
+
+// Loops and publishers at the same time: members that stay hear every
+// publisher's frames in order and once, while others come and go.
+func TestConcurrent(t *testing.T) {
+	const (
+		loops, publishers, channels = 3, 4, 5
+		frames                      = 500 // of each publisher to each channel
+		steady, fickle              = 4, 4
+	)
+	h := NewHub()
+	var ready, publishing, running sync.WaitGroup
+	var quiet atomic.Bool // nothing is published any more
+	ready.Add(loops)
+	for range loops {
+		running.Go(func() {
+			wake := make(chan struct{}, 1)
+			s := &loopSink{wake: wake, heard: make(map[uint64]map[string]int)}
+			shard := NewShard(s)
+			var stay, move []*Subscriber
+			for id := range uint64(steady + fickle) {
+				sub := new(Subscriber)
+				sub.Init(shard, id)
+				s.heard[id] = map[string]int{}
+				for c := range channels {
+					h.Subscribe(sub, []byte(strconv.Itoa(c)))
+				}
+				if id < steady {
+					stay = append(stay, sub)
+				} else {
+					move = append(move, sub)
+				}
+			}
+			ready.Done()
+			for turn := 0; ; turn++ {
+				final := quiet.Load() // before Work: it sees all then
+				state := shard.Work()
+				sub, c := move[turn%fickle], []byte(strconv.Itoa(turn%channels))
+				if !h.Unsubscribe(sub, c) {
+					h.Subscribe(sub, c)
+				}
+				if final && state == Idle {
+					break
+				}
+				if state == Idle {
+					<-wake
+				}
+			}
+			for id := range uint64(steady) {
+				for key, n := range s.heard[id] {
+					if n != frames {
+						t.Errorf("member %d heard %d of %s, want %d", id, n, key, frames)
+					}
+				}
+				if got := len(s.heard[id]); got != publishers*channels {
+					t.Errorf("member %d heard %d publishers and channels, want %d", id, got, publishers*channels)
+				}
+			}
+			for _, err := range s.errs {
+				t.Error(err)
+			}
+			for _, sub := range slices.Concat(stay, move) {
+				sub.Leave()
+			}
+			shard.Work()
+			if got := shard.backlog.Load(); got != 0 {
+				t.Errorf("backlog: got %d, want 0", got)
+			}
+			s.closed.Store(true)
+		})
+	}
+	ready.Wait()
+	for p := range publishers {
+		publishing.Go(func() {
+			for i := range frames {
+				for c := range channels {
+					frame := fmt.Appendf(nil, "%d/%d %d\n", p, c, i+1)
+					for errors.Is(h.Publish(nil, []byte(strconv.Itoa(c)), frame), ErrOverloaded) {
+					}
+				}
+			}
+		})
+	}
+	publishing.Wait()
+	quiet.Store(true)
+	for c := range channels { // a last frame wakes every loop
+		if err := h.Publish(nil, []byte(strconv.Itoa(c)), []byte("\n")); err != nil && !errors.Is(err, ErrNoChannel) {
+			t.Error(err)
+		}
+	}
+	running.Wait()
+	if h.Len() != 0 {
+		t.Errorf("got %d channels after all left, want none", h.Len())
+	}
+}
+
+// loopSink counts what its members hear of each publisher on each channel.
+type loopSink struct {
+	wake   chan struct{}
+	heard  map[uint64]map[string]int
+	errs   []error
+	calls  int
+	closed atomic.Bool
+}
+
+func (s *loopSink) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *loopSink) Deliver(ids []uint64, _ [][]byte, joined []byte, _ bool) int {
+	s.calls++
+	n := len(ids)
+	if s.calls%3 == 0 {
+		n = 1 + s.calls%n
+	}
+	for _, id := range ids[:n] {
+		for line := range strings.Lines(string(joined)) {
+			s.hear(id&^Several, line)
+		}
+	}
+	return n
+}
+
+func (s *loopSink) hear(id uint64, line string) {
+	key, number, ok := strings.Cut(strings.TrimSpace(line), " ")
+	if !ok {
+		return
+	}
+	n, _ := strconv.Atoi(number)
+	last := s.heard[id][key]
+	if n <= last || id < 4 && n != last+1 {
+		s.errs = append(s.errs, fmt.Errorf("member %d heard %s %d after %d", id, key, n, last))
+	}
+	s.heard[id][key] = n
+}
+
+// nothing is a sink that does nothing.
+type nothing struct{}
+
+func (nothing) Wake() {}
+
+func (nothing) Deliver(ids []uint64, _ [][]byte, _ []byte, _ bool) int { return len(ids) }
+
+func BenchmarkPublish(b *testing.B) {
+	for _, members := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) {
+			h, shard := NewHub(), NewShard(nothing{})
+			for id := range uint64(members) {
+				sub := new(Subscriber)
+				sub.Init(shard, id)
+				h.Subscribe(sub, []byte("news"))
+			}
+			name, frame := []byte("news"), make([]byte, 100)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := h.Publish(shard, name, frame); err != nil {
+					b.Fatal(err)
+				}
+				shard.Work()
+			}
+		})
+	}
+}
+
+// BenchmarkPublishRun is what one frame costs among a hundred of a turn.
+func BenchmarkPublishRun(b *testing.B) {
+	h, shard := NewHub(), NewShard(nothing{})
+	for id := range uint64(1000) {
+		sub := new(Subscriber)
+		sub.Init(shard, id)
+		h.Subscribe(sub, []byte("news"))
+	}
+	name, frame := []byte("news"), make([]byte, 100)
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = h.Publish(shard, name, frame)
+		if n++; n%100 == 0 {
+			shard.Work()
+		}
+	}
+}
+
+func BenchmarkSubscribe(b *testing.B) {
+	for _, members := range []int{0, 1000} {
+		b.Run(fmt.Sprintf("beside=%d", members), func(b *testing.B) {
+			h, shard := NewHub(), NewShard(nothing{})
+			for id := range uint64(members) {
+				sub := new(Subscriber)
+				sub.Init(shard, id)
+				h.Subscribe(sub, []byte("news"))
+			}
+			sub := new(Subscriber)
+			sub.Init(shard, uint64(members))
+			name := []byte("news")
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Subscribe(sub, name)
+				h.Unsubscribe(sub, name)
+			}
+		})
+	}
+}
