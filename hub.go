@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -39,7 +40,8 @@ type HubHandler struct {
 	// Secrets are what clients log in with.
 	Secrets Credentials
 
-	// Log receives what concerns this hub. If nil, the server's log.
+	// Log receives what concerns this hub: refused logins, and why connections
+	// ended, both at level debug. If nil, the server's log.
 	Log *slog.Logger
 
 	// Channels are names of channels that exist without a subscriber.
@@ -53,7 +55,8 @@ type HubHandler struct {
 	MaxQueuedBytes int
 
 	// MaxSubscriptions limits the channels of one connection; a further
-	// subscribe gets limit_exceeded. If zero, 128.
+	// subscribe gets limit_exceeded. If zero, 128. Negative: no limit; then a
+	// client decides how long the list is that each of its commands searches.
 	MaxSubscriptions int
 
 	hub     *pubsub.Hub
@@ -79,8 +82,11 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 			return nil, fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)
 		}
 	}
-	if h.MaxSubscriptions == 0 {
+	switch {
+	case h.MaxSubscriptions == 0:
 		h.MaxSubscriptions = DefaultMaxSubscriptions
+	case h.MaxSubscriptions < 0:
+		h.MaxSubscriptions = math.MaxInt
 	}
 	if h.Log == nil {
 		h.Log = s.log()

@@ -41,17 +41,14 @@ var errPayload = errors.New("webrocket: a payload has one member beside the id")
 
 // Event returns the name of the event, or an error if there is not exactly one.
 func (p Payload) Event() (string, error) {
-	event := ""
+	event, members := "", 0
 	for name := range p {
-		if name == "id" {
-			continue
+		if name != "id" {
+			event = name
+			members++
 		}
-		if event != "" {
-			return "", errPayload
-		}
-		event = name
 	}
-	if event == "" {
+	if members != 1 {
 		return "", errPayload
 	}
 	return event, nil

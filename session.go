@@ -26,8 +26,9 @@ func (p protocol) OnOpen(c *Conn) {
 }
 
 // OnClose ends the session.
-func (p protocol) OnClose(c *Conn, _ error) {
+func (p protocol) OnClose(c *Conn, reason error) {
 	c.Value().(*session).subscriber.Leave()
+	p.Log.Debug("a connection has ended", "reason", reason)
 }
 
 var errOpcode = codec.CloseError{
@@ -75,6 +76,7 @@ func (p protocol) login(s *session, cmd *codec.Command) string {
 	if !p.Secrets.Allow(access, cmd.Secret) {
 		s.access = auth.None
 		s.subscriber.Leave()
+		p.Log.Debug("a login was refused", "access", cmd.Access)
 		return codeInvalidCredentials
 	}
 	s.access = access

@@ -37,6 +37,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nu7hatch/webrocket/engine"
 )
@@ -64,13 +65,16 @@ type Server struct {
 	// own; its Log is the server's if nil.
 	Config Config
 
-	addr      string
-	endpoints map[string]Endpoint
-	hubs      map[string]*HubHandler
+	addr string
 
-	mu      sync.Mutex
-	engine  *engine.Engine // nil before Start; guarded by mu
-	stopped bool           // Shutdown has been called; guarded by mu
+	mu        sync.RWMutex
+	started   bool                   // no Handle any more; guarded by mu
+	endpoints map[string]Endpoint    // guarded by mu
+	hubs      map[string]*HubHandler // guarded by mu
+
+	life    sync.Mutex                    // held by Start, which Shutdown waits for
+	stopped bool                          // Shutdown has been called; guarded by life
+	engine  atomic.Pointer[engine.Engine] // nil before Start
 }
 
 // NewServer returns a server that will listen on addr, a "host:port".
@@ -87,6 +91,9 @@ func NewServer(addr string) *Server {
 // It calls h.Register, and returns its error, or an error that says what is
 // wrong with path. It must be called before the server starts.
 func (s *Server) Handle(path string, h Handler) error {
+	if h == nil {
+		return fmt.Errorf("webrocket: handle %s: there is no handler", path)
+	}
 	if err := s.checkPath(path); err != nil {
 		return err
 	}
@@ -97,6 +104,8 @@ func (s *Server) Handle(path string, h Handler) error {
 	if endpoint == nil || endpoint.Handler == nil {
 		return fmt.Errorf("webrocket: handle %s: Register returned no endpoint with a Handler", path)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.endpoints[path] = *endpoint
 	if hub, ok := h.(*HubHandler); ok {
 		s.hubs[path] = hub
@@ -105,9 +114,11 @@ func (s *Server) Handle(path string, h Handler) error {
 }
 
 func (s *Server) checkPath(path string) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	_, taken := s.endpoints[path]
 	switch {
-	case s.running() != nil:
+	case s.started:
 		return fmt.Errorf("webrocket: handle %s: the server has started already", path)
 	case !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n"):
 		return fmt.Errorf("webrocket: handle %q: a path starts with / and has no query, fragment or space", path)
@@ -118,29 +129,50 @@ func (s *Server) checkPath(path string) error {
 }
 
 // Start listens and runs the event loops in the background.
-// It returns once connections are served, or with the reason why not.
+// It returns once connections are served, or with the reason why not: it may be
+// called again then.
 func (s *Server) Start() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.life.Lock()
+	defer s.life.Unlock()
 	switch {
 	case s.stopped:
 		return ErrServerClosed
-	case s.engine != nil:
+	case s.running() != nil:
 		return errors.New("webrocket: the server has started already")
-	case len(s.endpoints) == 0:
-		return errors.New("webrocket: nothing to serve; call Handle first")
 	}
+	e, err := s.newEngine()
+	if err != nil {
+		return err
+	}
+	// Callbacks may run, and call methods of s, before this returns.
+	if err := e.Start(s.addr); err != nil {
+		s.setStarted(false)
+		return fmt.Errorf("webrocket: %w", err)
+	}
+	s.engine.Store(e)
+	return nil
+}
+
+// newEngine makes an engine of what has been registered, the last of it.
+func (s *Server) newEngine() (*engine.Engine, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.endpoints) == 0 {
+		return nil, errors.New("webrocket: nothing to serve; call Handle first")
+	}
+	s.started = true
 	config := s.Config
 	config.Worker = newWorker
 	if config.Log == nil {
 		config.Log = s.log()
 	}
-	e := engine.New(config, s.endpoints)
-	if err := e.Start(s.addr); err != nil {
-		return fmt.Errorf("webrocket: %w", err)
-	}
-	s.engine = e
-	return nil
+	return engine.New(config, s.endpoints), nil
+}
+
+func (s *Server) setStarted(started bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.started = started
 }
 
 // Wait blocks until the server has stopped: nil after Shutdown, otherwise why.
@@ -170,10 +202,10 @@ func (s *Server) ListenAndServeTLS(certFile, keyFile string) error { return ErrN
 // then it says how many were cut off. A server that has not been started will
 // not start any more. Any goroutine but a loop's.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
+	s.life.Lock()
 	s.stopped = true
-	e := s.engine
-	s.mu.Unlock()
+	e := s.running()
+	s.life.Unlock()
 	if e == nil {
 		return nil
 	}
@@ -212,16 +244,14 @@ func (s *Server) MaxConnections() int {
 	return 0
 }
 
-func (s *Server) running() *engine.Engine {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.engine
-}
+func (s *Server) running() *engine.Engine { return s.engine.Load() }
 
 // Publish sends an event to the subscribers of a channel of the hub at path, as
 // HubHandler.Publish does.
 func (s *Server) Publish(path, channel, event string, data any) error {
+	s.mu.RLock()
 	hub := s.hubs[path]
+	s.mu.RUnlock()
 	if hub == nil {
 		return fmt.Errorf("webrocket: there is no hub at %q", path)
 	}

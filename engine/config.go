@@ -10,7 +10,7 @@ import (
 
 // Config holds the settings of an Engine. The zero value works.
 type Config struct {
-	// Loops is the number of event loops. If zero, one per core.
+	// Loops is the number of event loops, at most 256. If zero, one per core.
 	Loops int
 
 	// MaxConnections is how many connections may be open; further ones are
@@ -56,6 +56,9 @@ type Worker interface {
 	Work() (pause time.Duration)
 }
 
+// loopsMax is how many loops gnet can have.
+const loopsMax = 256
+
 // Defaults of Config and Endpoint.
 const (
 	DefaultHandshakeTimeout = 10 * time.Second
@@ -72,6 +75,7 @@ func (c Config) withDefaults() Config {
 	if c.Loops <= 0 {
 		c.Loops = runtime.GOMAXPROCS(0)
 	}
+	c.Loops = min(c.Loops, loopsMax)
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&c.PingInterval, DefaultPingInterval)
 	setDefault(&c.PongTimeout, DefaultPongTimeout)

@@ -45,6 +45,7 @@ type Conn struct {
 	state    state
 	pinged   bool // a ping is unanswered
 	met      bool // OnOpen has been called, and OnClose is due
+	surplus  bool // it came when there was no room
 }
 
 // Loop returns the loop that owns the connection.

@@ -3,7 +3,14 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,19 +19,43 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
-// echo sends every message back.
-type echo struct{}
-
-func (echo) OnOpen(*Conn) {}
-func (echo) OnMessage(c *Conn, op codec.Opcode, payload []byte) {
-	c.Send(op, payload)
+// hooks is a Handler of functions; nil does nothing.
+type hooks struct {
+	open    func(*Conn)
+	message func(*Conn, codec.Opcode, []byte)
+	close   func(*Conn, error)
 }
-func (echo) OnClose(*Conn, error) {}
 
-func start(t *testing.T, config Config, endpoints map[string]Endpoint) *Engine {
+func (h hooks) OnOpen(c *Conn) {
+	if h.open != nil {
+		h.open(c)
+	}
+}
+
+func (h hooks) OnMessage(c *Conn, op codec.Opcode, payload []byte) {
+	if h.message != nil {
+		h.message(c, op, payload)
+	}
+}
+
+func (h hooks) OnClose(c *Conn, reason error) {
+	if h.close != nil {
+		h.close(c, reason)
+	}
+}
+
+// echo sends every message back.
+var echo = hooks{message: func(c *Conn, op codec.Opcode, payload []byte) { c.Send(op, payload) }}
+
+func at(path string, endpoint Endpoint) map[string]Endpoint {
+	return map[string]Endpoint{path: endpoint}
+}
+
+// start starts an engine that is shut down after the test.
+func start(t *testing.T, config Config, endpoint Endpoint) *Engine {
 	t.Helper()
 	config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
-	e := New(config, endpoints)
+	e := New(config, at("/", endpoint))
 	if err := e.Start("127.0.0.1:0"); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
@@ -34,13 +65,16 @@ func start(t *testing.T, config Config, endpoints map[string]Endpoint) *Engine {
 		if err := e.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
+		if n := e.Connections(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
 	})
 	return e
 }
 
-func dial(t *testing.T, e *Engine, path string) *websocket.Conn {
+func dial(t *testing.T, e *Engine) *websocket.Conn {
 	t.Helper()
-	ws, _, err := websocket.Dial(t.Context(), "ws://"+e.Addr().String()+path, nil)
+	ws, _, err := websocket.Dial(t.Context(), "ws://"+e.Addr().String()+"/", nil)
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
@@ -49,20 +83,363 @@ func dial(t *testing.T, e *Engine, path string) *websocket.Conn {
 	return ws
 }
 
+// dialDeaf connects a client that reads only its handshake.
+func dialDeaf(t *testing.T, e *Engine) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", e.Addr().String())
+	if err != nil {
+		t.Fatalf("Dial: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := conn.Write([]byte(request)); err != nil {
+		t.Fatalf("Write: %v", err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, len(welcome))); err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	return conn
+}
+
+// roundTrip sends a message and fails unless it comes back.
+func roundTrip(t *testing.T, ws *websocket.Conn, message []byte) {
+	t.Helper()
+	if err := ws.Write(t.Context(), websocket.MessageBinary, message); err != nil {
+		t.Fatalf("%d bytes: Write: %v", len(message), err)
+	}
+	_, got, err := ws.Read(t.Context())
+	if err != nil || !bytes.Equal(got, message) {
+		t.Fatalf("%d bytes: got %d bytes, %v", len(message), len(got), err)
+	}
+}
+
 func TestEcho(t *testing.T) {
-	e := start(t, Config{Loops: 2}, map[string]Endpoint{"/": {Handler: echo{}, MaxMessageSize: 16 << 20}})
-	for _, size := range []int{0, 1, 125, 126, 65535, 65536, 5 << 20} {
-		ws := dial(t, e, "/")
-		want := bytes.Repeat([]byte{'x'}, size)
-		if err := ws.Write(t.Context(), websocket.MessageText, want); err != nil {
-			t.Fatalf("%d bytes: Write: %v", size, err)
+	for _, loops := range []int{1, 2, 9} {
+		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) {
+			e := start(t, Config{Loops: loops}, Endpoint{Handler: echo, MaxMessageSize: 16 << 20})
+			for _, size := range []int{0, 1, 125, 126, 65535, 65536, 5 << 20} {
+				ws := dial(t, e)
+				roundTrip(t, ws, bytes.Repeat([]byte{'x'}, size))
+				if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
+					t.Errorf("%d bytes: Close: %v", size, err)
+				}
+			}
+		})
+	}
+}
+
+// Every loop has its pump once Start has returned.
+func TestEveryLoopHasAPump(t *testing.T) {
+	e := start(t, Config{Loops: 16}, Endpoint{Handler: echo})
+	for _, l := range e.Loops() {
+		has := make(chan bool)
+		l.Post(func() { has <- l.pump != nil })
+		if !<-has {
+			t.Errorf("loop %d has no pump", l.Index())
 		}
-		_, got, err := ws.Read(t.Context())
-		if err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("%d bytes: got %d bytes, %v", size, len(got), err)
+	}
+}
+
+func TestDualStack(t *testing.T) {
+	e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+	if err := e.Start(":0"); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+	defer func() { _ = e.Shutdown(t.Context()) }()
+	_, port, err := net.SplitHostPort(e.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ws, _, err := websocket.Dial(t.Context(), "ws://127.0.0.1:"+port+"/", nil)
+	if err != nil {
+		t.Fatalf("Dial: %v", err)
+	}
+	roundTrip(t, ws, []byte("hello"))
+	_ = ws.CloseNow()
+}
+
+func TestPortInUse(t *testing.T) {
+	one := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	two := New(Config{Loops: 2}, at("/", Endpoint{Handler: echo}))
+	err := two.Start(one.Addr().String())
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "listen" {
+		t.Errorf("Start: got %v, want that it cannot listen", err)
+	}
+	if err := two.Start("127.0.0.1:0"); err != nil {
+		t.Errorf("Start on another port: %v", err)
+	}
+	if err := two.Start("127.0.0.1:0"); err == nil {
+		t.Error("Start again: no error")
+	}
+	if err := two.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if err := two.Start("127.0.0.1:0"); !errors.Is(err, ErrStopped) {
+		t.Errorf("Start after Shutdown: got %v, want ErrStopped", err)
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	e := start(t, Config{Loops: 2, MaxConnections: 3}, Endpoint{Handler: echo})
+	conns := make([]*websocket.Conn, 3)
+	for i := range conns {
+		conns[i] = dial(t, e)
+	}
+	resp, err := http.Get("http://" + e.Addr().String() + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || len(body) < 20 || err != nil {
+		t.Errorf("got %s, %v, %q, %v, want 503 with a reason", resp.Status, resp.Header, body, err)
+	}
+	for _, ws := range conns {
+		roundTrip(t, ws, []byte("hello"))
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	reasons := make(chan error, 10)
+	e := start(t, Config{Loops: 2}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { reasons <- err }}})
+	conns := make([]*websocket.Conn, cap(reasons))
+	for i := range conns {
+		conns[i] = dial(t, e)
+	}
+	silent, err := net.Dial("tcp", e.Addr().String()) // has not sent its handshake
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+
+	// Two may ask for it at once.
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if err := e.Shutdown(t.Context()); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+		})
+	}
+	for _, ws := range conns {
+		wg.Go(func() {
+			_, _, err := ws.Read(context.Background())
+			if got := websocket.CloseStatus(err); got != websocket.StatusGoingAway {
+				t.Errorf("client: got %v, want 1001", err)
+			}
+		})
+	}
+	wg.Go(func() {
+		_, _ = io.Copy(io.Discard, silent)
+		_ = silent.Close()
+	})
+	wg.Wait()
+	if err := e.Wait(); err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	for range conns {
+		var reason *codec.CloseError
+		if err := <-reasons; !errors.As(err, &reason) || reason.Code != codec.StatusGoingAway {
+			t.Errorf("OnClose: got %v, want 1001", err)
 		}
-		if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
-			t.Errorf("%d bytes: Close: %v", size, err)
+	}
+}
+
+// Connections that do not answer the Close frame are cut off when ctx is done,
+// also if another Shutdown has more time.
+func TestShutdownCutsOff(t *testing.T) {
+	closed := make(chan error, 1)
+	e := start(t, Config{Loops: 1, CloseTimeout: time.Hour}, Endpoint{
+		Handler: hooks{close: func(_ *Conn, err error) { closed <- err }},
+	})
+	dialDeaf(t, e)
+	patient := make(chan error)
+	go func() { patient <- e.Shutdown(context.Background()) }()
+	<-closed // the Close frame has been sent
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: got %v, want that a connection was cut off", err)
+	}
+	if err := <-patient; err != nil {
+		t.Errorf("the other Shutdown: %v", err)
+	}
+}
+
+// Handlers hear of the end even where the loops are gone.
+func TestOnCloseAtTheEnd(t *testing.T) {
+	closed := make(chan error, 1)
+	e := start(t, Config{Loops: 1}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { closed <- err }}})
+	dialDeaf(t, e)
+	e.halt()
+	if err := e.Wait(); !errors.Is(err, ErrStopped) {
+		t.Errorf("Wait: got %v, want ErrStopped", err)
+	}
+	select {
+	case err := <-closed:
+		if !errors.Is(err, ErrStopped) {
+			t.Errorf("OnClose: got %v, want ErrStopped", err)
 		}
+	default:
+		t.Error("OnClose was not called")
+	}
+}
+
+func TestShutdownBeforeStart(t *testing.T) {
+	e := New(Config{}, nil)
+	if err := e.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if err := e.Start("127.0.0.1:0"); !errors.Is(err, ErrStopped) {
+		t.Errorf("Start: got %v, want ErrStopped", err)
+	}
+}
+
+// Whichever comes first, nobody waits for ever.
+func TestShutdownWhileStarting(t *testing.T) {
+	for range 20 {
+		e := New(Config{Loops: 2, Log: slog.New(slog.DiscardHandler)}, at("/", Endpoint{Handler: echo}))
+		started := make(chan error)
+		go func() { started <- e.Start("127.0.0.1:0") }()
+		if err := e.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-started; err != nil && !errors.Is(err, ErrStopped) {
+			t.Errorf("Start: %v", err)
+		}
+	}
+}
+
+func TestGoroutines(t *testing.T) {
+	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	count := func(conns int) int {
+		for i := e.Connections(); i < conns; i++ {
+			dialDeaf(t, e)
+		}
+		return runtime.NumGoroutine()
+	}
+	few := count(10)
+	if many := count(500); many != few {
+		t.Errorf("%d goroutines with 10 connections, %d with 500", few, many)
+	}
+}
+
+// Who does not read is closed, and holds up nobody.
+func TestSlowReader(t *testing.T) {
+	closed := make(chan error, 1)
+	handler := echo
+	handler.close = func(_ *Conn, err error) {
+		if errors.Is(err, ErrSlowReader) {
+			closed <- err
+		}
+	}
+	e := start(t, Config{Loops: 1}, Endpoint{Handler: handler, MaxQueuedBytes: 1 << 20})
+	other := dial(t, e)
+	deaf := dialDeaf(t, e)
+
+	message := masked(codec.OpBinary, string(make([]byte, 32<<10)))
+	sent := 0
+	for done := false; !done; {
+		if _, err := deaf.Write(message); err != nil {
+			t.Fatalf("Write: %v", err)
+		}
+		sent++
+		roundTrip(t, other, []byte("hello"))
+		select {
+		case <-closed:
+			done = true
+		default:
+		}
+	}
+
+	// When it reads at last, it gets whole frames, then the Close frame.
+	got, err := io.ReadAll(deaf)
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	echoed := codec.AppendFrame(nil, codec.OpBinary, make([]byte, 32<<10))
+	frames := 0
+	for bytes.HasPrefix(got, echoed) {
+		got = got[len(echoed):]
+		frames++
+	}
+	want := codec.AppendClose(nil, ErrSlowReader.Code, ErrSlowReader.Reason)
+	if frames == 0 || frames >= sent || !bytes.Equal(got, want) {
+		t.Errorf("got %d of %d frames, then %q, want some, then %q", frames, sent, got, want)
+	}
+}
+
+// A slow reader gets everything once it reads.
+func TestSlowReaderResumes(t *testing.T) {
+	const size, messages = 100_000, 100
+	e := start(t, Config{Loops: 1}, Endpoint{MaxQueuedBytes: size * messages, Handler: hooks{open: func(c *Conn) {
+		for i := range messages {
+			c.Send(codec.OpBinary, bytes.Repeat([]byte{byte(i)}, size))
+		}
+	}}})
+	deaf := dialDeaf(t, e)
+	for i := range messages {
+		want := codec.AppendFrame(nil, codec.OpBinary, bytes.Repeat([]byte{byte(i)}, size))
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(deaf, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("message %d: it differs, or %v", i, err)
+		}
+	}
+}
+
+// Work that posts itself again and again leaves room for input and output.
+func TestPostedWorkStarvesNobody(t *testing.T) {
+	e := start(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	l := e.Loops()[0]
+	stop := make(chan struct{})
+	var again func()
+	again = func() {
+		select {
+		case <-stop:
+		default:
+			l.Post(again)
+		}
+	}
+	l.Post(again)
+	ws := dial(t, e)
+	for range 10 {
+		roundTrip(t, ws, []byte("hello"))
+	}
+	close(stop)
+}
+
+// What is posted from one goroutine is done in that order, on one loop.
+func TestPost(t *testing.T) {
+	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	const posters, each = 4, 1000
+	for _, l := range e.Loops() {
+		var next [posters]int // the loop's: the race detector would tell
+		var wg sync.WaitGroup
+		wg.Add(posters)
+		for p := range posters {
+			go func() {
+				for i := range each {
+					l.Post(func() {
+						if next[p] != i {
+							t.Errorf("poster %d: got %d, want %d", p, i, next[p])
+						}
+						next[p]++
+						if next[p] == each {
+							wg.Done()
+						}
+					})
+				}
+			}()
+		}
+		wg.Wait()
+	}
+}
+
+func TestRemoteAddr(t *testing.T) {
+	addrs := make(chan net.Addr, 1)
+	e := start(t, Config{Loops: 1}, Endpoint{Handler: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr() }}})
+	conn := dialDeaf(t, e)
+	if got := <-addrs; got.String() != conn.LocalAddr().String() {
+		t.Errorf("got %v, want %v", got, conn.LocalAddr())
 	}
 }

@@ -33,6 +33,10 @@ type Engine struct {
 	writable *writable
 	events   gnet.Engine
 
+	life    sync.Mutex // Start is at work
+	closing sync.Once  // Shutdown says good-bye
+	halting sync.Once  // Shutdown ends the loops
+
 	mu       sync.Mutex
 	attached map[gnet.EventLoop]*Loop // guarded by mu
 
@@ -64,37 +68,49 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 }
 
 // Start listens on addr, a "host:port", and returns once connections are
-// served, or with the reason why not.
+// served, or with the reason why not. An engine starts once.
 func (e *Engine) Start(addr string) error {
+	e.life.Lock()
+	defer e.life.Unlock()
 	if e.stopping.Load() {
 		return ErrStopped
+	}
+	if e.addr != nil {
+		return errors.New("engine: started before")
 	}
 	if err := e.prepare(addr); err != nil {
 		return err
 	}
 	go e.run()
 	if err := <-e.booted; err != nil {
-		_ = e.Shutdown(context.Background())
+		e.stopping.Store(true)
+		e.halt()
+		<-e.stopped
 		return err
 	}
 	return nil
 }
 
 // prepare makes everything that the loops need.
-func (e *Engine) prepare(addr string) (err error) {
-	if e.limit, err = connectionLimit(e.config.MaxConnections); err != nil {
+func (e *Engine) prepare(addr string) error {
+	limit, err := connectionLimit(e.config.MaxConnections, e.config.Loops)
+	if err != nil {
 		return err
 	}
-	if e.addr, err = reserve(addr); err != nil {
+	reserved, err := reserve(addr)
+	if err != nil {
 		return err
 	}
 	sockets := &kernel{}
-	for i := range e.config.Loops {
-		e.loops = append(e.loops, newLoop(e, i, sockets))
+	loops := make([]*Loop, e.config.Loops)
+	for i := range loops {
+		loops[i] = newLoop(e, i, sockets)
 	}
-	e.writable, err = newWritable(e.loops)
-	sockets.writable = e.writable
-	return err
+	if sockets.writable, err = newWritable(loops); err != nil {
+		return err
+	}
+	e.limit, e.addr, e.loops, e.writable = limit, reserved, loops, sockets.writable
+	return nil
 }
 
 // reserve tells which address addr is. gnet's loops share a port, each with a
@@ -109,10 +125,19 @@ func reserve(addr string) (net.Addr, error) {
 	return l.Addr(), nil
 }
 
+// target is the address as gnet wants it. It takes [::] for IPv6 only, and an
+// empty host for both.
+func target(addr *net.TCPAddr) string {
+	if addr.IP.Equal(net.IPv6unspecified) {
+		return fmt.Sprintf("tcp://:%d", addr.Port)
+	}
+	return "tcp://" + addr.String()
+}
+
 // run is gnet's goroutine.
 func (e *Engine) run() {
 	level := gnetLog{e.config.Log}
-	err := gnet.Run(&handler{e: e}, "tcp://"+e.addr.String(),
+	err := gnet.Run(&handler{e: e}, target(e.addr.(*net.TCPAddr)),
 		gnet.WithNumEventLoop(len(e.loops)),
 		// One listener for each loop: a connection is accepted by the loop that
 		// refuses it if there is no room. A separate acceptor would run ahead of
@@ -134,9 +159,7 @@ func (e *Engine) run() {
 	}
 	e.writable.close()
 	for _, l := range e.loops {
-		if p := l.pump.Load(); p != nil {
-			p.close()
-		}
+		l.end()
 	}
 	close(e.stopped)
 }
@@ -148,27 +171,31 @@ func (e *Engine) Wait() error {
 }
 
 // Shutdown refuses new connections, closes the others with 1001 (RFC 6455
-// §7.4.1), and stops the loops once all are closed or ctx is done.
+// §7.4.1), and stops the loops once all are closed or ctx is done: then it says
+// how many were cut off. It may be called again to wait less long. Any
+// goroutine but a loop's.
 func (e *Engine) Shutdown(ctx context.Context) error {
-	first := !e.stopping.Swap(true)
-	if e.addr == nil {
+	e.stopping.Store(true)
+	e.life.Lock()
+	started := e.addr != nil
+	e.life.Unlock()
+	if !started {
 		return nil
 	}
-	if first {
+	e.closing.Do(func() {
 		for _, l := range e.loops {
 			l.Post(l.closeAll)
 		}
-	}
+	})
 	err := e.drained(ctx)
-	if first {
-		e.halt()
-	}
+	e.halt()
 	<-e.stopped
 	return err
 }
 
 // drained waits until no connection is left.
 func (e *Engine) drained(ctx context.Context) error {
+	defer e.oneGone() // others may wait
 	for e.conns.Load() > 0 {
 		select {
 		case <-e.gone:
@@ -181,16 +208,22 @@ func (e *Engine) drained(ctx context.Context) error {
 	return nil
 }
 
-// halt ends the loops. A loop that returns gnet.Shutdown does it at once, where
-// gnet's Stop would look every half second.
-func (e *Engine) halt() {
-	for _, l := range e.loops {
-		if p := l.pump.Load(); p != nil {
-			l.Post(func() { l.halting = true; p.push() })
-			return
-		}
+// oneGone makes drained look again.
+func (e *Engine) oneGone() {
+	select {
+	case e.gone <- struct{}{}:
+	default:
 	}
-	_ = e.events.Stop(context.Background())
+}
+
+// halt ends the loops. It does not wait for them: gnet's Stop would look every
+// half second whether they have ended, and run knows at once.
+func (e *Engine) halt() {
+	e.halting.Do(func() {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = e.events.Stop(now)
+	})
 }
 
 // Addr returns the address that the engine listens on, nil before Start.
@@ -242,6 +275,14 @@ func (h *handler) OnBoot(events gnet.Engine) gnet.Action {
 	return gnet.None
 }
 
+// OnShutdown is called before the loops end. From then on nobody may ask them
+// for a turn: gnet would write to a file descriptor that it has closed.
+func (h *handler) OnShutdown(gnet.Engine) {
+	for _, l := range h.e.loops {
+		l.events.Store(nil)
+	}
+}
+
 // OnTick is the clock. gnet calls it first when the loops have begun.
 func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	if h.e.clock.Add(1) == 1 {
@@ -256,7 +297,7 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	l := h.e.loopOf(socket.EventLoop())
 	if p, ok := socket.Context().(*pump); ok {
-		l.pump.Store(p)
+		l.pump = p
 		return nil, gnet.None
 	}
 	c := &Conn{socket: socket, fd: int32(socket.Fd())}
@@ -266,30 +307,22 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	switch {
 	case n > h.e.limit+refusalMax:
 		return nil, gnet.Close
-	case n > h.e.limit:
-		c.refuse(errFull)
 	case h.e.stopping.Load():
 		c.refuse(errStopping)
+	case n > h.e.limit:
+		c.surplus = true // clients are deaf to answers that come before they ask
 	}
 	return nil, gnet.None
 }
 
+// OnTraffic is also how a loop hears of its pump. A turn closes connections,
+// which gnet may be about to look at: it comes after this round of events.
 func (h *handler) OnTraffic(socket gnet.Conn) gnet.Action {
 	b, _ := socket.Next(-1)
-	c, ok := socket.Context().(*Conn)
-	if !ok {
-		return h.pumped(socket)
-	}
-	c.feed(b)
-	return gnet.None
-}
-
-// pumped is a turn that the loop has asked for by its pump.
-func (h *handler) pumped(socket gnet.Conn) gnet.Action {
-	l := h.e.loopOf(socket.EventLoop())
-	l.turn()
-	if l.halting {
-		return gnet.Shutdown
+	if c, ok := socket.Context().(*Conn); ok {
+		c.feed(b)
+	} else {
+		h.e.loopOf(socket.EventLoop()).schedule()
 	}
 	return gnet.None
 }
@@ -302,10 +335,7 @@ func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 	c.closed(err)
 	h.e.conns.Add(-1)
 	if h.e.stopping.Load() {
-		select {
-		case h.e.gone <- struct{}{}:
-		default:
-		}
+		h.e.oneGone()
 	}
 	return gnet.None
 }

@@ -76,6 +76,9 @@ func (c *Conn) shake(b []byte) []byte {
 
 // accept answers a handshake, or says why not.
 func (c *Conn) accept(r *codec.Request) error {
+	if c.surplus {
+		return errFull
+	}
 	endpoint := c.loop.engine.endpoints[string(r.Path)]
 	if endpoint == nil {
 		return errNotFound

@@ -120,6 +120,17 @@ func (tc *testConn) wantRefusal(status int) {
 	tc.got = nil
 }
 
+func TestHandshakeSurplus(t *testing.T) {
+	tc := newTestLoop(t, Config{}, Endpoint{}).dial()
+	tc.surplus = true
+	tc.write(request[:20])
+	tc.wantNothing()
+	tc.write(request[20:])
+	tc.wantRefusal(503)
+	tc.wantFinished()
+	tc.wantEvents()
+}
+
 func TestHandshakeTooSlow(t *testing.T) {
 	tl := newTestLoop(t, Config{}, Endpoint{})
 	tc := tl.dial()

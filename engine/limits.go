@@ -2,13 +2,16 @@ package engine
 
 import (
 	"fmt"
+	"math"
 
 	"golang.org/x/sys/unix"
 )
 
-// reservedFiles is how many of the open files a process may have are not for
-// connections: listeners, epoll instances, logs, connections that are refused.
-const reservedFiles = 256
+// How many of the open files that a process may have are not for connections.
+const (
+	reservedFiles = 256 // logs, connections that are refused, whatever else there is
+	filesPerLoop  = 8   // listener, epoll instance, eventfd, pump, one being refused
+)
 
 // FileLimit returns how many files the process may have open.
 func FileLimit() (uint64, error) {
@@ -19,17 +22,18 @@ func FileLimit() (uint64, error) {
 	return r.Cur, nil
 }
 
-// connectionLimit returns how many connections there may be if wanted are asked
-// for, 0 for as many as possible.
-func connectionLimit(wanted int) (int, error) {
+// connectionLimit returns how many connections there may be on so many loops if
+// wanted are asked for, 0 for as many as possible.
+func connectionLimit(wanted, loops int) (int, error) {
 	files, err := FileLimit()
 	if err != nil {
 		return 0, err
 	}
-	if files <= reservedFiles {
-		return 0, fmt.Errorf("engine: the limit of %d open files leaves none for connections; raise it to at least %d (ulimit -n)", files, 2*reservedFiles)
+	reserved := uint64(reservedFiles + filesPerLoop*loops)
+	if files <= reserved {
+		return 0, fmt.Errorf("engine: the limit of %d open files leaves none for connections; raise it to at least %d (ulimit -n)", files, 2*reserved)
 	}
-	possible := int(min(files-reservedFiles, 1<<31))
+	possible := int(min(files-reserved, math.MaxInt32))
 	if wanted <= 0 {
 		return possible, nil
 	}

@@ -13,8 +13,16 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
-// slice is how long a turn may go on delivering before the loop reads again.
+// slice is how long turns may go on delivering before the loop reads again.
 const slice = time.Millisecond
+
+// What is known of a loop's next turn.
+const (
+	asleep   uint32 = iota // none is due
+	called                 // gnet has been asked for it
+	turning                // it is being taken
+	recalled               // and another one is due after it
+)
 
 // A Loop owns a part of the connections. Post and Wake may be called from any
 // goroutine, everything else on the loop only.
@@ -24,9 +32,8 @@ type Loop struct {
 	sockets sockets
 	worker  Worker
 
-	awake  atomic.Bool // a turn is due
+	phase  atomic.Uint32 // asleep, called, …
 	events atomic.Pointer[gnet.EventLoop]
-	pump   atomic.Pointer[pump]
 
 	mu    sync.Mutex
 	inbox []func() // posted; guarded by mu
@@ -43,10 +50,10 @@ type Loop struct {
 	doomed  []*Conn // to be closed at the end of the turn
 	buried  []*Conn // closed: their slots are free from the end of the turn
 
-	halting  bool   // the loop is to end
-	turning  bool   // a turn is being taken: what it is to do needs no wake
+	pump     *pump
 	now      uint32 // ticks
 	sliceEnd time.Time
+	inRow    bool // the turn follows another directly, in the same slice
 	scratch  []byte
 	inputs   []*input
 	outboxes []*outbox
@@ -73,7 +80,8 @@ func (l *Loop) Index() int { return l.index }
 func (l *Loop) Worker() Worker { return l.worker }
 
 // Post makes the loop call f soon. Any goroutine. What is posted from one
-// goroutine is called in that order.
+// goroutine is called in that order; what is posted after the loop has ended is
+// not called.
 func (l *Loop) Post(f func()) {
 	l.mu.Lock()
 	l.inbox = append(l.inbox, f)
@@ -83,8 +91,20 @@ func (l *Loop) Post(f func()) {
 
 // Wake makes the loop take a turn soon. Any goroutine. Many calls make one turn.
 func (l *Loop) Wake() {
-	if l.awake.CompareAndSwap(false, true) {
-		l.schedule()
+	for {
+		switch l.phase.Load() {
+		case asleep:
+			if l.phase.CompareAndSwap(asleep, called) {
+				l.schedule()
+				return
+			}
+		case turning:
+			if l.phase.CompareAndSwap(turning, recalled) {
+				return
+			}
+		default:
+			return
+		}
 	}
 }
 
@@ -99,7 +119,7 @@ func (l *Loop) schedule() {
 // attach tells the loop which of gnet's it is.
 func (l *Loop) attach(events gnet.EventLoop) {
 	l.events.Store(&events)
-	if l.awake.Load() {
+	if l.phase.Load() != asleep {
 		l.schedule()
 	}
 }
@@ -121,35 +141,46 @@ func (l *Loop) writable(slot uint32) {
 // turn does what has come up since the last one: posted work, deliveries, then
 // one write for each connection that something waits for.
 func (l *Loop) turn() {
-	l.turning = true
-	l.awake.Store(false)
-	l.sliceEnd = time.Now().Add(slice)
+	l.phase.Store(turning)
+	if !l.inRow {
+		l.sliceEnd = time.Now().Add(slice)
+	}
 	if now := l.engine.clock.Load(); now != l.now {
 		l.advance(now)
 	}
 	l.takeInbox()
 	pause := l.work()
 	l.settle()
-	l.turning = false
-	if pause < 0 {
-		return
-	}
 	if pause > 0 {
 		time.Sleep(pause)
 	}
-	l.again()
+	l.again(pause >= 0)
 }
 
-// again arranges for another turn, after a round of input and output.
-func (l *Loop) again() {
-	if !l.awake.CompareAndSwap(false, true) {
+// again arranges for the next turn, if one is due. If the worker has more to do,
+// or the slice is over, a round of input and output comes first.
+func (l *Loop) again(more bool) {
+	l.inRow = false
+	if !more && l.phase.CompareAndSwap(turning, asleep) {
 		return
 	}
-	if p := l.pump.Load(); p != nil {
-		p.push()
+	l.phase.Store(called)
+	if l.pump != nil && (more || l.sliceOver()) {
+		l.pump.push()
 		return
 	}
+	l.inRow = true
 	l.schedule()
+}
+
+// end is what is left to do when gnet's loop has ended, on another goroutine.
+func (l *Loop) end() {
+	if l.pump != nil {
+		l.pump.close()
+	}
+	l.phase.Store(turning)
+	l.takeInbox()
+	l.settle()
 }
 
 func (l *Loop) takeInbox() {
@@ -258,7 +289,7 @@ func (l *Loop) bury(c *Conn) {
 
 // settleSoon makes sure that settle is called.
 func (l *Loop) settleSoon() {
-	if !l.turning {
+	if l.phase.Load() < turning {
 		l.Wake()
 	}
 }

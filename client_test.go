@@ -1,0 +1,161 @@
+package webrocket_test
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// patience is how long a test waits for what should come at once.
+const patience = 30 * time.Second
+
+// hubs are handlers by path.
+type hubs map[string]webrocket.Handler
+
+// serve starts a server with two loops, which ends with the test.
+func serve(t testing.TB, handlers hubs) *webrocket.Server {
+	t.Helper()
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	s.Config.Loops = 2
+	for path, h := range handlers {
+		if err := s.Handle(path, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, s) })
+	return s
+}
+
+func shutdown(t testing.TB, s *webrocket.Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// client is one connection.
+type client struct {
+	t  testing.TB
+	ws *websocket.Conn
+}
+
+// dial connects. The connection ends with the test.
+func dial(t testing.TB, s *webrocket.Server, path string) *client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, "ws://"+s.Addr().String()+path, nil)
+	if err != nil {
+		t.Fatalf("Dial %s: %v", path, err)
+	}
+	ws.SetReadLimit(-1)
+	t.Cleanup(func() { _ = ws.CloseNow() })
+	return &client{t, ws}
+}
+
+func (c *client) send(kind websocket.MessageType, message string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.ws.Write(ctx, kind, []byte(message)); err != nil {
+		c.t.Fatalf("send %.100q: %v", message, err)
+	}
+}
+
+func (c *client) write(message string) {
+	c.t.Helper()
+	c.send(websocket.MessageText, message)
+}
+
+func (c *client) read() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, b, err := c.ws.Read(ctx)
+	return string(b), err
+}
+
+// want reads one message.
+func (c *client) want(message string) {
+	c.t.Helper()
+	got, err := c.read()
+	if err != nil {
+		c.t.Fatalf("got %v, want %.200q", err, message)
+	}
+	if got != message {
+		c.t.Fatalf("got %.200q, want %.200q", got, message)
+	}
+}
+
+// wantClose reads the end of the connection.
+func (c *client) wantClose(code int) {
+	c.t.Helper()
+	message, err := c.read()
+	if err == nil {
+		c.t.Fatalf("got %.200q, want the end with %d", message, code)
+	}
+	if got := websocket.CloseStatus(err); int(got) != code {
+		c.t.Fatalf("got %v, want the end with %d", err, code)
+	}
+}
+
+// talk holds a dialogue: each line has the name of a client and
+//
+//	@ /path     it connects; without this line, to /
+//	> message   it sends
+//	< message   it gets, next of all
+//	! code      it gets a Close frame, next of all
+//
+// Lines that begin with # say what for.
+func talk(t *testing.T, s *webrocket.Server, dialogue string) {
+	t.Helper()
+	clients := map[string]*client{}
+	for line := range strings.Lines(dialogue) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, rest, _ := strings.Cut(line, " ")
+		verb, text, _ := strings.Cut(rest, " ")
+		if verb == "@" {
+			clients[name] = dial(t, s, text)
+			continue
+		}
+		c := clients[name]
+		if c == nil {
+			c = dial(t, s, "/")
+			clients[name] = c
+		}
+		t.Log(line)
+		switch verb {
+		case ">":
+			c.write(text)
+		case "<":
+			c.want(text)
+		case "!":
+			code, _ := strconv.Atoi(text)
+			c.wantClose(code)
+		default:
+			t.Fatalf("not a line of a dialogue: %q", line)
+		}
+	}
+}
+
+// locked is a hub with both secrets.
+func locked() *webrocket.HubHandler {
+	h := webrocket.NewJSONHandler()
+	h.Secrets = webrocket.Credentials{ReadOnly: "r", ReadWrite: "rw"}
+	return h
+}

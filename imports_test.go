@@ -1,0 +1,112 @@
+package webrocket_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/nu7hatch/webrocket"
+
+// imports says which packages of this module each one may import, whether
+// directly or through others. "." is the root package.
+var imports = map[string][]string{
+	".":                {"engine", "pubsub", "auth", "codec"},
+	"engine":           {"codec"},
+	"pubsub":           {},
+	"auth":             {},
+	"codec":            {},
+	"cmd/rocket":       {".", "engine", "pubsub", "auth", "codec"},
+	"bench":            {"codec"},
+	"cmd/rocket-bench": {"bench", "codec"},
+}
+
+// importers says which packages may import a module of somebody else.
+var importers = map[string][]string{
+	"github.com/panjf2000/gnet":               {"engine"},
+	"github.com/gobwas/ws":                    {"codec"},
+	"github.com/goccy/go-json":                {"codec"},
+	"github.com/coder/websocket":              {"cmd/rocket"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
+	"github.com/go-echarts/go-echarts":        {"bench"},
+	"golang.org/x/sys":                        {"engine", "cmd/rocket", "bench"},
+}
+
+// pkg is what go list says of a package.
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := nameOf(p.ImportPath)
+		allowed, ok := imports[name]
+		if !ok {
+			t.Errorf("%s is not in the map of imports", name)
+		}
+		for _, path := range p.Deps {
+			if !strings.HasPrefix(path+"/", module+"/") {
+				continue
+			}
+			if dep := nameOf(path); !slices.Contains(allowed, dep) {
+				t.Errorf("%s imports %s, which is not for it", name, dep)
+			}
+		}
+		for _, path := range p.Imports {
+			checkForeign(t, name, path)
+		}
+	}
+}
+
+func checkForeign(t *testing.T, name, path string) {
+	first, _, _ := strings.Cut(path, "/")
+	if !strings.Contains(first, ".") || strings.HasPrefix(path+"/", module+"/") {
+		return // the standard library, or our own
+	}
+	for foreign, allowed := range importers {
+		if strings.HasPrefix(path+"/", foreign+"/") {
+			if !slices.Contains(allowed, name) {
+				t.Errorf("%s imports %s, which is for %v only", name, path, allowed)
+			}
+			return
+		}
+	}
+	t.Errorf("%s imports %s, which nobody may", name, path)
+}
+
+// nameOf returns where in the module a package is.
+func nameOf(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+// listPackages returns the packages of this module, without their tests.
+func listPackages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Logf("%s", exit.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
+	}
+	var all []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
