@@ -56,7 +56,7 @@ const stalledBuffer = 16 << 10
 // open starts to connect.
 func (w *worker) open(i int32, now int64) error {
 	c := &w.conns[i]
-	fd, err := unix.Socket(w.run.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(w.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open a socket: %w", err)
 	}
@@ -67,7 +67,7 @@ func (w *worker) open(i int32, now int64) error {
 	if c.role == stalled {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stalledBuffer)
 	}
-	err = unix.Connect(fd, w.run.address)
+	err = unix.Connect(fd, w.address)
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return fmt.Errorf("connect to %s: %w", w.run.target.Host, err)
@@ -85,13 +85,13 @@ func (w *worker) open(i int32, now int64) error {
 
 // bind gives the socket one of the source addresses, without a port: connect(2) finds one that is free for the pair.
 func (w *worker) bind(fd int, n int32) error {
-	if len(w.run.sources) == 0 {
+	if len(w.sources) == 0 {
 		return nil
 	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return fmt.Errorf("IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}
-	if err := unix.Bind(fd, w.run.sources[int(n)%len(w.run.sources)]); err != nil {
+	if err := unix.Bind(fd, w.sources[int(n)%len(w.sources)]); err != nil {
 		return fmt.Errorf("bind a source address: %w", err)
 	}
 	return nil

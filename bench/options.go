@@ -29,6 +29,7 @@ type Options struct {
 	Rate       float64       `json:"rate,omitempty"`     // publishes per second, together; open loop
 	Saturate   int           `json:"saturate,omitempty"` // unfinished publishes per publisher and channel; closed loop
 	Payload    int           `json:"payload"`            // bytes
+	Count      int           `json:"count,omitempty"`    // publishes, warm-up included, after which a run ends early; 0: no bound
 	Warmup     time.Duration `json:"warmup"`
 	Duration   time.Duration `json:"duration"`
 	Drain      time.Duration `json:"drain"` // how long nothing may come before what is missing is lost
@@ -79,7 +80,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: -publishers must be 1 to %d", ErrUsage, maxConns)
 	case o.Payload < minPayload || o.Payload > maxPayload:
 		return fmt.Errorf("%w: -payload must be %d to %d", ErrUsage, minPayload, maxPayload)
-	case o.Rate < 0 || o.Saturate < 0 || o.Saturate > maxInFlight || o.ConnectRate < 0 || o.Churn < 0 || o.ProbeRate < 0:
+	case o.Rate < 0 || o.Saturate < 0 || o.Saturate > maxInFlight || o.ConnectRate < 0 || o.Churn < 0 || o.ProbeRate < 0 || o.Count < 0:
 		return fmt.Errorf("%w: a rate or count is negative or too large", ErrUsage)
 	case o.Rate > 0 && o.Saturate > 0:
 		return fmt.Errorf("%w: -rate and -saturate exclude each other", ErrUsage)

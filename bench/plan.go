@@ -89,6 +89,17 @@ func (p *plan) receivers(own func(conn int32) bool) []int32 {
 	return perStream
 }
 
+// streamsIn is how many streams a group has.
+func (p *plan) streamsIn(group int) int {
+	n := 0
+	for _, s := range p.streams {
+		if int(s.group) == group {
+			n++
+		}
+	}
+	return n
+}
+
 // spread subscribes conns connections to the channels in turn, and gives each channel's publishing to the publishers in
 // turn: if there are more publishers than channels, a channel has several.
 func spread(g group, conns, channels, publishers int) *plan {

@@ -24,22 +24,23 @@ type Result struct {
 	Interrupted bool      `json:"interrupted,omitempty"`
 	Error       string    `json:"error,omitempty"`
 
-	Check    Check            `json:"check"`
-	Refusals map[string]int64 `json:"refusals,omitempty"`
-	Connect  *Connects        `json:"connect,omitempty"`
-	Load     *Load            `json:"load,omitempty"`
-	Latency  *Latency         `json:"latency,omitempty"`
-	Seconds  []Second         `json:"seconds,omitempty"`
-	Probe    *Latency         `json:"probe,omitempty"` // latency in another channel meanwhile
-	Memory   *Memory          `json:"memory,omitempty"`
-	Idle     *Idle            `json:"idle,omitempty"`
-	Rounds   []Round          `json:"rounds,omitempty"` // broadcast
-	Storms   []Storm          `json:"storms,omitempty"`
-	Slow     *Slow            `json:"slow,omitempty"`
-	Churn    *Churn           `json:"churn,omitempty"`
-	Floor    []FloorResult    `json:"floor,omitempty"`
-	Ratio    float64          `json:"ratioToFloor,omitempty"` // server CPU per delivery to the first of Floor
-	Warnings []string         `json:"warnings,omitempty"`
+	Published int64            `json:"published"` // publishes in all, warm-up included
+	Check     Check            `json:"check"`
+	Refusals  map[string]int64 `json:"refusals,omitempty"`
+	Connect   *Connects        `json:"connect,omitempty"`
+	Load      *Load            `json:"load,omitempty"`
+	Latency   *Latency         `json:"latency,omitempty"`
+	Seconds   []Second         `json:"seconds,omitempty"`
+	Probe     *Latency         `json:"probe,omitempty"` // latency in another channel meanwhile
+	Memory    *Memory          `json:"memory,omitempty"`
+	Idle      *Idle            `json:"idle,omitempty"`
+	Rounds    []Round          `json:"rounds,omitempty"` // broadcast
+	Storms    []Storm          `json:"storms,omitempty"`
+	Slow      *Slow            `json:"slow,omitempty"`
+	Churn     *Churn           `json:"churn,omitempty"`
+	Floor     []FloorResult    `json:"floor,omitempty"`
+	Ratio     float64          `json:"ratioToFloor,omitempty"` // server CPU per delivery to the first of Floor
+	Warnings  []string         `json:"warnings,omitempty"`
 }
 
 // Machine is where it ran.

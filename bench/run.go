@@ -34,9 +34,8 @@ type run struct {
 	auth    bool
 	secret  string
 	target  *url.URL
-	address unix.Sockaddr
-	family  int
-	sources []unix.Sockaddr
+	address *net.TCPAddr
+	sources []net.IP
 	request []byte
 	payload []byte
 	hold    int64 // how long a churner stays, in nanoseconds
@@ -62,6 +61,7 @@ type stream struct {
 	stampAt  int    // of the stamp, within the frame
 	stampPos int    // and within the frame's payload
 	answered uint32
+	limit    uint32          // of sent
 	sent     atomic.Uint32   // read by any worker
 	by       []atomic.Uint32 // per worker: how far it has received; nil if there is one worker
 }
@@ -127,23 +127,27 @@ func (r *run) resolve() error {
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	if ip := addr.IP.To4(); ip != nil {
-		r.family, r.address = unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(ip)}
-	} else {
-		r.family, r.address = unix.AF_INET6, &unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}
-	}
+	r.address = addr
 	sources := r.opts.Sources
-	if len(sources) == 0 && addr.IP.IsLoopback() && r.family == unix.AF_INET {
+	if len(sources) == 0 && addr.IP.IsLoopback() && addr.IP.To4() != nil {
 		sources = loopbackSources(len(r.plan.conns))
 	}
 	for _, s := range sources {
 		ip := net.ParseIP(s).To4()
-		if ip == nil || r.family != unix.AF_INET {
+		if ip == nil || addr.IP.To4() == nil {
 			return fmt.Errorf("source %q: only IPv4 addresses to an IPv4 target are supported", s)
 		}
-		r.sources = append(r.sources, &unix.SockaddrInet4{Addr: [4]byte(ip)})
+		r.sources = append(r.sources, ip)
 	}
 	return nil
+}
+
+// sockaddr is an address as the kernel wants it. Each worker has its own: package unix writes to it.
+func sockaddr(ip net.IP, port int) (unix.Sockaddr, int) {
+	if v4 := ip.To4(); v4 != nil {
+		return &unix.SockaddrInet4{Port: port, Addr: [4]byte(v4)}, unix.AF_INET
+	}
+	return &unix.SockaddrInet6{Port: port, Addr: [16]byte(ip.To16())}, unix.AF_INET6
 }
 
 // connsPerSource is well below half of the usual range of 28,000 local ports: connect(2) looks at every second port
@@ -215,9 +219,13 @@ func (r *run) placeStreams() {
 		}
 	}
 	r.streams = make([]stream, len(r.plan.streams))
+	first := r.plan.streamsIn(0)
 	for i, p := range r.plan.streams {
 		s := &r.streams[i]
-		s.streamPlan, s.worker = p, r.where[p.conn].worker
+		s.streamPlan, s.worker, s.limit = p, r.where[p.conn].worker, maxSeq
+		if n := r.opts.Count; n > 0 && p.group == 0 {
+			s.limit = uint32(min((n+first-1)/first, maxSeq))
+		}
 		s.frame, s.stampAt, s.stampPos = publishFrame(r.dialect, channelName(p.channel), r.payload)
 		owner := r.workers[s.worker]
 		owner.groups[p.group].own = append(owner.groups[p.group].own, int32(i))
@@ -320,7 +328,12 @@ func (r *run) wait(ctx context.Context, limit time.Duration, what string, ok fun
 
 // rest lets the run go on for d.
 func (r *run) rest(ctx context.Context, d time.Duration) error {
-	err := r.wait(ctx, d, "", func() bool { return false })
+	return r.restUntil(ctx, d, func() bool { return false })
+}
+
+// restUntil lets the run go on for d, or until it has enough.
+func (r *run) restUntil(ctx context.Context, d time.Duration, enough func() bool) error {
+	err := r.wait(ctx, d, "", enough)
 	if errors.Is(err, errTimeout) {
 		return nil
 	}
@@ -334,13 +347,7 @@ func (r *run) load() {
 		for i := range w.groups {
 			g := &w.groups[i]
 			g.loading = true
-			all := 0
-			for _, s := range r.plan.streams {
-				if int(s.group) == i {
-					all++
-				}
-			}
-			g.pace = newSchedule(start, g.rate*float64(len(g.own))/float64(max(all, 1)))
+			g.pace = newSchedule(start, g.rate*float64(len(g.own))/float64(max(r.plan.streamsIn(i), 1)))
 			if g.inFlight == 0 {
 				continue
 			}
@@ -376,6 +383,28 @@ func (r *run) unload(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// exhausted tells whether the first group has published as often as it may.
+func (r *run) exhausted() bool {
+	if r.opts.Count == 0 {
+		return false
+	}
+	for i := range r.streams {
+		if s := &r.streams[i]; s.group == 0 && s.sent.Load() < s.limit {
+			return false
+		}
+	}
+	return true
+}
+
+// publishes is how often was published in all.
+func (r *run) publishes() int64 {
+	var n int64
+	for i := range r.streams {
+		n += int64(r.streams[i].sent.Load())
+	}
+	return n
 }
 
 // publishOnce publishes once to every stream, for scenarios that have no load of their own.

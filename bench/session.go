@@ -253,7 +253,7 @@ func (s *session) measure(ctx context.Context) error {
 	s.enter("measure")
 	s.run.measureFrom()
 	a := s.snapshot()
-	err := s.run.rest(ctx, s.opts.Duration)
+	err := s.run.restUntil(ctx, s.opts.Duration, s.run.exhausted)
 	b := s.snapshot()
 	s.run.measureTo()
 	s.res.Load = s.between(a, b)
@@ -362,8 +362,7 @@ func (s *session) seconds() []Second {
 // finish collects what every scenario reports.
 func (s *session) finish() {
 	res := s.res
-	res.Check = s.run.check()
-	s.run.call(func(w *worker) {})
+	res.Check, res.Published = s.run.check(), s.run.publishes()
 	if res.Load != nil {
 		l := s.latency(0)
 		res.Latency, res.Seconds = &l, s.seconds()

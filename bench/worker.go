@@ -25,7 +25,11 @@ type worker struct {
 	buf    []byte
 	events []unix.EpollEvent
 	conns  []conn
-	now    int64 // when the worker last looked at the clock
+
+	address unix.Sockaddr
+	family  int
+	sources []unix.Sockaddr
+	now     int64 // when the worker last looked at the clock
 
 	verifier
 	groups  []workerGroup
@@ -93,6 +97,11 @@ type inbox struct {
 
 func newWorker(r *run, id int) (*worker, error) {
 	w := &worker{run: r, id: id, buf: make([]byte, readBuffer), events: make([]unix.EpollEvent, turnEvents)}
+	w.address, w.family = sockaddr(r.address.IP, r.address.Port)
+	for _, ip := range r.sources {
+		source, _ := sockaddr(ip, 0)
+		w.sources = append(w.sources, source)
+	}
 	w.joins, w.refusals, w.nextTick = newLatency(), map[string]int64{}, secondNS
 	w.joins.from = 0
 	var err error
@@ -279,7 +288,7 @@ func (w *worker) publish(g *workerGroup, stream int32, at int64) {
 	s := &w.run.streams[stream]
 	c := &w.conns[w.run.local(s.conn)]
 	seq := s.sent.Load() + 1
-	if seq > maxSeq || c.state != connReady {
+	if seq > s.limit || c.state != connReady {
 		return
 	}
 	var stamp [stampLen]byte

@@ -118,6 +118,7 @@ func loadFlags(fs *flag.FlagSet, o *bench.Options) {
 	fs.Float64Var(&o.Rate, "rate", o.Rate, "open loop: publishes per second, together")
 	fs.IntVar(&o.Saturate, "saturate", o.Saturate, "closed loop: unfinished publishes per publisher and channel")
 	fs.IntVar(&o.Payload, "payload", o.Payload, "`bytes` of a message's data")
+	fs.IntVar(&o.Count, "count", o.Count, "end after so many publishes, warm-up included; 0: after -duration")
 	fs.DurationVar(&o.Warmup, "warmup", o.Warmup, "load before measuring; idle and storm: rest before")
 	fs.DurationVar(&o.Duration, "duration", o.Duration, "length of the measurement")
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "silence after which what is missing counts as lost")
