@@ -65,14 +65,17 @@ func (w *worker) open(i int32, now int64) error {
 		return err
 	}
 	if c.role == stalled {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stalledBuffer)
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stalledBuffer) // a larger one stalls too, later
 	}
 	err = unix.Connect(fd, w.address)
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return fmt.Errorf("connect to %s: %w", w.run.target.Host, err)
 	}
-	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if err := noDelay(fd); err != nil {
+		unix.Close(fd)
+		return err
+	}
 	c.fd, c.gen, c.openedAt = fd, c.gen+1, now
 	c.state, c.armed, c.pending = connConnecting, true, 0
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT, Fd: i, Pad: c.gen}
@@ -108,8 +111,7 @@ func (w *worker) shut(c *conn) {
 	if c.state == connReady {
 		w.ready.Add(-1)
 	}
-	unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	unix.Close(c.fd)
+	reset(c.fd)
 	c.state, c.streams = connIdle, 0
 	c.in, c.part, c.out = c.in[:0], c.part[:0], c.out[:0]
 	w.Unanswered += int64(len(c.acks) - c.ackHead)
@@ -187,7 +189,7 @@ func (w *worker) takeAll(c *conn, b []byte) (used int, err error) {
 	}
 	for c.state >= connSetup {
 		opcode, start, end, err := parseFrame(b[used:])
-		if err == errShort {
+		if errors.Is(err, errShort) {
 			break
 		}
 		if err != nil {

@@ -194,8 +194,7 @@ func drainFloor(opts *Options, spec FloorSpec, port int, over *atomic.Bool) erro
 	var fds []int
 	defer func() {
 		for _, fd := range fds {
-			unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-			unix.Close(fd)
+			reset(fd)
 		}
 	}()
 	for i := range spec.Sockets + 1 {
@@ -207,7 +206,9 @@ func drainFloor(opts *Options, spec FloorSpec, port int, over *atomic.Bool) erro
 		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			return fmt.Errorf("connect: %w", err)
 		}
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		if err := noDelay(fd); err != nil {
+			return err
+		}
 		if i == 0 {
 			continue
 		}
@@ -245,15 +246,15 @@ func drainRounds(spec FloorSpec, ep, control int, message []byte, over *atomic.B
 			if errno == unix.EAGAIN {
 				continue
 			}
-			if errno != 0 || n == 0 { // the writer has ended
+			if writerEnded := errno != 0 || n == 0; writerEnded {
 				return nil
 			}
 			if spec.Mode == FloorEcho {
-				send(int(ev.Fd), message)
+				_, _ = send(int(ev.Fd), message) // fails only if the writer has ended, which the next read tells
 				continue
 			}
 			for got += n; got >= round; got -= round {
-				send(control, message[:1])
+				_, _ = send(control, message[:1])
 			}
 		}
 	}
@@ -321,7 +322,9 @@ func (w *floorWriter) accept(out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		if err := noDelay(fd); err != nil {
+			return err
+		}
 		if i == 0 {
 			w.control = fd
 		} else {

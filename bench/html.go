@@ -11,7 +11,6 @@ import (
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
-	"github.com/go-echarts/go-echarts/v2/render"
 )
 
 //go:embed echarts/echarts.common.min.js.gz
@@ -51,8 +50,8 @@ type sectionLine struct {
 }
 
 type plot struct {
-	Element template.HTML
-	Script  template.HTML
+	ID     string
+	Option map[string]any // of ECharts; html/template writes it as JSON that cannot leave its script
 }
 
 // WriteHTML writes one page that needs nothing else: the table of WriteTable, and plots of latency and throughput.
@@ -97,24 +96,16 @@ func newSection(columns []Column, label string) section {
 	}
 	for _, c := range []*charts.Line{latencyPlot(columns, label), throughputPlot(columns, label)} {
 		if c != nil {
-			s.Plots = append(s.Plots, newPlot(c))
+			c.Validate()
+			s.Plots = append(s.Plots, plot{c.ChartID, c.JSON()})
 		}
 	}
 	return s
 }
 
-// newPlot takes what go-echarts made: its text is JSON inside a script, where encoding/json has escaped all that could
-// end it.
-func newPlot(c *charts.Line) plot {
-	c.Renderer = render.NewChartRender(c, c.Validate)
-	snippet := c.RenderSnippet()
-	return plot{template.HTML(snippet.Element), template.HTML(snippet.Script)}
-}
-
 func newLine(title, x, xType, y, yType string) *charts.Line {
 	c := charts.NewLine()
 	c.SetGlobalOptions(
-		charts.WithInitializationOpts(opts.Initialization{Width: "100%", Height: "340px"}),
 		charts.WithTitleOpts(opts.Title{Title: title}),
 		charts.WithXAxisOpts(opts.XAxis{Name: x, Type: xType, NameLocation: "center", NameGap: 28}),
 		charts.WithYAxisOpts(opts.YAxis{Name: y, Type: yType}),

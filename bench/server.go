@@ -104,7 +104,9 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 		return nil, fmt.Errorf("%w: %w", errNoServer, err)
 	}
 	go func() {
-		s.err = s.cmd.Wait()
+		if s.err = s.cmd.Wait(); s.err == nil {
+			s.err = errors.New("exit status 0")
+		}
 		close(s.exited)
 	}()
 	if err := s.listening(ctx); err != nil {
@@ -140,7 +142,7 @@ func (s *server) listening(ctx context.Context) error {
 		case <-deadline.C:
 			return fmt.Errorf("%w: %s does not listen on %s: %s", errNoServer, s.args[0], s.addr, s.log.String())
 		case <-s.exited:
-			return fmt.Errorf("%w: %s ended at once (%v): %s", errNoServer, s.args[0], s.err, s.log.String())
+			return fmt.Errorf("%w: %s ended at once (%w): %s", errNoServer, s.args[0], s.err, s.log.String())
 		}
 	}
 }
@@ -149,20 +151,20 @@ func (s *server) listening(ctx context.Context) error {
 func (s *server) ended() error {
 	select {
 	case <-s.exited:
-		return fmt.Errorf("%w: it ended during the run (%v): %s", errNoServer, s.err, s.log.String())
+		return fmt.Errorf("%w: it ended during the run (%w): %s", errClosed, s.err, s.log.String())
 	default:
 		return nil
 	}
 }
 
 func (s *server) stop() {
-	s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it fails if it has ended
 	patience := time.NewTimer(3 * time.Second)
 	defer patience.Stop()
 	select {
 	case <-s.exited:
 	case <-patience.C:
-		s.cmd.Process.Kill()
+		_ = s.cmd.Process.Kill()
 		<-s.exited
 	}
 	os.RemoveAll(s.dir)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -72,7 +73,8 @@ type SuiteOptions struct {
 // RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition,
 // so that all of them see the same moods of the machine. done, which may be nil, is told each result.
 //
-// A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options.
+// A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options and
+// for servers that do not start.
 func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p Progress), done func(*Result)) ([]*Result, error) {
 	var results []*Result
 	for _, e := range Standard {
@@ -81,11 +83,11 @@ func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p P
 		}
 		for i := range so.Repeat {
 			for _, dialect := range so.Dialects {
-				if ctx.Err() != nil {
+				if interrupted := ctx.Err() != nil; interrupted {
 					return results, nil
 				}
 				res, err := e.run(ctx, so, dialect, i == 0, watch)
-				if res == nil {
+				if errors.Is(err, ErrUsage) || errors.Is(err, errNoServer) {
 					return results, err
 				}
 				results = append(results, res)

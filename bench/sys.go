@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"syscall"
 	"unsafe"
 
@@ -20,6 +21,20 @@ func send(fd int, b []byte) (int, syscall.Errno) {
 	n, _, err := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
 		uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 	return int(n), err
+}
+
+// noDelay makes TCP send at once what is written.
+func noDelay(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("TCP_NODELAY: %w", err)
+	}
+	return nil
+}
+
+// reset closes a socket with RST, so that it leaves nothing behind in TIME_WAIT.
+func reset(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // without it, it is slower
+	unix.Close(fd)
 }
 
 // epollWait waits for at most wait nanoseconds. epoll_wait(2) knows only milliseconds, too coarse for a schedule.

@@ -123,7 +123,7 @@ func (w *worker) post(f func()) {
 	w.inbox.mu.Unlock()
 	if !w.inbox.some.Swap(true) {
 		one := [8]byte{1}
-		unix.Write(w.wake, one[:])
+		_, _ = unix.Write(w.wake, one[:]) // full only if a wake is pending
 	}
 }
 
@@ -166,7 +166,7 @@ func (w *worker) handle(events []unix.EpollEvent) {
 		ev := &events[i]
 		if ev.Fd == none {
 			var b [8]byte
-			unix.Read(w.wake, b[:])
+			_, _ = unix.Read(w.wake, b[:])
 			continue
 		}
 		c := &w.conns[ev.Fd]
