@@ -2,8 +2,14 @@ package webrocket_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -52,6 +58,85 @@ func Example() {
 	// {"event":"hello","channel":"news","data":{"n":1}}
 }
 
+// A program that serves until it is told to stop.
+func ExampleServer_ListenAndServe() {
+	server := webrocket.NewServer("localhost:9772")
+	if err := server.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			log.Print(err) // some clients did not answer
+		}
+	})
+	if err := server.ListenAndServe(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// There is no TLS in this release.
+func ExampleServer_ListenAndServeTLS() {
+	server := webrocket.NewServer("localhost:9772")
+	err := server.ListenAndServeTLS("cert.pem", "key.pem")
+	fmt.Println(errors.Is(err, webrocket.ErrNoTLS))
+	// Output: true
+}
+
+// Start returns once clients can connect, Wait when the server has stopped.
+func ExampleServer_Shutdown() {
+	server := webrocket.NewServer("localhost:0")
+	if err := server.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		log.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(server.Shutdown(ctx))
+	fmt.Println(server.Wait())
+	fmt.Println(server.Start())
+	// Output:
+	// <nil>
+	// <nil>
+	// webrocket: the server has been shut down
+}
+
+// Several hubs, each with its own channels, secrets and limits.
+func ExampleServer_Handle() {
+	server := webrocket.NewServer("localhost:9772")
+	news := webrocket.NewJSONHandler()
+	news.Secrets.ReadWrite = "only editors know"
+	news.Channels = []string{"headlines"}
+	chat := webrocket.NewJSONHandler()
+	chat.Origins = []string{"https://example.com"}
+	chat.MaxMessageSize = 4096
+	fmt.Println(server.Handle("/news", news))
+	fmt.Println(server.Handle("/chat", chat))
+	fmt.Println(server.Handle("/again", chat))
+	// Output:
+	// <nil>
+	// <nil>
+	// webrocket: handle /again: this handler is in use already; make one for each path
+}
+
+// One secret for reading, another for reading and publishing. An empty one lets
+// everybody in.
+func ExampleCredentials() {
+	secrets := webrocket.Credentials{ReadWrite: "rw"}
+	for _, name := range []string{"read-only", "read-write"} {
+		access := webrocket.AccessCodes[name]
+		fmt.Println(name, secrets.Allow(access, "guess"), secrets.Allow(access, "rw"))
+	}
+	// Output:
+	// read-only true true
+	// read-write false true
+}
+
 // Publishing from Go code on the server, from any goroutine.
 func ExampleServer_Publish() {
 	server := webrocket.NewServer("localhost:0")
@@ -67,6 +152,21 @@ func ExampleServer_Publish() {
 	// webrocket: no such channel
 }
 
+// The same for one hub, and an error to tell apart.
+func ExampleHubHandler_Publish() {
+	server := webrocket.NewServer("localhost:9772")
+	handler := webrocket.NewJSONHandler()
+	handler.Channels = []string{"news"}
+	if err := server.Handle("/", handler); err != nil {
+		log.Fatal(err)
+	}
+	err := handler.Publish("gossip", "hello", nil)
+	if errors.Is(err, webrocket.ErrInvalidChannel) {
+		fmt.Println("nobody listens")
+	}
+	// Output: nobody listens
+}
+
 // Payloads help clients and handlers that decode messages themselves.
 func ExamplePayload() {
 	message := webrocket.Payload{"subscribe": map[string]any{"channel": "news"}, "id": 7}
@@ -74,4 +174,27 @@ func ExamplePayload() {
 	data, _ := message.Data()
 	fmt.Println(event, data["channel"])
 	// Output: subscribe news
+}
+
+// The replies of the native protocol are payloads too.
+func ExamplePayload_replies() {
+	for _, payload := range []webrocket.Payload{webrocket.Ok, webrocket.AccessDenied} {
+		b, err := json.Marshal(payload)
+		fmt.Println(string(b), err)
+	}
+	// Output:
+	// {"ok":true} <nil>
+	// {"err":"access_denied"} <nil>
+}
+
+// Data is what belongs to a payload's event.
+func ExampleData() {
+	message := webrocket.Payload{"auth": webrocket.Data{"access": "read-only", "secret": "r"}}
+	data, err := message.Data()
+	fmt.Println(data["access"], err)
+	_, err = webrocket.Payload{"logout": true}.Data()
+	fmt.Println(err)
+	// Output:
+	// read-only <nil>
+	// webrocket: the data of logout is not an object
 }

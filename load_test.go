@@ -21,7 +21,7 @@ import (
 // the reply to its subscribe on, each publisher's events in order, without a
 // gap and none twice. Those that stay hear each publisher's last event.
 func TestLoad(t *testing.T) {
-	l := &load{channels: 200, subscribers: 2000, publishers: 20, rounds: 20, moves: 16000}
+	l := &load{channels: 200, subscribers: 2000, publishers: 20, rounds: 12, moves: 9600}
 	if testing.Short() {
 		l = &load{channels: 20, subscribers: 200, publishers: 5, rounds: 8, moves: 500}
 	}

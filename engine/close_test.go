@@ -183,7 +183,7 @@ func TestHungUp(t *testing.T) {
 			}
 			tc.tl.turn()
 			tc.wantEvents(tt.want...)
-			if len(tc.tl.free) != 1 || tc.in != nil || tc.out != nil {
+			if len(tc.tl.free) != 1 || tc.tl.conns[tc.slot] != nil || tc.in != nil || tc.out != nil {
 				t.Errorf("its slot, input or outbox is not free")
 			}
 			tc.Send(codec.OpText, []byte("too late"))
@@ -215,15 +215,18 @@ func TestPanic(t *testing.T) {
 		events []string
 	}{
 		{
-			"OnOpen", script{onOpen: func(*Conn) { oops() }},
+			"OnOpen",
+			script{onOpen: func(*Conn) { oops() }},
 			[]string{"open", "close: " + internal},
 		},
 		{
-			"OnMessage", script{onMessage: func(*Conn, codec.Opcode, []byte) { oops() }},
+			"OnMessage",
+			script{onMessage: func(*Conn, codec.Opcode, []byte) { oops() }},
 			[]string{"open", "1 hello", "close: " + internal},
 		},
 		{
-			"OnMessage and OnClose", script{
+			"OnMessage and OnClose",
+			script{
 				onMessage: func(*Conn, codec.Opcode, []byte) { oops() },
 				onClose:   func(*Conn, error) { oops() },
 			},
@@ -254,6 +257,22 @@ func TestPanic(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A connection that has broken is not revived by a panic.
+func TestPanicAfterBreaking(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10})
+	tl.script.onMessage = func(c *Conn, _ codec.Opcode, _ []byte) {
+		for range 3 {
+			c.Send(codec.OpText, []byte("hello"))
+		}
+		panic("oops")
+	}
+	tc := tl.open()
+	tc.broken = unix.EPIPE
+	tc.write(masked(codec.OpText, "hello"))
+	tc.wantEvents("1 hello", "close: "+unix.EPIPE.Error())
+	tc.wantClosed()
 }
 
 // A panic in OnClose, or in posted work, keeps nobody from anything.

@@ -32,6 +32,7 @@ type Config struct {
 	PongTimeout time.Duration
 
 	// CloseTimeout is how long a closing handshake may take. If zero, 5 s.
+	// Negative: for ever.
 	CloseTimeout time.Duration
 
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
@@ -99,8 +100,8 @@ type Endpoint struct {
 	Handler Handler
 
 	// Origins are the allowed values of the Origin header, as a browser sends
-	// it ("https://example.com"), compared without regard to case. If empty,
-	// any. A request without the header is not from a page and is let in.
+	// it ("https://example.com"), compared without regard to case; "*" is any.
+	// If empty, any. A request without the header is not from a page and is let in.
 	Origins []string
 
 	// Subprotocols are the names that may be selected (RFC 6455 §1.9). The
@@ -112,8 +113,9 @@ type Endpoint struct {
 	MaxMessageSize int
 
 	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
-	// the kernel's send buffer; above it the connection is closed with 1013.
-	// A single message may always wait. If zero, 1 MiB.
+	// the kernel's send buffer and behind the message that is being sent; above
+	// it the connection is closed with 1013. Each message counts 32 bytes more
+	// than it has. If zero, 1 MiB.
 	MaxQueuedBytes int
 }
 

@@ -52,7 +52,8 @@ type Conn struct {
 func (c *Conn) Loop() *Loop { return c.loop }
 
 // ID returns a number by which Loop.Deliver knows the connection. No two open
-// connections of one loop have the same. Its top bit is clear.
+// connections of one loop have the same, and it is good until OnClose returns.
+// Its top bit is clear.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
 
 // Value returns what SetValue was given last, nil before that.
@@ -61,7 +62,8 @@ func (c *Conn) Value() any { return c.value }
 // SetValue attaches the state that a Handler keeps for this connection.
 func (c *Conn) SetValue(v any) { c.value = v }
 
-// RemoteAddr returns the other side's address.
+// RemoteAddr returns the other side's address, nil once the socket is closed, as
+// it may be in OnClose.
 func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
 
 // feed takes bytes that have arrived. They may be modified, and are not kept.

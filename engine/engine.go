@@ -305,10 +305,8 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	l.add(c)
 	n := int(h.e.conns.Add(1))
 	switch {
-	case n > h.e.limit+refusalMax:
+	case n > h.e.limit+refusalMax, h.e.stopping.Load():
 		return nil, gnet.Close
-	case h.e.stopping.Load():
-		c.refuse(errStopping)
 	case n > h.e.limit:
 		c.surplus = true // clients are deaf to answers that come before they ask
 	}

@@ -132,6 +132,9 @@ func TestViolations(t *testing.T) {
 				tc.write(masked(codec.OpText, "more"))
 				tc.write("0 111 1111")
 				tc.wantNothing()
+				if tc.in != nil {
+					t.Fatal("the input is kept")
+				}
 				tc.hangUp(errReset)
 				tc.tl.turn()
 				if len(tc.events) != 1 {
@@ -217,7 +220,7 @@ func TestPooledInputIsSmall(t *testing.T) {
 func TestReadDoesNotAllocate(t *testing.T) {
 	tc := newTestConn(t)
 	tc.tl.dials = map[*Conn]*testConn{}
-	tc.endpoint.Handler = idle{}
+	tc.endpoint.Handler = hooks{}
 	small := masked(codec.OpText, "hello")
 	b := make([]byte, len(small))
 	for _, tt := range []struct {
@@ -239,10 +242,3 @@ func TestReadDoesNotAllocate(t *testing.T) {
 		})
 	}
 }
-
-// idle does nothing.
-type idle struct{}
-
-func (idle) OnOpen(*Conn)                          {}
-func (idle) OnMessage(*Conn, codec.Opcode, []byte) {}
-func (idle) OnClose(*Conn, error)                  {}

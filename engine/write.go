@@ -15,6 +15,10 @@ const writeMax = 64 << 10
 // this connection in the same turn.
 const Several = 1 << 63
 
+// frameCost is what a frame that waits takes beside its bytes: a slice and, if
+// it is small, its share of an allocation.
+const frameCost = 32
+
 // outbox is what waits to be written to one connection.
 type outbox struct {
 	frames  [][]byte // the first may be sent in part
@@ -60,7 +64,7 @@ func (c *Conn) outbox() *outbox {
 }
 
 // limit ends a connection for which too much waits although the socket has been
-// given all that it takes. A single frame may always wait.
+// given all that it takes. The first frame does not count: one may always wait.
 func (c *Conn) limit() {
 	if !c.tooMuch() {
 		return
@@ -75,7 +79,16 @@ func (c *Conn) limit() {
 }
 
 func (c *Conn) tooMuch() bool {
-	return c.out != nil && c.out.bytes > c.endpoint.MaxQueuedBytes && len(c.out.frames) > 1
+	return c.out != nil && c.out.behind() > c.endpoint.MaxQueuedBytes
+}
+
+// behind returns how many bytes wait behind the first frame.
+func (o *outbox) behind() int {
+	n := len(o.frames) - 1
+	if n < 1 {
+		return 0
+	}
+	return o.bytes - (len(o.frames[0]) - o.sent) + n*frameCost
 }
 
 // cut forgets the frames of which nothing has been sent.
@@ -160,9 +173,9 @@ func (c *Conn) freeOutbox() {
 	}
 }
 
-// Deliver gives a run of frames to each of the connections ids and returns how
-// many it has served: not all if the loop's slice of time is used up, but at
-// least one. joined is the frames as one piece. The frames may be kept and must
+// Deliver gives a run of frames to each of the connections ids, whose OnClose has
+// not returned, and tells how many it has served: not all if the loop's slice of
+// time is used up, but at least one. joined is the frames as one piece. The frames may be kept and must
 // not be modified any more; joined is not used after Deliver returns.
 //
 // A connection that nothing else waits for gets the run in one write at once;

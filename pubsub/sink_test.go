@@ -82,12 +82,6 @@ func (s *sink) take(id uint64, frames [][]byte) {
 	}
 }
 
-// forget makes the sink as new.
-func (s *sink) forget() {
-	clear(s.heard)
-	s.served, s.alone = nil, nil
-}
-
 // subscriber returns one with that id.
 func (s *sink) subscriber(id uint64) *Subscriber {
 	sub := new(Subscriber)
