@@ -61,8 +61,11 @@ func fanoutFloor(o *Options) []FloorSpec {
 		spec.Mode, spec.Rounds = FloorPaced, o.Rate
 	}
 	var all []FloorSpec
-	best := 0
-	for i, n := range []int{1, 4, 16, 64} {
+	steps, best := []int{1, 4, 16, 64}, 0
+	if o.Saturate >= 256 {
+		steps = append(steps, 256)
+	}
+	for i, n := range steps {
 		s := spec
 		s.PerWrite = n
 		if n > 1 {
