@@ -238,7 +238,7 @@ func drainRounds(spec FloorSpec, ep, control int, message []byte, over *atomic.B
 	buf := make([]byte, readBuffer)
 	events := make([]unix.EpollEvent, turnEvents)
 	round := spec.PerRound * spec.PerWrite * spec.Bytes
-	got := 0
+	got, l, start := 0, newLatency(), time.Now()
 	for !over.Load() {
 		n, errno := epollWait(ep, events, int64(10*time.Millisecond))
 		if errno != 0 && errno != unix.EINTR {
@@ -252,6 +252,9 @@ func drainRounds(spec FloorSpec, ep, control int, message []byte, over *atomic.B
 			if writerEnded := errno != 0 || n == 0; writerEnded {
 				return nil
 			}
+			// The generator reads the clock, too. A reader that is quicker sleeps more often, and it is the writer who has
+			// to wake it: that would be a floor above the ground.
+			l.record(0, int64(time.Since(start)), 1)
 			if spec.Mode == FloorEcho {
 				_, _ = send(int(ev.Fd), message) // fails only if the writer has ended, which the next read tells
 				continue

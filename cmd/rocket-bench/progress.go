@@ -6,8 +6,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nu7hatch/webrocket/bench"
 )
 
@@ -24,7 +22,7 @@ func newProgress(w io.Writer, quiet bool) *progress {
 	if !ok || quiet {
 		return &progress{}
 	}
-	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return &progress{}
 	}
 	return &progress{w: w}
