@@ -83,8 +83,10 @@ func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p P
 		}
 		for i := range so.Repeat {
 			for _, dialect := range so.Dialects {
-				if interrupted := ctx.Err() != nil; interrupted {
+				select {
+				case <-ctx.Done():
 					return results, nil
+				default:
 				}
 				res, err := e.run(ctx, so, dialect, i == 0, watch)
 				if errors.Is(err, ErrUsage) || errors.Is(err, errNoServer) {
