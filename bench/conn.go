@@ -86,15 +86,20 @@ func (w *worker) open(i int32, now int64) error {
 	return nil
 }
 
-// bind gives the socket one of the source addresses, without a port: connect(2) finds one that is free for the pair.
+// bind gives the socket one of the source addresses.
 func (w *worker) bind(fd int, n int32) error {
 	if len(w.sources) == 0 {
 		return nil
 	}
+	return bindSource(fd, w.sources[int(n)%len(w.sources)])
+}
+
+// bindSource leaves the port open: connect(2) finds one that is free for the pair of addresses.
+func bindSource(fd int, source unix.Sockaddr) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return fmt.Errorf("IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}
-	if err := unix.Bind(fd, w.sources[int(n)%len(w.sources)]); err != nil {
+	if err := unix.Bind(fd, source); err != nil {
 		return fmt.Errorf("bind a source address: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -194,31 +195,14 @@ func drainFloor(opts *Options, spec FloorSpec, port int, over *atomic.Bool) erro
 		return err
 	}
 	defer unix.Close(ep)
-	var fds []int
+	fds, err := connectFloor(spec, port, ep)
 	defer func() {
 		for _, fd := range fds {
 			reset(fd)
 		}
 	}()
-	for i := range spec.Sockets + 1 {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		fds = append(fds, fd)
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-			return fmt.Errorf("connect: %w", err)
-		}
-		if err := noDelay(fd); err != nil {
-			return err
-		}
-		if i == 0 {
-			continue
-		}
-		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if _, errno := send(fds[0], []byte{1}); errno != 0 {
 		return errno
@@ -232,6 +216,38 @@ func drainFloor(opts *Options, spec FloorSpec, port int, over *atomic.Bool) erro
 		}
 	}
 	return drainRounds(spec, ep, fds[0], message, over)
+}
+
+// connectFloor opens the control connection, which is the first, and all others, which ep watches.
+func connectFloor(spec FloorSpec, port, ep int) (fds []int, err error) {
+	sources := loopbackSources(spec.Sockets + 1)
+	for i := range spec.Sockets + 1 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, fd)
+		if len(sources) > 0 {
+			source, _ := sockaddr(net.ParseIP(sources[i%len(sources)]), 0)
+			if err := bindSource(fd, source); err != nil {
+				return fds, err
+			}
+		}
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			return fds, fmt.Errorf("connect: %w", err)
+		}
+		if err := noDelay(fd); err != nil {
+			return fds, err
+		}
+		if i == 0 {
+			continue
+		}
+		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+			return fds, err
+		}
+	}
+	return fds, nil
 }
 
 func drainRounds(spec FloorSpec, ep, control int, message []byte, over *atomic.Bool) error {

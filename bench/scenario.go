@@ -317,7 +317,7 @@ func slow(ctx context.Context, s *session) error {
 	if err := s.connect(ctx, everyConn); err != nil {
 		return err
 	}
-	s.segs = s.segments()
+	s.before = s.intake()
 	s.run.load()
 	s.enter("all read")
 	if err := s.run.rest(ctx, s.opts.Warmup); err != nil {

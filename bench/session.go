@@ -20,7 +20,7 @@ type session struct {
 	server *server // nil: the target is somebody else's
 	pid    int     // of the server; 0: unknown
 	res    *Result
-	segs   int64
+	before intake // when the load began
 	watch  func(Progress)
 	phase  string
 	mu     sync.Mutex // of phase
@@ -197,7 +197,7 @@ func everyConn(connPlan) bool { return true }
 
 // loaded is the main part of most scenarios: load, warm up, measure, drain.
 func (s *session) loaded(ctx context.Context) error {
-	s.segs = s.segments()
+	s.before = s.intake()
 	s.enter("warm up")
 	s.run.load()
 	if err := s.run.rest(ctx, s.opts.Warmup); err != nil {
@@ -297,10 +297,12 @@ func (s *session) serverCPU() time.Duration {
 	return d
 }
 
-// segments is how many segments with data the subscribers have received.
-func (s *session) segments() int64 {
+// intake is what the steady subscribers have received.
+type intake struct{ messages, segments int64 }
+
+func (s *session) intake() intake {
 	var mu sync.Mutex
-	var total int64
+	var total intake
 	s.run.call(func(w *worker) {
 		var n int64
 		for i := range w.conns {
@@ -309,7 +311,8 @@ func (s *session) segments() int64 {
 			}
 		}
 		mu.Lock()
-		total += n
+		total.segments += n
+		total.messages += w.toSteady
 		mu.Unlock()
 	})
 	return total
@@ -382,18 +385,10 @@ func (s *session) finish() {
 
 // perWrite compares the messages to subscribers since the load began with the segments that brought them.
 func (s *session) perWrite() {
-	segs := s.segments() - s.segs
-	if segs <= 0 || s.segs == 0 {
-		return
+	now := s.intake()
+	if segments := now.segments - s.before.segments; segments > 0 && s.before.segments > 0 {
+		s.res.Load.PerWrite = float64(now.messages-s.before.messages) / float64(segments)
 	}
-	var messages int64
-	var mu sync.Mutex
-	s.run.call(func(w *worker) {
-		mu.Lock()
-		defer mu.Unlock()
-		messages += w.toSteady
-	})
-	s.res.Load.PerWrite = float64(messages) / float64(segs)
 }
 
 // Thresholds of the warnings.
