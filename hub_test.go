@@ -1,6 +1,10 @@
 package webrocket_test
 
 import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nu7hatch/webrocket"
@@ -71,6 +75,56 @@ func TestBinaryCodec(t *testing.T) {
 	if op, payload := c.frame(); op != codec.OpClose || payload[:2] != "\x03\xeb" {
 		t.Errorf("text: got opcode %v, %q, want a Close frame with 1003", op, payload)
 	}
+}
+
+// Publishing from Go to a loop that does not get on is refused above a limit.
+// What was accepted is delivered.
+func TestPublishOverload(t *testing.T) {
+	blocked, free := make(chan struct{}), make(chan struct{})
+	blocker := (&custom{onMessage: func(*webrocket.Conn, []byte) {
+		close(blocked)
+		<-free
+	}}).served()
+	h := webrocket.NewJSONHandler()
+	h.MaxQueuedBytes = 64 << 20
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Config.Loops = 1
+	for path, handler := range (hubs{"/": h, "/block": blocker}) {
+		if err := s.Handle(path, handler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer shutdown(t, s)
+	c := dial(t, s, "/")
+	defer func() { _ = c.ws.CloseNow() }()
+	c.write(`{"auth":{"access":"read-only","secret":""}}`)
+	c.want(`{"ok":true}`)
+	c.write(`{"subscribe":{"channel":"c"}}`)
+	c.want(`{"ok":true}`)
+	d := dial(t, s, "/block")
+	defer func() { _ = d.ws.CloseNow() }()
+	d.write("block")
+	<-blocked
+
+	data := strings.Repeat("x", 100_000)
+	accepted := 0
+	var err error
+	for ; err == nil && accepted < 1000; accepted++ {
+		err = s.Publish("/", "c", strconv.Itoa(accepted), data)
+	}
+	accepted-- // the last was not
+	close(free)
+	if !errors.Is(err, webrocket.ErrOverloaded) {
+		t.Errorf("got %v, want ErrOverloaded", err)
+	}
+	for i := range accepted {
+		c.want(fmt.Sprintf(`{"event":"%d","channel":"c","data":"%s"}`, i, data))
+	}
+	c.write(`{"logout":true}`)
+	c.want(`{"ok":true}`)
 }
 
 // panicky is a codec that does not survive one of its commands.

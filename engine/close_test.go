@@ -188,7 +188,7 @@ func TestHungUp(t *testing.T) {
 			}
 			tc.tl.turn()
 			tc.wantEvents(tt.want...)
-			if len(tc.tl.free) != 1 || tc.in != nil || tc.out != nil {
+			if len(tc.tl.free) != 1 || tc.tl.conns[tc.slot] != nil || tc.in != nil || tc.out != nil {
 				t.Errorf("its slot, input or outbox is not free")
 			}
 			tc.Send(codec.OpText, []byte("too late"))
@@ -262,6 +262,22 @@ func TestPanic(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A connection that has broken is not revived by a panic.
+func TestPanicAfterBreaking(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10})
+	tl.script.onMessage = func(c *Conn, _ codec.Opcode, _ []byte) {
+		for range 3 {
+			c.Send(codec.OpText, []byte("hello"))
+		}
+		panic("oops")
+	}
+	tc := tl.open()
+	tc.broken = unix.EPIPE
+	tc.write(masked(codec.OpText, "hello"))
+	tc.wantEvents("1 hello", "close: "+unix.EPIPE.Error())
+	tc.wantClosed()
 }
 
 // A panic in OnClose, or in posted work, keeps nobody from anything.

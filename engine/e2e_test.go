@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,10 +52,22 @@ func at(path string, endpoint Endpoint) map[string]Endpoint {
 	return map[string]Endpoint{path: endpoint}
 }
 
-// start starts an engine that is shut down after the test.
+// silence is a log in which there must be nothing.
+type silence struct {
+	slog.Handler
+	t *testing.T
+}
+
+func (s silence) Handle(ctx context.Context, r slog.Record) error {
+	s.t.Errorf("%v is logged", r.Message)
+	return s.Handler.Handle(ctx, r)
+}
+
+// start starts an engine that is shut down after the test. Nothing that clients
+// do is worth a line in its log.
 func start(t *testing.T, config Config, endpoint Endpoint) *Engine {
 	t.Helper()
-	config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	config.Log = slog.New(silence{slog.NewTextHandler(t.Output(), nil), t})
 	e := New(config, at("/", endpoint))
 	if err := e.Start("127.0.0.1:0"); err != nil {
 		t.Fatalf("Start: %v", err)
@@ -432,6 +445,64 @@ func TestPostedWorkStarvesNobody(t *testing.T) {
 		roundTrip(t, ws, []byte("hello"))
 	}
 	close(stop)
+}
+
+// busy is a Worker that always has more to do.
+type busy struct{}
+
+func (busy) Work() time.Duration { return 0 }
+
+// Connections come and go, politely and not, on loops that are never idle: each
+// is served, and each OnOpen has its OnClose.
+func TestChurn(t *testing.T) {
+	var opened, closed atomic.Int64
+	handler := echo
+	handler.open = func(c *Conn) {
+		opened.Add(1)
+		c.SetValue(new(int))
+	}
+	handler.close = func(c *Conn, _ error) {
+		closed.Add(1)
+		if n := c.Value().(*int); *n == 0 {
+			*n++
+		} else {
+			t.Error("OnClose came twice")
+		}
+	}
+	e := start(t, Config{Loops: 2, Worker: func(*Loop) Worker { return busy{} }}, Endpoint{Handler: handler})
+	const clients, times = 8, 25
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for i := range times {
+				conn := dialDeaf(t, e)
+				if _, err := conn.Write(masked(codec.OpText, "hello")); err != nil {
+					t.Errorf("Write: %v", err)
+				}
+				got := make([]byte, len(text("hello")))
+				if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, text("hello")) {
+					t.Errorf("got %q, %v", got, err)
+				}
+				switch i % 4 {
+				case 0:
+					_, _ = conn.Write(closeFrame(codec.StatusNormal, ""))
+					_, _ = io.Copy(io.Discard, conn)
+				case 1:
+					_, _ = conn.Write(draw("0 111 0000"))
+				case 2:
+					_ = conn.(*net.TCPConn).SetLinger(0) // a reset
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if err := e.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if opened.Load() != clients*times || closed.Load() != clients*times {
+		t.Errorf("%d opened, %d closed, want %d", opened.Load(), closed.Load(), clients*times)
+	}
 }
 
 // What is posted from one goroutine is done in that order, on one loop.

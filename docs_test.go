@@ -1,0 +1,153 @@
+package webrocket_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+)
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// fenced returns the blocks of a document that are in some language.
+func fenced(document, language string) []string {
+	var blocks []string
+	for _, match := range regexp.MustCompile("(?s)```(\\w+)\n(.*?)```").FindAllStringSubmatch(document, -1) {
+		if match[1] == language {
+			blocks = append(blocks, match[2])
+		}
+	}
+	return blocks
+}
+
+// The dialogue in the documentation is one that takes place.
+func TestDocumentedDialogue(t *testing.T) {
+	blocks := fenced(readFile(t, "docs/protocol.md"), "dialogue")
+	if len(blocks) == 0 {
+		t.Fatal("there is none")
+	}
+	for _, block := range blocks {
+		dialogue := regexp.MustCompile(`(?m)^(\w+) +`).ReplaceAllString(block, "$1 ")
+		talk(t, serve(t, hubs{"/": locked()}), dialogue)
+	}
+}
+
+// The code in the documentation is that of the examples.
+func TestDocumentedCode(t *testing.T) {
+	files, err := filepath.Glob("example_*test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples strings.Builder
+	for _, file := range files {
+		examples.WriteString(readFile(t, file))
+	}
+	blocks := fenced(readFile(t, "docs/handlers.md"), "go")
+	if len(blocks) == 0 {
+		t.Fatal("there is none")
+	}
+	for _, block := range blocks {
+		if !strings.Contains(examples.String(), block) {
+			t.Errorf("no example has this:\n%s", block)
+		}
+	}
+}
+
+// The limits in the documentation are those of the code.
+func TestDocumentedLimits(t *testing.T) {
+	document := readFile(t, "docs/protocol.md")
+	for _, row := range []string{
+		fmt.Sprintf("| a client's message | %d KiB |", engine.DefaultMaxMessageSize>>10),
+		fmt.Sprintf("| what waits for a slow reader | %d MiB |", engine.DefaultMaxQueuedBytes>>20),
+		fmt.Sprintf("| channels of one connection | %d |", webrocket.DefaultMaxSubscriptions),
+		fmt.Sprintf("| time for the opening handshake | %.0f s |", engine.DefaultHandshakeTimeout.Seconds()),
+		fmt.Sprintf("| silence of a client before a ping | %.0f s |", engine.DefaultPingInterval.Seconds()),
+		fmt.Sprintf("| silence after a ping | %.0f s |", engine.DefaultPongTimeout.Seconds()),
+		fmt.Sprintf("| time for the closing handshake | %.0f s |", engine.DefaultCloseTimeout.Seconds()),
+		fmt.Sprintf("| length of a channel's name | %d bytes |", codec.MaxChannelName),
+	} {
+		if !strings.Contains(document, "\n"+row) {
+			t.Errorf("docs/protocol.md lacks the row %q", row)
+		}
+	}
+	for _, payload := range []webrocket.Payload{
+		webrocket.InvalidData, webrocket.InvalidCredentials, webrocket.InvalidChannelName,
+		webrocket.InvalidChannel, webrocket.AccessDenied, webrocket.LimitExceeded,
+	} {
+		if row := fmt.Sprintf("\n| `%s` |", payload["err"]); !strings.Contains(document, row) {
+			t.Errorf("docs/protocol.md does not explain %v", payload["err"])
+		}
+	}
+}
+
+// Handshakes are refused as the documentation says, with a body that says why.
+func TestDocumentedRefusals(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.Origins = []string{"https://example.com"}
+	h.Subprotocols = []string{"rocket.v1"}
+	s := serve(t, hubs{"/chat": h})
+	const (
+		upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		key     = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	)
+	document := readFile(t, "docs/protocol.md")
+	for _, test := range []struct {
+		status           int
+		request, headers string
+		want             string // a header field of the response
+	}{
+		{101, "GET /chat HTTP/1.1", upgrade + key, "Upgrade: websocket"},
+		{101, "GET /chat?a=b HTTP/1.1", upgrade + key + "Origin: https://example.com\r\n", ""},
+		{101, "GET /chat HTTP/1.1", upgrade + key + "Sec-WebSocket-Protocol: other, rocket.v1\r\n", "Sec-WebSocket-Protocol: rocket.v1"},
+		{400, "GET /chat HTTP/1.1", upgrade, ""},
+		{403, "GET /chat HTTP/1.1", upgrade + key + "Origin: https://elsewhere.example\r\n", ""},
+		{404, "GET /chat/ HTTP/1.1", upgrade + key, ""},
+		{405, "POST /chat HTTP/1.1", upgrade + key, "Allow: GET"},
+		{426, "GET /chat HTTP/1.1", "Host: x\r\n", "Upgrade: websocket"},
+		{431, "GET /chat HTTP/1.1", upgrade + key + "Cookie: " + strings.Repeat("x", 8<<10) + "\r\n", ""},
+		{505, "GET /chat HTTP/1.0", upgrade + key, ""},
+	} {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "%s\r\n%s\r\n", test.request, test.headers)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", test.request, err)
+		}
+		if response.StatusCode != test.status {
+			t.Errorf("%s: got %s, want %d", test.request, response.Status, test.status)
+		}
+		if name, value, ok := strings.Cut(test.want, ": "); ok && response.Header.Get(name) != value {
+			t.Errorf("%s: got %v, want %s", test.request, response.Header, test.want)
+		}
+		if test.status != http.StatusSwitchingProtocols {
+			if body, err := io.ReadAll(response.Body); err != nil || len(body) < 20 {
+				t.Errorf("%d: got the body %q, %v, want the reason", test.status, body, err)
+			}
+			if !strings.Contains(document, fmt.Sprintf("\n| %d |", test.status)) {
+				t.Errorf("docs/protocol.md does not explain %d", test.status)
+			}
+		}
+		_ = response.Body.Close()
+		_ = conn.Close()
+	}
+}
