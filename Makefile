@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build run test race fuzz bench lint fmt clean
+.PHONY: all build run test race conformance fuzz bench lint fmt clean
 
 all: fmt lint test
 
@@ -21,6 +21,9 @@ test: ## all tests
 
 race: ## all tests, with the race detector
 	$(GO) test -race -shuffle=on $(PACKAGES)
+
+conformance: ## RFC 6455, RFC 7692 and RFC 9112, as docs/conformance.md lists them
+	$(GO) test -count=1 ./conformance
 
 fuzz: ## every fuzz target for FUZZTIME
 	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
