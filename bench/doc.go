@@ -16,7 +16,7 @@
 //	schedule.go    open loop: when the n-th publish is due
 //	latency.go     from the scheduled time to the read that brought it
 //	floor.go       the same bytes to the same number of sockets by plain sends
-//	result.go      what is known afterwards; table.go and html.go show it
+//	result.go      what is known afterwards; metric.go, table.go and html.go show it
 //	suite.go       the standard set, repeated, with medians and spread
 //
 // # What a delivery carries

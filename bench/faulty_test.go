@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -310,20 +309,5 @@ func TestParseTarget(t *testing.T) {
 	}
 	if _, err := parseTarget("ws://192.0.2.1/", true); err != nil {
 		t.Errorf("parseTarget of an owned target: %v", err)
-	}
-}
-
-func TestOwnCPUTime(t *testing.T) {
-	before, err := cpuTime(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, sum := ownCPUTime(), 0
-	for i := range 1 << 20 {
-		sum += i
-	}
-	after, err := cpuTime(os.Getpid())
-	if err != nil || before > own || own > after || sum == 0 {
-		t.Errorf("CPU time %v, then %v, then %v, %v", before, own, after, err)
 	}
 }

@@ -94,20 +94,31 @@ func fieldOf(b []byte, name string) (int64, error) {
 	return 0, fmt.Errorf("%s %w", name, errNoField)
 }
 
-// stolen is the time that the machine's CPUs wanted to run and were not let, over all CPUs: other guests of the host.
-func stolen() time.Duration {
+// machineTime is what all CPUs have worked, and what they wanted to work while the host ran other guests.
+func machineTime() (worked, stolen time.Duration) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	line, _, _ := strings.Cut(string(b), "\n")
+	return parseMachineTime(line)
+}
+
+// parseMachineTime reads "cpu user nice system idle iowait irq softirq steal …".
+func parseMachineTime(line string) (worked, stolen time.Duration) {
 	f := strings.Fields(line)
 	if len(f) < 9 {
-		return 0
+		return 0, 0
 	}
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on all that Go runs on
-	n, _ := strconv.ParseInt(f[8], 10, 64)
-	return time.Duration(n) * tick
+	for _, i := range []int{1, 2, 3, 6, 7, 8} {
+		n, _ := strconv.ParseInt(f[i], 10, 64)
+		if i == 8 {
+			return worked, time.Duration(n) * tick
+		}
+		worked += time.Duration(n) * tick
+	}
+	return worked, 0
 }
 
 // backlogDrops is how many packets the kernel has dropped because a CPU's queue of net.core.netdev_max_backlog was full.

@@ -78,6 +78,7 @@ type Load struct {
 	PerWrite            float64 `json:"messagesPerServerWrite,omitempty"` // by TCP segments
 	BytesPerDelivery    int     `json:"bytesPerDelivery"`
 	Stolen              float64 `json:"stolen"`  // CPUs' worth that the machine was not given
+	Others              float64 `json:"others"`  // CPUs' worth that other processes used
 	Dropped             int64   `json:"dropped"` // packets, by the kernel
 }
 

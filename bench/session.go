@@ -224,7 +224,8 @@ func (s *session) drain(ctx context.Context) error {
 type snapshot struct {
 	at                time.Time
 	server, own       time.Duration // CPU
-	threads, stolen   time.Duration
+	threads           time.Duration
+	worked, stolen    time.Duration // of the machine
 	dropped           int64
 	counts            counts // of the first group
 	all, reads, bytes int64
@@ -232,7 +233,8 @@ type snapshot struct {
 
 func (s *session) snapshot() snapshot {
 	var mu sync.Mutex
-	n := snapshot{at: time.Now(), server: s.serverCPU(), own: ownCPUTime(), stolen: stolen(), dropped: backlogDrops()}
+	n := snapshot{at: time.Now(), server: s.serverCPU(), own: ownCPUTime(), dropped: backlogDrops()}
+	n.worked, n.stolen = machineTime()
 	s.run.call(func(w *worker) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -269,6 +271,9 @@ func (s *session) between(a, b snapshot) *Load {
 	}
 	l.DeliveriesPerSecond = float64(l.Deliveries) / took
 	l.Dropped = b.dropped - a.dropped
+	if s.pid != 0 {
+		l.Others = max((b.worked-a.worked-(b.server-a.server)-(b.own-a.own)).Seconds()/took, 0)
+	}
 	all := b.all - a.all
 	l.ServerMicros = micros(b.server-a.server, all)
 	l.GeneratorMicros = micros(b.own-a.own, all)
@@ -395,6 +400,9 @@ func (s *session) perWrite() {
 const (
 	busy       = 0.92
 	stealLimit = 0.05
+
+	// Accounting by ticks and the kernel's own threads make up some of it.
+	othersLimit = 0.15
 )
 
 func (s *session) warn() {
@@ -407,6 +415,9 @@ func (s *session) warn() {
 	}
 	if l.Stolen > stealLimit {
 		s.res.Warnings = append(s.res.Warnings, fmt.Sprintf("the machine lost %.2f CPUs to its host", l.Stolen))
+	}
+	if l.Others > othersLimit {
+		s.res.Warnings = append(s.res.Warnings, fmt.Sprintf("other processes used %.2f CPUs: rates and latencies are theirs, too", l.Others))
 	}
 	if l.Dropped > 0 {
 		s.res.Warnings = append(s.res.Warnings, fmt.Sprintf(
