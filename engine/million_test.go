@@ -36,7 +36,7 @@ func BenchmarkMillion(b *testing.B) {
 		report(b, "connect-cpu-ns", float64(worked.Nanoseconds())/float64(n))
 		b.ReportMetric(0, "ns/op")
 	})
-	few := n / 1000
+	few := (n + 999) / 1000
 	c.each(0, few, func(i int) { c.Feed(i*1000, subscribe("few")) })
 	b.Run("PublishToAll", func(b *testing.B) { benchmarkPublish(b, c, "all", n) })
 	b.Run("PublishToFew", func(b *testing.B) { benchmarkPublish(b, c, "few", few) })

@@ -158,7 +158,7 @@ func (d *doctor) rest() {
 	}
 	if len(d.ports) > 0 {
 		d.tells("net.ipv4.ip_local_port_range", numbers(d.ports), false,
-			fmt.Sprintf("a proxy or load generator here has %d connections to one address and port, for each address of its own", less(d.ports[1]+1, d.ports[0])))
+			fmt.Sprintf("%d connections that go out to one address and port, of a proxy for instance", less(d.ports[1]+1, d.ports[0])))
 	}
 	cores := fmt.Sprint(d.cores)
 	if d.quota > 0 {

@@ -53,11 +53,12 @@ func readMachine(root fs.FS) machine {
 	}
 }
 
-// loops returns how many event loops a server has here by default.
+// loops returns how many event loops a server has here by default: Go counts a
+// quota as two cores at least.
 func (m machine) loops() int {
 	n := max(m.cores, 1)
 	if m.quota > 0 {
-		n = min(n, max(int(math.Ceil(m.quota)), 1))
+		n = min(n, max(int(math.Ceil(m.quota)), 2))
 	}
 	return n
 }

@@ -75,7 +75,7 @@ func TestCgroups(t *testing.T) {
 			"sys/fs/cgroup/a/memory.max":   "1000000\n",
 			"sys/fs/cgroup/a/b/cpu.max":    "max 100000\n",
 			"sys/fs/cgroup/a/cpu.max":      "50000 100000\n",
-		}, 1000000, 0.5, 1},
+		}, 1000000, 0.5, 2},
 		{"in a container with the path outside", files{
 			"proc/self/cgroup":         "0::/../../docker/0123\n",
 			"sys/fs/cgroup/memory.max": "3000000\n",
