@@ -24,7 +24,7 @@ Examples:
 `
 
 // connectionsMax is more than a process can have, and keeps products in range.
-const connectionsMax = 1 << 31
+const connectionsMax = 2_000_000_000
 
 // diagnosis is what doctor says.
 type diagnosis struct {
@@ -47,7 +47,7 @@ func runDoctor(_ context.Context, p *program, args []string) error {
 	case flags.NArg() > 0:
 		return usageError("want no " + strings.Join(flags.Args(), " "))
 	case *wanted > connectionsMax:
-		return usageError(fmt.Sprintf("-connections: want at most %d", uint64(connectionsMax)))
+		return usageError(fmt.Sprintf("-connections: want at most %d", connectionsMax))
 	}
 	m := readMachine(p.root)
 	if m.openFiles == 0 {

@@ -149,7 +149,7 @@ func TestDoctorCommandLines(t *testing.T) {
 		{plain, "", "", 0},
 		{plain, "-connections 209712", "", 0},
 		{plain, "-connections -1", "rocket: invalid value", 2},
-		{plain, "-connections 3000000000", "rocket: -connections: want at most 2147483648", 2},
+		{plain, "-connections 3000000000", "rocket: -connections: want at most 2000000000", 2},
 		{plain, "1000", "rocket: want no 1000", 2},
 		{nil, "", "rocket: cannot read the limit of open files; is /proc mounted?\n", 1},
 	} {
