@@ -42,7 +42,7 @@ func TestNothingAfterClose(t *testing.T) {
 		} {
 			t.Run(name+"/"+tr.name, func(t *testing.T) {
 				c := dial(t, tr)
-				c.open("/")
+				c.open("/", "")
 				c.say(closing(1000, "")+more, limit)
 				c.hear("close 1000")
 				c.end()
@@ -57,7 +57,7 @@ func TestServerCloses(t *testing.T) {
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
 			c := dial(t, tr)
-			c.open("/close")
+			c.open("/close", "")
 			c.say(textMessage("a"), limit)
 			c.hear("text a", "close 1001")
 			c.say(ping("still there"), limit)
@@ -84,7 +84,7 @@ func TestHalfClosed(t *testing.T) {
 		} {
 			t.Run(tt.name+"/"+tr.name, func(t *testing.T) {
 				c := dial(t, tr)
-				c.open("/")
+				c.open("/", "")
 				c.say(tt.say, limit)
 				c.closeWrite()
 				c.hear(tt.hear...)
