@@ -51,6 +51,16 @@ func TestNothingAfterClose(t *testing.T) {
 	}
 }
 
+// After a violation nothing that a client sends is obeyed, not even a Close
+// frame.
+func TestNothingAfterFailure(t *testing.T) {
+	hold(t, []dialogue{
+		{name: "a message", say: frame(0xb1, "") + textMessage("x"), hear: []string{"close 1002"}},
+		{name: "a ping", say: frame(0x83, "") + ping("x"), hear: []string{"close 1002"}},
+		{name: "a close", say: textMessage("\xff") + closing(1000, ""), hear: []string{"close 1007"}},
+	})
+}
+
 // Once the client has answered the Close frame, the server closes the TCP
 // connection, and not before.
 func TestServerCloses(t *testing.T) {

@@ -64,6 +64,11 @@ func TestHandshake(t *testing.T) {
 		{"a list of versions", lines(get, host, upgrade, connect, wsKey, "Sec-WebSocket-Version: 13, 8"), 426},
 		{"two versions", lines(get, host, upgrade, connect, wsKey, version, version), 400},
 
+		{"the right origin", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version, "Origin: https://example.com"), 101},
+		{"another origin", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version, "Origin: https://example.org"), 403},
+		{"two origins", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version, "Origin: https://example.com", "Origin: https://example.org"), 400},
+		{"no page", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version), 101},
+
 		{"POST", lines("POST / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
 		{"HEAD", lines("HEAD / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
 		{"a method in lower case", lines("get / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},

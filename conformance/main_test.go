@@ -80,6 +80,7 @@ func endpoints() map[string]webrocket.Handler {
 		"/tiny":  endpoint{MaxMessageSize: tinyLimit},
 		"/giant": endpoint{MaxMessageSize: giantLimit},
 		"/close": endpoint{Handler: closer{}},
+		"/page":  endpoint{Origins: []string{"https://example.com"}},
 
 		"/deflate":       endpoint{Compression: true, CompressionThreshold: 1},
 		"/deflate/some":  endpoint{Compression: true},
