@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build run test race conformance fuzz bench lint fmt clean
+.PHONY: all build run test race conformance fuzz microbench lint fmt clean
 
 all: fmt lint test
 
@@ -33,7 +33,7 @@ fuzz: ## every fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## the benchmarks of the packages
+microbench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 lint: ## gofumpt, golangci-lint
@@ -43,6 +43,8 @@ lint: ## gofumpt, golangci-lint
 
 fmt: ## gofumpt
 	$(GO) tool $(TOOLS) gofumpt -w .
+
+include bench/bench.mk
 
 clean:
 	rm -rf $(BIN)
