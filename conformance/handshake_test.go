@@ -188,14 +188,17 @@ func TestFramesBehindTheRequest(t *testing.T) {
 	}
 }
 
-// A request that never ends is answered with 408 when its time is over, however
-// busy it is.
+// A request that comes a byte at a time and never ends is answered with 408 when
+// its time is over.
 func TestEndlessRequest(t *testing.T) {
 	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			c := dial(t, tr)
-			c.say(get+"\r\n", limit)
-			c.wantAnswer(408)
-		})
+		for _, say := range []string{"", "G", get + "\r\n", get + "\r\nHost: example.com\r\nX: " + long(1000)} {
+			t.Run(fmt.Sprint(tr.name, "/", len(say), " bytes"), func(t *testing.T) {
+				t.Parallel()
+				c := dial(t, tr)
+				c.say(say, 1)
+				c.wantAnswer(408)
+			})
+		}
 	}
 }
