@@ -24,6 +24,7 @@ func commands() []command {
 		{"check", "FILE", "check a configuration file", checkHelp, runCheck},
 		{"subscribe", "[FLAGS] CHANNEL...", "print the events of channels", subscribeHelp, runSubscribe},
 		{"publish", "[FLAGS] CHANNEL DATA", "publish an event", publishHelp, runPublish},
+		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
 		{"help", "[COMMAND]", "explain rocket or a command", "", runHelp},
 	}
 }
