@@ -61,6 +61,11 @@ type HubHandler struct {
 	// wait. DropOldest needs a codec with the method AppendLost, as JSON has it.
 	SlowReaders SlowPolicy
 
+	// Compression and CompressionThreshold are those of the Endpoint. An event
+	// is compressed once for all its subscribers.
+	Compression          bool
+	CompressionThreshold int
+
 	// MaxSubscriptions limits the channels of one connection; a further
 	// subscribe gets limit_exceeded. If zero, 128. Negative: no limit; then a
 	// client decides how long the list is that each of its commands searches.
@@ -147,6 +152,9 @@ func (h *HubHandler) endpoint(r *rules, from *HubHandler) *Endpoint {
 		MaxQueuedBytes: from.MaxQueuedBytes,
 		Slow:           from.SlowReaders,
 		Lost:           r.lost,
+
+		Compression:          from.Compression,
+		CompressionThreshold: from.CompressionThreshold,
 	}
 }
 
@@ -188,9 +196,17 @@ func (h *HubHandler) Publish(channel, event string, data any) error {
 	return h.publish(nil, []byte(channel), []byte(event), encoded)
 }
 
-// publish encodes the event once for all subscribers. The slices are not kept.
+// publish encodes the event once for all subscribers, and compresses it once for
+// those who have agreed on that. The slices are not kept.
 func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) error {
-	err := h.hub.PublishEvent(from, channel, event, eventFrame(h.Codec, event, channel, data))
+	r := h.rules.Load()
+	frame, payload := eventFrame(h.Codec, event, channel, data)
+	frames := pubsub.Frames{frame}
+	// Who joins in between, as the first that wants it compressed, gets it plain.
+	if r.compression && len(payload) >= r.compressionThreshold && h.hub.Hears(channel, pubsub.Deflated) {
+		frames[pubsub.Deflated] = engine.Deflate(h.Codec.Opcode(), payload)
+	}
+	err := h.hub.PublishEvent(from, channel, event, frames)
 	if errors.Is(err, pubsub.ErrNoChannel) {
 		return ErrInvalidChannel
 	}
@@ -201,6 +217,23 @@ func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) er
 type worker struct {
 	*pubsub.Shard
 	command codec.Command // the one that is being obeyed
+	meters  map[*session]*meter
+}
+
+// A meter counts what a session sends to a hub that limits it. There is none for
+// others: not a byte for each.
+type meter struct{ commands, bytes engine.Bucket }
+
+func (w *worker) meter(s *session) *meter {
+	m := w.meters[s]
+	if m == nil {
+		m = new(meter)
+		if w.meters == nil {
+			w.meters = make(map[*session]*meter)
+		}
+		w.meters[s] = m
+	}
+	return m
 }
 
 // Work is called in each turn of the loop.

@@ -24,6 +24,9 @@ type rules struct {
 	maxFailedLogins  int
 	commandRate      int
 	byteRate         int
+
+	compression          bool
+	compressionThreshold int
 }
 
 func (h *HubHandler) rulesFor(s *Server, id any, lost func(string, int) []byte) *rules {
@@ -43,6 +46,9 @@ func (h *HubHandler) rulesFor(s *Server, id any, lost func(string, int) []byte) 
 		maxFailedLogins:  limitOf(h.MaxFailedLogins, DefaultMaxFailedLogins),
 		commandRate:      min(max(h.CommandRate, 0), engine.BucketMax),
 		byteRate:         min(max(h.ByteRate, 0), engine.BucketMax),
+
+		compression:          h.Compression,
+		compressionThreshold: cmp.Or(h.CompressionThreshold, engine.DefaultCompressionThreshold),
 	}
 }
 

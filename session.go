@@ -5,7 +5,6 @@ import (
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
-	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -15,8 +14,6 @@ type session struct {
 	access     auth.Access
 	failed     uint8 // logins
 	limited    uint8 // commands in a row
-	commands   engine.Bucket
-	bytes      engine.Bucket
 	subscriber pubsub.Subscriber
 }
 
@@ -27,12 +24,17 @@ type protocol struct{ *HubHandler }
 func (p protocol) OnOpen(c *Conn) {
 	s := new(session)
 	s.subscriber.Init(c.Loop().Worker().(*worker).Shard, c.ID())
+	if c.HearsDeflated() {
+		s.subscriber.SetKind(pubsub.Deflated)
+	}
 	c.SetValue(s)
 }
 
 // OnClose ends the session.
 func (p protocol) OnClose(c *Conn, reason error) {
-	c.Value().(*session).subscriber.Leave()
+	s := c.Value().(*session)
+	s.subscriber.Leave()
+	delete(c.Loop().Worker().(*worker).meters, s)
 	p.rules.Load().log.Debug("a connection has ended", "reason", reason)
 }
 
@@ -70,15 +72,16 @@ const limitedMax = 10
 // tooFast tells whether a message comes faster than it may, and closes the
 // connection if that happens again and again. The client is told why.
 func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
-	slow := (r.commandRate == 0 || c.Loop().Take(&s.commands, 1, r.commandRate)) &&
-		(r.byteRate == 0 || c.Loop().Take(&s.bytes, len(message), r.byteRate))
+	w := c.Loop().Worker().(*worker)
+	m := w.meter(s)
+	slow := (r.commandRate == 0 || c.Loop().Take(&m.commands, 1, r.commandRate)) &&
+		(r.byteRate == 0 || c.Loop().Take(&m.bytes, len(message), r.byteRate))
 	if slow {
 		s.limited = 0
 		return false
 	}
-	cmd := &c.Loop().Worker().(*worker).command
-	_ = p.Codec.ParseCommand(message, cmd) // for the id
-	p.reply(c, rateLimited, cmd.ID)
+	_ = p.Codec.ParseCommand(message, &w.command) // for the id
+	p.reply(c, rateLimited, w.command.ID)
 	if s.limited++; s.limited >= limitedMax {
 		c.Close(codec.StatusPolicyViolation, "too many commands in a second")
 	}
@@ -172,15 +175,15 @@ func (p protocol) reply(c *Conn, result code, id []byte) {
 // frameHeaderMax is the room for a header of an unmasked frame.
 const frameHeaderMax = 10
 
-// eventFrame encodes the frame that the subscribers get.
-func eventFrame(c Codec, event, channel, data []byte) []byte {
+// eventFrame encodes the frame that the subscribers get. The payload is a part of it.
+func eventFrame(c Codec, event, channel, data []byte) (frame, payload []byte) {
 	const members = `{"event":"","channel":"","data":}`
 	b := make([]byte, frameHeaderMax, frameHeaderMax+len(members)+len(event)+len(channel)+len(data))
 	b = c.AppendEvent(b, event, channel, data)
-	payload := len(b) - frameHeaderMax
+	payload = b[frameHeaderMax:]
 	var head [frameHeaderMax]byte
-	header := codec.AppendHeader(head[:0], c.Opcode(), payload)
-	frame := b[frameHeaderMax-len(header):]
+	header := codec.AppendHeader(head[:0], c.Opcode(), len(payload))
+	frame = b[frameHeaderMax-len(header):]
 	copy(frame, header)
-	return frame
+	return frame, payload
 }

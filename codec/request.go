@@ -22,7 +22,7 @@ type Request struct {
 }
 
 // seen is a set of what the header had.
-type seen uint8
+type seen uint16
 
 const (
 	seenHost seen = 1 << iota
@@ -33,6 +33,7 @@ const (
 	seenUpgrade    // with the token websocket
 	seenConnection // with the token upgrade
 	seenProtocol
+	seenExtensions
 )
 
 // ParseRequest reads the header block of an opening handshake from the start of b (RFC 6455 §4.2.1, RFC 9112).
@@ -48,7 +49,9 @@ func ParseRequest(b []byte) (r Request, n int, err error) {
 }
 
 func (r *Request) parse(b []byte) (n int, err error) {
-	line, rest, err := cutLine(b)
+	// "a server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line (CRLF)
+	// received prior to the request-line" (RFC 9112 §2.2)
+	line, rest, err := cutLine(bytes.TrimPrefix(b, []byte("\r\n")))
 	if err != nil {
 		return 0, err
 	}

@@ -43,9 +43,10 @@ type Conn struct {
 	slot     uint32  // place in the loop's tables
 	fd       int32
 	state    state
-	pinged   bool    // a ping is unanswered
-	met      bool    // OnOpen has been called, and OnClose is due
-	refused  refusal // why it is not let in, 0 if it is
+	deflate  codec.Deflate // what was agreed about compression
+	pinged   bool          // a ping is unanswered
+	met      bool          // OnOpen has been called, and OnClose is due
+	refused  refusal       // why it is not let in, 0 if it is
 }
 
 // Loop returns the loop that owns the connection.

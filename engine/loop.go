@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // slice is how long turns may go on delivering before the loop reads again.
@@ -59,6 +61,8 @@ type Loop struct {
 	inputs   []*input
 	outboxes []*outbox
 	newest   map[topic]struct{} // of conflate, empty
+	inflater codec.Inflater
+	inflated []byte // room for a message
 }
 
 // A departure is an OnClose that is due.

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -39,7 +40,7 @@ type channel struct {
 	hub       *Hub
 	stripe    *stripe
 	permanent bool
-	audiences []*audience // one per shard with members; guarded by the stripe
+	audiences []*audience // one per shard and kind with members; guarded by the stripe
 }
 
 // NewHub returns a hub in which the permanent channels exist from the start.
@@ -100,17 +101,31 @@ func (h *Hub) Len() int {
 // PublishEvent gives from now on.
 func (h *Hub) KeepEvents() { h.named.Store(true) }
 
-// Publish is PublishEvent without a name.
-func (h *Hub) Publish(from *Shard, name, frame []byte) error {
-	return h.PublishEvent(from, name, nil, frame)
+// Hears tells whether the channel has subscribers of a kind.
+func (h *Hub) Hears(name []byte, kind Kind) bool {
+	st := h.stripe(name)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	ch := st.channels[string(name)]
+	return ch != nil && slices.ContainsFunc(ch.audiences, func(a *audience) bool { return a.kind == kind })
 }
 
-// PublishEvent gives frame to every subscriber of the channel. The frame is kept and
-// must not be modified any more. The caller is on the loop of from, or from is
-// nil: then it refuses with ErrOverloaded where a shard has too much
-// waiting already, and nobody gets the frame. A loop is slowed down instead
-// (see Shard.Work). It returns ErrNoChannel if there is none.
-func (h *Hub) PublishEvent(from *Shard, name, event, frame []byte) error {
+// Publish is PublishEach with one frame for all kinds.
+func (h *Hub) Publish(from *Shard, name, frame []byte) error {
+	return h.PublishEach(from, name, Frames{frame})
+}
+
+// PublishEach is PublishEvent without a name.
+func (h *Hub) PublishEach(from *Shard, name []byte, frames Frames) error {
+	return h.PublishEvent(from, name, nil, frames)
+}
+
+// PublishEvent gives every subscriber of the channel the frame for its kind. The
+// frames are kept and must not be modified any more. The caller is on the loop
+// of from, or from is nil: then it refuses with ErrOverloaded where a shard has
+// too much waiting already, and nobody gets the frame. A loop is slowed down
+// instead (see Shard.Work). It returns ErrNoChannel if there is none.
+func (h *Hub) PublishEvent(from *Shard, name, event []byte, frames Frames) error {
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -127,7 +142,7 @@ func (h *Hub) PublishEvent(from *Shard, name, event, frame []byte) error {
 		kept = string(event)
 	}
 	for _, a := range ch.audiences {
-		a.append(frame)
+		a.append(frames.of(a.kind))
 		if named {
 			a.name(kept)
 		}
@@ -148,7 +163,7 @@ func (h *Hub) Subscribe(s *Subscriber, name []byte) bool {
 	if ch == nil {
 		ch = h.channel(st, string(name))
 	}
-	a := ch.audience(s.shard)
+	a := ch.audience(s.seat)
 	if s.find(a) >= 0 {
 		return false
 	}
@@ -213,14 +228,14 @@ func (ch *channel) overloaded() bool {
 	return false
 }
 
-// audience returns the channel's audience on a shard. The stripe is locked.
-func (ch *channel) audience(s *Shard) *audience {
+// audience returns the channel's audience of one seat. The stripe is locked.
+func (ch *channel) audience(s *seat) *audience {
 	for _, a := range ch.audiences {
-		if a.shard == s {
+		if a.shard == s.shard && a.kind == s.kind {
 			return a
 		}
 	}
-	a := &audience{channel: ch, shard: s}
+	a := &audience{channel: ch, shard: s.shard, kind: s.kind}
 	ch.audiences = append(ch.audiences, a)
 	return a
 }

@@ -25,6 +25,7 @@ func commands() []command {
 		{"reload", "[FLAGS] [FILE]", "make a running server read its configuration again", reloadHelp, runReload},
 		{"subscribe", "[FLAGS] CHANNEL...", "print the events of channels", subscribeHelp, runSubscribe},
 		{"publish", "[FLAGS] CHANNEL DATA", "publish an event", publishHelp, runPublish},
+		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
 		{"help", "[COMMAND]", "explain rocket or a command", "", runHelp},
 	}
 }

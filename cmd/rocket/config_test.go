@@ -56,7 +56,7 @@ func TestFileProblems(t *testing.T) {
 			"path twice", "{\"Hubs\": [\n{\"Path\": \"/\"},\n{\"Path\": \"/\"}]}",
 			"my.json:3: Hubs[1]: the path / is taken by the hub on line 2; give it another",
 		},
-		{"codec", `{"Hubs": [{"Path": "/", "Codec": "XML"}]}`, `my.json:1: Hubs[0].Codec: want JSON, not "XML"`},
+		{"codec", `{"Hubs": [{"Path": "/", "Codec": "XML"}]}`, `my.json:1: Hubs[0].Codec: want JSON or Echo, not "XML"`},
 		{
 			"channel", `{"Hubs": [{"Path": "/", "Channels": ["a", ""]}]}`,
 			`my.json:1: Hubs[0].Channels[1]: want a channel name of 1 to 255 bytes without control characters, not ""`,
@@ -86,7 +86,7 @@ func TestFileProblems(t *testing.T) {
 		{
 			"all of them", "{\"Port\": -1,\n\"Hubs\": [{\"Path\": \"/\",\n\"Codec\": 1}],\n\"Host\": 1}",
 			"my.json:1: Port: want a whole number from 0 to 65535, not -1\n" +
-				"my.json:3: Hubs[0].Codec: want JSON, not 1\n" +
+				"my.json:3: Hubs[0].Codec: want JSON or Echo, not 1\n" +
 				"my.json:4: Host: want a host name or an IP address, not 1",
 		},
 	} {
@@ -198,6 +198,7 @@ func TestHubReachesHandler(t *testing.T) {
 	c, err := sources{file: writeFile(t, `{"PingInterval": "off", "CloseTimeout": "1m", "Hubs": [{
 		"Path": "/a", "Codec": "json", "Channels": ["c"], "Origins": ["https://o", "null"], "Subprotocols": ["p"],
 		"MaxMessageSize": 1, "MaxQueuedBytes": 2, "SlowReaders": "Drop-Oldest", "MaxSubscriptions": 3, "MaxChannels": 4, "MaxChannelName": 5, "MaxFailedLogins": 6, "CommandRate": 7, "ByteRate": 8,
+		"Compression": "On", "CompressionThreshold": 4,
 		"Secrets": {"ReadOnly": "r", "ReadWrite": "w"}}]}`)}.load()
 	if err != nil {
 		t.Fatal(err)
@@ -205,14 +206,12 @@ func TestHubReachesHandler(t *testing.T) {
 	if c.server.PingInterval >= 0 || c.server.CloseTimeout != time.Minute {
 		t.Errorf("got %+v", c.server)
 	}
-	h, err := c.hubs[0].handler(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := c.hubs[0].handler()
 	if h.Secrets.ReadOnly != "r" || h.Secrets.ReadWrite != "w" || strings.Join(h.Channels, " ") != "c" ||
 		strings.Join(h.Origins, " ") != "https://o null" || strings.Join(h.Subprotocols, " ") != "p" ||
 		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.SlowReaders != webrocket.DropOldest || h.MaxSubscriptions != 3 ||
-		h.MaxChannels != 4 || h.MaxChannelName != 5 || h.MaxFailedLogins != 6 || h.CommandRate != 7 || h.ByteRate != 8 {
+		h.MaxChannels != 4 || h.MaxChannelName != 5 || h.MaxFailedLogins != 6 || h.CommandRate != 7 || h.ByteRate != 8 ||
+		!h.Compression || h.CompressionThreshold != 4 {
 		t.Errorf("got %+v", h)
 	}
 }

@@ -22,6 +22,9 @@ type hub struct {
 	maxFailedLogins     int
 	commandRate         int
 	byteRate            int
+
+	compression          bool
+	compressionThreshold int
 }
 
 // slowPolicies are what SlowReaders can be.
@@ -31,10 +34,16 @@ var slowPolicies = map[string]webrocket.SlowPolicy{
 	"conflate":    webrocket.Conflate,
 }
 
+// What a hub speaks.
+const (
+	codecJSON = "JSON"
+	codecEcho = "Echo"
+)
+
 // onlyHub returns the hub that is served without a file.
 func (c *config) onlyHub() hub {
 	h := c.hubDefaults
-	h.path, h.codec = "/", "JSON"
+	h.path, h.codec = "/", codecJSON
 	return h
 }
 
@@ -88,6 +97,9 @@ func (h *hub) read(n *node) problems {
 	found := fill(n, fields)
 	if _, ok := n.value.([]member); ok && !hasPath {
 		found = append(found, n.problem(`Path is missing; add one such as "Path": "/"`))
+	}
+	if h.codec == codecEcho && (len(h.channels) > 0 || h.log+h.readOnly+h.readWrite != "") {
+		found = append(found, n.problem("an Echo hub has no Channels, Secrets or Log; remove them"))
 	}
 	return found
 }

@@ -6,7 +6,8 @@
 // that knows its lines), config.go and hub.go (defaults, file, environment
 // and flags become one configuration), serve.go (the server's start), service.go (its
 // signals and its end), reload.go (another configuration while it runs), and
-// client.go with subscribe.go and publish.go (the other end).
+// client.go with subscribe.go and publish.go (the other end). Aside from it,
+// machine.go reads what the machine allows, for doctor.go and memory.go.
 //
 // # Ownership
 //
@@ -24,6 +25,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -37,7 +39,7 @@ const (
 )
 
 func main() {
-	p := &program{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	p := &program{getenv: os.Getenv, root: os.DirFS("/"), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.run(untilSignal(), os.Args[1:]))
 }
 
@@ -62,6 +64,7 @@ func untilSignal() context.Context {
 // program is the world that a command sees.
 type program struct {
 	getenv func(name string) string // "" where it is not set
+	root   fs.FS                    // the machine's files
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer

@@ -38,7 +38,7 @@ func (s *service) reload() {
 func (s *service) apply(c *config) error {
 	handlers := make(map[string]webrocket.Handler, len(c.hubs))
 	for _, h := range c.hubs {
-		handler, err := h.handler(s.logs)
+		handler, err := h.answers(s.logs)
 		if err != nil {
 			return err
 		}
@@ -141,12 +141,7 @@ func runReload(_ context.Context, p *program, args []string) error {
 func settingFlags(fs *flag.FlagSet) map[string]string {
 	given := map[string]string{}
 	for _, st := range settings() {
-		give := func(s string) error { given[st.flag] = s; return nil }
-		if st.at(&config{}).truth {
-			fs.BoolFunc(st.flag, "", give)
-		} else {
-			fs.Func(st.flag, "", give)
-		}
+		fs.Func(st.flag, "", func(s string) error { given[st.flag] = s; return nil })
 	}
 	return given
 }

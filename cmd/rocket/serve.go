@@ -78,6 +78,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	if err != nil {
 		log.Warn(err.Error())
 	}
+	gcSettingsFor(p.getenv, readMachine(p.root)).apply(log)
 	applyMemoryLimit(c.server.MemoryLimit)
 	s, err := newServer(c, log, logs)
 	if err != nil {
@@ -121,7 +122,7 @@ func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, erro
 	s.Log = log
 	s.Config = c.server
 	for _, h := range c.hubs {
-		handler, err := h.handler(logs)
+		handler, err := h.answers(logs)
 		if err != nil {
 			return nil, err
 		}
@@ -132,9 +133,12 @@ func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, erro
 	return s, nil
 }
 
-// handler returns what serves the hub. Its codec is JSON: there is no other.
-func (h hub) handler(logs *logs) (*webrocket.HubHandler, error) {
-	handler := webrocket.NewJSONHandler()
+// answers returns what answers at the hub's path, with its log from logs.
+func (h hub) answers(logs *logs) (webrocket.Handler, error) {
+	if h.codec == codecEcho {
+		return echo{h}, nil
+	}
+	handler := h.handler()
 	if h.log != "" {
 		log, err := logs.to(h.log)
 		if err != nil {
@@ -142,6 +146,12 @@ func (h hub) handler(logs *logs) (*webrocket.HubHandler, error) {
 		}
 		handler.Log = log
 	}
+	return handler, nil
+}
+
+// handler returns the native protocol of the hub.
+func (h hub) handler() *webrocket.HubHandler {
+	handler := webrocket.NewJSONHandler()
 	handler.Secrets = webrocket.Credentials{ReadOnly: h.readOnly, ReadWrite: h.readWrite}
 	handler.Channels = h.channels
 	handler.Origins = h.origins
@@ -155,7 +165,9 @@ func (h hub) handler(logs *logs) (*webrocket.HubHandler, error) {
 	handler.MaxFailedLogins = h.maxFailedLogins
 	handler.CommandRate = h.commandRate
 	handler.ByteRate = h.byteRate
-	return handler, nil
+	handler.Compression = h.compression
+	handler.CompressionThreshold = h.compressionThreshold
+	return handler
 }
 
 // printStart says what runs.

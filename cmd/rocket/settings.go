@@ -35,8 +35,8 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.port, 0, 65535) },
 		},
 		{
-			"ReusePort", "reuse-port", "BOOL", "false", "true: listen also where another process does, for a rolling restart",
-			func(c *config) value { return boolean(&c.server.ReusePort) },
+			"ReusePort", "reuse-port", "on|off", "off", "listen also where another process does, for a rolling restart: on or off",
+			func(c *config) value { return onOrOff(&c.server.ReusePort) },
 		},
 		{
 			"TLSCertFile", "tls-cert", "FILE", "", "certificate for wss://, in PEM; not supported yet",
@@ -181,6 +181,14 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return integer(&h.byteRate, 0, engine.BucketMax) },
 		},
 		{
+			"Compression", "compression", "on|off", "off", "permessage-deflate for clients that offer it: on or off",
+			func(h *hub) value { return onOrOff(&h.compression) },
+		},
+		{
+			"CompressionThreshold", "compression-threshold", "BYTES", "512", "shortest message that is compressed",
+			func(h *hub) value { return integer(&h.compressionThreshold, 1, 0) },
+		},
+		{
 			"Origins", "origins", "LIST", "", "origins of web pages that may connect; empty: any",
 			func(h *hub) value { return list(&h.origins, `an origin such as "https://example.com"`, checkOrigin) },
 		},
@@ -199,8 +207,8 @@ func hubSettings() []hubSetting {
 			at: func(h *hub) value { return text(&h.path, `a path such as "/chat"`, checkPath) },
 		},
 		{
-			key: "Codec", def: "JSON", doc: "encoding of the messages: JSON, in any case",
-			at: func(h *hub) value { return oneOf(&h.codec, "JSON") },
+			key: "Codec", def: codecJSON, doc: "encoding of the messages: JSON; or Echo: every message is sent back, and there are no channels",
+			at: func(h *hub) value { return oneOf(&h.codec, codecJSON, codecEcho) },
 		},
 		{
 			key: "Log", doc: "file that this hub's log is appended to; -: standard error; empty: the server's log",

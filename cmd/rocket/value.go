@@ -14,8 +14,7 @@ import (
 // an environment variable fills it from text, the file from a node.
 type value struct {
 	want   string // completes "want …"
-	number bool   // in the file it is a number
-	truth  bool   // in the file it is true or false; otherwise a string
+	number bool   // in the file it is a number, otherwise a string
 	list   bool   // a list of such; in text separated by commas
 	secret bool   // never shown
 
@@ -66,12 +65,8 @@ func (v value) fromScalar(n *node) problems {
 		if v.number {
 			return v.store(n.where(), s.String(), s.String())
 		}
-	case bool:
-		if v.truth {
-			return v.store(n.where(), strconv.FormatBool(s), n.show())
-		}
 	case string:
-		if !v.number && !v.truth {
+		if !v.number {
 			return v.store(n.where(), s, n.show())
 		}
 	}
@@ -120,17 +115,6 @@ func integer64(p *int64, least int64) value {
 			return errWant
 		}
 		*p = i
-		return nil
-	}}
-}
-
-// boolean is true or false. As a flag without a value it is true.
-func boolean(p *bool) value {
-	return value{want: "true or false", truth: true, set: func(s string) error {
-		if s != "true" && s != "false" {
-			return errWant
-		}
-		*p = s == "true"
 		return nil
 	}}
 }
@@ -196,6 +180,19 @@ func oneOf(p *string, words ...string) value {
 		*p = words[i]
 		return nil
 	}}
+}
+
+// onOrOff is "on" or "off".
+func onOrOff(p *bool) value {
+	var word string
+	v := oneOf(&word, "on", "off")
+	set := v.set
+	v.set = func(s string) error {
+		err := set(s)
+		*p = word == "on"
+		return err
+	}
+	return v
 }
 
 // list is a list of strings for which check returns nil.
