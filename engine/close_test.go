@@ -215,15 +215,18 @@ func TestPanic(t *testing.T) {
 		events []string
 	}{
 		{
-			"OnOpen", script{onOpen: func(*Conn) { oops() }},
+			"OnOpen",
+			script{onOpen: func(*Conn) { oops() }},
 			[]string{"open", "close: " + internal},
 		},
 		{
-			"OnMessage", script{onMessage: func(*Conn, codec.Opcode, []byte) { oops() }},
+			"OnMessage",
+			script{onMessage: func(*Conn, codec.Opcode, []byte) { oops() }},
 			[]string{"open", "1 hello", "close: " + internal},
 		},
 		{
-			"OnMessage and OnClose", script{
+			"OnMessage and OnClose",
+			script{
 				onMessage: func(*Conn, codec.Opcode, []byte) { oops() },
 				onClose:   func(*Conn, error) { oops() },
 			},

@@ -183,8 +183,14 @@ func TestInTicks(t *testing.T) {
 		in   time.Duration
 		want uint32
 	}{
-		{-1, 0}, {0, 0}, {1, 1}, {tick, 1}, {tick + 1, 2}, {time.Minute, 240},
-		{math.MaxInt64 - tick, 1 << 31}, {math.MaxInt64, 1 << 31},
+		{-1, 0},
+		{0, 0},
+		{1, 1},
+		{tick, 1},
+		{tick + 1, 2},
+		{time.Minute, 240},
+		{math.MaxInt64 - tick, 1 << 31},
+		{math.MaxInt64, 1 << 31},
 	} {
 		if got := inTicks(tt.in); got != tt.want {
 			t.Errorf("inTicks(%d): got %d, want %d", tt.in, got, tt.want)
