@@ -22,7 +22,7 @@ const (
 	unreadMax = 64 << 10
 
 	// handshakePatience is how long a client may keep a goroutine waiting, in
-	// ticks, while others wait for one.
+	// ticks, while others wait for one; if they are many, two.
 	handshakePatience = uint32(time.Second / tick)
 )
 
@@ -112,11 +112,18 @@ func (p *handshakes) evict(must bool) bool {
 		return false
 	}
 	h := oldest.Value.(*handshake)
-	if !must && p.clock()-h.since < handshakePatience {
+	if !must && p.clock()-h.since < p.patience() {
 		return false
 	}
 	h.fail(errEvicted)
 	return true
+}
+
+func (p *handshakes) patience() uint32 {
+	if p.queue.Len() > p.max {
+		return 2
+	}
+	return handshakePatience
 }
 
 // advance lets time pass.
