@@ -302,6 +302,7 @@ func (t *transport) shaken(err error) {
 		return
 	}
 	t.stage, t.session = through, h.session
+	forgetHello(t.session)
 	t.conn.loop.hold(t.conn)
 	defer t.conn.guard()
 	t.unseal(h.arrived)

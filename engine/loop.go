@@ -58,6 +58,7 @@ type Loop struct {
 	scratch   []byte
 	sealed    []byte                 // what a TLS session has written
 	plain     []byte                 // what one has decrypted
+	lent      []byte                 // what one reads into
 	listeners map[net.Addr]*listener // by the address that gnet gives
 	inputs    []*input
 	outboxes  []*outbox

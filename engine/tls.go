@@ -27,7 +27,11 @@ func (noBytes) Temporary() bool { return true }
 func (t *transport) unseal(b []byte) {
 	c := t.conn
 	t.arrived = b
-	defer func() { t.arrived = nil }()
+	c.loop.lend(t.session)
+	defer func() {
+		c.loop.takeBack(t.session)
+		t.arrived = nil
+	}()
 	for c.state < lingering {
 		plain := c.loop.plainBuffer()
 		n, err := t.session.Read(plain)

@@ -253,22 +253,28 @@ func (c chopped) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
+// dialChopped connects a client that sends so many bytes at a time.
+func dialChopped(t testing.TB, e *Engine, config *tls.Config, size int) *websocket.Conn {
+	t.Helper()
+	return dialWith(t, "wss://localhost/", func() (net.Conn, error) {
+		conn, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		config.ServerName = "localhost"
+		client := tls.Client(chopped{conn, size}, config)
+		return client, client.Handshake()
+	})
+}
+
 // Records are cut anywhere, those of the handshake too.
 func TestTLSChopped(t *testing.T) {
 	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, size := range []int{1, 7} {
-			ws := dialWith(t, "wss://localhost/", func() (net.Conn, error) {
-				conn, err := net.Dial("tcp", e.Addr().String())
-				if err != nil {
-					return nil, err
-				}
-				config := clientTLS()
-				config.ServerName = "localhost"
-				config.MaxVersion = version
-				client := tls.Client(chopped{conn, size}, config)
-				return client, client.Handshake()
-			})
+			config := clientTLS()
+			config.MaxVersion = version
+			ws := dialChopped(t, e, config, size)
 			roundTrip(t, ws, []byte("hello"))
 			roundTrip(t, ws, bytes.Repeat([]byte{'x'}, 3000))
 		}
@@ -639,8 +645,5 @@ func TestTLSGoroutines(t *testing.T) {
 	for range 100 {
 		openTLS(t, e, clientTLS())
 	}
-	e.handshakes.wg.Wait()
-	if n := e.handshakes.running; n != 0 {
-		t.Errorf("%d goroutines for handshakes", n)
-	}
+	waitForHandshakes(e)
 }
