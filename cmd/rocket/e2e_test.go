@@ -276,7 +276,7 @@ func TestStartFailsEndToEnd(t *testing.T) {
 		args       []string
 	}{
 		{"port taken", "address already in use; choose another port", []string{"-port", port}},
-		{"TLS", "TLS", []string{"-tls-cert", "/dev/null", "-tls-key", "/dev/null", "-port", "0"}},
+		{"no certificate", "failed to find any PEM data", []string{"-tls-cert", "/dev/null", "-tls-key", "/dev/null", "-port", "0"}},
 	} {
 		p := start(t, nil, tt.args...)
 		p.wantStatus(1)
