@@ -60,7 +60,7 @@ type HubHandler struct {
 	MaxSubscriptions int
 
 	hub     *pubsub.Hub
-	replies replies
+	replies *replies
 }
 
 // NewHandler returns a handler of the native protocol in the given encoding.
@@ -133,11 +133,14 @@ func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) er
 	return err
 }
 
-// worker lets a shard work on its loop.
-type worker struct{ *pubsub.Shard }
+// worker is what a loop has of this package: its shard of all hubs.
+type worker struct {
+	*pubsub.Shard
+	command codec.Command // the one that is being obeyed
+}
 
 // Work is called in each turn of the loop.
-func (w worker) Work() (pause time.Duration) {
+func (w *worker) Work() (pause time.Duration) {
 	switch w.Shard.Work() {
 	case pubsub.More:
 		return 0
@@ -151,4 +154,4 @@ func (w worker) Work() (pause time.Duration) {
 // left alone before it looks again.
 const aheadPause = 200 * time.Microsecond
 
-func newWorker(l *engine.Loop) engine.Worker { return worker{pubsub.NewShard(l)} }
+func newWorker(l *engine.Loop) engine.Worker { return &worker{Shard: pubsub.NewShard(l)} }

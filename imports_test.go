@@ -20,6 +20,7 @@ var imports = map[string][]string{
 	"pubsub":           {},
 	"auth":             {},
 	"codec":            {},
+	"conformance":      {},
 	"cmd/rocket":       {".", "engine", "pubsub", "auth", "codec"},
 	"bench":            {"codec"},
 	"cmd/rocket-bench": {"bench", "codec"},

@@ -18,23 +18,40 @@ type Data map[string]any
 // The replies of the native protocol. Do not modify them.
 var (
 	Ok                 = Payload{"ok": true}
-	InvalidData        = Payload{"err": codeInvalidData}
-	InvalidCredentials = Payload{"err": codeInvalidCredentials}
-	InvalidChannelName = Payload{"err": codeInvalidChannelName}
-	InvalidChannel     = Payload{"err": codeInvalidChannel}
-	AccessDenied       = Payload{"err": codeAccessDenied}
-	LimitExceeded      = Payload{"err": codeLimitExceeded}
+	InvalidData        = Payload{"err": invalidData.String()}
+	InvalidCredentials = Payload{"err": invalidCredentials.String()}
+	InvalidChannelName = Payload{"err": invalidChannelName.String()}
+	InvalidChannel     = Payload{"err": invalidChannel.String()}
+	AccessDenied       = Payload{"err": accessDenied.String()}
+	LimitExceeded      = Payload{"err": limitExceeded.String()}
 )
 
-// Error codes of the native protocol.
+// code is the result of a command.
+type code uint8
+
 const (
-	codeInvalidData        = "invalid_data"
-	codeInvalidCredentials = "invalid_credentials"
-	codeInvalidChannelName = "invalid_channel_name"
-	codeInvalidChannel     = "invalid_channel"
-	codeAccessDenied       = "access_denied"
-	codeLimitExceeded      = "limit_exceeded"
+	success code = iota
+	invalidData
+	invalidCredentials
+	invalidChannelName
+	invalidChannel
+	accessDenied
+	limitExceeded
+	codes // how many there are
 )
+
+// String returns the error code on the wire, "" for success.
+func (c code) String() string {
+	return [codes]string{
+		"",
+		"invalid_data",
+		"invalid_credentials",
+		"invalid_channel_name",
+		"invalid_channel",
+		"access_denied",
+		"limit_exceeded",
+	}[c]
+}
 
 // errPayload is what Event and Data return for a Payload that is none.
 var errPayload = errors.New("webrocket: a payload has one member beside the id")

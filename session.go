@@ -21,7 +21,7 @@ type protocol struct{ *HubHandler }
 // OnOpen begins a session that may do nothing yet.
 func (p protocol) OnOpen(c *Conn) {
 	s := new(session)
-	s.subscriber.Init(c.Loop().Worker().(worker).Shard, c.ID())
+	s.subscriber.Init(c.Loop().Worker().(*worker).Shard, c.ID())
 	c.SetValue(s)
 }
 
@@ -41,19 +41,19 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 		c.Close(errOpcode.Code, errOpcode.Reason)
 		return
 	}
-	var cmd codec.Command
-	if err := p.Codec.ParseCommand(message, &cmd); err != nil {
-		p.reply(c, codeInvalidData, cmd.ID)
+	cmd := &c.Loop().Worker().(*worker).command
+	if err := p.Codec.ParseCommand(message, cmd); err != nil {
+		p.reply(c, invalidData, cmd.ID)
 		return
 	}
-	p.reply(c, p.obey(c, c.Value().(*session), &cmd), cmd.ID)
+	p.reply(c, p.obey(c, c.Value().(*session), cmd), cmd.ID)
 	if cmd.Kind == codec.Disconnect {
 		c.Close(codec.StatusNormal, "")
 	}
 }
 
-// obey returns the error code of the reply, "" for success.
-func (p protocol) obey(c *Conn, s *session, cmd *codec.Command) string {
+// obey returns the code of the reply.
+func (p protocol) obey(c *Conn, s *session, cmd *codec.Command) code {
 	switch cmd.Kind {
 	case codec.Auth:
 		return p.login(s, cmd)
@@ -67,69 +67,66 @@ func (p protocol) obey(c *Conn, s *session, cmd *codec.Command) string {
 		s.access = auth.None
 		s.subscriber.Leave()
 	}
-	return ""
+	return success
 }
 
 // login grants access. One that fails ends an earlier login.
-func (p protocol) login(s *session, cmd *codec.Command) string {
+func (p protocol) login(s *session, cmd *codec.Command) code {
 	access := auth.Codes[cmd.Access]
 	if !p.Secrets.Allow(access, cmd.Secret) {
 		s.access = auth.None
 		s.subscriber.Leave()
 		p.Log.Debug("a login was refused", "access", cmd.Access)
-		return codeInvalidCredentials
+		return invalidCredentials
 	}
 	s.access = access
-	return ""
+	return success
 }
 
-func (p protocol) subscribe(s *session, cmd *codec.Command) string {
+func (p protocol) subscribe(s *session, cmd *codec.Command) code {
 	switch {
 	case s.access < auth.ReadOnly:
-		return codeAccessDenied
+		return accessDenied
 	case !codec.ValidChannelName(cmd.Channel):
-		return codeInvalidChannelName
+		return invalidChannelName
 	case s.subscriber.Len() >= p.MaxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
-		return codeLimitExceeded
+		return limitExceeded
 	}
 	p.hub.Subscribe(&s.subscriber, cmd.Channel)
-	return ""
+	return success
 }
 
-func (p protocol) publishFor(c *Conn, s *session, cmd *codec.Command) string {
+func (p protocol) publishFor(c *Conn, s *session, cmd *codec.Command) code {
 	if s.access < auth.ReadWrite {
-		return codeAccessDenied
+		return accessDenied
 	}
-	shard := c.Loop().Worker().(worker).Shard
+	shard := c.Loop().Worker().(*worker).Shard
 	err := p.publish(shard, cmd.Channel, cmd.Event, cmd.Data)
 	if errors.Is(err, ErrInvalidChannel) {
-		return codeInvalidChannel
+		return invalidChannel
 	}
-	return ""
+	return success
 }
 
-// replies are the encoded frames of the replies without an id, by error code.
-// Nobody writes to them.
-type replies map[string][]byte
+// replies are the encoded frames of the replies without an id. Nobody writes to
+// them.
+type replies [codes][]byte
 
-func encodeReplies(c Codec) replies {
-	r := replies{}
-	for _, code := range []string{
-		"", codeInvalidData, codeInvalidCredentials, codeInvalidChannelName,
-		codeInvalidChannel, codeAccessDenied, codeLimitExceeded,
-	} {
-		r[code] = codec.AppendFrame(nil, c.Opcode(), c.AppendReply(nil, code, nil))
+func encodeReplies(c Codec) *replies {
+	r := new(replies)
+	for i := range r {
+		r[i] = codec.AppendFrame(nil, c.Opcode(), c.AppendReply(nil, code(i).String(), nil))
 	}
 	return r
 }
 
 // reply answers a command. The id is what the client sent, or nil.
-func (p protocol) reply(c *Conn, code string, id []byte) {
+func (p protocol) reply(c *Conn, result code, id []byte) {
 	if id == nil {
-		c.SendFrame(p.replies[code])
+		c.SendFrame(p.replies[result])
 		return
 	}
-	c.Send(p.Codec.Opcode(), p.Codec.AppendReply(nil, code, id))
+	c.Send(p.Codec.Opcode(), p.Codec.AppendReply(nil, result.String(), id))
 }
 
 // frameHeaderMax is the room for a header of an unmasked frame.

@@ -358,7 +358,7 @@ func TestGoroutines(t *testing.T) {
 		return runtime.NumGoroutine()
 	}
 	few := count(10)
-	if many := count(500); many != few {
+	if many := count(500); many > few {
 		t.Errorf("%d goroutines with 10 connections, %d with 500", few, many)
 	}
 }

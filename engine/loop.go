@@ -332,7 +332,6 @@ func (l *Loop) release(c *Conn) {
 		c.out = nil
 	}
 	l.conns[c.slot] = nil
-	l.due[c.slot] = 0
 	l.free = append(l.free, c.slot)
 }
 

@@ -2,11 +2,15 @@ package engine
 
 import (
 	"context"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // turns are what a loop asks gnet for.
@@ -88,6 +92,51 @@ func TestTurnNeedsNoWake(t *testing.T) {
 	asked.want(t, 1)
 	tl.turn()
 	asked.want(t, 0)
+}
+
+// What a connection is given outside of a turn asks for one.
+func TestSendAsksForATurn(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		f    func(*testConn)
+	}{
+		{"SendFrame", func(tc *testConn) { tc.SendFrame(text("hello")) }},
+		{"Close", func(tc *testConn) { tc.Close(1000, "") }},
+		{"drop", func(tc *testConn) { tc.drop(errReset) }},
+		{"hung up", func(tc *testConn) { tc.hangUp(errReset) }},
+		{"message", func(tc *testConn) { tc.send(masked(codec.OpPing, "")) }},
+		{"writable", func(tc *testConn) { tc.tl.writable(tc.slot) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tc := newTestConn(t)
+			tc.tl.phase.Store(asleep)
+			asked := attachTurns(tc.tl)
+			tt.f(tc)
+			asked.want(t, 1)
+		})
+	}
+}
+
+// All who wait for the connections to be gone hear that they are.
+func TestDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Config{}, nil)
+		e.conns.Store(2)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if err := e.drained(t.Context()); err != nil {
+					t.Errorf("drained: %v", err)
+				}
+			})
+		}
+		for range 2 {
+			synctest.Wait()
+			e.conns.Add(-1)
+			e.oneGone()
+		}
+		wg.Wait()
+	})
 }
 
 // A wake during a turn makes one more. It follows at once if there is time.

@@ -132,6 +132,9 @@ func TestViolations(t *testing.T) {
 				tc.write(masked(codec.OpText, "more"))
 				tc.write("0 111 1111")
 				tc.wantNothing()
+				if tc.in != nil {
+					t.Fatal("the input is kept")
+				}
 				tc.hangUp(errReset)
 				tc.tl.turn()
 				if len(tc.events) != 1 {

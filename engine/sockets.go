@@ -23,14 +23,7 @@ type kernel struct {
 	writable *writable
 }
 
-func (k kernel) write(fd int32, b []byte) (int, error) {
-	for {
-		n, err := unix.Write(int(fd), b)
-		if err != unix.EINTR {
-			return max(n, 0), err
-		}
-	}
-}
+func (k kernel) write(fd int32, b []byte) (int, error) { return send(fd, b) }
 
 func (k kernel) watch(c *Conn) error { return k.writable.watch(c) }
 

@@ -90,6 +90,20 @@ func TestPartialWrites(t *testing.T) {
 	}
 }
 
+// A frame that does not fit into a joined write is not overtaken.
+func TestLargeAmongSmall(t *testing.T) {
+	tc := newTestConn(t)
+	large := strings.Repeat("x", writeMax)
+	for _, s := range []string{"one", large, "two", "three", large, large, "four"} {
+		tc.Send(codec.OpText, []byte(s))
+	}
+	tc.tl.turn()
+	for _, s := range []string{"one", large, "two", "three", large, large, "four"} {
+		tc.wantText(s)
+	}
+	tc.wantNothing()
+}
+
 // While the socket takes nothing it is not tried.
 func TestBlockedIsNotTried(t *testing.T) {
 	tc := newTestConn(t)
@@ -356,6 +370,11 @@ func TestDeliverToSlowReader(t *testing.T) {
 	slow.read(unlimited)
 	slow.want(big)
 	slow.wantClose(codec.StatusTryAgainLater)
+
+	one := tl.open()
+	one.room = 10
+	tl.deliver([]*testConn{one}, true, 0, big, big, big, big, big)
+	one.wantOnClose(ErrSlowReader.Code, ErrSlowReader.Reason)
 }
 
 // One that breaks while it is served is closed at the end of the turn.
