@@ -41,6 +41,10 @@ func newFileListener(l *listener) (*fileListener, error) {
 
 // abandoned tells whether a socket's file is left from a process that ended.
 func abandoned(addr *net.UnixAddr) bool {
+	info, err := os.Lstat(addr.Name)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return false // not ours to remove
+	}
 	conn, err := net.DialUnix("unix", nil, addr)
 	if err == nil {
 		_ = conn.Close()
