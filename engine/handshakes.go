@@ -15,11 +15,15 @@ const (
 	// client's answer.
 	handshakesMax = 512
 
-	// greetingsMax is how many bytes of first records may wait for a goroutine.
-	greetingsMax = 16 << 20
+	// unreadMax is how many bytes all clients together may send ahead of their
+	// handshakes.
+	unreadMax = 16 << 20
 
-	// unreadMax is how many bytes one client may send ahead of its handshake.
-	unreadMax = 64 << 10
+	// A client may send unreadShare even if that is used up, and at most
+	// eagerMax: a request of 8 KiB in records of one byte, right behind the
+	// handshake, is legal.
+	unreadShare = 16 << 10
+	eagerMax    = 256 << 10
 
 	// handshakePatience is how long a client may keep a goroutine waiting, in
 	// ticks, while others wait for one; if they are many, two.
@@ -37,7 +41,7 @@ var (
 type handshakes struct {
 	clock  func() uint32 // ticks
 	max    int           // goroutines
-	queued int           // bytes that may wait for one
+	unread int           // bytes of all clients
 	turns  chan struct{} // one for each that computes
 	wg     sync.WaitGroup
 
@@ -45,13 +49,13 @@ type handshakes struct {
 	running int       // goroutines
 	waiting list.List // those that wait for their client, the longest first
 	queue   list.List // those that wait for a goroutine
-	bytes   int       // of the queue
+	bytes   int       // that nobody has read yet
 	closed  bool
 }
 
 func newHandshakes(workers int, clock func() uint32) *handshakes {
 	return &handshakes{
-		clock: clock, max: handshakesMax, queued: greetingsMax,
+		clock: clock, max: handshakesMax, unread: unreadMax,
 		turns: make(chan struct{}, workers),
 	}
 }
@@ -71,30 +75,30 @@ type handshake struct {
 	since     uint32     // it waits for its client
 }
 
-func newHandshake(t *transport, arrived []byte) *handshake {
-	h := &handshake{pool: t.conn.loop.engine.handshakes, transport: t, arrived: arrived}
+func newHandshake(t *transport) *handshake {
+	h := &handshake{pool: t.conn.loop.engine.handshakes, transport: t}
 	h.more.L = &h.pool.mu
 	return h
 }
 
-// begin starts a handshake, now or when it is its turn. It returns false if
-// there is no room. Loops only.
-func (p *handshakes) begin(h *handshake) bool {
+// begin starts a handshake with the client's first record, now or when it is its
+// turn. It returns false if there is no room. Loops only.
+func (p *handshakes) begin(h *handshake, greeting []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return false
 	}
-	if p.running < p.max {
+	full := p.bytes+len(greeting) > p.unread
+	switch {
+	case p.running < p.max:
 		p.start(h)
-		return true
-	}
-	full := p.bytes+len(h.arrived) > p.queued
-	if !p.evict(full) && full {
+	case p.evict(full) || !full:
+		h.enter(&p.queue)
+	default:
 		return false
 	}
-	h.enter(&p.queue)
-	p.bytes += len(h.arrived)
+	h.leaveUnread(greeting)
 	return true
 }
 
@@ -144,7 +148,6 @@ func (p *handshakes) ended() {
 	p.running--
 	if next := p.queue.Front(); next != nil && !p.closed {
 		h := next.Value.(*handshake)
-		p.bytes -= len(h.arrived)
 		h.leave()
 		p.start(h)
 	}
@@ -172,12 +175,9 @@ func (h *handshake) leave() {
 
 // fail makes reading end with err.
 func (h *handshake) fail(err error) {
-	if h.in == &h.pool.queue {
-		h.pool.bytes -= len(h.arrived)
-	}
 	h.leave()
 	h.broken = err
-	h.arrived = nil
+	h.leaveUnread(nil)
 	h.more.Signal()
 }
 
@@ -197,15 +197,22 @@ func (t *transport) abort() {
 func (h *handshake) feed(b []byte) bool {
 	h.pool.mu.Lock()
 	defer h.pool.mu.Unlock()
-	if len(h.arrived)+len(b) > unreadMax {
+	most := eagerMax
+	if h.pool.bytes+len(b) > h.pool.unread {
+		most = unreadShare
+	}
+	if len(h.arrived)+len(b) > most {
 		return false
 	}
-	if h.in == &h.pool.queue {
-		h.pool.bytes += len(b)
-	}
-	h.arrived = append(h.arrived, b...)
+	h.leaveUnread(append(h.arrived, b...))
 	h.more.Signal()
 	return true
+}
+
+// leaveUnread says what has arrived and is not read.
+func (h *handshake) leaveUnread(b []byte) {
+	h.pool.bytes += len(b) - len(h.arrived)
+	h.arrived = b
 }
 
 // run is the goroutine.
@@ -244,7 +251,7 @@ func (h *handshake) read(p []byte) (int, error) {
 		return 0, errGone
 	}
 	n := copy(p, h.arrived)
-	h.arrived = h.arrived[n:]
+	h.leaveUnread(h.arrived[n:])
 	return n, nil
 }
 
@@ -292,6 +299,7 @@ func (t *transport) shaken(err error) {
 		return
 	}
 	t.handshake = nil
+	rest := h.takeRest()
 	if reply := h.takeReply(); reply != nil {
 		t.conn.pushSealed(reply)
 	}
@@ -305,5 +313,14 @@ func (t *transport) shaken(err error) {
 	forgetHello(t.session)
 	t.conn.loop.hold(t.conn)
 	defer t.conn.guard()
-	t.unseal(h.arrived)
+	t.unseal(rest)
+}
+
+// takeRest returns what has arrived behind the handshake.
+func (h *handshake) takeRest() []byte {
+	h.pool.mu.Lock()
+	defer h.pool.mu.Unlock()
+	rest := h.arrived
+	h.leaveUnread(nil)
+	return rest
 }

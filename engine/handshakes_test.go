@@ -61,10 +61,10 @@ func wantReply(t testing.TB, conn net.Conn) {
 }
 
 // startSmall starts an engine with room for so many handshakes.
-func startSmall(t testing.TB, goroutines, queued int) *Engine {
+func startSmall(t testing.TB, goroutines, unread int) *Engine {
 	t.Helper()
 	e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
-	e.handshakes.max, e.handshakes.queued = goroutines, queued
+	e.handshakes.max, e.handshakes.unread = goroutines, unread
 	if err := e.Listen(Listener{Addr: "127.0.0.1:0", TLS: serverTLS()}); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestHandshakeFlood(t *testing.T) {
 	e.handshakes.mu.Lock()
 	defer e.handshakes.mu.Unlock()
 	p := e.handshakes
-	if most := p.queued + (bound+1)*len(b); p.running > bound || p.bytes > most {
+	if most := p.unread + (bound+1)*len(b); p.running > bound || p.bytes > most {
 		t.Errorf("%d goroutines and %d bytes, want at most %d and %d", p.running, p.bytes, bound, most)
 	}
 }
@@ -171,7 +171,7 @@ func TestHandshakeEager(t *testing.T) {
 	first := dialHalf(t, e, b)
 	wantReply(t, first)
 	eager := dialHalf(t, e, b)
-	_, err := eager.Write(bytes.Repeat([]byte{'x'}, 4*unreadMax))
+	_, err := eager.Write(bytes.Repeat([]byte{'x'}, 4*eagerMax))
 	if _, readErr := eager.Read(make([]byte, 1)); err == nil && readErr == nil {
 		t.Error("it is not closed")
 	}

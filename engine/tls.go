@@ -57,17 +57,24 @@ func (t *transport) ended(err error) {
 		return
 	}
 	c.freeInput()
-	if c.out != nil {
-		c.out.cut()
-	}
 	c.leave(err)
 	if errors.Is(err, io.EOF) {
-		c.became(finished)
+		c.became(finished) // when what waits has been sent
 	} else {
 		t.notified = true // the alert was the last that could be said
+		c.forgetFrames()
 		c.became(lingering)
 	}
 	c.loop.touch(c)
+}
+
+// forgetFrames empties the outbox but for what is encrypted.
+func (c *Conn) forgetFrames() {
+	if c.out != nil {
+		c.out.sent = 0
+		c.out.cut()
+		c.out.bytes = 0
+	}
 }
 
 // seal encrypts b as records. They are valid until the next call.

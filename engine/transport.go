@@ -110,10 +110,11 @@ func (t *transport) greet(b []byte) []byte {
 	case n == 0 || len(b) < n:
 		return nil
 	}
-	t.handshake = newHandshake(t, slices.Clone(b))
+	greeting := slices.Clone(b)
+	t.handshake = newHandshake(t)
 	t.conn.freeInput()
 	t.stage = shaking
-	if !t.conn.loop.engine.handshakes.begin(t.handshake) {
+	if !t.handshake.pool.begin(t.handshake, greeting) {
 		t.conn.drop(errBusy)
 	}
 	return nil
