@@ -81,7 +81,9 @@ func (c Config) withDefaults() Config {
 		c.Loops = runtime.GOMAXPROCS(0)
 	}
 	c.Loops = min(c.Loops, loopsMax)
-	setDefault(&c.HandshakeWorkers, runtime.GOMAXPROCS(0))
+	if c.HandshakeWorkers <= 0 {
+		c.HandshakeWorkers = runtime.GOMAXPROCS(0)
+	}
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&c.PingInterval, DefaultPingInterval)
 	setDefault(&c.PongTimeout, DefaultPongTimeout)

@@ -333,11 +333,16 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 		in = l.listenerOf(socket.LocalAddr())
 	}
 	c := &Conn{socket: socket, fd: int32(socket.Fd())}
-	c.transport = newTransport(c, in)
+	if in != nil {
+		c.transport = newTransport(c, in)
+	}
 	socket.SetContext(c)
 	l.add(c)
 	n := int(h.e.conns.Add(1))
 	switch {
+	case in == nil: // better nobody than somebody without the TLS that is due
+		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
+		return nil, gnet.Close
 	case n > h.e.limit+refusalMax, h.e.stopping.Load():
 		return nil, gnet.Close
 	case n > h.e.limit:

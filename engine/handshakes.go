@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 )
@@ -65,6 +66,7 @@ func newHandshakes(workers int, clock func() uint32) *handshakes {
 type handshake struct {
 	pool      *handshakes
 	transport *transport
+	remote    net.Addr  // the client
 	session   *tls.Conn // its goroutine's, and the loop's after that
 	more      sync.Cond
 	arrived   []byte // not read yet
@@ -76,7 +78,7 @@ type handshake struct {
 }
 
 func newHandshake(t *transport) *handshake {
-	h := &handshake{pool: t.conn.loop.engine.handshakes, transport: t}
+	h := &handshake{pool: t.conn.loop.engine.handshakes, transport: t, remote: t.conn.RemoteAddr()}
 	h.more.L = &h.pool.mu
 	return h
 }

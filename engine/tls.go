@@ -224,12 +224,16 @@ func (t *transport) Write(p []byte) (int, error) {
 // Close does nothing: the loop closes its connections.
 func (t *transport) Close() error { return nil }
 
-// LocalAddr returns the address that was connected to. Not after the connection
-// is closed.
+// LocalAddr returns the address that is listened on.
 func (t *transport) LocalAddr() net.Addr { return t.listener.addr }
 
-// RemoteAddr is used by a tls.Config's callbacks only.
-func (t *transport) RemoteAddr() net.Addr { return t.remote }
+// RemoteAddr returns the client's address, for the callbacks of a tls.Config.
+func (t *transport) RemoteAddr() net.Addr {
+	if t.handshake != nil {
+		return t.handshake.remote
+	}
+	return t.conn.RemoteAddr()
+}
 
 // SetDeadline does nothing: the loop has the deadlines.
 func (t *transport) SetDeadline(time.Time) error { return nil }

@@ -175,13 +175,50 @@ func TestTLSEcho(t *testing.T) {
 			config := clientTLS()
 			tt.change(config)
 			ws := dialTLS(t, e, config)
-			for _, size := range []int{0, 1, 125, 126, 16 << 10, 65535, 65536, 16 << 20} {
+			for _, size := range []int{0, 1, 125, 126, 16 << 10, 65535, 65536, 300_000} {
 				roundTrip(t, ws, bytes.Repeat([]byte{'x'}, size))
+			}
+			if tt.name == "TLS 1.3" {
+				roundTrip(t, ws, bytes.Repeat([]byte{'x'}, 16<<20))
 			}
 			if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 		})
+	}
+}
+
+// TLS is not lost where the address stands for all of the machine's.
+func TestTLSDualStack(t *testing.T) {
+	e := startOn(t, Config{Loops: 2}, Endpoint{Handler: echo},
+		Listener{Addr: ":0", TLS: serverTLS()}, Listener{Addr: "0.0.0.0:0"})
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		addr := fmt.Sprint(host, ":", e.Addr().(*net.TCPAddr).Port)
+		ws := dialWith(t, "wss://localhost/", func() (net.Conn, error) {
+			config := clientTLS()
+			config.ServerName = "localhost"
+			return tls.Dial("tcp", addr, config)
+		})
+		roundTrip(t, ws, []byte("hello"))
+	}
+	plain := dialWith(t, "ws://localhost/", func() (net.Conn, error) {
+		return net.Dial("tcp", e.Addrs()[1].String())
+	})
+	roundTrip(t, plain, []byte("hello"))
+}
+
+// The callbacks of a configuration learn whose handshake it is.
+func TestTLSCallback(t *testing.T) {
+	addrs := make(chan string, 1)
+	config := serverTLS()
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		addrs <- hello.Conn.RemoteAddr().String()
+		return nil, nil
+	}
+	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, Listener{Addr: "127.0.0.1:0", TLS: config})
+	conn := openTLS(t, e, clientTLS())
+	if got := <-addrs; got != conn.LocalAddr().String() {
+		t.Errorf("got %s, want %s", got, conn.LocalAddr())
 	}
 }
 

@@ -32,9 +32,6 @@ type transport struct {
 
 // newTransport returns what a new connection needs, nil for nothing.
 func newTransport(c *Conn, in *listener) *transport {
-	if in == nil {
-		return nil
-	}
 	t := &transport{conn: c, listener: in}
 	switch {
 	case len(in.proxies) > 0 && in.proxied(c.socket.RemoteAddr()):
@@ -99,7 +96,8 @@ func (t *transport) announce(b []byte) []byte {
 }
 
 // greet takes bytes of the client's first record. Nothing begins before all of
-// it is there: who sends nothing costs nothing.
+// it is there, or as much as an opening handshake may have: who sends nothing
+// costs nothing.
 func (t *transport) greet(b []byte) []byte {
 	b = t.conn.gather(b)
 	n, err := recordSize(b)
@@ -107,7 +105,7 @@ func (t *transport) greet(b []byte) []byte {
 	case err != nil:
 		t.refuse(b)
 		return nil
-	case n == 0 || len(b) < n:
+	case n == 0 || len(b) < min(n, maxHandshake):
 		return nil
 	}
 	greeting := slices.Clone(b)
