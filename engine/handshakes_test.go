@@ -11,8 +11,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// hello is a ClientHello, as a client of Go's sends it.
-func hello(t testing.TB) []byte {
+// clientHello is one, as a client of Go's sends it.
+func clientHello(t testing.TB) []byte {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	defer ours.Close()
@@ -93,7 +93,7 @@ func TestHandshakeFlood(t *testing.T) {
 	established := dialTLS(t, e, clientTLS())
 	roundTrip(t, established, []byte("hello"))
 	before := runtime.NumGoroutine()
-	b := hello(t)
+	b := clientHello(t)
 
 	for i := range flood {
 		dialHalf(t, e, b[:len(b)-1]) // never a goroutine: the hello is not whole
@@ -119,7 +119,7 @@ func TestHandshakeFlood(t *testing.T) {
 // With nobody to displace, a handshake that finds no room is refused.
 func TestHandshakeOverflow(t *testing.T) {
 	e := startSmall(t, 1, 0)
-	b := hello(t)
+	b := clientHello(t)
 	turns := e.handshakes.turns
 	for range cap(turns) {
 		turns <- struct{}{} // nobody gets as far as to wait for a client
@@ -138,7 +138,7 @@ func TestHandshakeOverflow(t *testing.T) {
 // Who hangs up in the middle gives back what it had.
 func TestHandshakeHangUp(t *testing.T) {
 	e := startSmall(t, 1, 1<<20)
-	b := hello(t)
+	b := clientHello(t)
 	first := dialHalf(t, e, b)
 	wantReply(t, first)
 	second := dialHalf(t, e, b) // in the queue
@@ -153,7 +153,7 @@ func TestHandshakeHangUp(t *testing.T) {
 // A handshake has the same deadline as the opening handshake behind it.
 func TestHandshakeDeadline(t *testing.T) {
 	e := startTLS(t, Config{Loops: 1, HandshakeTimeout: tick}, Endpoint{Handler: echo})
-	b := hello(t)
+	b := clientHello(t)
 	for _, conn := range []net.Conn{
 		dialHalf(t, e, nil), dialHalf(t, e, b[:10]), dialHalf(t, e, b),
 	} {
@@ -167,7 +167,7 @@ func TestHandshakeDeadline(t *testing.T) {
 // What a client sends ahead of its handshake is bounded.
 func TestHandshakeEager(t *testing.T) {
 	e := startSmall(t, 1, 1<<20)
-	b := hello(t)
+	b := clientHello(t)
 	first := dialHalf(t, e, b)
 	wantReply(t, first)
 	eager := dialHalf(t, e, b)
@@ -180,7 +180,7 @@ func TestHandshakeEager(t *testing.T) {
 // Handshakes end with the engine.
 func TestHandshakeShutdown(t *testing.T) {
 	e := startSmall(t, 1, 1<<20)
-	b := hello(t)
+	b := clientHello(t)
 	wantReply(t, dialHalf(t, e, b))
 	dialHalf(t, e, b)
 	if err := e.Shutdown(t.Context()); err != nil {

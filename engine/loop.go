@@ -62,6 +62,8 @@ type Loop struct {
 	listeners map[net.Addr]*listener // by the address that gnet gives
 	inputs    []*input
 	outboxes  []*outbox
+	inflater  codec.Inflater
+	inflated  []byte // room for a message
 }
 
 // A departure is an OnClose that is due.
