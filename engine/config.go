@@ -23,7 +23,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 
 	// HandshakeWorkers is how many TLS handshakes compute at the same time,
-	// beside the loops. If zero, GOMAXPROCS.
+	// beside the loops. If zero, one for each two cores, at least one: more
+	// would take the loops' time in a flood.
 	HandshakeWorkers int
 
 	// PingInterval is the silence after which a ping is sent (RFC 6455 §5.5.2).
@@ -84,7 +85,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Loops = min(c.Loops, loopsMax)
 	if c.HandshakeWorkers <= 0 {
-		c.HandshakeWorkers = runtime.GOMAXPROCS(0)
+		c.HandshakeWorkers = max(runtime.GOMAXPROCS(0)/2, 1)
 	}
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&c.PingInterval, DefaultPingInterval)

@@ -80,7 +80,7 @@ func settings() []setting {
 			func(c *config) value { return duration(&c.server.HandshakeTimeout) },
 		},
 		{
-			"HandshakeWorkers", "handshake-workers", "N", "0", "TLS handshakes that compute at the same time; 0: one per core",
+			"HandshakeWorkers", "handshake-workers", "N", "0", "TLS handshakes that compute at the same time; 0: one per two cores",
 			func(c *config) value { return integer(&c.server.HandshakeWorkers, 0, 0) },
 		},
 		{

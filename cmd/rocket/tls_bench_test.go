@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,6 +194,73 @@ func benchPublisher(b *testing.B, addr string, secure bool) func() {
 			if _, err := c.receive(context.Background()); err != nil {
 				b.Fatal(err)
 			}
+		}
+	}
+}
+
+// BenchmarkFlood reports how long an established connection waits for a reply,
+// in 99 of 100 cases, and what is resident, while others begin handshakes and
+// leave them unfinished, as fast as this process can.
+func BenchmarkFlood(b *testing.B) {
+	for _, floods := range []int{0, 1, 4} {
+		b.Run(strconv.Itoa(floods), func(b *testing.B) {
+			p, addr := benchServer(b, true)
+			round := benchPublisher(b, addr, true)
+			hello := recordedHello(b)
+			ctx, cancel := context.WithCancel(context.Background())
+			var flooding sync.WaitGroup
+			var begun atomic.Int64
+			for range floods {
+				flooding.Go(func() { flood(ctx, addr, hello, &begun) })
+			}
+			var took []time.Duration
+			for b.Loop() {
+				start := time.Now()
+				round()
+				took = append(took, time.Since(start))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			b.ReportMetric(float64(p.resident(b))/(1<<20), "MiB")
+			b.ReportMetric(float64(begun.Load())/b.Elapsed().Seconds(), "begun/s")
+			cancel()
+			flooding.Wait()
+		})
+	}
+}
+
+// recordedHello returns the first record of a client.
+func recordedHello(b *testing.B) []byte {
+	b.Helper()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go func() {
+		_ = tls.Client(theirs, anyCertificate()).Handshake()
+		_ = theirs.Close()
+	}()
+	record := make([]byte, 4096)
+	n, err := ours.Read(record)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return record[:n]
+}
+
+// flood keeps 2,000 handshakes unfinished, always the latest.
+func flood(ctx context.Context, addr string, hello []byte, begun *atomic.Int64) {
+	conns := make([]net.Conn, 2000)
+	for i := 0; ctx.Err() == nil; i = (i + 1) % len(conns) {
+		if conns[i] != nil {
+			_ = conns[i].Close()
+		}
+		if conns[i], _ = net.Dial("tcp", addr); conns[i] != nil {
+			_, _ = conns[i].Write(hello)
+			begun.Add(1)
+		}
+	}
+	for _, conn := range conns {
+		if conn != nil {
+			_ = conn.Close()
 		}
 	}
 }
