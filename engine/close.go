@@ -79,6 +79,9 @@ func (c *Conn) leave(reason error) {
 
 // written is called when nothing waits to be written.
 func (c *Conn) written() {
+	if c.state >= lingering && c.transport.farewell() {
+		return // it is called again
+	}
 	switch c.state {
 	case lingering:
 		// Closing now, with input unread, would reset the connection and could
@@ -102,6 +105,7 @@ func (c *Conn) closed(reason error) {
 	}
 	c.leave(reason)
 	c.became(dead)
+	c.transport.abort()
 	c.loop.bury(c)
 }
 

@@ -21,6 +21,7 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	}
 	e.emptying.Do(func() {
 		e.leaving.Store(true)
+		e.closeFiles()
 		for _, l := range e.loops {
 			l.Post(func() { l.drainOver(inTicks(window)) })
 		}

@@ -23,17 +23,20 @@ var ErrStopped = errors.New("engine: stopped")
 // be told so. The rest is closed without a word.
 const refusalMax = 64
 
-// An Engine accepts connections on one address and runs them on event loops.
+// An Engine accepts connections and runs them on event loops.
 type Engine struct {
 	config    Config
 	endpoints atomic.Pointer[table]
 	caps      atomic.Pointer[caps]
-	files     int // that the process may have open
-	addr      net.Addr
+	maxFiles  int         // that the process may have open
+	listeners []*listener // nil before Start
 
-	loops    []*Loop
-	writable *writable
-	events   gnet.Engine
+	loops      []*Loop
+	writable   *writable
+	handshakes *handshakes
+	files      []*fileListener
+	accepting  sync.WaitGroup // their goroutines
+	events     gnet.Engine
 
 	gate     gate
 	watchdog watchdog
@@ -60,7 +63,8 @@ type Engine struct {
 	stopping atomic.Bool // Shutdown
 
 	booted  chan error    // Start waits for it
-	stopped chan struct{} // closed when gnet has returned
+	ended   chan struct{} // closed when gnet has returned
+	stopped chan struct{} // closed when all is done after that
 	err     error         // why; read after stopped is closed
 	shut    chan struct{} // closed when nobody comes any more, after Drain
 	gone    chan struct{} // a connection has been closed while draining
@@ -72,30 +76,36 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 		config:   config.withDefaults(),
 		attached: make(map[gnet.EventLoop]*Loop),
 		booted:   make(chan error, 1),
+		ended:    make(chan struct{}),
 		stopped:  make(chan struct{}),
 		gone:     make(chan struct{}, 1),
 		shut:     make(chan struct{}),
 	}
+	e.handshakes = newHandshakes(e.config.HandshakeWorkers, e.clock.Load)
 	e.endpoints.Store(newTable(endpoints))
 	e.caps.Store(new(caps))
 	return e
 }
 
-// Start listens on addr, a "host:port", and returns once connections are
-// served, or with the reason why not. An engine starts once.
-func (e *Engine) Start(addr string) error {
+// Start is Listen for plain connections to addr.
+func (e *Engine) Start(addr string) error { return e.Listen(Listener{Addr: addr}) }
+
+// Listen listens on all the addresses, and returns once connections are served,
+// or with the reason why not. An engine starts once.
+func (e *Engine) Listen(on ...Listener) error {
 	e.life.Lock()
 	defer e.life.Unlock()
 	if e.stopping.Load() {
 		return ErrStopped
 	}
-	if e.addr != nil {
+	if e.listeners != nil {
 		return errors.New("engine: started before")
 	}
-	if err := e.prepare(addr); err != nil {
+	addrs, err := e.prepare(on)
+	if err != nil {
 		return err
 	}
-	go e.run()
+	go e.run(addrs)
 	if err := <-e.booted; err != nil {
 		e.stopping.Store(true)
 		e.halt()
@@ -106,23 +116,33 @@ func (e *Engine) Start(addr string) error {
 }
 
 // prepare makes everything that the loops need.
-func (e *Engine) prepare(addr string) error {
+func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 	caps, err := capsOf(e.config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	reserved, err := reserve(addr, e.config.ReusePort)
+	most, err := FileLimit()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	files, err := FileLimit()
-	if err != nil {
-		return err
+	e.maxFiles = int(min(most, math.MaxInt32))
+	listeners := make([]*listener, len(on))
+	for i, l := range on {
+		listeners[i] = newListener(l)
 	}
-	e.files = int(min(files, math.MaxInt32))
-	others, err := listening(reserved.(*net.TCPAddr).Port)
+	files, err := bind(listeners, e.config.ReusePort)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				f.close()
+			}
+		}
+	}()
+	if addrs, err = targets(listeners); err != nil {
+		return nil, err
 	}
 	sockets := &kernel{}
 	loops := make([]*Loop, e.config.Loops)
@@ -130,26 +150,21 @@ func (e *Engine) prepare(addr string) error {
 		loops[i] = newLoop(e, i, sockets)
 	}
 	if sockets.writable, err = newWritable(loops); err != nil {
-		return err
+		return nil, err
+	}
+	if e.others, err = listening(portsOf(listeners)...); err != nil {
+		return nil, err
 	}
 	e.caps.Store(caps)
-	e.addr, e.loops, e.writable, e.others = reserved, loops, sockets.writable, others
-	return nil
-}
-
-// target is the address as gnet wants it. It takes [::] for IPv6 only, and an
-// empty host for both.
-func target(addr *net.TCPAddr) string {
-	if addr.IP.Equal(net.IPv6unspecified) {
-		return fmt.Sprintf("tcp://:%d", addr.Port)
-	}
-	return "tcp://" + addr.String()
+	e.listeners, e.files = listeners, files
+	e.loops, e.writable = loops, sockets.writable
+	return addrs, nil
 }
 
 // run is gnet's goroutine.
-func (e *Engine) run() {
+func (e *Engine) run(addrs []string) {
 	level := gnetLog{e.config.Log}
-	err := gnet.Run(&handler{e: e}, target(e.addr.(*net.TCPAddr)),
+	err := gnet.Rotate(&handler{e: e}, addrs,
 		gnet.WithNumEventLoop(len(e.loops)),
 		// One listener for each loop: a connection is accepted by the loop that
 		// refuses it if there is no room. A separate acceptor would run ahead of
@@ -169,7 +184,10 @@ func (e *Engine) run() {
 	case e.booted <- err:
 	default:
 	}
+	close(e.ended)
+	e.closeFiles()
 	e.writable.close()
+	e.handshakes.close()
 	for _, l := range e.loops {
 		l.end()
 	}
@@ -192,6 +210,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	e.closing.Do(func() {
+		e.closeFiles()
 		for _, l := range e.loops {
 			l.Post(l.closeAll)
 		}
@@ -206,7 +225,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 func (e *Engine) started() bool {
 	e.life.Lock()
 	defer e.life.Unlock()
-	return e.addr != nil
+	return e.listeners != nil
 }
 
 // oneGone makes drained look again.
@@ -227,8 +246,22 @@ func (e *Engine) halt() {
 	})
 }
 
-// Addr returns the address that the engine listens on, nil before Start.
-func (e *Engine) Addr() net.Addr { return e.addr }
+// Addr returns the first address that the engine listens on, nil before Start.
+func (e *Engine) Addr() net.Addr {
+	if len(e.listeners) == 0 {
+		return nil
+	}
+	return e.listeners[0].addr
+}
+
+// Addrs returns the addresses that the engine listens on, in the order of Listen.
+func (e *Engine) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(e.listeners))
+	for i, l := range e.listeners {
+		addrs[i] = l.addr
+	}
+	return addrs
+}
 
 // Connections returns how many connections are open. Any goroutine.
 func (e *Engine) Connections() int { return int(e.conns.Load()) }
@@ -243,7 +276,7 @@ func (e *Engine) log() *slog.Logger { return e.config.Log }
 
 // boot finds the ports, and gives each loop its pump. gnet hands them out in turn.
 func (e *Engine) boot() error {
-	fds, err := listening(e.addr.(*net.TCPAddr).Port)
+	fds, err := listening(portsOf(e.listeners)...)
 	if err != nil {
 		return err
 	}
@@ -256,6 +289,9 @@ func (e *Engine) boot() error {
 		if err := newPump(e.events); err != nil {
 			return err
 		}
+	}
+	for _, f := range e.files {
+		e.accepting.Go(func() { f.accept(e) })
 	}
 	return nil
 }
@@ -306,21 +342,35 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	for _, l := range h.e.loops {
 		l.Wake()
 	}
+	h.e.handshakes.advance()
 	return tick, gnet.None
 }
 
 func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	l := h.e.loopOf(socket.EventLoop())
-	if p, ok := socket.Context().(*pump); ok {
-		l.pump = p
+	var in *listener
+	switch from := socket.Context().(type) {
+	case *pump:
+		l.pump = from
 		return nil, gnet.None
+	case *listener:
+		in = from
+	default:
+		in = l.listenerOf(socket.LocalAddr())
 	}
 	c := &Conn{socket: socket, fd: int32(socket.Fd())}
+	if in != nil {
+		c.transport = newTransport(c, in)
+	}
 	socket.SetContext(c)
 	l.add(c)
 	n := int(h.e.conns.Add(1))
+	if in == nil { // better nobody than somebody without the TLS that is due
+		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
+		return nil, gnet.Close
+	}
 	c.refused = h.e.judge(c, n)
-	if c.refused != admitted && h.e.refused.Add(1) > refusalMax || h.e.files-int(c.fd) < closeBelow || h.e.stopping.Load() {
+	if c.refused != admitted && h.e.refused.Add(1) > refusalMax || h.e.maxFiles-int(c.fd) < closeBelow || h.e.stopping.Load() {
 		return nil, gnet.Close
 	}
 	return nil, gnet.None
@@ -330,14 +380,23 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 func (e *Engine) judge(c *Conn, n int) refusal {
 	caps := e.caps.Load()
 	switch {
-	case n > caps.connections, e.files-int(c.fd) < refuseBelow:
+	case n > caps.connections, e.maxFiles-int(c.fd) < refuseBelow:
 		return full
 	case e.crowded.Load():
 		return noMemory
-	case !e.gate.admit(c.RemoteAddr(), e.clock.Load(), caps.rate, caps.perSource):
-		return tooMany
+	case c.transport.announces():
+		return admitted // it is judged when it is known who it is
 	}
-	return admitted
+	return e.tooMany(c)
+}
+
+// tooMany tells whether a connection comes too soon after others.
+func (e *Engine) tooMany(c *Conn) refusal {
+	caps := e.caps.Load()
+	if e.gate.admit(c.RemoteAddr(), e.clock.Load(), caps.rate, caps.perSource) {
+		return admitted
+	}
+	return tooMany
 }
 
 // OnTraffic is also how a loop hears of its pump. A turn closes connections,

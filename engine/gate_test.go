@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"bufio"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -74,5 +77,39 @@ func TestGate(t *testing.T) {
 	g.admit(from("192.0.2.9"), 100, 4, 2)
 	if n := len(g.sources); n != 1 {
 		t.Errorf("%d sources are kept, want 1", n)
+	}
+}
+
+// Behind a balancer the address that counts is the client's.
+func TestConnectRateBehindABalancer(t *testing.T) {
+	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Handler: echo}))
+	err := e.Listen(Listener{Addr: "127.0.0.1:0", ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Shutdown(t.Context()) }()
+	connect := func(client string) string {
+		conn, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "PROXY TCP4 %s 198.51.100.1 1 2\r\n%s", client, request); err != nil {
+			t.Fatal(err)
+		}
+		status, _ := bufio.NewReader(conn).ReadString('\n')
+		return status
+	}
+	for i := range 10 {
+		if got := connect(fmt.Sprint("192.0.2.", i)); !strings.Contains(got, "101") {
+			t.Errorf("client %d: got %q", i, got)
+		}
+	}
+	refused := false
+	for range 10 {
+		refused = refused || strings.Contains(connect("192.0.2.99"), "503")
+	}
+	if !refused {
+		t.Error("ten connections of one client at once are let in")
 	}
 }

@@ -140,6 +140,10 @@ func (c *Conn) refuse(err error) {
 	if !errors.As(err, &refusal) {
 		refusal = &codec.HandshakeError{Status: 400, Reason: err.Error()}
 	}
+	if c.transport.mute() {
+		c.drop(err)
+		return
+	}
 	c.freeInput()
 	c.became(lingering)
 	c.push(codec.AppendRefusal(nil, refusal))

@@ -66,15 +66,15 @@ func freeFiles(limit, file int) int {
 // watchFiles is called on each tick. It keeps newcomers waiting while files are
 // short, so that gnet does not fail to accept one.
 func (e *Engine) watchFiles() {
-	free := freeFiles(e.files, e.writable.epoll)
+	free := freeFiles(e.maxFiles, e.writable.epoll)
 	switch {
 	case !e.ports.paused && free < pauseBelow:
-		e.log().Error("the open files are used up; newcomers have to wait", "limit", e.files, "free", free)
+		e.log().Error("the open files are used up; newcomers have to wait", "limit", e.maxFiles, "free", free)
 		if err := e.ports.pause(); err != nil {
 			e.log().Error("newcomers cannot be kept waiting", "error", err)
 		}
 	case e.ports.paused && free >= closeBelow && e.ports.calls == 0:
-		e.log().Warn("there are open files again", "limit", e.files, "free", free)
+		e.log().Warn("there are open files again", "limit", e.maxFiles, "free", free)
 		e.ports.resume()
 	}
 }

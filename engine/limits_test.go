@@ -68,8 +68,8 @@ func giveBack(fds []int) {
 	}
 }
 
-// handshake connects a socket, asks, and returns the status of the answer.
-func handshake(t *testing.T, e *Engine, socket int) string {
+// knock connects a socket, asks, and returns the status of the answer.
+func knock(t *testing.T, e *Engine, socket int) string {
 	t.Helper()
 	port := e.Addr().(*net.TCPAddr).Port
 	if err := unix.Connect(socket, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
@@ -111,21 +111,21 @@ func TestOtherFilesTakeAll(t *testing.T) {
 		sockets[i] = fd
 	}
 	defer giveBack(sockets)
-	if got := handshake(t, e, sockets[0]); !strings.Contains(got, "101") {
+	if got := knock(t, e, sockets[0]); !strings.Contains(got, "101") {
 		t.Errorf("with files: got %q", got)
 	}
 	most := takeFiles(t, limit, refuseBelow-1)
-	if got := handshake(t, e, sockets[1]); !strings.Contains(got, "503") {
+	if got := knock(t, e, sockets[1]); !strings.Contains(got, "503") {
 		t.Errorf("with few files: got %q", got)
 	}
 	rest := takeFiles(t, limit, closeBelow-1)
-	if got := handshake(t, e, sockets[2]); got != "" {
+	if got := knock(t, e, sockets[2]); got != "" {
 		t.Errorf("with hardly any: got %q", got)
 	}
 	rest = append(rest, takeFiles(t, limit, 0)...)
 	log.want(t, "the open files are used up")
 	status := make(chan string)
-	go func() { status <- handshake(t, e, sockets[3]) }()
+	go func() { status <- knock(t, e, sockets[3]) }()
 	giveBack(rest)
 	giveBack(most)
 	log.want(t, "there are open files again")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -115,8 +116,8 @@ func deafSocket() (int, error) {
 	return fd, nil
 }
 
-// listening returns the sockets of this process that listen on the port.
-func listening(port int) ([]int, error) {
+// listening returns the sockets of this process that listen on one of the ports.
+func listening(ports ...int) ([]int, error) {
 	names, err := openFiles()
 	if err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func listening(port int) ([]int, error) {
 	var fds []int
 	for _, name := range names {
 		fd, err := strconv.Atoi(name)
-		if err != nil || !listensOn(fd, port) {
+		if err != nil || !slices.Contains(ports, listensOn(fd)) {
 			continue
 		}
 		fds = append(fds, fd)
@@ -132,21 +133,26 @@ func listening(port int) ([]int, error) {
 	return fds, nil
 }
 
-func listensOn(fd, port int) bool {
+// listensOn returns the port that a file listens on, -1 if it does not.
+func listensOn(fd int) int {
 	if yes, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || yes == 0 {
-		return false
+		return -1
 	}
-	addr, err := unix.Getsockname(fd)
+	name, err := unix.Getsockname(fd)
 	if err != nil {
-		return false
+		return -1
 	}
-	switch addr := addr.(type) {
-	case *unix.SockaddrInet4:
-		return addr.Port == port
-	case *unix.SockaddrInet6:
-		return addr.Port == port
+	return portOf(name)
+}
+
+// portsOf returns the ports of the listeners that have one.
+func portsOf(listeners []*listener) (ports []int) {
+	for _, l := range listeners {
+		if addr, ok := l.addr.(*net.TCPAddr); ok {
+			ports = append(ports, addr.Port)
+		}
 	}
-	return false
+	return ports
 }
 
 // openFiles returns the numbers of the files that the process has open, the one
@@ -164,49 +170,50 @@ func openFiles() ([]string, error) {
 	return names, nil
 }
 
-// reserve tells which address addr is. gnet's loops share a port, each with a
-// listener of its own, and would share it with another process too: that the
-// port is taken shows only here, unless sharing it is what is wanted.
-func reserve(addr string, share bool) (net.Addr, error) {
+// reserve tells which address addr is, and keeps others from it until release.
+// gnet's loops share a port, each with a listener of its own, and would share it
+// with another process too: that the port is taken shows only here, unless
+// sharing it is what is wanted.
+func reserve(addr string, share bool) (bound net.Addr, release func(), err error) {
 	if share {
 		return reserveShared(addr)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer l.Close()
-	return l.Addr(), nil
+	return l.Addr(), func() { _ = l.Close() }, nil
 }
 
 // reserveShared binds without listening: who connected would be lost.
-func reserveShared(addr string) (net.Addr, error) {
+func reserveShared(addr string) (bound net.Addr, release func(), err error) {
 	want, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if want.IP == nil {
+		want.IP = net.IPv6unspecified // both families, as net.Listen has it
 	}
 	family, name := sockaddr(want)
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("listen tcp %s: %w", addr, err)
+		return nil, nil, fmt.Errorf("listen tcp %s: %w", addr, err)
 	}
-	defer func() { _ = unix.Close(fd) }()
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-	if err == nil {
+	release = func() { _ = unix.Close(fd) }
+	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err == nil {
 		err = unix.Bind(fd, name)
 	}
-	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: want, Err: os.NewSyscallError("bind", err)}
+	if err == nil {
+		name, err = unix.Getsockname(fd)
 	}
-	bound, err := unix.Getsockname(fd)
 	if err != nil {
-		return nil, fmt.Errorf("listen tcp %s: %w", addr, err)
+		release()
+		return nil, nil, &net.OpError{Op: "listen", Net: "tcp", Addr: want, Err: os.NewSyscallError("bind", err)}
 	}
-	return &net.TCPAddr{IP: want.IP, Port: portOf(bound), Zone: want.Zone}, nil
+	return &net.TCPAddr{IP: want.IP, Port: portOf(name), Zone: want.Zone}, release, nil
 }
 
-// sockaddr returns an address as the kernel wants it. No IP is all of both
-// families.
+// sockaddr returns an address as the kernel wants it.
 func sockaddr(addr *net.TCPAddr) (family int, name unix.Sockaddr) {
 	if ip := addr.IP.To4(); ip != nil {
 		return unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(ip)}
@@ -216,9 +223,13 @@ func sockaddr(addr *net.TCPAddr) (family int, name unix.Sockaddr) {
 	return unix.AF_INET6, name6
 }
 
+// portOf returns the port of an address, -1 if it has none.
 func portOf(name unix.Sockaddr) int {
-	if name4, ok := name.(*unix.SockaddrInet4); ok {
-		return name4.Port
+	switch name := name.(type) {
+	case *unix.SockaddrInet4:
+		return name.Port
+	case *unix.SockaddrInet6:
+		return name.Port
 	}
-	return name.(*unix.SockaddrInet6).Port
+	return -1
 }

@@ -21,6 +21,7 @@ const frameCost = 32
 
 // outbox is what waits to be written to one connection.
 type outbox struct {
+	sealed  []byte   // encrypted, and goes first; with TLS only
 	frames  [][]byte // the first may be sent in part
 	lag     *lag     // which of them may be dropped, nil if none
 	sent    int      // bytes of it that are
@@ -114,6 +115,10 @@ func (o *outbox) cut() {
 
 // flush writes what waits, as far as the socket takes it.
 func (c *Conn) flush() {
+	if c.transport.secured() {
+		c.flushSealed()
+		return
+	}
 	for c.out != nil && c.out.bytes > 0 {
 		b := c.out.next(c.loop.scratch)
 		n, err := c.loop.sockets.write(c.fd, b)
@@ -194,7 +199,7 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool,
 	for i, id := range ids {
 		slot := uint32(id)
 		if l.held.has(slot) || id&Several != 0 && !alone {
-			l.conns[slot].sendEvents(frames, channel, events)
+			l.conns[slot].deliver(frames, joined, id&Several == 0 || alone, channel, events)
 		} else {
 			fd := int32(id &^ Several >> 32)
 			if n, err := l.sockets.write(fd, joined); n < len(joined) {
@@ -208,8 +213,12 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool,
 	return len(ids)
 }
 
-// sendEvents is SendFrame for each of the frames.
-func (c *Conn) sendEvents(frames [][]byte, channel string, events []string) {
+// deliver is Deliver for a connection that is held.
+func (c *Conn) deliver(frames [][]byte, joined []byte, alone bool, channel string, events []string) {
+	if alone && c.state == open && c.out == nil && c.transport.secured() {
+		c.deliverSealed(frames, joined, channel, events)
+		return
+	}
 	if c.state == open && c.endpoint.Slow != Disconnect {
 		c.sendDroppable(frames, channel, events)
 		return

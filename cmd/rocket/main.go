@@ -16,7 +16,8 @@
 //
 // # Limits
 //
-// What can be reloaded, and what takes a restart, is in reload.go.
+// What can be reloaded, and what takes a restart, is in reload.go. A certificate
+// is also reloaded when its files change.
 package main
 
 import (

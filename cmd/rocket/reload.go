@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,6 +65,12 @@ func (c *config) needRestart(next *config) []string {
 		{"Port", c.port != next.port},
 		{"TLSCertFile", c.certFile != next.certFile},
 		{"TLSKeyFile", c.keyFile != next.keyFile},
+		{"TLSSelfSigned", c.selfSigned != next.selfSigned},
+		{"TLSClientCA", c.clientCA != next.clientCA},
+		{"TLSPort", c.tlsPort != next.tlsPort},
+		{"Unix", c.unix != next.unix},
+		{"ProxyFrom", !slices.Equal(c.proxyFrom, next.proxyFrom)},
+		{"HandshakeWorkers", c.server.HandshakeWorkers != next.server.HandshakeWorkers},
 		{"PidFile", c.pidFile != next.pidFile},
 		{"Log", c.log != next.log},
 		{"Loops", c.server.Loops != next.server.Loops},
@@ -141,7 +148,12 @@ func runReload(_ context.Context, p *program, args []string) error {
 func settingFlags(fs *flag.FlagSet) map[string]string {
 	given := map[string]string{}
 	for _, st := range settings() {
-		fs.Func(st.flag, "", func(s string) error { given[st.flag] = s; return nil })
+		give := func(s string) error { given[st.flag] = s; return nil }
+		if st.at(&config{}).truth {
+			fs.BoolFunc(st.flag, "", give)
+		} else {
+			fs.Func(st.flag, "", give)
+		}
 	}
 	return given
 }

@@ -84,9 +84,12 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	if err != nil {
 		return err
 	}
-	if c.certFile != "" {
-		return s.ListenAndServeTLS(c.certFile, c.keyFile)
+	certs, err := c.certificates(log)
+	if err != nil {
+		return err
 	}
+	c.listen(s, certs)
+	defer certs.reloadOnHangUp(ctx)()
 	if err := s.Start(); err != nil {
 		return startError(err)
 	}
@@ -98,6 +101,8 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
 	printStart(p.stdout, c, s, files)
+	certs.printFingerprint(p.stdout)
+	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
 	return (&service{server: s, log: log, logs: logs, sources: src, config: c}).wait(ctx)
 }
 
@@ -173,10 +178,11 @@ func (h hub) handler() *webrocket.HubHandler {
 // printStart says what runs.
 func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
 	fmt.Fprintln(w, "Rocket", webrocket.Version)
-	base := baseURL(c.host, s.Addr())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, h := range c.hubs {
-		fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
+	for _, base := range c.baseURLs(s.Addrs()) {
+		for _, h := range c.hubs {
+			fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
+		}
 	}
 	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
 	fmt.Fprintf(t, "  open files\tat most %d\n", files)
@@ -185,20 +191,34 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
 	if len(c.hubs) == 1 && c.hubs[0].access() == open {
 		fmt.Fprint(w, howToLock)
 	}
-	fmt.Fprintln(w, "Ready. Ctrl-C stops it.")
 }
 
 const howToLock = `Everyone who can reach the hub may read and publish. To lock it, give it secrets:
   ROCKET_READ_ONLY_SECRET=... ROCKET_READ_WRITE_SECRET=... rocket
 `
 
-// baseURL returns where clients find the server: its host as configured and
-// its port as bound.
-func baseURL(host string, addr net.Addr) string {
-	port := addr.(*net.TCPAddr).Port
+// baseURLs returns where clients find the server, at each of its ports.
+func (c *config) baseURLs(addrs []net.Addr) []string {
+	var urls []string
+	for i, addr := range addrs {
+		tcp, ok := addr.(*net.TCPAddr)
+		if !ok {
+			continue // a socket's file has no URL
+		}
+		scheme := "ws://"
+		if c.secure() && (i > 0 || c.tlsPort == 0) {
+			scheme = "wss://"
+		}
+		urls = append(urls, scheme+hostPort(c.host, tcp.Port))
+	}
+	return urls
+}
+
+// hostPort returns a host as configured with a port as bound.
+func hostPort(host string, port int) string {
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		// Every address of the machine will do; this one works from here.
 		host = "localhost"
 	}
-	return "ws://" + net.JoinHostPort(host, strconv.Itoa(port))
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }

@@ -60,7 +60,7 @@ func TestDrainEndToEnd(t *testing.T) {
 // client is refused at any time.
 func TestRollingRestartEndToEnd(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR2} {
-		old, url := startServer(t, nil, "-reuse-port", "on")
+		old, url := startServer(t, nil, "-reuse-port")
 		port := url[strings.LastIndex(url, ":")+1:]
 		ctx, stop := context.WithCancel(t.Context())
 		var clients sync.WaitGroup
@@ -74,7 +74,7 @@ func TestRollingRestartEndToEnd(t *testing.T) {
 				}
 			})
 		}
-		next := start(t, nil, "-reuse-port=on", "-port", port)
+		next := start(t, nil, "-reuse-port", "-port", port)
 		next.stdout.want(`^Ready`)
 		old.signal(signal)
 		old.wantStatus(0)
