@@ -47,7 +47,7 @@ func (c *Conn) alive() {
 	}
 	c.pinged = false
 	ping := c.loop.ticks.ping
-	c.expireIn(ping - ping/8*(c.slot%16)/16)
+	c.expireIn(ping - c.slot%(ping/8+1))
 	c.hurry()
 }
 

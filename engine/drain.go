@@ -71,15 +71,18 @@ type drain struct {
 	cursor        int    // the slot to look at next
 }
 
-// drainMin is the shortest window, in ticks: who is let in at the last call shall
-// not be sent away in the middle of the opening handshake.
-const drainMin = lastCall + 3
+// How long, in ticks, a drain waits for those who are let in at the last call:
+// they shall not be sent away in the middle of the opening handshake.
+const (
+	drainMin   = lastCall + 3 // the shortest window
+	drainGrace = 8            // after the window, for who has not ended it
+)
 
 // drainOver closes everybody within so many ticks from now.
 func (l *Loop) drainOver(window uint32) {
 	l.drain = drain{begun: l.now, window: max(window, drainMin)}
 	for _, c := range l.conns {
-		if c != nil {
+		if c != nil && c.state != opening {
 			l.drain.total++
 		}
 	}
@@ -95,23 +98,24 @@ func (l *Loop) drainMore() {
 	}
 	passed := uint64(l.now - d.begun)
 	if passed >= uint64(d.window) {
-		l.closeAll()
+		l.closeAll(passed < uint64(d.window)+drainGrace)
 		return
 	}
 	phase := uint64(d.window) * uint64(l.index) / uint64(l.engine.config.Loops)
 	due := (d.total*passed + phase) / uint64(d.window)
 	for ; d.closed < due && d.cursor < len(l.conns); d.cursor++ {
-		if c := l.conns[d.cursor]; c != nil {
+		if c := l.conns[d.cursor]; c != nil && c.state != opening {
 			d.closed++
 			c.goAway()
 		}
 	}
 }
 
-// closeAll begins the closing handshake with everybody.
-func (l *Loop) closeAll() {
+// closeAll begins the closing handshake with everybody, but may spare those who
+// have not ended the opening one.
+func (l *Loop) closeAll(spare bool) {
 	for _, c := range l.conns {
-		if c != nil {
+		if c != nil && !(spare && c.state == opening) {
 			c.goAway()
 		}
 	}

@@ -59,6 +59,8 @@ func TestDrainSendsWhatIsQueued(t *testing.T) {
 	late, half := tl.open(), tl.dial()
 	tl.advance(drainMin * tick)
 	late.wantClose(codec.StatusGoingAway)
+	half.wantNothing()
+	tl.advance(drainGrace * tick)
 	half.want([]byte("HTTP/1.1 503 "))
 	slow.read(unlimited)
 	slow.wantText("hello")

@@ -212,7 +212,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	e.closing.Do(func() {
 		e.closeFiles()
 		for _, l := range e.loops {
-			l.Post(l.closeAll)
+			l.Post(func() { l.closeAll(false) })
 		}
 	})
 	err := e.drained(ctx)
