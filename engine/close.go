@@ -71,6 +71,7 @@ func (c *Conn) drop(reason error) {
 func (c *Conn) leave(reason error) {
 	if c.met {
 		c.met = false
+		c.loop.counts.closed(reason)
 		c.loop.leaving = append(c.loop.leaving, departure{c, reason})
 		c.loop.settleSoon()
 	}
@@ -95,6 +96,9 @@ func (c *Conn) written() {
 func (c *Conn) closed(reason error) {
 	if reason == nil {
 		reason = ErrStopped
+	}
+	if c.state == opening {
+		c.loop.counts.refused("gone")
 	}
 	c.leave(reason)
 	c.became(dead)

@@ -117,6 +117,8 @@ type Endpoint struct {
 	// it the connection is closed with 1013. Each message counts 32 bytes more
 	// than it has. If zero, 1 MiB.
 	MaxQueuedBytes int
+
+	path string
 }
 
 func (e Endpoint) withDefaults() *Endpoint {

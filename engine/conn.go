@@ -56,6 +56,14 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Its top bit is clear.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
 
+// Path returns the path that the connection was opened for, "" before OnOpen.
+func (c *Conn) Path() string {
+	if c.endpoint == nil {
+		return ""
+	}
+	return c.endpoint.path
+}
+
 // Value returns what SetValue was given last, nil before that.
 func (c *Conn) Value() any { return c.value }
 
@@ -69,6 +77,8 @@ func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
 // feed takes bytes that have arrived. They may be modified, and are not kept.
 func (c *Conn) feed(b []byte) {
 	defer c.guard()
+	c.loop.counts.busy()
+	c.loop.counts.BytesIn += uint64(len(b))
 	c.loop.Wake()
 	for len(b) > 0 {
 		switch c.state {
@@ -85,6 +95,7 @@ func (c *Conn) feed(b []byte) {
 // guard turns a panic of a Handler into the end of this connection.
 func (c *Conn) guard() {
 	if r := recover(); r != nil {
+		c.loop.counts.Panics++
 		c.loop.engine.log().Error("a handler panicked; its connection is closed",
 			"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		c.fail(&codec.CloseError{Code: codec.StatusInternalError, Reason: "internal error"})

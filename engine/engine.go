@@ -62,6 +62,7 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 	}
 	e.ticks = ticksOf(e.config)
 	for path, endpoint := range endpoints {
+		endpoint.path = path
 		e.endpoints[path] = endpoint.withDefaults()
 	}
 	return e
@@ -238,6 +239,9 @@ func (e *Engine) MaxConnections() int { return e.limit }
 // Loops returns the loops, once started.
 func (e *Engine) Loops() []*Loop { return e.loops }
 
+// Stopping tells whether Shutdown has been called. Any goroutine.
+func (e *Engine) Stopping() bool { return e.stopping.Load() }
+
 func (e *Engine) log() *slog.Logger { return e.config.Log }
 
 // boot gives each loop its pump. gnet hands them out in turn.
@@ -305,7 +309,11 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	l.add(c)
 	n := int(h.e.conns.Add(1))
 	switch {
-	case n > h.e.limit+refusalMax, h.e.stopping.Load():
+	case h.e.stopping.Load():
+		c.turnAway(errStopping)
+		return nil, gnet.Close
+	case n > h.e.limit+refusalMax:
+		c.turnAway(errFull)
 		return nil, gnet.Close
 	case n > h.e.limit:
 		c.surplus = true // clients are deaf to answers that come before they ask

@@ -43,6 +43,9 @@ func (c *Conn) SendFrame(frame []byte) {
 	if c.state != open {
 		return
 	}
+	if !codec.Opcode(frame[0] & 0x0f).IsControl() {
+		c.loop.counts.MessagesOut++
+	}
 	c.push(frame)
 	c.limit()
 }
@@ -73,6 +76,7 @@ func (c *Conn) limit() {
 		c.flush()
 	}
 	if c.state == open && c.tooMuch() {
+		c.loop.counts.slow("disconnect")
 		c.out.cut()
 		c.fail(ErrSlowReader)
 	}
@@ -110,6 +114,7 @@ func (c *Conn) flush() {
 		b := c.out.next(c.loop.scratch)
 		n, err := c.loop.sockets.write(c.fd, b)
 		c.out.advance(n)
+		c.loop.counts.sent(0, n)
 		if n < len(b) {
 			c.blocked(err)
 			return
@@ -187,7 +192,9 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool)
 			l.conns[slot].sendFrames(frames)
 		} else {
 			fd := int32(id &^ Several >> 32)
-			if n, err := l.sockets.write(fd, joined); n < len(joined) {
+			n, err := l.sockets.write(fd, joined)
+			l.counts.sent(len(frames), n)
+			if n < len(joined) {
 				l.conns[slot].unwritten(frames, n, err)
 			}
 		}

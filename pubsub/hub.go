@@ -36,6 +36,8 @@ type channel struct {
 	stripe    *stripe
 	permanent bool
 	audiences []*audience // one per shard with members; guarded by the stripe
+	published uint64      // frames; guarded by the stripe
+	bytes     uint64      // of those frames; guarded by the stripe
 }
 
 // NewHub returns a hub in which the permanent channels exist from the start.
@@ -83,6 +85,8 @@ func (h *Hub) Publish(from *Shard, name, frame []byte) error {
 	if from == nil && ch.overloaded() {
 		return ErrOverloaded
 	}
+	ch.published++
+	ch.bytes += uint64(len(frame))
 	for _, a := range ch.audiences {
 		a.append(frame)
 		if from != nil && from != a.shard && a.shard.overloaded() {

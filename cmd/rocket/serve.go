@@ -94,6 +94,11 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if err := s.Start(); err != nil {
 		return startError(err)
 	}
+	console, err := startAdmin(c, s, log)
+	if err != nil {
+		return errors.Join(err, s.Shutdown(alreadyDone()))
+	}
+	defer console.close()
 	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
 	for _, w := range c.warnings() {
 		log.Warn(w)
@@ -101,7 +106,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if s.MaxConnections() < c.server.MaxConnections {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
-	printStart(p.stdout, c, s, files)
+	printStart(p.stdout, c, s, files, console.address())
 	return waitForEnd(ctx, s, log)
 }
 
@@ -168,13 +173,14 @@ func waitForEnd(ctx context.Context, s *webrocket.Server, log *slog.Logger) erro
 }
 
 // printStart says what runs.
-func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
+func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin string) {
 	fmt.Fprintln(w, "Rocket", webrocket.Version)
 	base := baseURL(c.host, s.Addr())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, h := range c.hubs {
 		fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
 	}
+	fmt.Fprintf(t, "  admin\t%s\n", admin)
 	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
 	fmt.Fprintf(t, "  open files\tat most %d\n", files)
 	fmt.Fprintf(t, "  connections\tat most %d\n", s.MaxConnections())
