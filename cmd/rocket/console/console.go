@@ -56,11 +56,17 @@ type Config struct {
 	Log *slog.Logger
 }
 
-type console struct{ Config }
+type console struct {
+	Config
+	timeout time.Duration // how long a request waits for the event loops
+}
 
 // New returns the console of a server.
 func New(config Config) http.Handler {
-	c := &console{config}
+	return (&console{config, loopTimeout}).handler()
+}
+
+func (c *console) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", c.live)
 	mux.HandleFunc("GET /readyz", c.ready)
@@ -122,7 +128,7 @@ func (c *console) guarded(next http.HandlerFunc) http.HandlerFunc {
 			reply(w, nil, &failure{http.StatusUnauthorized, "want the admin token: Authorization: Bearer TOKEN"})
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), loopTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
 		defer cancel()
 		if strings.HasPrefix(r.URL.Path, "/debug/") {
 			ctx = r.Context() // a profile takes as long as was asked for

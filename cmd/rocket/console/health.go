@@ -13,7 +13,7 @@ import (
 // live tells whether every event loop makes progress. Restarting the process is
 // the remedy where one does not.
 func (c *console) live(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), loopTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
 	defer cancel()
 	// A server that has ended its loops is about to end the process.
 	if err := c.Server.Check(ctx); err != nil && c.Server.Ready() {

@@ -22,13 +22,13 @@ func (c *console) metrics() http.Handler {
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collector{c.Server},
+		collector{c},
 	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
 // collector asks the server whenever it is asked itself.
-type collector struct{ server *webrocket.Server }
+type collector struct{ *console }
 
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range table() {
@@ -39,9 +39,9 @@ func (c collector) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (c collector) Collect(to chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), loopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	now := reading{c.server.Stats(ctx), engine.Stats{}, measure.Histogram{}, c.server}
+	now := reading{c.Server.Stats(ctx), engine.Stats{}, measure.Histogram{}, c.Server}
 	for i := range now.Loops {
 		now.addLoop(&now.Loops[i])
 	}
