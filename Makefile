@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build run test race fuzz bench lint fmt clean
+.PHONY: all build run test race conformance fuzz microbench lint fmt clean
 
 all: fmt lint test
 
@@ -22,6 +22,9 @@ test: ## all tests
 race: ## all tests, with the race detector
 	$(GO) test -race -shuffle=on $(PACKAGES)
 
+conformance: ## RFC 6455, RFC 7692 and RFC 9112, as docs/conformance.md lists them
+	$(GO) test -count=1 ./conformance
+
 fuzz: ## every fuzz target for FUZZTIME
 	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
@@ -30,7 +33,7 @@ fuzz: ## every fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## the benchmarks of the packages
+microbench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 lint: ## gofumpt, golangci-lint
@@ -40,6 +43,8 @@ lint: ## gofumpt, golangci-lint
 
 fmt: ## gofumpt
 	$(GO) tool $(TOOLS) gofumpt -w .
+
+include bench/bench.mk
 
 clean:
 	rm -rf $(BIN)

@@ -21,6 +21,7 @@ var imports = map[string][]string{
 	"measure":            {},
 	"auth":               {},
 	"codec":              {},
+	"conformance":        {},
 	"cmd/rocket":         {".", "engine", "pubsub", "auth", "codec", "measure", "cmd/rocket/console"},
 	"cmd/rocket/console": {".", "engine", "pubsub", "auth", "codec", "measure"},
 	"bench":              {"codec"},

@@ -48,7 +48,9 @@ func ParseRequest(b []byte) (r Request, n int, err error) {
 }
 
 func (r *Request) parse(b []byte) (n int, err error) {
-	line, rest, err := cutLine(b)
+	// "a server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line (CRLF)
+	// received prior to the request-line" (RFC 9112 §2.2)
+	line, rest, err := cutLine(bytes.TrimPrefix(b, []byte("\r\n")))
 	if err != nil {
 		return 0, err
 	}

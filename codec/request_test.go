@@ -52,6 +52,7 @@ var requestTests = []struct {
 	{"sample", sample, "GET", "/chat", "", "server.example.com", "http://example.com"},
 	{"browser", browser, "GET", "/socket", "room=1", "rocket.example.com:8080", "https://rocket.example.com"},
 	{"least", get("GET / HTTP/1.1", "Host: h"), "GET", "/", "", "h", ""},
+	{"blank line first", "\r\n" + get("GET / HTTP/1.1", "Host: h"), "GET", "/", "", "h", ""},
 	{"other method", get("POST /x HTTP/1.1", "Host: h"), "POST", "/x", "", "h", ""},
 	{"names in any case", get("GET / HTTP/1.1", "hOST:h", "ORIGIN:o"), "GET", "/", "", "h", "o"},
 	{"whitespace around values", get("GET / HTTP/1.1", "Host: \t h\t "), "GET", "/", "", "h", ""},
@@ -106,7 +107,7 @@ func TestParseRequestRefuses(t *testing.T) {
 		want error
 	}{
 		{"TLS", "\x16", errRequestLine},
-		{"blank line first", "\r\n", errRequestLine},
+		{"two blank lines first", "\r\n\r\n", errRequestLine},
 		{"line feed first", "\n", errBareLF},
 		{"space first", " ", errRequestLine},
 		{"long method", strings.Repeat("A", maxMethod+1), errRequestLine},
@@ -218,6 +219,7 @@ func checkStandardRequest(t *testing.T, b []byte, r *Request) {
 	if !bytes.HasSuffix(b, []byte("\r\n\r\n")) {
 		t.Fatalf("header block ends with %q", b[max(0, len(b)-4):])
 	}
+	b = bytes.TrimPrefix(b, []byte("\r\n")) // net/http ignores no empty line
 	rest := bufio.NewReader(bytes.NewReader(b))
 	want, err := http.ReadRequest(rest)
 	if err != nil {

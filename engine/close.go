@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"io"
 
 	"github.com/nu7hatch/webrocket/codec"
 )
@@ -100,7 +101,24 @@ func (c *Conn) closed(reason error) {
 	if c.state == opening {
 		c.loop.counts.refused("gone")
 	}
+	if errors.Is(reason, io.EOF) && c.state != dead {
+		c.lastWords()
+	}
 	c.leave(reason)
 	c.became(dead)
 	c.loop.bury(c)
+}
+
+// lastWords writes what the socket takes of what waits. Who has sent the end may
+// have shut down only that side (half-closed TCP) and still read.
+func (c *Conn) lastWords() {
+	for c.out != nil && c.out.bytes > 0 {
+		b := c.out.next(c.loop.scratch)
+		n, _ := c.loop.sockets.write(c.fd, b)
+		c.loop.counts.sent(0, n)
+		c.out.advance(n)
+		if n < len(b) {
+			return
+		}
+	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -81,9 +83,12 @@ func TestServerCloses(t *testing.T) {
 
 	// What the client sent before it knew is read and dropped.
 	tc.write(masked(codec.OpText, "hello"))
-	tc.write(masked(codec.OpPing, ""))
 	tc.wantEvents()
 	tc.wantNothing()
+
+	// But pings are answered.
+	tc.write(masked(codec.OpPing, "p"))
+	tc.wantFrame("1 000 1010 0 0000001", "p")
 
 	tc.write(closeFrame(codec.StatusGoingAway, ""))
 	tc.wantNothing()
@@ -324,5 +329,34 @@ func TestReasonOfASlowReader(t *testing.T) {
 	tl.turn()
 	if !errors.Is(reason, ErrSlowReader) {
 		t.Errorf("got %v, want ErrSlowReader", reason)
+	}
+}
+
+// Who has shut down only its sending side still reads what waits, as far as
+// its socket takes it at once.
+func TestHalfClosed(t *testing.T) {
+	tc := newTestConn(t)
+	tc.room = 10
+	tc.send(masked(codec.OpPing, "ping"))
+	tc.Send(codec.OpText, []byte("a text of 18 bytes"))
+	tc.hangUp(os.NewSyscallError("read", io.EOF))
+	tc.wantFrame("1 000 1010 0 0000100", "ping")
+	tc.wantFrame("1 000 0001 0 0010010", "a ")
+	tc.tl.turn()
+	tc.wantNothing()
+	tc.wantEvents("close: read: EOF")
+}
+
+// Pongs of a client that does not read wait only up to the limit, also once the
+// connection is closing.
+func TestPingsWhileClosing(t *testing.T) {
+	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 100}).open()
+	tc.room = 0
+	tc.Close(codec.StatusGoingAway, "")
+	for range 100 {
+		tc.write(masked(codec.OpPing, "ping"))
+	}
+	if n := tc.out.behind(); n > 150 {
+		t.Errorf("%d bytes wait", n)
 	}
 }

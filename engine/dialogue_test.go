@@ -200,8 +200,8 @@ func (tc *testConn) advance(d time.Duration) { tc.tl.advance(d) }
 // hangUp closes the socket from outside of the engine. No turn follows.
 func (tc *testConn) hangUp(reason error) {
 	tc.closed = true
-	delete(tc.tl.byFd, tc.fd)
 	tc.Conn.closed(reason)
+	delete(tc.tl.byFd, tc.fd) // gnet closes it only then
 }
 
 // read is the client making room for n more bytes.

@@ -185,11 +185,21 @@ func (c *Conn) handleControl(op codec.Opcode, payload []byte) {
 	switch op {
 	case codec.OpPing:
 		// "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
-		// response, unless it already received a Close frame." (§5.5.2)
-		c.Send(codec.OpPong, payload)
+		// response, unless it already received a Close frame." (§5.5.2) That we
+		// have sent one does not matter.
+		c.pong(payload)
 	case codec.OpClose:
 		c.handleClose(payload)
 	}
+}
+
+// pong answers a ping.
+func (c *Conn) pong(payload []byte) {
+	if c.state == closing && !c.tooMuch() {
+		c.push(codec.AppendFrame(nil, codec.OpPong, payload))
+		return
+	}
+	c.Send(codec.OpPong, payload)
 }
 
 // violation ends a connection whose bytes make no sense any more.

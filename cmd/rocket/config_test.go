@@ -54,7 +54,7 @@ func TestFileProblems(t *testing.T) {
 			"path twice", "{\"Hubs\": [\n{\"Path\": \"/\"},\n{\"Path\": \"/\"}]}",
 			"my.json:3: Hubs[1]: the path / is taken by the hub on line 2; give it another",
 		},
-		{"codec", `{"Hubs": [{"Path": "/", "Codec": "XML"}]}`, `my.json:1: Hubs[0].Codec: want JSON, not "XML"`},
+		{"codec", `{"Hubs": [{"Path": "/", "Codec": "XML"}]}`, `my.json:1: Hubs[0].Codec: want JSON or Echo, not "XML"`},
 		{
 			"channel", `{"Hubs": [{"Path": "/", "Channels": ["a", ""]}]}`,
 			`my.json:1: Hubs[0].Channels[1]: want a channel name of 1 to 255 bytes without control characters, not ""`,
@@ -84,7 +84,7 @@ func TestFileProblems(t *testing.T) {
 		{
 			"all of them", "{\"Port\": -1,\n\"Hubs\": [{\"Path\": \"/\",\n\"Codec\": 1}],\n\"Host\": 1}",
 			"my.json:1: Port: want a whole number from 0 to 65535, not -1\n" +
-				"my.json:3: Hubs[0].Codec: want JSON, not 1\n" +
+				"my.json:3: Hubs[0].Codec: want JSON or Echo, not 1\n" +
 				"my.json:4: Host: want a host name or an IP address, not 1",
 		},
 	} {

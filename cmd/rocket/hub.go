@@ -14,10 +14,16 @@ type hub struct {
 	maxSubscriptions    int
 }
 
+// What a hub speaks.
+const (
+	codecJSON = "JSON"
+	codecEcho = "Echo"
+)
+
 // onlyHub returns the hub that is served without a file.
 func (c *config) onlyHub() hub {
 	h := c.hubDefaults
-	h.path, h.codec = "/", "JSON"
+	h.path, h.codec = "/", codecJSON
 	return h
 }
 
@@ -71,6 +77,9 @@ func (h *hub) read(n *node) problems {
 	found := fill(n, fields)
 	if _, ok := n.value.([]member); ok && !hasPath {
 		found = append(found, n.problem(`Path is missing; add one such as "Path": "/"`))
+	}
+	if h.codec == codecEcho && (len(h.channels) > 0 || h.log+h.readOnly+h.readWrite != "") {
+		found = append(found, n.problem("an Echo hub has no Channels, Secrets or Log; remove them"))
 	}
 	return found
 }

@@ -124,13 +124,9 @@ func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, erro
 	s.Log = log
 	s.Config = c.server
 	for _, h := range c.hubs {
-		handler := h.handler()
-		if h.log != "" {
-			hubLog, err := logs.to(h.log)
-			if err != nil {
-				return nil, err
-			}
-			handler.Log = hubLog
+		handler, err := h.answers(logs)
+		if err != nil {
+			return nil, err
 		}
 		if err := s.Handle(h.path, handler); err != nil {
 			return nil, err
@@ -139,7 +135,23 @@ func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, erro
 	return s, nil
 }
 
-// handler returns what serves the hub. Its codec is JSON: there is no other.
+// answers returns what answers at the hub's path, with its log from logs.
+func (h hub) answers(logs *logs) (webrocket.Handler, error) {
+	if h.codec == codecEcho {
+		return echo{h}, nil
+	}
+	handler := h.handler()
+	if h.log != "" {
+		log, err := logs.to(h.log)
+		if err != nil {
+			return nil, err
+		}
+		handler.Log = log
+	}
+	return handler, nil
+}
+
+// handler returns the native protocol of the hub.
 func (h hub) handler() *webrocket.HubHandler {
 	handler := webrocket.NewJSONHandler()
 	handler.Secrets = webrocket.Credentials{ReadOnly: h.readOnly, ReadWrite: h.readWrite}

@@ -152,8 +152,8 @@ func hubSettings() []hubSetting {
 			at: func(h *hub) value { return text(&h.path, `a path such as "/chat"`, checkPath) },
 		},
 		{
-			key: "Codec", def: "JSON", doc: "encoding of the messages: JSON, in any case",
-			at: func(h *hub) value { return oneOf(&h.codec, "JSON") },
+			key: "Codec", def: codecJSON, doc: "encoding of the messages: JSON; or Echo: every message is sent back, and there are no channels",
+			at: func(h *hub) value { return oneOf(&h.codec, codecJSON, codecEcho) },
 		},
 		{
 			key: "Log", doc: "file that this hub's log is appended to; -: standard error; empty: the server's log",

@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// centrifugo is Centrifugo's bidirectional JSON protocol: objects, one a line, several to a frame.
+type centrifugo struct{}
+
+var _ = register(centrifugo{})
+
+func (centrifugo) Name() string                { return "centrifugo" }
+func (centrifugo) Handshake() (string, string) { return "/connection/websocket", "" }
+func (centrifugo) Opcode() byte                { return opText }
+func (centrifugo) Acks() bool                  { return true }
+func (centrifugo) Stream() bool                { return false }
+
+func (centrifugo) AppendHello(dst []byte, secret string) []byte {
+	return fmt.Appendf(dst, `{"id":1,"connect":{"token":%q}}`, secret)
+}
+
+func (centrifugo) AppendSubscribe(dst []byte, channel string) []byte {
+	return fmt.Appendf(dst, `{"id":2,"subscribe":{"channel":%q}}`, channel)
+}
+
+func (centrifugo) AppendUnsubscribe(dst []byte, channel string) []byte {
+	return fmt.Appendf(dst, `{"id":3,"unsubscribe":{"channel":%q}}`, channel)
+}
+
+func (centrifugo) AppendPublish(dst []byte, channel string, data []byte) []byte {
+	return fmt.Appendf(dst, `{"id":4,"publish":{"channel":%q,"data":%s}}`, channel, data)
+}
+
+const (
+	centrifugoHead = `{"push":{"channel":"`
+	centrifugoMid  = `","pub":{"data":`
+	centrifugoData = len(centrifugoHead) + channelNameLen + len(centrifugoMid)
+	centrifugoTail = `}}}`
+)
+
+// Parse knows the layout in which deliveries come and leaves all others to encoding/json.
+func (centrifugo) Parse(b []byte) (Message, int, error) {
+	line, size := b, len(b)
+	if eol := bytes.IndexByte(b, '\n'); eol >= 0 {
+		line, size = b[:eol], eol+1
+	}
+	if len(line) > centrifugoData+len(centrifugoTail) && string(line[:len(centrifugoHead)]) == centrifugoHead &&
+		string(line[centrifugoData-len(centrifugoMid):centrifugoData]) == centrifugoMid &&
+		string(line[len(line)-len(centrifugoTail):]) == centrifugoTail {
+		if n := plainString(line[centrifugoData:]); n > 0 {
+			channel := line[len(centrifugoHead) : len(centrifugoHead)+channelNameLen]
+			return Message{Kind: Delivery, Channel: channel, Data: line[centrifugoData : centrifugoData+n]}, size, nil
+		}
+	}
+	m, err := parseCentrifugo(line)
+	return m, size, err
+}
+
+func parseCentrifugo(line []byte) (Message, error) {
+	if len(bytes.TrimSpace(line)) == 0 {
+		return Message{Kind: Noise}, nil
+	}
+	var m struct {
+		ID    uint32 `json:"id"`
+		Error *struct {
+			Message string `json:"message"`
+		} `json:"error"`
+		Push *struct {
+			Channel string `json:"channel"`
+			Pub     *struct {
+				Data json.RawMessage `json:"data"`
+			} `json:"pub"`
+			Disconnect *struct {
+				Reason string `json:"reason"`
+			} `json:"disconnect"`
+		} `json:"push"`
+	}
+	if err := json.Unmarshal(line, &m); err != nil {
+		return Message{}, fmt.Errorf("not a message of Centrifugo: %w", err)
+	}
+	switch {
+	case m.Error != nil:
+		return Message{Kind: Refusal, Text: m.Error.Message}, nil
+	case m.ID != 0:
+		return Message{Kind: Reply}, nil
+	case m.Push == nil:
+		return Message{Kind: Ask, Text: "{}"}, nil // an empty object is a ping
+	case m.Push.Disconnect != nil:
+		return Message{Kind: Refusal, Text: m.Push.Disconnect.Reason}, nil
+	case m.Push.Pub != nil:
+		return Message{Kind: Delivery, Channel: []byte(m.Push.Channel), Data: m.Push.Pub.Data}, nil
+	}
+	return Message{Kind: Noise}, nil
+}
+
+func (centrifugo) Serve(binary, dir string, port, _ int) ([]string, error) {
+	conf, err := json.Marshal(map[string]any{
+		"address": "127.0.0.1", "port": port, "client_insecure": true, "log_level": "error",
+		"client_channel_limit": 1024, "client_queue_max_size": 256 << 20,
+	})
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "centrifugo.json")
+	if err := os.WriteFile(file, conf, 0o600); err != nil {
+		return nil, err
+	}
+	return []string{binary, "-c", file}, nil
+}
+
+// plainString is the length of the quoted string at the start of b if it begins with a digit, has no escapes, and the
+// object ends or another member follows; otherwise 0.
+func plainString(b []byte) int {
+	if b[0] != '"' || b[1]-'0' >= 10 {
+		return 0
+	}
+	end := bytes.IndexByte(b[1:], '"') + 2
+	if end < 2 || end == len(b) || b[end] != '}' && b[end] != ',' || bytes.IndexByte(b[1:end], '\\') >= 0 {
+		return 0
+	}
+	return end
+}

@@ -1,0 +1,149 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"testing"
+)
+
+// flat is a Message that can be compared.
+type flat struct {
+	kind                Kind
+	channel, data, text string
+}
+
+// parseAll takes messages off b until none is whole.
+func parseAll(d Dialect, b []byte) (all []flat, rest []byte, err error) {
+	for len(b) > 0 {
+		m, n, err := d.Parse(b)
+		if err != nil || n == 0 {
+			return all, b, err
+		}
+		all = append(all, flat{m.Kind, string(m.Channel), string(m.Data), m.Text})
+		b = b[n:]
+	}
+	return all, nil, nil
+}
+
+func TestParse(t *testing.T) {
+	data := string(payload(64))
+	delivery := flat{kind: Delivery, channel: "c0000003", data: data}
+	tests := []struct {
+		name, dialect, in string
+		want              []flat
+	}{
+		{"ok", "rocket", `{"ok":true}`, []flat{{kind: Reply}}},
+		{"ok with id", "rocket", `{"ok":true,"id":1}`, []flat{{kind: Reply}}},
+		{"error", "rocket", `{"err":"invalid_channel"}`, []flat{{kind: Refusal, text: "invalid_channel"}}},
+		{"delivery", "rocket", `{"event":"e","channel":"c0000003","data":` + data + `}`, []flat{delivery}},
+		{"delivery in another order", "rocket", `{"data":` + data + `, "channel":"c0000003","event":"e"}`, []flat{delivery}},
+		{"something new", "rocket", `{"hello":1}`, []flat{{kind: Noise}}},
+
+		{"set-up", "nats", "INFO {}\r\nPONG\r\n+OK\r\n", []flat{{kind: Noise}, {kind: Reply}, {kind: Noise}}},
+		{"ping", "nats", "PING\r\n", []flat{{kind: Ask, text: "PONG\r\n"}}},
+		{"error", "nats", "-ERR 'Authorization Violation'\r\n", []flat{{kind: Refusal, text: "'Authorization Violation'"}}},
+		{"deliveries", "nats", "MSG c0000003 1 64\r\n" + data + "\r\nMSG c0000003 1 64\r\n" + data + "\r\n", []flat{delivery, delivery}},
+
+		{"replies", "centrifugo", "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{}}\n", []flat{{kind: Reply}, {kind: Reply}}},
+		{"ping", "centrifugo", "{}", []flat{{kind: Ask, text: "{}"}}},
+		{"error", "centrifugo", `{"id":1,"error":{"code":103,"message":"permission denied"}}`, []flat{{kind: Refusal, text: "permission denied"}}},
+		{"disconnect", "centrifugo", `{"push":{"disconnect":{"code":3000,"reason":"bye"}}}`, []flat{{kind: Refusal, text: "bye"}}},
+		{"join", "centrifugo", `{"push":{"channel":"c0000003","join":{}}}`, []flat{{kind: Noise}}},
+		{
+			"deliveries", "centrifugo",
+			`{"push":{"channel":"c0000003","pub":{"data":` + data + "}}}\n" + `{"push":{"channel":"c0000003","pub":{"data":` + data + `,"info":{"client":"a"}}}}`,
+			[]flat{delivery, delivery},
+		},
+		{"delivery in another order", "centrifugo", `{"push":{"pub":{"data":` + data + `},"channel":"c0000003"}}`, []flat{delivery}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.dialect+" "+tt.name, func(t *testing.T) {
+			d, err := DialectNamed(tt.dialect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, rest, err := parseAll(d, []byte(tt.in))
+			if err != nil || len(rest) > 0 {
+				t.Fatalf("Parse leaves %q, %v", rest, err)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(tt.want) {
+				t.Errorf("Parse = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseRefusesGarbage(t *testing.T) {
+	for _, name := range DialectNames() {
+		d, _ := DialectNamed(name)
+		if m, n, err := d.Parse([]byte("garbage\n")); err == nil {
+			t.Errorf("%s: Parse of garbage = %v, %d, want an error", name, m, n)
+		}
+	}
+}
+
+// A stream may be cut anywhere.
+func TestNATSCuts(t *testing.T) {
+	d := nats{}
+	whole := []byte("INFO {}\r\nPONG\r\nMSG c0000003 1 5\r\nhello\r\nPING\r\nMSG a 1 0\r\n\r\n")
+	want, _, err := parseAll(d, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := range whole {
+		first, rest, err := parseAll(d, whole[:cut])
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		second, rest, err := parseAll(d, append(bytes.Clone(rest), whole[cut:]...))
+		if err != nil || len(rest) > 0 {
+			t.Fatalf("cut at %d: rest %q, %v", cut, rest, err)
+		}
+		if got := append(first, second...); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("cut at %d: %v, want %v", cut, got, want)
+		}
+	}
+}
+
+// The JSON dialects send commands that are JSON, whatever the secret is.
+func TestCommandsAreJSON(t *testing.T) {
+	for _, d := range []Dialect{rocket{}, centrifugo{}} {
+		for _, command := range [][]byte{
+			d.AppendHello(nil, `a"b\c`), d.AppendSubscribe(nil, "c"), d.AppendUnsubscribe(nil, "c"), d.AppendPublish(nil, "c", payload(64)),
+		} {
+			if !json.Valid(command) {
+				t.Errorf("%s sends %s, which is not JSON", d.Name(), command)
+			}
+		}
+	}
+}
+
+func fuzzParse(f *testing.F, d Dialect, seeds ...string) {
+	for _, s := range seeds {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, n, err := d.Parse(b)
+		switch {
+		case n < 0 || n > len(b):
+			t.Fatalf("Parse(%q) used %d of %d bytes", b, n, len(b))
+		case err == nil && n == 0 && !d.Stream() && len(b) > 0:
+			t.Errorf("Parse(%q) used nothing", b)
+		case m.Kind == Delivery && !bytes.Contains(b, m.Data):
+			t.Errorf("Parse(%q) delivers %q, which was not there", b, m.Data)
+		}
+	})
+}
+
+func FuzzRocket(f *testing.F) {
+	fuzzParse(f, rocket{}, `{"ok":true}`, `{"err":"x"}`, `{"event":"e","channel":"c0000003","data":"0"}`)
+}
+
+func FuzzNATS(f *testing.F) {
+	fuzzParse(f, nats{}, "INFO {}\r\n", "MSG a 1 2\r\nhi\r\n", "PING\r\n", "-ERR x\r\n", "MSG a 1 \r\n")
+}
+
+func FuzzCentrifugo(f *testing.F) {
+	fuzzParse(f, centrifugo{}, `{}`, `{"id":1}`, `{"push":{"channel":"c0000003","pub":{"data":"0"}}}`, `{"push":{"channel":"c0000003","pub":{"data":"0"`)
+}

@@ -1,0 +1,138 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+func startRocket(t *testing.T) (target string) {
+	t.Helper()
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Log = slog.New(slog.DiscardHandler)
+	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Shutdown(context.Background()) })
+	return "ws://" + s.Addr().String() + "/"
+}
+
+// Every scenario against the real server: what is published arrives, exactly as often as it should.
+func TestScenarios(t *testing.T) {
+	tests := []struct {
+		scenario  string
+		set       func(o *Options)
+		published int64 // 0: it depends on time
+		delivered int64
+	}{
+		{"fanout", func(o *Options) {}, 200, 2000},
+		{"fanout", func(o *Options) { o.Publishers = 4 }, 200, 2000},
+		{"fanout", func(o *Options) { o.Threads = 2 }, 200, 2000},
+		{"fanout", func(o *Options) { o.Saturate, o.Rate = 0, 2000 }, 200, 2000},
+		{"fanout", func(o *Options) { o.Payload = 20_000 }, 200, 2000},
+		{"channels", func(o *Options) { o.Channels, o.Publishers = 5, 2 }, 200, 400},
+		{"channels", func(o *Options) { o.Channels, o.Publishers, o.Rate, o.Saturate = 5, 10, 0, 3 }, 200, 400},
+		{"chat", func(o *Options) { o.Channels = 10 }, 200, 200},
+		{"chat", func(o *Options) { o.Channels, o.Threads = 2, 2 }, 200, 1000},
+		{"broadcast", func(o *Options) { o.Rate, o.ProbeRate, o.Count = 200, 0, 20 }, 20, 200},
+		{"broadcast", func(o *Options) { o.Rate, o.ProbeRate, o.Count = 200, 500, 20 }, 0, 0},
+		{"idle", func(o *Options) { o.Channels, o.Duration, o.Count = 5, time.Millisecond, 0 }, 5, 10},
+		{"storm", func(o *Options) { o.Rounds, o.Count = 2, 0 }, 1, 10},
+		{"slow", func(o *Options) { o.Rate, o.Stalled, o.Duration, o.Count = 2000, 0.2, 20*time.Millisecond, 0 }, 0, 0},
+		{"churn", func(o *Options) {
+			o.Rate, o.Churn, o.Hold, o.Duration, o.Count = 1000, 200, 20*time.Millisecond, 200*time.Millisecond, 0
+		}, 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.scenario, func(t *testing.T) {
+			sc := ScenarioNamed(tt.scenario)
+			o := quick(sc, startRocket(t), 200)
+			o.ServerPID = os.Getpid()
+			tt.set(&o)
+			res, err := Run(t.Context(), sc, o, func(Progress) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !res.Good() {
+				t.Errorf("check: %+v, %v", res.Check, res.Refusals)
+			}
+			if tt.published > 0 && (res.Published != tt.published || res.Check.Delivered != tt.delivered) {
+				t.Errorf("published %d, delivered %d, want %d, %d", res.Published, res.Check.Delivered, tt.published, tt.delivered)
+			}
+			if res.Check.Delivered == 0 {
+				t.Error("nothing was delivered")
+			}
+			checkSpecial(t, res)
+			var text bytes.Buffer
+			if err := WriteText(&text, res); err != nil || !strings.Contains(text.String(), "every delivery right") {
+				t.Errorf("text: %s, %v", &text, err)
+			}
+		})
+	}
+}
+
+func checkSpecial(t *testing.T, res *Result) {
+	t.Helper()
+	switch res.Scenario {
+	case "broadcast":
+		for _, r := range res.Rounds {
+			if r.Receivers != res.Options.Conns || r.First > r.Median || r.Median > r.Last {
+				t.Errorf("round %+v", r)
+			}
+		}
+		if len(res.Rounds) != res.Options.Count {
+			t.Errorf("%d rounds, want %d", len(res.Rounds), res.Options.Count)
+		}
+	case "idle":
+		if res.Idle == nil || res.Memory == nil || res.Connect.Count != 11 {
+			t.Errorf("idle %+v, memory %+v, connect %+v", res.Idle, res.Memory, res.Connect)
+		}
+	case "storm":
+		if len(res.Storms) != 2 {
+			t.Errorf("storms %+v", res.Storms)
+		}
+	case "slow":
+		if res.Slow.Stalled != 2 {
+			t.Errorf("slow %+v", res.Slow)
+		}
+	case "churn":
+		if res.Churn.Joins == 0 {
+			t.Errorf("churn %+v", res.Churn)
+		}
+	}
+}
+
+func TestFloor(t *testing.T) {
+	for _, spec := range []FloorSpec{
+		{Mode: FloorClosed, Sockets: 4, PerWrite: 4, PerRound: 4},
+		{Mode: FloorClosed, Sockets: 4, PerWrite: 1, PerRound: 2},
+		{Mode: FloorPaced, Sockets: 4, PerWrite: 1, PerRound: 4, Rounds: 1000},
+		{Mode: FloorEcho, Sockets: 4, PerWrite: 1, PerRound: 4},
+	} {
+		t.Run(string(spec.Mode), func(t *testing.T) {
+			spec.Bytes, spec.For = 168, 20*time.Millisecond
+			res, err := measureFloor(t.Context(), &Options{}, spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Writes == 0 || res.MicrosPerWrite <= 0 || res.MicrosPerMessage*float64(spec.PerWrite) > res.MicrosPerWrite*1.001 {
+				t.Errorf("floor %+v", res)
+			}
+		})
+	}
+}
+
+func TestFloorRefusesNonsense(t *testing.T) {
+	if _, err := measureFloor(t.Context(), &Options{}, FloorSpec{}); err == nil {
+		t.Error("a floor of nothing was measured")
+	}
+}

@@ -1,0 +1,171 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// server is a process that we started to measure it.
+type server struct {
+	cmd    *exec.Cmd
+	args   []string
+	addr   string
+	dir    string
+	exited chan struct{}
+	err    error // why it ended; read after exited is closed
+	log    tail
+}
+
+// tail keeps the end of what a process says.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+const tailBytes = 4 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if over := len(t.b) - tailBytes; over > 0 {
+		t.b = append(t.b[:0], t.b[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.b))
+}
+
+var errNoServer = errors.New("no server")
+
+// findServer returns the program to start: the one asked for, or the one of this dialect beside our own, or in PATH.
+func findServer(opts *Options, d Dialect) (string, error) {
+	if opts.Server != "" {
+		return opts.Server, nil
+	}
+	name := map[string]string{"nats": "nats-server"}[d.Name()]
+	if name == "" {
+		name = d.Name()
+	}
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), name)
+		if info, err := os.Stat(beside); err == nil && !info.IsDir() {
+			return beside, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%w: there is no %s beside rocket-bench or in PATH; name one with -server or -target", errNoServer, name)
+	}
+	return path, nil
+}
+
+// startServer starts a server for this dialect on a free port, pinned to the server's CPUs, and waits until it listens.
+func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error) {
+	binary, err := findServer(opts, d)
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "rocket-bench-")
+	if err != nil {
+		return nil, err
+	}
+	args, err := d.Serve(binary, dir, port, opts.Loops)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	args = append(args, strings.Fields(opts.ServerArgs)...)
+	s := &server{args: args, dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", port), exited: make(chan struct{})}
+	s.cmd = exec.Command(args[0], args[1:]...)
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	// The server ends with us, and ^C on the terminal is for us alone.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := pinned(opts.ServerCPUs, s.cmd.Start); err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("%w: %w", errNoServer, err)
+	}
+	go func() {
+		if s.err = s.cmd.Wait(); s.err == nil {
+			s.err = errors.New("exit status 0")
+		}
+		close(s.exited)
+	}()
+	if err := s.listening(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (s *server) listening(ctx context.Context) error {
+	deadline := time.NewTimer(15 * time.Second)
+	defer deadline.Stop()
+	retry := time.NewTicker(10 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		if c, err := net.Dial("tcp4", s.addr); err == nil {
+			c.Close()
+			return nil
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return fmt.Errorf("%w: %s does not listen on %s: %s", errNoServer, s.args[0], s.addr, s.log.String())
+		case <-s.exited:
+			return fmt.Errorf("%w: %s ended at once (%w): %s", errNoServer, s.args[0], s.err, s.log.String())
+		}
+	}
+}
+
+// ended describes how the server ended, if it did.
+func (s *server) ended() error {
+	select {
+	case <-s.exited:
+		return fmt.Errorf("%w: it ended during the run (%w): %s", errClosed, s.err, s.log.String())
+	default:
+		return nil
+	}
+}
+
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it fails if it has ended
+	patience := time.NewTimer(3 * time.Second)
+	defer patience.Stop()
+	select {
+	case <-s.exited:
+	case <-patience.C:
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+	}
+	os.RemoveAll(s.dir)
+}

@@ -1,0 +1,125 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Entry is a line of the standard set: a scenario with fixed options.
+type Entry struct {
+	ID       string
+	Title    string
+	Scenario string
+	set      func(o *Options)
+}
+
+// Standard is the standard set. README.md says what each entry stands for.
+var Standard = []Entry{
+	{"S1", "fan-out, 1,000 subscribers, 16 publishes in flight", "fanout", func(o *Options) { o.Saturate = 16 }},
+	{"S1w", "fan-out, 1,000 subscribers, 256 publishes in flight", "fanout", func(o *Options) { o.Saturate = 256 }},
+	{"S1b", "fan-out, 1,000 subscribers, 1 publish in flight", "fanout", func(o *Options) { o.Saturate = 1 }},
+	{"S2", "fan-out, 1,000 subscribers, 100 publishes/s", "fanout", func(o *Options) { o.Saturate, o.Rate = 0, 100 }},
+	{"S3", "10,000 connections, 1,000 channels, 100 publishers, 5,000 publishes/s", "channels", func(*Options) {}},
+	{"S4", "1,000 connections, each alone in its channel, 1 in flight each", "chat", func(*Options) {}},
+	{"S5", "19,000 idle connections, one channel", "idle", func(o *Options) { o.Conns = 19_000 }},
+	{"S5c", "19,000 idle connections, 1,000 channels", "idle", func(o *Options) { o.Conns, o.Channels = 19_000, 1000 }},
+	{"S6", "one message to 19,000, once per second", "broadcast", func(o *Options) { o.Conns = 19_000 }},
+}
+
+// Bound is what a metric of an entry should reach.
+type Bound struct {
+	Value   float64
+	AtLeast bool
+}
+
+func atLeast(v float64) Bound { return Bound{v, true} }
+func atMost(v float64) Bound  { return Bound{v, false} }
+
+// Met tells whether v keeps the bound.
+func (b Bound) Met(v float64) bool { return v >= b.Value == b.AtLeast || v == b.Value }
+
+func (b Bound) String() string {
+	if b.AtLeast {
+		return "≥ " + short(b.Value)
+	}
+	return "≤ " + short(b.Value)
+}
+
+// Targets of Rocket on one core, with the generator on another. Figures depend on the machine, ratios to the floor less.
+var Targets = map[string]map[string]Bound{
+	"S1":  {metricRate: atLeast(4.5e6), metricServer: atMost(0.20)},
+	"S1w": {metricServer: atMost(0.10)},
+	"S1b": {metricRatio: atMost(1.12)},
+	"S2":  {metricRatio: atMost(1.12), metricP99: atMost(5)},
+	"S3":  {metricServer: atMost(7.0), metricP99: atMost(3.5)},
+	"S4":  {metricRate: atLeast(225e3), metricServer: atMost(4.3)},
+	"S5":  {metricResident: atMost(1024), metricConnects: atLeast(40e3), metricConnect: atMost(20)},
+	"S5c": {metricResident: atMost(1024), metricConnects: atLeast(40e3), metricConnect: atMost(20)},
+	"S6":  {metricLast: atMost(120), metricServer: atMost(6.3), metricProbe: atMost(5)},
+}
+
+// SuiteOptions say how to run a set.
+type SuiteOptions struct {
+	Base     Options  // server, CPUs, threads; what an entry sets counts more
+	Only     []string // IDs; all if empty
+	Dialects []string
+	Repeat   int
+	Warmup   time.Duration
+	Duration time.Duration
+}
+
+// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition,
+// so that all of them see the same moods of the machine. done, which may be nil, is told each result.
+//
+// A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options and
+// for servers that do not start.
+func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p Progress), done func(*Result)) ([]*Result, error) {
+	var results []*Result
+	for _, e := range Standard {
+		if len(so.Only) > 0 && !slices.Contains(so.Only, e.ID) {
+			continue
+		}
+		for i := range so.Repeat {
+			for _, dialect := range so.Dialects {
+				select {
+				case <-ctx.Done():
+					return results, nil
+				default:
+				}
+				res, err := e.run(ctx, so, dialect, i == 0, watch)
+				if errors.Is(err, ErrUsage) || errors.Is(err, errNoServer) {
+					return results, err
+				}
+				results = append(results, res)
+				if done != nil {
+					done(res)
+				}
+			}
+		}
+	}
+	return results, nil
+}
+
+// run measures the whole floor only the first time, and then just the part that the result is compared to.
+func (e *Entry) run(ctx context.Context, so SuiteOptions, dialect string, first bool, watch func(string, Progress)) (*Result, error) {
+	sc := *ScenarioNamed(e.Scenario)
+	opts := so.Base
+	sc.defaults(&opts)
+	e.set(&opts)
+	opts.Dialect, opts.Warmup, opts.Duration = dialect, so.Warmup, so.Duration
+	if whole := sc.floor; whole != nil && !first {
+		sc.floor = func(o *Options) []FloorSpec { return whole(o)[:1] }
+	}
+	label := e.ID + " " + dialect
+	res, err := Run(ctx, &sc, opts, func(p Progress) {
+		if watch != nil {
+			watch(label, p)
+		}
+	})
+	if res != nil {
+		res.Label = e.ID
+	}
+	return res, err
+}
