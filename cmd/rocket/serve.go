@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -107,7 +108,24 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
 	printStart(p.stdout, c, s, files, console.address())
+	manager := newNotifier(p.getenv)
+	manager.ready()
+	defer keepTelling(ctx, manager, s)()
 	return waitForEnd(ctx, s, log)
+}
+
+// keepTelling tells the service manager that s is alive, and when it is to stop.
+// What it returns ends that.
+func keepTelling(ctx context.Context, manager notifier, s *webrocket.Server) (stop func()) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, manager.stopping)
+	var telling sync.WaitGroup
+	telling.Go(func() { manager.watch(running, s.Check) })
+	return func() {
+		unhook()
+		cancel()
+		telling.Wait()
+	}
 }
 
 // startError adds to an error of Start how the commonest one is mended.
