@@ -65,6 +65,11 @@ type HubHandler struct {
 	MaxMessageSize int
 	MaxQueuedBytes int
 
+	// Compression and CompressionThreshold are those of the Endpoint. An event
+	// is compressed once for all its subscribers.
+	Compression          bool
+	CompressionThreshold int
+
 	// MaxSubscriptions limits the channels of one connection; a further
 	// subscribe gets limit_exceeded. If zero, 128. Negative: no limit; then a
 	// client decides how long the list is that each of its commands searches.
@@ -101,6 +106,9 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 	case h.MaxSubscriptions < 0:
 		h.MaxSubscriptions = math.MaxInt
 	}
+	if h.CompressionThreshold == 0 {
+		h.CompressionThreshold = engine.DefaultCompressionThreshold
+	}
 	if h.Log == nil {
 		h.Log = s.log()
 	}
@@ -114,6 +122,9 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 		Subprotocols:   h.Subprotocols,
 		MaxMessageSize: h.MaxMessageSize,
 		MaxQueuedBytes: h.MaxQueuedBytes,
+
+		Compression:          h.Compression,
+		CompressionThreshold: h.CompressionThreshold,
 	}, nil
 }
 
@@ -177,9 +188,16 @@ func (h *HubHandler) publishFromGo(channel, event, data []byte) error {
 	return err
 }
 
-// publish encodes the event once for all subscribers. The slices are not kept.
+// publish encodes the event once for all subscribers, and compresses it once for
+// those who have agreed on that. The slices are not kept.
 func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) error {
-	err := h.hub.Publish(from, channel, eventFrame(h.Codec, event, channel, data))
+	frame, payload := eventFrame(h.Codec, event, channel, data)
+	frames := pubsub.Frames{frame}
+	// Who joins in between, as the first that wants it compressed, gets it plain.
+	if h.Compression && len(payload) >= h.CompressionThreshold && h.hub.Hears(channel, pubsub.Deflated) {
+		frames[pubsub.Deflated] = engine.Deflate(h.Codec.Opcode(), payload)
+	}
+	err := h.hub.PublishEach(from, channel, frames)
 	if errors.Is(err, pubsub.ErrNoChannel) {
 		return ErrInvalidChannel
 	}

@@ -33,6 +33,7 @@ var importers = map[string][]string{
 	"github.com/panjf2000/gnet":               {"engine"},
 	"github.com/gobwas/ws":                    {"codec"},
 	"github.com/goccy/go-json":                {"codec"},
+	"github.com/klauspost/compress":           {"codec"},
 	"github.com/coder/websocket":              {"cmd/rocket"},
 	"github.com/prometheus/client_golang":     {"cmd/rocket/console"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,10 +36,17 @@ func TestLoad(t *testing.T) {
 	l.run(t)
 }
 
+// TestLoadCompressed is TestLoad where some hear everything compressed.
+func TestLoadCompressed(t *testing.T) {
+	l := &load{channels: 20, subscribers: 200, publishers: 5, rounds: 8, moves: 1000, compressed: true}
+	l.run(t)
+}
+
 type load struct {
 	channels, subscribers, publishers int
 	rounds                            int // events of each publisher to each channel
 	moves                             int // subscribers that go elsewhere, in all
+	compressed                        bool
 
 	t       *testing.T
 	address string
@@ -50,6 +58,7 @@ type load struct {
 func (l *load) run(t *testing.T) {
 	l.t = t
 	h := webrocket.NewJSONHandler()
+	h.Compression = l.compressed
 	for c := range l.channels {
 		h.Channels = append(h.Channels, strconv.Itoa(c))
 	}
@@ -93,7 +102,7 @@ func (l *load) run(t *testing.T) {
 
 // publish sends each round to all channels at once, then awaits the replies.
 func (l *load) publish(p int) error {
-	c, err := l.login("read-write")
+	c, err := l.login("read-write", "")
 	if err != nil {
 		return err
 	}
@@ -101,7 +110,7 @@ func (l *load) publish(p int) error {
 	for n := 1; n <= l.rounds; n++ {
 		for channel := range l.channels {
 			l.begun[p][channel].Store(int32(n))
-			c.queue(fmt.Sprintf(`{"publish":{"event":"e","channel":"%d","data":[%d,%d]},"id":%d}`, channel, p, n, channel))
+			c.queue(fmt.Sprintf(`{"publish":{"event":"%s","channel":"%d","data":[%d,%d]},"id":%d}`, l.eventName(), channel, p, n, channel))
 		}
 		c.flush()
 		for channel := range l.channels {
@@ -120,8 +129,16 @@ func (l *load) publish(p int) error {
 	return nil
 }
 
-func (l *load) login(access string) (*rawClient, error) {
-	c, err := connect(l.t, l.address, "/")
+// eventName is that of all events: a long one is worth to be compressed.
+func (l *load) eventName() string {
+	if l.compressed {
+		return strings.Repeat("e", engine.DefaultCompressionThreshold)
+	}
+	return "e"
+}
+
+func (l *load) login(access, lines string) (*rawClient, error) {
+	c, err := connectOffering(l.t, l.address, "/", lines)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +170,11 @@ type loadSubscription struct {
 // arrive connects and subscribes.
 func (s *loadSubscriber) arrive() (err error) {
 	s.subs, s.last = map[int]*loadSubscription{}, map[[2]int]int{}
-	if s.conn, err = s.login("read-only"); err != nil {
+	lines := ""
+	if s.compressed && s.random.IntN(2) == 0 {
+		lines = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+	}
+	if s.conn, err = s.login("read-only", lines); err != nil {
 		return err
 	}
 	for len(s.subs) < 2 {
@@ -264,7 +285,7 @@ func (s *loadSubscriber) hear() error {
 
 // event checks one event against the books.
 func (s *loadSubscriber) event(payload []byte) error {
-	channel, p, n, ok := parseLoadEvent(payload)
+	channel, p, n, ok := parseLoadEvent(payload, s.eventName())
 	if !ok || p >= s.publishers {
 		return fmt.Errorf("got %.100q, want an event", payload)
 	}
@@ -287,8 +308,8 @@ func (s *loadSubscriber) event(payload []byte) error {
 }
 
 // parseLoadEvent reads {"event":"e","channel":"1","data":[2,3]}.
-func parseLoadEvent(b []byte) (channel, publisher, n int, ok bool) {
-	b, ok1 := bytes.CutPrefix(b, []byte(`{"event":"e","channel":"`))
+func parseLoadEvent(b []byte, event string) (channel, publisher, n int, ok bool) {
+	b, ok1 := bytes.CutPrefix(b, []byte(`{"event":"`+event+`","channel":"`))
 	c, b, ok2 := bytes.Cut(b, []byte(`","data":[`))
 	p, b, ok3 := bytes.Cut(b, []byte(`,`))
 	b, ok4 := bytes.CutSuffix(b, []byte(`]}`))

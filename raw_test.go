@@ -21,6 +21,8 @@ type rawClient struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  []byte
+
+	inflater codec.Inflater
 }
 
 // dialRaw connects. The connection ends with the test.
@@ -36,6 +38,11 @@ func dialRaw(t testing.TB, s *webrocket.Server, path string) *rawClient {
 
 // connect is dialRaw for any goroutine. The caller closes the connection.
 func connect(t testing.TB, address, path string) (*rawClient, error) {
+	return connectOffering(t, address, path, "")
+}
+
+// connectOffering is connect with further header lines.
+func connectOffering(t testing.TB, address, path, lines string) (*rawClient, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
@@ -43,7 +50,7 @@ func connect(t testing.TB, address, path string) (*rawClient, error) {
 	_ = conn.SetDeadline(time.Now().Add(2 * patience))
 	c := &rawClient{t: t, conn: conn, in: bufio.NewReader(conn)}
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", path)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, lines)
 	response, err := http.ReadResponse(c.in, nil)
 	if err == nil && response.StatusCode != http.StatusSwitchingProtocols {
 		err = fmt.Errorf("handshake: %s", response.Status)
@@ -99,6 +106,7 @@ func (c *rawClient) next() (codec.Opcode, []byte, error) {
 		return 0, nil, err
 	}
 	op, n, size := codec.Opcode(head[0]&0xf), int(head[1]), 2
+	deflated := head[0]&0x40 != 0
 	switch n {
 	case 126:
 		size = 4
@@ -123,5 +131,9 @@ func (c *rawClient) next() (codec.Opcode, []byte, error) {
 		return 0, nil, err
 	}
 	_, _ = c.in.Discard(size + n)
+	if deflated {
+		payload, err := c.inflater.AppendInflated(nil, frame[size:], 1<<20)
+		return op, payload, err
+	}
 	return op, frame[size:], nil
 }

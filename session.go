@@ -23,6 +23,9 @@ func (p protocol) OnOpen(c *Conn) {
 	s := new(session)
 	w := c.Loop().Worker().(*worker)
 	s.subscriber.Init(w.Shard, c.ID())
+	if c.HearsDeflated() {
+		s.subscriber.SetKind(pubsub.Deflated)
+	}
 	w.countsOf(p.HubHandler).connections++
 	c.SetValue(s)
 }
@@ -140,15 +143,15 @@ func (p protocol) reply(c *Conn, result code, id []byte) {
 // frameHeaderMax is the room for a header of an unmasked frame.
 const frameHeaderMax = 10
 
-// eventFrame encodes the frame that the subscribers get.
-func eventFrame(c Codec, event, channel, data []byte) []byte {
+// eventFrame encodes the frame that the subscribers get. The payload is a part of it.
+func eventFrame(c Codec, event, channel, data []byte) (frame, payload []byte) {
 	const members = `{"event":"","channel":"","data":}`
 	b := make([]byte, frameHeaderMax, frameHeaderMax+len(members)+len(event)+len(channel)+len(data))
 	b = c.AppendEvent(b, event, channel, data)
-	payload := len(b) - frameHeaderMax
+	payload = b[frameHeaderMax:]
 	var head [frameHeaderMax]byte
-	header := codec.AppendHeader(head[:0], c.Opcode(), payload)
-	frame := b[frameHeaderMax-len(header):]
+	header := codec.AppendHeader(head[:0], c.Opcode(), len(payload))
+	frame = b[frameHeaderMax-len(header):]
 	copy(frame, header)
-	return frame
+	return frame, payload
 }

@@ -7,8 +7,10 @@
 //
 //	request.go    bytes become the request that opens a connection: first line, header lines; target.go, field.go
 //	handshake.go  the request is checked and answered with 101; refusal.go says no
+//	negotiate.go  compression is agreed on; extension.go reads the offers
 //	frame.go      bytes become a frame header, and back
 //	utf8.go       text is checked while its frames arrive
+//	deflate.go    messages are compressed and inflated
 //	command.go    a message becomes a Command, whatever the Codec
 //	json.go       the Codec of the native protocol; scan.go and scanner.go are its short cut
 //	encode.go     replies and events become messages
@@ -19,14 +21,14 @@
 //
 // # Ownership
 //
-// Functions may be called from any goroutine; a value belongs to one at a time. Parse functions keep nothing after
-// they return, but what they return may point into their input: a Request into the header block, a Command into the
-// message. AppendX extends dst, which may be nil, copies what it is given and returns the longer slice. The errors are
-// shared values: do not modify them.
+// Functions may be called from any goroutine; a value belongs to one at a time, a Deflater or Inflater too. Parse
+// functions keep nothing after they return, but what they return may point into their input: a Request into the header
+// block, a Command into the message. AppendX extends dst, which may be nil, copies what it is given and returns the
+// longer slice. The errors are shared values: do not modify them.
 //
 // # Limits
 //
-// No extension is negotiated, so a frame with a reserved bit is an error; compression would be its own file here.
+// Compression (RFC 7692) is without context takeover: every message stands for itself.
 // Whether a frame is expected in its place (a continuation, data after Close) is for the connection to know.
 // The handshake is HTTP/1.1 without a body (RFC 6455 §4.2.1), and nothing else that HTTP can do.
 // JSON may be nested 10,000 deep. A command, and the object in it, may have 64 members.

@@ -111,6 +111,11 @@ func (r *Request) take(name, value []byte) error {
 		return r.once(seenVersion, errManyVersions)
 	case is(name, "sec-websocket-protocol"):
 		r.mark(seenProtocol, true)
+	case is(name, "sec-websocket-extensions"):
+		r.mark(seenExtensions, true)
+		if !isExtensionList(value) {
+			return errExtensions
+		}
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ const (
 const (
 	bitFin     = 0x80
 	bitsRSV    = 0x70
+	bitRSV1    = 0x40
 	bitsOpcode = 0x0f
 	bitMask    = 0x80
 	bitsLength = 0x7f
@@ -41,7 +42,7 @@ const (
 )
 
 var (
-	errRSV        = &CloseError{StatusProtocolError, "reserved bits are set, but no extension was negotiated"}
+	errRSV        = &CloseError{StatusProtocolError, "reserved bits are set that no negotiated extension uses here"}
 	errOpcode     = &CloseError{StatusProtocolError, "reserved opcode"}
 	errFragmented = &CloseError{StatusProtocolError, "control frame is fragmented"}
 	errControl    = &CloseError{StatusProtocolError, "control frame has more than 125 bytes"}
@@ -53,9 +54,10 @@ var (
 // ParseHeader reads the header of a frame that a client sent from b (RFC 6455 §5.2, §5.1).
 // It returns the header and its length in bytes, 0 if b is still too short,
 // or a *CloseError with code 1002 at the first byte that makes the header invalid.
-// Whether a continuation is due is for the caller to know.
-func ParseHeader(b []byte) (h Header, n int, err error) {
-	if err := checkHeader(b); err != nil {
+// Whether a continuation is due is for the caller to know. With deflate agreed the first frame of a message may have
+// the bit that says that it is compressed (RFC 7692 §6): IsDeflated.
+func ParseHeader(b []byte, deflate Deflate) (h Header, n int, err error) {
+	if err := checkHeader(b, deflate); err != nil {
 		return Header{}, 0, err
 	}
 	if len(b) < 2 {
@@ -66,6 +68,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 		return Header{}, 0, nil
 	}
 	h.Fin = b[0]&bitFin != 0
+	h.Rsv = b[0] & bitsRSV >> 4
 	h.OpCode = Opcode(b[0] & bitsOpcode)
 	h.Masked = true
 	h.Mask = [4]byte(b[n:])
@@ -73,12 +76,15 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	return h, n + 4, nil
 }
 
+// IsDeflated tells whether h is the first frame of a compressed message.
+func IsDeflated(h Header) bool { return h.Rsv1() }
+
 // checkHeader refuses what is wrong in the bytes of a header that have arrived.
-func checkHeader(b []byte) error {
+func checkHeader(b []byte, deflate Deflate) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if err := checkFirst(b[0]); err != nil {
+	if err := checkFirst(b[0], deflate); err != nil {
 		return err
 	}
 	if len(b) == 1 {
@@ -95,9 +101,14 @@ func checkHeader(b []byte) error {
 	return checkLength(b)
 }
 
-// checkFirst refuses a first byte that no frame has while no extension is negotiated.
-func checkFirst(b byte) error {
+// checkFirst refuses a first byte that no frame has.
+func checkFirst(b byte, deflate Deflate) error {
 	op := Opcode(b & bitsOpcode)
+	// "An endpoint MUST NOT set the 'Per-Message Compressed' bit of control frames and non-first fragments of a data
+	// message." (RFC 7692 §6.1)
+	if deflate != 0 && (op == OpText || op == OpBinary) {
+		b &^= bitRSV1
+	}
 	switch {
 	// "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values." (§5.2)
 	case b&bitsRSV != 0:

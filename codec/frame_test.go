@@ -81,12 +81,12 @@ func TestParseHeader(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Masked, tt.want.Mask = true, mask
-			got, n, err := ParseHeader(append(tt.in, "payload"...))
+			got, n, err := ParseHeader(append(tt.in, "payload"...), 0)
 			if err != nil || n != len(tt.in) || got != tt.want {
 				t.Errorf("got %+v, %d, %v, want %+v, %d", got, n, err, tt.want, len(tt.in))
 			}
 			for i := range tt.in {
-				got, n, err := ParseHeader(tt.in[:i])
+				got, n, err := ParseHeader(tt.in[:i], 0)
 				if err != nil || n != 0 || got != (Header{}) {
 					t.Errorf("cut at %d: got %+v, %d, %v, want nothing", i, got, n, err)
 				}
@@ -121,12 +121,12 @@ func TestParseHeaderRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for i := range tt.in {
-				if _, n, err := ParseHeader(tt.in[:i]); n != 0 || err != nil {
+				if _, n, err := ParseHeader(tt.in[:i], 0); n != 0 || err != nil {
 					t.Errorf("cut at %d: got %d, %v, want nothing", i, n, err)
 				}
 			}
 			for _, rest := range []string{"", "\x00", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"} {
-				h, n, err := ParseHeader(draw(tt.in, []byte(rest)))
+				h, n, err := ParseHeader(draw(tt.in, []byte(rest)), 0)
 				if err != tt.want || n != 0 || h != (Header{}) {
 					t.Errorf("before %x: got %+v, %d, %v, want %v", rest, h, n, err, tt.want)
 				}
@@ -167,7 +167,7 @@ func TestFrameRoundTrip(t *testing.T) {
 	for _, size := range []int{0, 1, 125, 126, 127, 65535, 65536, 65537} {
 		payload := bytes.Repeat([]byte("payload"), size/7+1)[:size]
 		frame := AppendMaskedFrame(nil, OpBinary, payload, mask)
-		h, n, err := ParseHeader(frame)
+		h, n, err := ParseHeader(frame, 0)
 		if err != nil || h.Length != int64(size) || len(frame) != n+size {
 			t.Fatalf("%d bytes: got %+v, %d, %v", size, h, n, err)
 		}
@@ -204,7 +204,7 @@ func FuzzParseHeader(f *testing.F) {
 	f.Add(draw("1 000 1000 1 1111111", zeros(56), "00110111", mask))
 	f.Add(draw("1 000 0010 1 1111111", zeros(40), "00000001"+zeros(16), mask))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h, n, err := ParseHeader(b)
+		h, n, err := ParseHeader(b, 0)
 		if n > 0 && err != nil || n == 0 && h != (Header{}) {
 			t.Fatalf("got %+v, %d, %v", h, n, err)
 		}
@@ -250,7 +250,7 @@ func isMinimal(h Header, n int) bool {
 func checkCuts(t *testing.T, b []byte, n int, err error) {
 	t.Helper()
 	for i := range b {
-		_, m, cutErr := ParseHeader(b[:i])
+		_, m, cutErr := ParseHeader(b[:i], 0)
 		if cutErr != nil && cutErr != err || m != 0 && m != n || n > 0 && i >= n && m != n {
 			t.Fatalf("cut at %d: got %d, %v, want %d, %v or nothing yet", i, m, cutErr, n, err)
 		}
@@ -262,9 +262,9 @@ func TestFrameAllocs(t *testing.T) {
 	bad := draw("1 000 0011")
 	dst := make([]byte, 0, 1024)
 	got := testing.AllocsPerRun(100, func() {
-		h, n, _ := ParseHeader(frame)
+		h, n, _ := ParseHeader(frame, 0)
 		Mask(frame[n:], h.Mask, 0)
-		ParseHeader(bad)
+		ParseHeader(bad, 0)
 		dst = AppendFrame(dst[:0], OpText, frame[n:])
 		dst = AppendMaskedFrame(dst, OpText, frame[n:], mask)
 		dst = AppendClose(dst, StatusNormal, "bye")
@@ -280,7 +280,7 @@ func BenchmarkParseHeader(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, n, err := ParseHeader(frame); n == 0 || err != nil {
+				if _, n, err := ParseHeader(frame, 0); n == 0 || err != nil {
 					b.Fatal(n, err)
 				}
 			}

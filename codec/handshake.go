@@ -84,8 +84,8 @@ func firstOf(list []byte, supported []string) string {
 }
 
 // AppendUpgrade extends dst by the response that opens the connection (RFC 6455 §4.2.2). The request must have passed
-// CheckUpgrade; subprotocol is what Subprotocol returned.
-func AppendUpgrade(dst []byte, r *Request, subprotocol string) []byte {
+// CheckUpgrade; subprotocol and deflate are what Subprotocol and Deflate returned, or zero.
+func AppendUpgrade(dst []byte, r *Request, subprotocol string, deflate Deflate) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\n"+
 		"Upgrade: websocket\r\n"+
 		"Connection: Upgrade\r\n"+
@@ -93,6 +93,9 @@ func AppendUpgrade(dst []byte, r *Request, subprotocol string) []byte {
 	dst = appendAccept(dst, r.key)
 	if subprotocol != "" {
 		dst = append(append(dst, "\r\nSec-WebSocket-Protocol: "...), subprotocol...)
+	}
+	if deflate != 0 {
+		dst = appendDeflate(dst, deflate)
 	}
 	return append(dst, "\r\n\r\n"...)
 }

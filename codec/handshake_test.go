@@ -100,10 +100,10 @@ func TestAppendUpgrade(t *testing.T) {
 	// The accept value is the one of RFC 6455 §1.3.
 	const head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-	if got, want := string(AppendUpgrade(nil, r, "")), head+"\r\n"; got != want {
+	if got, want := string(AppendUpgrade(nil, r, "", 0)), head+"\r\n"; got != want {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
-	if got, want := string(AppendUpgrade(nil, r, "chat")), head+"Sec-WebSocket-Protocol: chat\r\n\r\n"; got != want {
+	if got, want := string(AppendUpgrade(nil, r, "chat", 0)), head+"Sec-WebSocket-Protocol: chat\r\n\r\n"; got != want {
 		t.Errorf("with a subprotocol: got %q\nwant %q", got, want)
 	}
 }
@@ -187,7 +187,7 @@ func handshake(t testing.TB, in, dst []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return AppendUpgrade(dst, &r, "")
+	return AppendUpgrade(dst, &r, "", 0)
 }
 
 func BenchmarkHandshake(b *testing.B) {

@@ -38,6 +38,7 @@ var (
 	errManyKeys     = badRequest("the Sec-WebSocket-Key field may be there only once")
 	errManyVersions = badRequest("the Sec-WebSocket-Version field may be there only once")
 	errKey          = badRequest("the Sec-WebSocket-Key field must be there, with 16 random bytes in base64")
+	errExtensions   = badRequest("the Sec-WebSocket-Extensions field is not a list like \"permessage-deflate; client_max_window_bits, other\"")
 
 	errVersion = &HandshakeError{
 		Status: 505,

@@ -22,7 +22,7 @@ type Request struct {
 }
 
 // seen is a set of what the header had.
-type seen uint8
+type seen uint16
 
 const (
 	seenHost seen = 1 << iota
@@ -33,6 +33,7 @@ const (
 	seenUpgrade    // with the token websocket
 	seenConnection // with the token upgrade
 	seenProtocol
+	seenExtensions
 )
 
 // ParseRequest reads the header block of an opening handshake from the start of b (RFC 6455 §4.2.1, RFC 9112).

@@ -209,7 +209,7 @@ func FuzzParseRequest(f *testing.F) {
 			checkStandardRequest(t, b[:n], &r)
 			_ = r.CheckUpgrade()
 			_ = r.Subprotocol([]string{"chat"})
-			_ = AppendUpgrade(nil, &r, "")
+			_ = AppendUpgrade(nil, &r, "", 0)
 		}
 	})
 }

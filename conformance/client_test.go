@@ -20,10 +20,11 @@ import (
 // the server does not end it, the client closes the connection, so that every
 // dialogue shows that the connection works until the end.
 type dialogue struct {
-	name string
-	path string // "/" if empty
-	say  string
-	hear []string // what heard returns for each frame
+	name  string
+	path  string // "/" if empty
+	offer string // of extensions
+	say   string
+	hear  []string // what heard returns for each frame
 }
 
 // goodbye is what a client says where the server has not ended the dialogue.
@@ -52,7 +53,7 @@ func pieces(n int) []int {
 
 func (d dialogue) run(t *testing.T, tr transport, size int) {
 	c := dial(t, tr)
-	c.open(d.path)
+	c.open(d.path, d.offer)
 	want := d.hear
 	if !slices.ContainsFunc(want, func(w string) bool { return strings.HasPrefix(w, "close") }) {
 		n := len(want)
@@ -91,12 +92,16 @@ func request(path, lines string) string {
 }
 
 // open shakes hands.
-func (c *client) open(path string) {
+func (c *client) open(path, offer string) {
 	c.t.Helper()
 	if path == "" {
 		path = "/"
 	}
-	c.say(request(path, ""), limit)
+	line := ""
+	if offer != "" {
+		line = "Sec-WebSocket-Extensions: " + offer + "\r\n"
+	}
+	c.say(request(path, line), limit)
 	c.wantResponse(101)
 }
 
@@ -196,6 +201,12 @@ func readFrame(r *bufio.Reader) (first byte, payload []byte, err error) {
 func heard(first byte, payload []byte) string {
 	name, ok := map[byte]string{0x81: "text", 0x82: "binary", 0x88: "close", 0x89: "ping", 0x8a: "pong"}[first]
 	switch {
+	case first == 0xc1 || first == 0xc2:
+		message, err := unpack(payload)
+		if err != nil {
+			return "packed: " + err.Error()
+		}
+		return "packed " + heard(first&^0x40, message)
 	case !ok:
 		return fmt.Sprintf("%08b with %d bytes", first, len(payload))
 	case name == "close" && len(payload) > 1:

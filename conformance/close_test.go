@@ -42,7 +42,7 @@ func TestNothingAfterClose(t *testing.T) {
 		} {
 			t.Run(name+"/"+tr.name, func(t *testing.T) {
 				c := dial(t, tr)
-				c.open("/")
+				c.open("/", "")
 				c.say(closing(1000, "")+more, limit)
 				c.hear("close 1000")
 				c.end()
@@ -51,13 +51,23 @@ func TestNothingAfterClose(t *testing.T) {
 	}
 }
 
+// After a violation nothing that a client sends is obeyed, not even a Close
+// frame.
+func TestNothingAfterFailure(t *testing.T) {
+	hold(t, []dialogue{
+		{name: "a message", say: frame(0xb1, "") + textMessage("x"), hear: []string{"close 1002"}},
+		{name: "a ping", say: frame(0x83, "") + ping("x"), hear: []string{"close 1002"}},
+		{name: "a close", say: textMessage("\xff") + closing(1000, ""), hear: []string{"close 1007"}},
+	})
+}
+
 // Once the client has answered the Close frame, the server closes the TCP
 // connection, and not before.
 func TestServerCloses(t *testing.T) {
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
 			c := dial(t, tr)
-			c.open("/close")
+			c.open("/close", "")
 			c.say(textMessage("a"), limit)
 			c.hear("text a", "close 1001")
 			c.say(ping("still there"), limit)
@@ -84,7 +94,7 @@ func TestHalfClosed(t *testing.T) {
 		} {
 			t.Run(tt.name+"/"+tr.name, func(t *testing.T) {
 				c := dial(t, tr)
-				c.open("/")
+				c.open("/", "")
 				c.say(tt.say, limit)
 				c.closeWrite()
 				c.hear(tt.hear...)

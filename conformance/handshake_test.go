@@ -64,6 +64,11 @@ func TestHandshake(t *testing.T) {
 		{"a list of versions", lines(get, host, upgrade, connect, wsKey, "Sec-WebSocket-Version: 13, 8"), 426},
 		{"two versions", lines(get, host, upgrade, connect, wsKey, version, version), 400},
 
+		{"the right origin", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version, "Origin: https://example.com"), 101},
+		{"another origin", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version, "Origin: https://example.org"), 403},
+		{"two origins", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version, "Origin: https://example.com", "Origin: https://example.org"), 400},
+		{"no page", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version), 101},
+
 		{"POST", lines("POST / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
 		{"HEAD", lines("HEAD / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
 		{"a method in lower case", lines("get / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
@@ -183,14 +188,17 @@ func TestFramesBehindTheRequest(t *testing.T) {
 	}
 }
 
-// A request that never ends is answered with 408 when its time is over, however
-// busy it is.
+// A request that comes a byte at a time and never ends is answered with 408 when
+// its time is over.
 func TestEndlessRequest(t *testing.T) {
 	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			c := dial(t, tr)
-			c.say(get+"\r\n", limit)
-			c.wantAnswer(408)
-		})
+		for _, say := range []string{"", "G", get + "\r\n", get + "\r\nHost: example.com\r\nX: " + long(1000)} {
+			t.Run(fmt.Sprint(tr.name, "/", len(say), " bytes"), func(t *testing.T) {
+				t.Parallel()
+				c := dial(t, tr)
+				c.say(say, 1)
+				c.wantAnswer(408)
+			})
+		}
 	}
 }

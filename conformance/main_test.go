@@ -74,13 +74,27 @@ const (
 )
 
 // endpoints are what the server has at its paths.
-func endpoints() map[string]endpoint {
-	return map[string]endpoint{
-		"/":      {},
-		"/tiny":  {MaxMessageSize: tinyLimit},
-		"/giant": {MaxMessageSize: giantLimit},
-		"/close": {Handler: closer{}},
+func endpoints() map[string]webrocket.Handler {
+	return map[string]webrocket.Handler{
+		"/":      endpoint{},
+		"/tiny":  endpoint{MaxMessageSize: tinyLimit},
+		"/giant": endpoint{MaxMessageSize: giantLimit},
+		"/close": endpoint{Handler: closer{}},
+		"/page":  endpoint{Origins: []string{"https://example.com"}},
+
+		"/deflate":       endpoint{Compression: true, CompressionThreshold: 1},
+		"/deflate/some":  endpoint{Compression: true},
+		"/deflate/tiny":  endpoint{Compression: true, CompressionThreshold: 1, MaxMessageSize: tinyLimit},
+		"/deflate/giant": endpoint{Compression: true, CompressionThreshold: 1, MaxMessageSize: giantLimit},
+		"/deflate/hub":   hub(),
 	}
+}
+
+// hub is one that everybody may use.
+func hub() *webrocket.HubHandler {
+	h := webrocket.NewJSONHandler()
+	h.Compression = true
+	return h
 }
 
 // An endpoint sends every message back, unless it has another Handler.

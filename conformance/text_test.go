@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -30,11 +31,7 @@ func TestText(t *testing.T) {
 
 // pongs returns n pongs and what follows them.
 func pongs(n int, after string) []string {
-	var want []string
-	for range n {
-		want = append(want, "pong")
-	}
-	return append(want, after)
+	return append(slices.Repeat([]string{"pong"}, n), after)
 }
 
 func TestInvalidText(t *testing.T) {

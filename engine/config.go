@@ -69,6 +69,8 @@ const (
 	DefaultSendBuffer       = 128 << 10
 	DefaultMaxMessageSize   = 64 << 10
 	DefaultMaxQueuedBytes   = 1 << 20
+
+	DefaultCompressionThreshold = 512
 )
 
 // withDefaults returns c with every zero field replaced.
@@ -118,12 +120,21 @@ type Endpoint struct {
 	// than it has. If zero, 1 MiB.
 	MaxQueuedBytes int
 
+	// Compression lets clients agree on permessage-deflate (RFC 7692), without
+	// context takeover: no connection keeps a buffer for it.
+	Compression bool
+
+	// CompressionThreshold is the shortest message that is compressed, in
+	// bytes. If zero, 512.
+	CompressionThreshold int
+
 	path string
 }
 
 func (e Endpoint) withDefaults() *Endpoint {
 	setDefault(&e.MaxMessageSize, DefaultMaxMessageSize)
 	setDefault(&e.MaxQueuedBytes, DefaultMaxQueuedBytes)
+	setDefault(&e.CompressionThreshold, DefaultCompressionThreshold)
 	return &e
 }
 

@@ -43,9 +43,10 @@ type Conn struct {
 	slot     uint32  // place in the loop's tables
 	fd       int32
 	state    state
-	pinged   bool // a ping is unanswered
-	met      bool // OnOpen has been called, and OnClose is due
-	surplus  bool // it came when there was no room
+	deflate  codec.Deflate // what was agreed about compression
+	pinged   bool          // a ping is unanswered
+	met      bool          // OnOpen has been called, and OnClose is due
+	surplus  bool          // it came when there was no room
 }
 
 // Loop returns the loop that owns the connection.

@@ -8,10 +8,10 @@
 // The main path, in reading order: engine.go starts the loops and takes their
 // events; conn.go is the state machine; handshake.go makes it an open
 // connection; read.go turns bytes into messages for the Endpoint's Handler;
-// write.go queues what goes out and writes it; close.go ends it; deadline.go
-// lets time pass. loop.go is one turn of a loop: work that was posted, the
-// Worker's deliveries, then one write for each connection that something waits
-// for.
+// deflate.go inflates and compresses them if that was agreed on; write.go queues
+// what goes out and writes it; close.go ends it; deadline.go lets time pass.
+// loop.go is one turn of a loop: work that was posted, the Worker's deliveries,
+// then one write for each connection that something waits for.
 //
 // # Ownership
 //

@@ -37,7 +37,25 @@ var conversations = []struct {
 	{"the handler panics", draw(masked(codec.OpText, "panic"), masked(codec.OpText, "more"))},
 	{"the handler closes", draw(masked(codec.OpText, "close"), masked(codec.OpText, "more"), closeFrame(1000, ""))},
 	{"the handler closes, then a violation", draw(masked(codec.OpText, "close"), "0 111 0000")},
+	{"the handler closes, then pings", draw(masked(codec.OpText, "close"), masked(codec.OpPing, "p"), masked(codec.OpPing, "q"), closeFrame(1000, ""), masked(codec.OpPing, "r"))},
+
+	{"compressed", draw("1 100 0001 1 0000111", mask, hello, masked(codec.OpText, strings.Repeat("hello ", 50)))},
+	{"compressed in fragments", draw(
+		"0 100 0001 1 0000011", mask, hello[:3], masked(codec.OpPing, "p"),
+		"0 000 0000 1 0000000", mask, "1 000 0000 1 0000100", mask, hello[3:], masked(codec.OpText, "plain"),
+	)},
+	{"compressed wrongly", draw("1 100 0001 1 0000011", mask, []byte{255, 255, 255}, masked(codec.OpText, "more"))},
+	{"compressed text that is not UTF-8", draw("1 100 0001 1 0000111", mask, []byte("\x00\x01\x00\xfe\xff\xff\x00"))},
+	{"compressed and too big", draw("1 100 0001 1 1111110 10000000 00000000", mask)},
+	{"a compressed ping", draw("1 100 1001 1 0000000", mask)},
+	{"a compressed continuation", draw("0 100 0001 1 0000011", mask, hello[:3], "1 100 0000 1 0000100", mask, hello[3:])},
 }
+
+// hello is Hello, compressed (RFC 7692 §7.2.3.1).
+var hello = []byte("\xf2\x48\xcd\xc9\xc9\x07\x00")
+
+// greetings are the handshakes before a conversation.
+var greetings = []string{request, strings.TrimSuffix(request, "\r\n") + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", ""}
 
 const fuzzMessageMax = 1000
 
@@ -45,7 +63,7 @@ const fuzzMessageMax = 1000
 // can be seen of it.
 func converse(t testing.TB, pieces [][]byte) string {
 	t.Helper()
-	tl := newTestLoop(t, Config{}, Endpoint{MaxMessageSize: fuzzMessageMax})
+	tl := newTestLoop(t, Config{}, Endpoint{MaxMessageSize: fuzzMessageMax, Compression: true, CompressionThreshold: 1})
 	tl.script.onMessage = func(c *Conn, op codec.Opcode, payload []byte) {
 		switch string(payload) {
 		case "panic":
@@ -64,7 +82,7 @@ func converse(t testing.TB, pieces [][]byte) string {
 		tc.got = []byte("refused") // of several things that are wrong it names the first that it sees
 	}
 	seen := fmt.Sprintf("%q %q finished %t, closed %t, state %d", tc.events, tc.got, tc.finished, tc.closed, tc.state)
-	if frames, ok := bytes.CutPrefix(tc.got, []byte(welcome)); ok {
+	if _, frames, ok := bytes.Cut(tc.got, []byte("\r\n\r\n")); ok && tc.Conn.endpoint != nil {
 		if err := checkFrames(frames); err != nil {
 			t.Errorf("%v in %q", err, frames)
 		}
@@ -93,15 +111,15 @@ func wantOrder(t testing.TB, events []string) {
 }
 
 // checkFrames tells whether b is frames as a server sends them: whole, final,
-// unmasked, of minimal length, none after a Close frame. It is written without
-// the codec.
+// unmasked, of minimal length, only pongs after a Close frame. It is written
+// without the codec.
 func checkFrames(b []byte) error {
-	for len(b) > 0 {
+	for closed := false; len(b) > 0; {
 		if len(b) < 2 {
 			return fmt.Errorf("half a header")
 		}
 		op, length, head := b[0]&15, uint64(b[1]), 2
-		if b[0]&0xf0 != 0x80 || b[1] > 127 {
+		if b[0]&0xb0 != 0x80 || b[1] > 127 || b[0]&0x40 != 0 && op != 1 && op != 2 || closed && op != 10 {
 			return fmt.Errorf("header % x", b[:2])
 		}
 		switch {
@@ -122,9 +140,7 @@ func checkFrames(b []byte) error {
 			return fmt.Errorf("half a frame")
 		}
 		b = b[uint64(head)+length:]
-		if op == 8 && len(b) > 0 {
-			return fmt.Errorf("bytes after the Close frame")
-		}
+		closed = closed || op == 8
 	}
 	return nil
 }
@@ -133,19 +149,26 @@ func checkFrames(b []byte) error {
 func TestCutAtEveryByte(t *testing.T) {
 	for _, tt := range conversations {
 		t.Run(tt.name, func(t *testing.T) {
-			said := append([]byte(request), tt.said...)
-			want := converse(t, [][]byte{said})
-			for i := len(request); i <= len(said); i++ {
-				if got := converse(t, [][]byte{said[:i], said[i:]}); got != want {
-					t.Fatalf("cut at %d: got %s, want %s", i, got, want)
-				}
-			}
-			for n := 1; n < 20; n++ {
-				if got := converse(t, cut(said, n)); got != want {
-					t.Fatalf("in pieces of %d: got %s, want %s", n, got, want)
-				}
+			for _, greeting := range greetings[:2] {
+				wantAnyCut(t, greeting, tt.said)
 			}
 		})
+	}
+}
+
+func wantAnyCut(t *testing.T, greeting string, said []byte) {
+	t.Helper()
+	said = append([]byte(greeting), said...)
+	want := converse(t, [][]byte{said})
+	for i := len(greeting); i <= len(said); i++ {
+		if got := converse(t, [][]byte{said[:i], said[i:]}); got != want {
+			t.Fatalf("cut at %d: got %s, want %s", i, got, want)
+		}
+	}
+	for n := 1; n < 20; n++ {
+		if got := converse(t, cut(said, n)); got != want {
+			t.Fatalf("in pieces of %d: got %s, want %s", n, got, want)
+		}
 	}
 }
 
@@ -160,17 +183,16 @@ func cutAnywhere(b []byte, seed uint64) (pieces [][]byte) {
 	return pieces
 }
 
-// FuzzConn says anything, cut anywhere, after a handshake and without one.
+// FuzzConn says anything, cut anywhere, after a greeting and without one.
 func FuzzConn(f *testing.F) {
 	for i, c := range conversations {
-		f.Add(c.said, uint64(i), true)
+		f.Add(c.said, uint64(i), uint8(i%2))
+		f.Add(c.said, uint64(i), uint8(1))
 	}
-	f.Add([]byte(request), uint64(1), false)
-	f.Add([]byte(strings.Replace(request, "GET", "PUT", 1)), uint64(2), false)
-	f.Fuzz(func(t *testing.T, said []byte, seed uint64, welcomed bool) {
-		if welcomed {
-			said = append([]byte(request), said...)
-		}
+	f.Add([]byte(request), uint64(1), uint8(2))
+	f.Add([]byte(strings.Replace(request, "GET", "PUT", 1)), uint64(2), uint8(2))
+	f.Fuzz(func(t *testing.T, said []byte, seed uint64, greeting uint8) {
+		said = append([]byte(greetings[int(greeting)%len(greetings)]), said...)
 		want := converse(t, [][]byte{said})
 		if got := converse(t, cutAnywhere(said, seed)); got != want {
 			t.Errorf("cut: got %s, want %s", got, want)

@@ -97,9 +97,12 @@ func (c *Conn) accept(r *codec.Request) error {
 	if !endpoint.allows(r.Origin) {
 		return errOrigin
 	}
+	if endpoint.Compression {
+		c.deflate = r.Deflate()
+	}
 	c.endpoint = endpoint
 	c.became(open)
-	c.push(codec.AppendUpgrade(nil, r, r.Subprotocol(endpoint.Subprotocols)))
+	c.push(codec.AppendUpgrade(nil, r, r.Subprotocol(endpoint.Subprotocols), c.deflate))
 	return nil
 }
 

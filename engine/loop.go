@@ -58,6 +58,8 @@ type Loop struct {
 	scratch  []byte
 	inputs   []*input
 	outboxes []*outbox
+	inflater codec.Inflater
+	inflated []byte // room for a message
 }
 
 // A departure is an OnClose that is due.

@@ -32,6 +32,7 @@ type input struct {
 	control [codec.MaxControlPayload]byte
 
 	opcode  codec.Opcode // of the message, OpContinuation if there is none
+	packed  bool         // the message is compressed
 	message []byte       // its payload so far
 	text    codec.UTF8
 }
@@ -41,7 +42,7 @@ func (c *Conn) read(b []byte) []byte {
 	if c.in != nil {
 		return c.resume(b)
 	}
-	h, n, err := codec.ParseHeader(b)
+	h, n, err := codec.ParseHeader(b, c.deflate)
 	if err != nil {
 		return c.violation(err)
 	}
@@ -59,6 +60,10 @@ func (c *Conn) read(b []byte) []byte {
 	switch {
 	case h.OpCode.IsControl():
 		c.handleControl(h.OpCode, payload)
+	case codec.IsDeflated(h):
+		if err := c.handlePacked(h.OpCode, payload); err != nil {
+			return c.violation(err)
+		}
 	case h.OpCode == codec.OpText && !utf8.Valid(payload):
 		return c.violation(errNotUTF8)
 	default:
@@ -73,17 +78,20 @@ func (c *Conn) check(h codec.Header) error {
 	if h.OpCode.IsControl() {
 		return nil
 	}
-	var before int64
+	room := int64(c.endpoint.MaxMessageSize)
 	inMessage := c.in != nil && c.in.opcode != codec.OpContinuation
+	if codec.IsDeflated(h) || inMessage && c.in.packed {
+		room = int64(codec.MaxDeflated(c.endpoint.MaxMessageSize))
+	}
 	if inMessage {
-		before = int64(len(c.in.message))
+		room -= int64(len(c.in.message))
 	}
 	switch {
 	case h.OpCode == codec.OpContinuation && !inMessage:
 		return errNoMessage
 	case h.OpCode != codec.OpContinuation && inMessage:
 		return errUnfinished
-	case h.Length > int64(c.endpoint.MaxMessageSize)-before:
+	case h.Length > room:
 		return errTooBig
 	}
 	return nil
@@ -120,7 +128,7 @@ func (c *Conn) readHeader(b []byte) (rest []byte, err error) {
 	in := c.in
 	had := in.headLen
 	in.headLen += copy(in.head[had:], b)
-	h, n, err := codec.ParseHeader(in.head[:in.headLen])
+	h, n, err := codec.ParseHeader(in.head[:in.headLen], c.deflate)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +140,7 @@ func (c *Conn) readHeader(b []byte) (rest []byte, err error) {
 	}
 	in.header, in.got, in.headLen, in.inFrame = h, 0, 0, true
 	if !h.OpCode.IsControl() && h.OpCode != codec.OpContinuation {
-		in.opcode = h.OpCode
+		in.opcode, in.packed = h.OpCode, codec.IsDeflated(h)
 	}
 	return b[n-had:], nil
 }
@@ -145,7 +153,7 @@ func (in *input) take(b []byte) error {
 		return nil
 	}
 	in.got += int64(len(b))
-	if in.opcode == codec.OpText && !in.text.Write(b) {
+	if in.opcode == codec.OpText && !in.packed && !in.text.Write(b) {
 		return errNotUTF8
 	}
 	in.message = append(in.message, b...)
@@ -169,6 +177,9 @@ func (c *Conn) endFrame() error {
 		return errNotUTF8
 	}
 	defer c.freeInput()
+	if in.packed {
+		return c.handlePacked(in.opcode, in.message)
+	}
 	c.handleMessage(in.opcode, in.message)
 	return nil
 }

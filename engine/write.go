@@ -28,11 +28,18 @@ type outbox struct {
 	blocked bool     // the socket takes nothing; the loop will learn when it does
 }
 
-// Send queues a message or control frame. The payload is copied.
+// Send queues a message or control frame. The payload is copied. A message that
+// is not shorter than the endpoint's CompressionThreshold is compressed if the
+// client has agreed to that and it gets shorter.
 func (c *Conn) Send(op codec.Opcode, payload []byte) {
-	if c.state == open {
-		c.SendFrame(codec.AppendFrame(nil, op, payload))
+	if c.state != open {
+		return
 	}
+	frame := c.deflated(op, payload)
+	if frame == nil {
+		frame = codec.AppendFrame(nil, op, payload)
+	}
+	c.SendFrame(frame)
 }
 
 // SendFrame queues a frame, as codec.AppendFrame makes it. It is kept until it

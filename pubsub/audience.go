@@ -10,7 +10,7 @@ import (
 // cache and a socket's send buffer.
 const runMax = 64 << 10
 
-// An audience is the members of one channel on one shard.
+// An audience is the members of one channel on one shard that are of one kind.
 //
 // The members that the current walk has served stand before the cursor, the
 // others behind it; without a walk all are served. Joining and leaving keep
@@ -19,6 +19,7 @@ const runMax = 64 << 10
 type audience struct {
 	channel *channel
 	shard   *Shard
+	kind    Kind
 
 	// Guarded by the stripe of the channel.
 	pending [][]byte      // frames published and not walked yet

@@ -5,6 +5,10 @@
 // knows no socket, no protocol and no clock: frames are opaque bytes, members
 // are opaque numbers, and a Sink, the loop, takes both.
 //
+// Subscribers are of one of two kinds, and a message may have a form for each
+// (kind.go): whatever is said here of a shard's audience of a channel is true of
+// its audience of each kind.
+//
 // The main path: Hub.Publish (hub.go) finds the channel in one of the table's
 // lock-striped maps and appends the frame to the channel's audience on every
 // shard that has one (audience.go). It wakes a shard at most once, however many

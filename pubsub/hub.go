@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
 )
 
@@ -35,7 +36,7 @@ type channel struct {
 	name      string
 	stripe    *stripe
 	permanent bool
-	audiences []*audience // one per shard with members; guarded by the stripe
+	audiences []*audience // one per shard and kind with members; guarded by the stripe
 	published uint64      // frames; guarded by the stripe
 	bytes     uint64      // of those frames; guarded by the stripe
 }
@@ -69,12 +70,26 @@ func (h *Hub) Len() int {
 	return n
 }
 
-// Publish gives frame to every subscriber of the channel. The frame is kept and
-// must not be modified any more. The caller is on the loop of from, or from is
+// Hears tells whether the channel has subscribers of a kind.
+func (h *Hub) Hears(name []byte, kind Kind) bool {
+	st := h.stripe(name)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	ch := st.channels[string(name)]
+	return ch != nil && slices.ContainsFunc(ch.audiences, func(a *audience) bool { return a.kind == kind })
+}
+
+// Publish is PublishEach with one frame for all kinds.
+func (h *Hub) Publish(from *Shard, name, frame []byte) error {
+	return h.PublishEach(from, name, Frames{frame})
+}
+
+// PublishEach gives every subscriber of the channel the frame for its kind. The
+// frames are kept and must not be modified any more. The caller is on the loop of from, or from is
 // nil: then Publish refuses with ErrOverloaded where a shard has too much
 // waiting already, and nobody gets the frame. A loop is slowed down instead
 // (see Shard.Work). It returns ErrNoChannel if there is none.
-func (h *Hub) Publish(from *Shard, name, frame []byte) error {
+func (h *Hub) PublishEach(from *Shard, name []byte, frames Frames) error {
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -86,9 +101,9 @@ func (h *Hub) Publish(from *Shard, name, frame []byte) error {
 		return ErrOverloaded
 	}
 	ch.published++
-	ch.bytes += uint64(len(frame))
+	ch.bytes += uint64(len(frames[Plain]))
 	for _, a := range ch.audiences {
-		a.append(frame)
+		a.append(frames.of(a.kind))
 		if from != nil && from != a.shard && a.shard.overloaded() {
 			from.ahead = a.shard
 		}
@@ -106,7 +121,7 @@ func (h *Hub) Subscribe(s *Subscriber, name []byte) bool {
 	if ch == nil {
 		ch = st.channel(string(name))
 	}
-	a := ch.audience(s.shard)
+	a := ch.audience(s.seat)
 	if s.find(a) >= 0 {
 		return false
 	}
@@ -170,14 +185,14 @@ func (ch *channel) overloaded() bool {
 	return false
 }
 
-// audience returns the channel's audience on a shard. The stripe is locked.
-func (ch *channel) audience(s *Shard) *audience {
+// audience returns the channel's audience of one seat. The stripe is locked.
+func (ch *channel) audience(s *seat) *audience {
 	for _, a := range ch.audiences {
-		if a.shard == s {
+		if a.shard == s.shard && a.kind == s.kind {
 			return a
 		}
 	}
-	a := &audience{channel: ch, shard: s}
+	a := &audience{channel: ch, shard: s.shard, kind: s.kind}
 	ch.audiences = append(ch.audiences, a)
 	return a
 }

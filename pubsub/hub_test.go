@@ -169,11 +169,16 @@ func newModel(t *testing.T) *model {
 		m.done[i] = map[string]int{}
 	}
 	for id := range uint64(modelMembers) {
-		m.subs = append(m.subs, m.sinks[id%modelShards].subscriber(id))
+		sub := m.sinks[id%modelShards].subscriber(id)
+		sub.SetKind(modelKind(int(id)))
+		m.subs = append(m.subs, sub)
 		m.heard = append(m.heard, map[string]*piece{})
 	}
 	return m
 }
+
+// modelKind is the kind of a member. Every shard has both.
+func modelKind(id int) Kind { return Kind(id / modelShards % int(kinds)) }
 
 func (m *model) step(op, arg byte) {
 	id := int(arg) % modelMembers
@@ -227,7 +232,12 @@ func (m *model) publish(channel string, arg byte) {
 	if arg%2 == 0 {
 		from = m.sinks[arg%modelShards].shard
 	}
-	err := m.hub.Publish(from, []byte(channel), []byte(frame))
+	// Every third message has a form for each kind.
+	frames := Frames{[]byte(frame)}
+	if len(m.log[channel])%3 == 0 {
+		frames[Deflated] = []byte("+" + frame)
+	}
+	err := m.hub.PublishEach(from, []byte(channel), frames)
 	exists := channel == "permanent"
 	for id := range m.subs {
 		exists = exists || m.piece(id, channel).member
@@ -260,6 +270,10 @@ func (m *model) hear(id int, frame string) {
 	head, _, _ := strings.Cut(frame, ".")
 	channel := strings.TrimRight(head, "0123456789")
 	n, _ := strconv.Atoi(head[len(channel):])
+	channel, deflated := strings.CutPrefix(channel, "+")
+	if want := n%3 == 0 && modelKind(id) == Deflated; deflated != want {
+		m.t.Errorf("%d heard %s, want the form for Deflated: %v", id, head, want)
+	}
 	p := m.piece(id, channel)
 	if !p.member || n < p.from || p.begun && n > p.from || n > max(p.from, p.to) {
 		m.t.Errorf("%d heard %s; member %v, from %d to %d", id, head, p.member, p.from, p.to)

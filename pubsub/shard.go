@@ -46,6 +46,7 @@ const (
 // A Shard is the part of all hubs that lives on one loop.
 type Shard struct {
 	sink    Sink
+	seats   [kinds]seat
 	backlog atomic.Int64 // bytes of frames that no walk has begun with
 
 	mu    sync.Mutex
@@ -92,7 +93,13 @@ func (s *Shard) delivered(since time.Duration) {
 }
 
 // NewShard returns a shard that delivers to sink.
-func NewShard(sink Sink) *Shard { return &Shard{sink: sink} }
+func NewShard(sink Sink) *Shard {
+	s := &Shard{sink: sink}
+	for k := range s.seats {
+		s.seats[k] = seat{s, Kind(k)}
+	}
+	return s
+}
 
 // enqueue adds an audience that was idle. Any goroutine.
 func (s *Shard) enqueue(a *audience) {

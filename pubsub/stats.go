@@ -13,7 +13,7 @@ type ChannelStats struct {
 	Permanent   bool
 	Subscribers int
 	Published   uint64 // frames
-	Bytes       uint64 // of those frames, each counted once
+	Bytes       uint64 // of those frames, each counted once and uncompressed
 }
 
 // An Order tells which of two channels comes first, as cmp.Compare does.
@@ -84,19 +84,14 @@ func (h *Hub) Members(s *Shard, name []byte) []uint64 {
 	if ch == nil {
 		return nil
 	}
+	var ids []uint64
 	for _, a := range ch.audiences {
 		if a.shard == s {
-			return a.memberIDs()
+			ids = append(ids, a.ids...)
 		}
 	}
-	return nil
-}
-
-// memberIDs returns the members without the bit Several.
-func (a *audience) memberIDs() []uint64 {
-	ids := make([]uint64, len(a.ids))
-	for i, id := range a.ids {
-		ids[i] = id &^ Several
+	for i := range ids {
+		ids[i] &^= Several
 	}
 	return ids
 }

@@ -3,9 +3,9 @@ package pubsub
 // A Subscriber is what one connection hears. It belongs to its shard's loop.
 // The zero value is not usable: call Init.
 type Subscriber struct {
-	shard *Shard
-	id    uint64
-	subs  []subscription
+	seat *seat
+	id   uint64
+	subs []subscription
 }
 
 // A subscription is a subscriber's place in an audience.
@@ -17,8 +17,12 @@ type subscription struct {
 // Init binds s to a shard. The id is what the shard's Sink will know it by; its
 // top bit must be clear.
 func (s *Subscriber) Init(shard *Shard, id uint64) {
-	s.shard, s.id = shard, id
+	s.seat, s.id = &shard.seats[Plain], id
 }
+
+// SetKind says which of the frames of PublishEach s gets; without it those for
+// Plain. It comes after Init, before s hears anything.
+func (s *Subscriber) SetKind(k Kind) { s.seat = &s.seat.shard.seats[k] }
 
 // Len returns the number of subscriptions. Loop only.
 func (s *Subscriber) Len() int { return len(s.subs) }

@@ -30,7 +30,7 @@ func runCompletion(_ context.Context, p *program, args []string) error {
 type flagDoc struct{ name, meta, doc string }
 
 // flagLine is a line of a help that begins to explain a flag.
-var flagLine = regexp.MustCompile(`(?m)^  -([a-z-]+)(?: ([A-Z|a-z]+))? {2,}(.*)$`)
+var flagLine = regexp.MustCompile(`(?m)^  -([a-z-]+)(?: ([A-Z]+|on\|off))? +(.*)$`)
 
 // flags returns the flags of the command. Its help is where they are listed.
 func (c command) flags() []flagDoc {

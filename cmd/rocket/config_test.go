@@ -195,7 +195,7 @@ func TestPrecedence(t *testing.T) {
 func TestHubReachesHandler(t *testing.T) {
 	c, err := sources{file: writeFile(t, `{"PingInterval": "off", "CloseTimeout": "1m", "Hubs": [{
 		"Path": "/a", "Codec": "json", "Channels": ["c"], "Origins": ["https://o", "null"], "Subprotocols": ["p"],
-		"MaxMessageSize": 1, "MaxQueuedBytes": 2, "MaxSubscriptions": 3,
+		"MaxMessageSize": 1, "MaxQueuedBytes": 2, "MaxSubscriptions": 3, "Compression": "On", "CompressionThreshold": 4,
 		"Secrets": {"ReadOnly": "r", "ReadWrite": "w"}}]}`)}.load()
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +206,8 @@ func TestHubReachesHandler(t *testing.T) {
 	h := c.hubs[0].handler()
 	if h.Secrets.ReadOnly != "r" || h.Secrets.ReadWrite != "w" || strings.Join(h.Channels, " ") != "c" ||
 		strings.Join(h.Origins, " ") != "https://o null" || strings.Join(h.Subprotocols, " ") != "p" ||
-		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.MaxSubscriptions != 3 {
+		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.MaxSubscriptions != 3 ||
+		!h.Compression || h.CompressionThreshold != 4 {
 		t.Errorf("got %+v", h)
 	}
 }

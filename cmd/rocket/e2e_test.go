@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -259,9 +261,18 @@ func TestServeInProcess(t *testing.T) {
 // The second signal does not wait for clients that are slow to say goodbye.
 func TestSecondSignalEndToEnd(t *testing.T) {
 	server, url := startServer(t, []string{"ROCKET_CLOSE_TIMEOUT=1m"})
-	reader := start(t, nil, "subscribe", "-url", url, "c")
-	reader.stderr.want(`^subscribed`)
-	reader.signal(syscall.SIGSTOP)
+	deaf, err := net.Dial("tcp", strings.TrimPrefix(url, "ws://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	if _, err := io.WriteString(deaf, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := http.ReadResponse(bufio.NewReader(deaf), nil); err != nil {
+		t.Fatal(err)
+	}
 	server.signal(syscall.SIGTERM)
 	server.stderr.want(`shutting down`)
 	server.signal(syscall.SIGTERM)

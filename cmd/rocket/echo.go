@@ -19,6 +19,9 @@ func (e echo) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
 		Subprotocols:   e.subprotocols,
 		MaxMessageSize: e.maxMessageSize,
 		MaxQueuedBytes: max(e.maxQueuedBytes, echoQueue*e.maxMessageSize),
+
+		Compression:          e.compression,
+		CompressionThreshold: e.compressionThreshold,
 	}, nil
 }
 

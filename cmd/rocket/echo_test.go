@@ -12,21 +12,38 @@ import (
 
 func TestEchoEndToEnd(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "echo.json")
-	config := `{"Hubs": [{"Path": "/echo", "Codec": "echo", "MaxMessageSize": 1048576}]}`
+	config := `{"MaxMessageSize": 1048576, "Hubs": [{"Path": "/", "Codec": "echo"}, {"Path": "/deflate", "Codec": "Echo", "Compression": "on"}]}`
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server := start(t, nil, file, "-port", "0")
-	url := server.stdout.want(`hub +(ws://localhost:\d+/echo) +Echo +open to everyone`)[1]
+	url := server.stdout.want(`hub +(ws://localhost:\d+)/deflate +Echo +open to everyone`)[1]
 	server.stdout.want(`^Ready`)
-	ws, _, err := websocket.Dial(t.Context(), url, nil)
-	if err != nil {
-		t.Fatal(err)
+	for path, extensions := range map[string]string{
+		"/":        "",
+		"/deflate": "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+	} {
+		for _, mode := range []websocket.CompressionMode{websocket.CompressionContextTakeover, websocket.CompressionNoContextTakeover} {
+			ws, response, err := websocket.Dial(t.Context(), url+path, &websocket.DialOptions{CompressionMode: mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ws.CloseNow()
+			if got := response.Header.Get("Sec-WebSocket-Extensions"); got != extensions {
+				t.Errorf("%s: got extensions %q, want %q", path, got, extensions)
+			}
+			checkEcho(t, ws)
+		}
 	}
-	defer ws.CloseNow()
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(0)
+}
+
+// checkEcho sends more than a hub of channels lets wait before it reads.
+func checkEcho(t *testing.T, ws *websocket.Conn) {
+	t.Helper()
 	ws.SetReadLimit(-1)
-	// More than a hub of channels lets wait, and nobody reads yet.
-	messages := []string{"hello", strings.Repeat("x", 1<<20), strings.Repeat("y", 1<<20), ""}
+	messages := []string{"hello", strings.Repeat("x", 1<<20), strings.Repeat("y", 1<<20), "", strings.Repeat("long", 1000)}
 	for _, m := range messages {
 		if err := ws.Write(t.Context(), websocket.MessageText, []byte(m)); err != nil {
 			t.Fatal(err)
@@ -38,12 +55,9 @@ func TestEchoEndToEnd(t *testing.T) {
 			t.Fatalf("got %v of %d bytes, %v, want %d bytes of text back", kind, len(got), err, len(m))
 		}
 	}
-	server.signal(syscall.SIGTERM)
-	_, _, err = ws.Read(t.Context())
-	if got := websocket.CloseStatus(err); got != websocket.StatusGoingAway {
-		t.Errorf("got %v, want 1001", err)
+	if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Errorf("close: %v", err)
 	}
-	server.wantStatus(0)
 }
 
 func TestEchoHasNoSecrets(t *testing.T) {

@@ -12,6 +12,9 @@ type hub struct {
 	maxMessageSize      int
 	maxQueuedBytes      int
 	maxSubscriptions    int
+
+	compression          bool
+	compressionThreshold int
 }
 
 // What a hub speaks.

@@ -179,6 +179,8 @@ func (h hub) handler() *webrocket.HubHandler {
 	handler.MaxMessageSize = h.maxMessageSize
 	handler.MaxQueuedBytes = h.maxQueuedBytes
 	handler.MaxSubscriptions = h.maxSubscriptions
+	handler.Compression = h.compression
+	handler.CompressionThreshold = h.compressionThreshold
 	return handler
 }
 

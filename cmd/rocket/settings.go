@@ -134,6 +134,14 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return integer(&h.maxSubscriptions, 1, 0) },
 		},
 		{
+			"Compression", "compression", "on|off", "off", "permessage-deflate for clients that offer it: on or off",
+			func(h *hub) value { return onOrOff(&h.compression) },
+		},
+		{
+			"CompressionThreshold", "compression-threshold", "BYTES", "512", "shortest message that is compressed",
+			func(h *hub) value { return integer(&h.compressionThreshold, 1, 0) },
+		},
+		{
 			"Origins", "origins", "LIST", "", "origins of web pages that may connect; empty: any",
 			func(h *hub) value { return list(&h.origins, `an origin such as "https://example.com"`, checkOrigin) },
 		},

@@ -170,6 +170,19 @@ func oneOf(p *string, words ...string) value {
 	}}
 }
 
+// onOrOff is "on" or "off".
+func onOrOff(p *bool) value {
+	var word string
+	v := oneOf(&word, "on", "off")
+	set := v.set
+	v.set = func(s string) error {
+		err := set(s)
+		*p = word == "on"
+		return err
+	}
+	return v
+}
+
 // list is a list of strings for which check returns nil.
 func list(p *[]string, want string, check func(string) error) value {
 	return value{
