@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -54,24 +55,31 @@ func runTop(ctx context.Context, p *program, args []string) error {
 	if fs.NArg() > 0 || *interval <= 0 || reports < 0 {
 		return usageError("want no arguments but flags, an interval above zero, and 0 or more reports")
 	}
-	before, err := remote.sample(ctx)
-	for n := 1; err == nil; n++ {
+	err := remote.follow(ctx, *interval, reports, func(before, after sample) error {
+		_, err := p.stdout.Write(onScreen(view(before, after), live))
+		return err
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil // that is how it ends
+	}
+	return err
+}
+
+// follow asks a server n times, or until ctx is done if n is 0, and hands each
+// sample and the one before it to show.
+func (a *adminClient) follow(ctx context.Context, interval time.Duration, n int, show func(before, after sample) error) error {
+	before, err := a.sample(ctx)
+	for i := 0; err == nil && (n == 0 || i < n); i++ {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(*interval):
+			return ctx.Err()
+		case <-time.After(interval):
 		}
 		var after sample
-		if after, err = remote.sample(ctx); err != nil {
-			break
-		}
-		if _, err = p.stdout.Write(onScreen(view(before, after), live)); n == reports {
-			break
+		if after, err = a.sample(ctx); err == nil {
+			err = show(before, after)
 		}
 		before = after
-	}
-	if ctx.Err() != nil {
-		return nil
 	}
 	return err
 }

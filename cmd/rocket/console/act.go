@@ -151,7 +151,8 @@ func (c *console) disconnect(r *http.Request) (any, error) {
 	if err := ask.check(); err != nil {
 		return nil, err
 	}
-	n, err := 1, error(nil)
+	n := 1
+	var err error
 	if ask.Connection != "" {
 		err = c.Server.Disconnect(r.Context(), ask.Connection, ask.Code, ask.Reason)
 	} else {

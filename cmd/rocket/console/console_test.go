@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -309,4 +311,50 @@ func TestDocsNameEveryRequest(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Every message that docs/operations.md explains is one that is logged.
+func TestDocumentedLogMessages(t *testing.T) {
+	docs, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(docs), "| message | level | means |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	source := readSource(t)
+	rows := regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(table, -1)
+	if len(rows) < 5 {
+		t.Fatalf("got the rows %v", rows)
+	}
+	for _, row := range rows {
+		for _, message := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			start, _, _ := strings.Cut(message[1], "…")
+			if !strings.Contains(source, `"`+start) {
+				t.Errorf("nothing logs %q", message[1])
+			}
+		}
+	}
+}
+
+// readSource returns the code of the module, without its tests.
+func readSource(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range []string{"../../../*.go", "../../../engine/*.go", "../*.go", "*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+	}
+	return all.String()
 }
