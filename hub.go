@@ -229,6 +229,6 @@ const aheadPause = 200 * time.Microsecond
 
 func newWorker(l *engine.Loop) engine.Worker {
 	w := &worker{Shard: pubsub.NewShard(l)}
-	w.Clock = measure.Now
+	w.Clock, w.Began = measure.Now, l.Began
 	return w
 }

@@ -184,6 +184,7 @@ func (l *Loop) end() {
 		l.pump.close()
 	}
 	l.phase.Store(turning)
+	l.counts.busy()
 	l.takeInbox()
 	l.settle()
 }

@@ -55,6 +55,10 @@ func (l *Loop) Stats() Stats {
 	return s
 }
 
+// Began returns when the loop got busy with what it is doing, by the clock of
+// measure.Now. Loop only.
+func (l *Loop) Began() time.Duration { return l.counts.since }
+
 // waiting yields the connections for which something waits to be written.
 func (l *Loop) waiting(yield func(*Conn) bool) {
 	for i, word := range l.held {

@@ -37,10 +37,10 @@ type audience struct {
 	began   time.Duration // when the first frame of it was published
 }
 
-// append queues a frame. The stripe is locked.
-func (a *audience) append(frame []byte) {
+// append queues a frame that was published at that time. The stripe is locked.
+func (a *audience) append(frame []byte, at time.Duration) {
 	if len(a.pending) == 0 {
-		a.since = a.shard.now()
+		a.since = at
 	}
 	a.pending = append(a.pending, frame)
 	a.shard.backlog.Add(int64(len(frame)))

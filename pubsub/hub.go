@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"time"
 )
 
 // ErrNoChannel is returned by Publish for a channel that does not exist.
@@ -102,8 +103,9 @@ func (h *Hub) PublishEach(from *Shard, name []byte, frames Frames) error {
 	}
 	ch.published++
 	ch.bytes += uint64(len(frames[Plain]))
+	at := ch.publishedAt(from)
 	for _, a := range ch.audiences {
-		a.append(frames.of(a.kind))
+		a.append(frames.of(a.kind), at)
 		if from != nil && from != a.shard && a.shard.overloaded() {
 			from.ahead = a.shard
 		}
@@ -172,6 +174,18 @@ func (st *stripe) channel(name string) *channel {
 	ch := &channel{name: name, stripe: st}
 	st.channels[name] = ch
 	return ch
+}
+
+// publishedAt returns the time that a frame's delivery is measured from. The
+// stripe is locked.
+func (ch *channel) publishedAt(from *Shard) time.Duration {
+	switch {
+	case from != nil && from.Began != nil:
+		return from.Began()
+	case len(ch.audiences) > 0:
+		return ch.audiences[0].shard.now()
+	}
+	return 0
 }
 
 // overloaded tells whether a shard of the channel has too much waiting.

@@ -60,8 +60,13 @@ type Shard struct {
 	stats   Stats
 
 	// Clock, if it is set before anything is published, is asked when a run of
-	// frames begins to wait and when it is delivered. Any goroutine calls it.
+	// frames has been delivered. Any goroutine calls it.
 	Clock func() time.Duration
+
+	// Began tells, by the same clock, when the loop has come to what it is
+	// doing: what it publishes counts as published then, without a look at the
+	// clock. If nil, the Clock is asked.
+	Began func() time.Duration
 }
 
 // Stats is what a shard holds, and has measured since it began.

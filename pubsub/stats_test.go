@@ -96,8 +96,13 @@ func TestDeliveryIsMeasured(t *testing.T) {
 	}
 	now = 4 * time.Second
 	s.rest()
+	s.shard.Began = func() time.Duration { return 2 * time.Second }
+	if err := h.Publish(s.shard, []byte("a"), []byte("3")); err != nil {
+		t.Fatal(err)
+	}
+	s.rest()
 	stats := s.shard.Stats()
-	if stats.Subscriptions != 2 || stats.Delivery.Count() != 1 || stats.Delivery.Sum != 4*time.Second {
-		t.Errorf("got %+v, want one run of 4 s for 2 subscriptions", stats)
+	if stats.Subscriptions != 2 || stats.Delivery.Count() != 2 || stats.Delivery.Sum != 6*time.Second {
+		t.Errorf("got %+v, want runs of 4 s and 2 s for 2 subscriptions", stats)
 	}
 }

@@ -110,7 +110,7 @@ func (m metric) desc() *prometheus.Desc {
 }
 
 func deliverySeconds() *prometheus.Desc {
-	return prometheus.NewDesc("rocket_delivery_seconds", "Time from publishing the first event of a run until the last subscriber of a loop was given the run.", nil, nil)
+	return prometheus.NewDesc("rocket_delivery_seconds", "Time from when a loop began with what the first event of a run came in, until the last subscriber of a loop was given the run.", nil, nil)
 }
 
 func turnSeconds() *prometheus.Desc {
