@@ -93,35 +93,52 @@ func completionWords(c command) string {
 
 func zshCompletion() string {
 	var b strings.Builder
-	b.WriteString("#compdef rocket\n\n_rocket() {\n\tlocal -a commands=(\n")
+	b.WriteString("#compdef rocket\n\n_rocket() {\n\tlocal command=serve\n\tlocal -a commands=(\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "\t\t%s\n", quoted(c.name+":"+c.doc))
 	}
-	b.WriteString("\t)\n\tlocal command=${words[2]}\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\tfi\n\tcase $command in\n")
-	for _, c := range append(commands()[1:], commands()[0]) {
-		pattern := c.name
-		if c.name == "serve" {
-			pattern = "*" // the command when none is named
-		}
-		fmt.Fprintf(&b, "\t%s)\n\t\t_arguments", pattern)
-		for _, f := range c.flags() {
-			spec := "-" + f.name + "[" + zshEscape(f.doc) + "]"
-			if f.meta == "FILE" {
-				spec += ":file:_files"
-			} else if f.meta != "" {
-				spec += ":" + strings.ReplaceAll(f.meta, "|", " or ") + ":"
-			}
-			fmt.Fprintf(&b, " \\\n\t\t\t%s", quoted(spec))
-		}
-		if words := strings.TrimSpace(completionWords(c)); words != "" {
-			fmt.Fprintf(&b, " \\\n\t\t\t%s", quoted("*:word:("+words+")"))
-		} else if c.takesFile() {
-			fmt.Fprintf(&b, " \\\n\t\t\t%s", quoted("*:file:_files"))
-		}
-		b.WriteString("\n\t\t;;\n")
+	fmt.Fprintf(&b, `	)
+	if (( CURRENT == 2 )); then
+		_describe command commands
+	else
+		case ${words[2]} in
+		%s)
+			command=${words[2]}
+			shift words
+			(( CURRENT-- ))
+			;;
+		esac
+	fi
+	case $command in
+`, strings.Join(commandNames(), "|"))
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "\t%s)\n\t\t_arguments%s\n\t\t;;\n", c.name, zshArguments(c))
 	}
 	b.WriteString("\tesac\n}\n\n_rocket \"$@\"\n")
 	return b.String()
+}
+
+// zshArguments says what may follow the name of a command, as _arguments wants it.
+func zshArguments(c command) string {
+	var b strings.Builder
+	for _, f := range c.flags() {
+		spec := "-" + f.name + "[" + zshEscape(f.doc) + "]"
+		switch f.meta {
+		case "":
+		case "FILE":
+			spec += ":file:_files"
+		default:
+			spec += ":" + strings.ReplaceAll(f.meta, "|", " or ") + ":"
+		}
+		fmt.Fprintf(&b, " \\\n\t\t\t%s", quoted(spec))
+	}
+	rest := "*:argument:"
+	if words := strings.TrimSpace(completionWords(c)); words != "" {
+		rest = "*:word:(" + words + ")"
+	} else if c.takesFile() {
+		rest = "*:file:_files"
+	}
+	return b.String() + " \\\n\t\t\t" + quoted(rest)
 }
 
 // zshEscape keeps a text from ending the brackets that it stands in.
