@@ -3,7 +3,9 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -123,6 +125,17 @@ func (o *operator) whileShuttingDown() {
 	o.ask("GET", "/readyz", "", 503)
 	o.ask("GET", "/livez", "", 200)
 	o.ask("GET", "/metrics", "", 200)
+}
+
+func TestBeforeTheStart(t *testing.T) {
+	c := New(Config{Server: webrocket.NewServer(""), Log: slog.New(slog.DiscardHandler)})
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 503, "/metrics": 200, "/api/loops": 200, "/api/connections/slowest": 200} {
+		w := httptest.NewRecorder()
+		c.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", path, nil))
+		if w.Code != want {
+			t.Errorf("%s: got %d %s, want %d", path, w.Code, w.Body, want)
+		}
+	}
 }
 
 func TestPublish(t *testing.T) {

@@ -99,10 +99,11 @@ type yield func(value float64, labels ...string)
 
 // metric is one name that Prometheus sees.
 type metric struct {
-	name, help string
-	kind       prometheus.ValueType
-	labels     []string
-	collect    func(*reading, yield)
+	name    string
+	kind    prometheus.ValueType
+	labels  []string
+	help    string
+	collect func(*reading, yield)
 }
 
 func (m metric) desc() *prometheus.Desc {
@@ -128,45 +129,129 @@ func histogram(desc *prometheus.Desc, h *measure.Histogram) prometheus.Metric {
 	return prometheus.MustNewConstHistogram(desc, h.Count(), h.Sum.Seconds(), buckets)
 }
 
-// one is a metric without labels.
-func one[N int | uint64](get func(*reading) N) func(*reading, yield) {
-	return func(r *reading, y yield) { y(float64(get(r))) }
+// one is the sum over the loops.
+func one[N int | uint64](get func(*engine.Stats) N) func(*reading, yield) {
+	return func(r *reading, y yield) { y(float64(get(&r.total))) }
 }
 
 // table returns all metrics but the histograms.
 func table() []metric {
 	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	return []metric{
-		{"rocket_build_info", "Always 1; the labels say what runs.", gauge, []string{"version", "goversion"}, func(_ *reading, y yield) {
-			y(1, webrocket.Version, runtime.Version())
-		}},
-		{"rocket_ready", "1 if new connections are served, otherwise 0.", gauge, nil, func(r *reading, y yield) { y(truth(r.server.Ready())) }},
-		{"rocket_connections", "Open connections, those in a handshake included.", gauge, nil, one(func(r *reading) int { return r.total.Connections })},
-		{"rocket_connections_limit", "Connections that may be open.", gauge, nil, one(func(r *reading) int { return r.server.MaxConnections() })},
-		{"rocket_connections_accepted_total", "Opening handshakes that came to their end.", counter, nil, one(func(r *reading) uint64 { return r.total.Accepted })},
-		{"rocket_connections_refused_total", "Opening handshakes that did not, by reason.", counter, []string{"reason"}, func(r *reading, y yield) {
-			each(y, r.total.Refused, refusals)
-		}},
-		{"rocket_disconnects_total", "Ends of open connections, by close code (RFC 6455 section 7.4); 1006: without a closing handshake.", counter, []string{"code"}, collectCodes},
-		{"rocket_ping_timeouts_total", "Connections ended because no sign of life came in time.", counter, nil, one(func(r *reading) uint64 { return r.total.Timeouts })},
-		{"rocket_slow_readers_total", "Slow readers over the limit, by what was done to them.", counter, []string{"policy"}, func(r *reading, y yield) {
-			each(y, r.total.Slow, []string{"disconnect"})
-		}},
-		{"rocket_connections_waiting", "Connections for which something waits to be written.", gauge, nil, one(func(r *reading) int { return r.total.Waiting })},
-		{"rocket_queue_bytes", "Bytes that wait to be written.", gauge, nil, one(func(r *reading) int { return r.total.QueuedBytes })},
-		{"rocket_received_messages_total", "Messages of clients.", counter, nil, one(func(r *reading) uint64 { return r.total.MessagesIn })},
-		{"rocket_sent_messages_total", "Messages for clients, each subscriber's counted.", counter, nil, one(func(r *reading) uint64 { return r.total.MessagesOut })},
-		{"rocket_received_bytes_total", "Bytes read from sockets.", counter, nil, one(func(r *reading) uint64 { return r.total.BytesIn })},
-		{"rocket_sent_bytes_total", "Bytes written to sockets.", counter, nil, one(func(r *reading) uint64 { return r.total.BytesOut })},
-		{"rocket_panics_total", "Panics of handlers and of work on a loop.", counter, nil, one(func(r *reading) uint64 { return r.total.Panics })},
-		{"rocket_subscriptions", "Subscriptions, by loop.", gauge, []string{"loop"}, perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Shard.Subscriptions) })},
-		{"rocket_loop_connections", "Open connections, by loop.", gauge, []string{"loop"}, perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Connections) })},
-		{"rocket_loop_busy_seconds_total", "Time for which the loop did not wait for events.", counter, []string{"loop"}, perLoop(func(l *webrocket.LoopStats) float64 { return l.Busy.Seconds() })},
-		{"rocket_loop_stale", "1 if the loop did not answer in time and its numbers are old, otherwise 0.", gauge, []string{"loop"}, perLoop(func(l *webrocket.LoopStats) float64 { return truth(l.Stale) })},
-		{"rocket_hub_connections", "Open connections, by hub.", gauge, []string{"hub"}, perHub(func(h *webrocket.HubStats) float64 { return float64(h.Connections) })},
-		{"rocket_channels", "Channels, by hub.", gauge, []string{"hub"}, perHub(func(h *webrocket.HubStats) float64 { return float64(h.Channels) })},
-		{"rocket_server_published_total", "Events published through the admin API or by the program, by hub.", counter, []string{"hub"}, perHub(func(h *webrocket.HubStats) float64 { return float64(h.Published) })},
-		{"rocket_commands_total", "Commands of clients, by hub, kind and result.", counter, []string{"hub", "kind", "result"}, collectCommands},
+		{
+			"rocket_build_info", gauge,
+			[]string{"version", "goversion"},
+			"Always 1; the labels say what runs.", func(_ *reading, y yield) {
+				y(1, webrocket.Version, runtime.Version())
+			},
+		},
+		{
+			"rocket_ready", gauge, nil,
+			"1 if new connections are served, otherwise 0.", func(r *reading, y yield) { y(truth(r.server.Ready())) },
+		},
+		{
+			"rocket_connections", gauge, nil,
+			"Open connections, those in a handshake included.", one(func(t *engine.Stats) int { return t.Connections }),
+		},
+		{
+			"rocket_connections_limit", gauge, nil,
+			"Connections that may be open.", func(r *reading, y yield) { y(float64(r.server.MaxConnections())) },
+		},
+		{
+			"rocket_connections_accepted_total", counter, nil,
+			"Opening handshakes that came to their end.", one(func(t *engine.Stats) uint64 { return t.Accepted }),
+		},
+		{
+			"rocket_connections_refused_total", counter,
+			[]string{"reason"},
+			"Opening handshakes that did not, by reason.", func(r *reading, y yield) {
+				each(y, r.total.Refused, refusals)
+			},
+		},
+		{
+			"rocket_disconnects_total", counter,
+			[]string{"code"},
+			"Ends of open connections, by close code (RFC 6455 section 7.4); 1006: without a closing handshake.", collectCodes,
+		},
+		{
+			"rocket_ping_timeouts_total", counter, nil,
+			"Connections ended because no sign of life came in time.", one(func(t *engine.Stats) uint64 { return t.Timeouts }),
+		},
+		{
+			"rocket_slow_readers_total", counter,
+			[]string{"policy"},
+			"Slow readers over the limit, by what was done to them.", func(r *reading, y yield) {
+				each(y, r.total.Slow, []string{"disconnect"})
+			},
+		},
+		{
+			"rocket_connections_waiting", gauge, nil,
+			"Connections for which something waits to be written.", one(func(t *engine.Stats) int { return t.Waiting }),
+		},
+		{
+			"rocket_queue_bytes", gauge, nil,
+			"Bytes that wait to be written.", one(func(t *engine.Stats) int { return t.QueuedBytes }),
+		},
+		{
+			"rocket_received_messages_total", counter, nil,
+			"Messages of clients.", one(func(t *engine.Stats) uint64 { return t.MessagesIn }),
+		},
+		{
+			"rocket_sent_messages_total", counter, nil,
+			"Messages for clients, each subscriber's counted.", one(func(t *engine.Stats) uint64 { return t.MessagesOut }),
+		},
+		{
+			"rocket_received_bytes_total", counter, nil,
+			"Bytes read from sockets.", one(func(t *engine.Stats) uint64 { return t.BytesIn }),
+		},
+		{
+			"rocket_sent_bytes_total", counter, nil,
+			"Bytes written to sockets.", one(func(t *engine.Stats) uint64 { return t.BytesOut }),
+		},
+		{
+			"rocket_panics_total", counter, nil,
+			"Panics of handlers and of work on a loop.", one(func(t *engine.Stats) uint64 { return t.Panics }),
+		},
+		{
+			"rocket_subscriptions", gauge,
+			[]string{"loop"},
+			"Subscriptions, by loop.", perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Shard.Subscriptions) }),
+		},
+		{
+			"rocket_loop_connections", gauge,
+			[]string{"loop"},
+			"Open connections, by loop.", perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Connections) }),
+		},
+		{
+			"rocket_loop_busy_seconds_total", counter,
+			[]string{"loop"},
+			"Time for which the loop did not wait for events.", perLoop(func(l *webrocket.LoopStats) float64 { return l.Busy.Seconds() }),
+		},
+		{
+			"rocket_loop_stale", gauge,
+			[]string{"loop"},
+			"1 if the loop did not answer in time and its numbers are old, otherwise 0.", perLoop(func(l *webrocket.LoopStats) float64 { return truth(l.Stale) }),
+		},
+		{
+			"rocket_hub_connections", gauge,
+			[]string{"hub"},
+			"Open connections, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Connections) }),
+		},
+		{
+			"rocket_channels", gauge,
+			[]string{"hub"},
+			"Channels, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Channels) }),
+		},
+		{
+			"rocket_server_published_total", counter,
+			[]string{"hub"},
+			"Events published through the admin API or by the program, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Published) }),
+		},
+		{
+			"rocket_commands_total", counter,
+			[]string{"hub", "kind", "result"},
+			"Commands of clients, by hub, kind and result.", collectCommands,
+		},
 	}
 }
 
@@ -176,6 +261,7 @@ var refusals = []string{"full", "gone", "invalid", "not_found", "origin", "stopp
 
 // each yields the counts, and 0 for the names that have none.
 func each(y yield, counts map[string]uint64, names []string) {
+	counts = sum(nil, counts)
 	for _, name := range names {
 		counts[name] += 0
 	}
