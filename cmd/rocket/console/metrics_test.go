@@ -101,8 +101,13 @@ func TestDocsNameEveryMetric(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names() {
-		if !strings.Contains(string(docs), "\n| `"+name) {
+		if !strings.Contains(string(docs), "\n| `"+name+"` |") {
 			t.Errorf("docs/operations.md does not explain %s", name)
+		}
+	}
+	for _, m := range table() {
+		if row := "\n| `" + m.name + "` | `" + strings.Join(m.labels, "`, `") + "` | "; m.labels != nil && !strings.Contains(string(docs), row) {
+			t.Errorf("docs/operations.md lacks the row %q", row)
 		}
 	}
 	checkNames(t, "docs/operations.md", string(docs))
