@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build dist run test race conformance fuzz microbench lint fmt clean
+.PHONY: all build dist run test race conformance fuzz microbench million lint fmt clean
 
 all: fmt lint test
 
@@ -35,6 +35,10 @@ fuzz: ## every fuzz target for FUZZTIME
 
 microbench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+CONNS ?= 1000000
+million: ## a million connections, without sockets: memory, publish, garbage collection
+	$(GO) test -run '^$$' -bench Million -benchtime 20x -timeout 10m ./engine -conns $(CONNS)
 
 lint: ## gofumpt, golangci-lint
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \

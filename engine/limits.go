@@ -22,6 +22,10 @@ func FileLimit() (uint64, error) {
 	return r.Cur, nil
 }
 
+// ReservedFiles returns how many open files are not for connections if there are
+// so many loops.
+func ReservedFiles(loops int) int { return reservedFiles + filesPerLoop*loops }
+
 // connectionLimit returns how many connections there may be on so many loops if
 // wanted are asked for, 0 for as many as possible.
 func connectionLimit(wanted, loops int) (int, error) {
@@ -29,7 +33,7 @@ func connectionLimit(wanted, loops int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	reserved := uint64(reservedFiles + filesPerLoop*loops)
+	reserved := uint64(ReservedFiles(loops))
 	if files <= reserved {
 		return 0, fmt.Errorf("engine: the limit of %d open files leaves none for connections; raise it to at least %d (ulimit -n)", files, 2*reserved)
 	}

@@ -28,6 +28,7 @@ func commands() []command {
 		{"health", "[FLAGS]", "ask a server on this machine how it is", healthHelp, runHealth},
 		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
 		{"man", "", "print the manual page", manHelp, runMan},
+		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
 		{"help", "[COMMAND]", "explain rocket or a command", "", runHelp},
 	}
 }

@@ -236,7 +236,7 @@ func TestServeInProcess(t *testing.T) {
 	defer r.Close()
 	status := make(chan int, 1)
 	go func() {
-		p := &program{getenv: env(nil), stdout: w, stderr: io.Discard}
+		p := &program{getenv: env(nil), root: files{}.fs(), stdout: w, stderr: io.Discard}
 		status <- p.run(ctx, []string{"-port", "0", "-max-connections", "10", "-admin", "off"})
 	}()
 	stdout := newOutput(t, func() (io.ReadCloser, error) { return r, nil })

@@ -5,7 +5,8 @@
 // reading order: settings.go (every setting, once), document.go (a JSON file
 // that knows its lines), config.go and hub.go (defaults, file, environment
 // and flags become one configuration), serve.go (the server from start to stop), and
-// client.go with subscribe.go and publish.go (the other end).
+// client.go with subscribe.go and publish.go (the other end). Aside from it,
+// machine.go reads what the machine allows, for doctor.go and memory.go.
 //
 // # Ownership
 //
@@ -23,6 +24,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -36,7 +38,7 @@ const (
 )
 
 func main() {
-	p := &program{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	p := &program{getenv: os.Getenv, root: os.DirFS("/"), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.run(untilSignal(), os.Args[1:]))
 }
 
@@ -58,6 +60,7 @@ func untilSignal() context.Context {
 // program is the world that a command sees.
 type program struct {
 	getenv func(name string) string // "" where it is not set
+	root   fs.FS                    // the machine's files
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer

@@ -33,7 +33,7 @@ func buildAndRun(m *testing.M) int {
 // call runs a command line inside the test.
 func call(args ...string) (stdout, stderr string, status int) {
 	var out, errs strings.Builder
-	p := &program{getenv: env(nil), stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
+	p := &program{getenv: env(nil), root: files{}.fs(), stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
 	status = p.run(context.Background(), args)
 	return out.String(), errs.String(), status
 }

@@ -85,6 +85,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if err != nil {
 		log.Warn(err.Error())
 	}
+	gcSettingsFor(p.getenv, readMachine(p.root)).apply(log)
 	s, err := newServer(c, log, logs)
 	if err != nil {
 		return err
