@@ -2,6 +2,7 @@ package webrocket_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,12 +79,29 @@ func ExampleServer_ListenAndServe() {
 	}
 }
 
-// There is no TLS in this release.
+// The files are read again when they change: a renewed certificate needs no
+// restart.
 func ExampleServer_ListenAndServeTLS() {
+	server := webrocket.NewServer("example.com:443")
+	if err := server.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(server.ListenAndServeTLS("cert.pem", "key.pem"))
+}
+
+// wss:// for everybody, and a plain port and a socket's file for this machine.
+func ExampleServer_Listen() {
+	keys, err := webrocket.LoadKeyPair("cert.pem", "key.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
 	server := webrocket.NewServer("localhost:9772")
-	err := server.ListenAndServeTLS("cert.pem", "key.pem")
-	fmt.Println(errors.Is(err, webrocket.ErrNoTLS))
-	// Output: true
+	server.Listen(webrocket.Listener{Addr: ":443", TLS: &tls.Config{GetCertificate: keys.GetCertificate}})
+	server.Listen(webrocket.Listener{Addr: "unix:/run/rocket/rocket.sock"})
+	if err := server.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(server.ListenAndServe())
 }
 
 // Start returns once clients can connect, Wait when the server has stopped.

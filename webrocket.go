@@ -31,10 +31,12 @@ package webrocket
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,8 +50,8 @@ const Version = "0.3.0-dev"
 // Config holds the settings of a Server's event loops. The zero value works.
 type Config = engine.Config
 
-// ErrNoTLS is returned by ListenAndServeTLS.
-var ErrNoTLS = errors.New("webrocket: TLS is not built in yet; terminate wss:// in front of the server (a proxy such as nginx, HAProxy or stunnel) and let it connect to ListenAndServe")
+// Listener is an address that a Server listens on, beside that of NewServer.
+type Listener = engine.Listener
 
 // ErrNoHub says that there is no hub at a path.
 var ErrNoHub = errors.New("webrocket: there is no hub")
@@ -57,7 +59,7 @@ var ErrNoHub = errors.New("webrocket: there is no hub")
 // ErrServerClosed is returned by Start after Shutdown.
 var ErrServerClosed = errors.New("webrocket: the server has been shut down")
 
-// Server serves WebSocket connections on one TCP address.
+// Server serves WebSocket connections.
 // Create it with NewServer; set the fields before it starts.
 type Server struct {
 	// Log receives what an operator should know: nothing per message, never a
@@ -68,6 +70,14 @@ type Server struct {
 	// own; its Log is the server's if nil.
 	Config Config
 
+	// TLS makes the address of NewServer speak wss://. StartTLS and
+	// ListenAndServeTLS set its certificate. If nil, the address is plain.
+	TLS *tls.Config
+
+	// ProxyFrom are the addresses of balancers in front of the address of
+	// NewServer, as in Listener. If empty, none.
+	ProxyFrom []netip.Prefix
+
 	addr string
 
 	mu        sync.RWMutex
@@ -76,6 +86,7 @@ type Server struct {
 	hubs      map[string]*HubHandler // guarded by mu
 	indices   int                    // hubs that have been given one; guarded by mu
 	stats     statsCache
+	listeners []Listener // guarded by mu
 
 	life    sync.Mutex                    // held by Start, which Shutdown waits for
 	stopped bool                          // Shutdown has been called; guarded by life
@@ -145,12 +156,12 @@ func (s *Server) Start() error {
 	case s.running() != nil:
 		return errors.New("webrocket: the server has started already")
 	}
-	e, err := s.newEngine()
+	e, listeners, err := s.newEngine()
 	if err != nil {
 		return err
 	}
 	// Callbacks may run, and call methods of s, before this returns.
-	if err := e.Start(s.addr); err != nil {
+	if err := e.Listen(listeners...); err != nil {
 		s.setStarted(false)
 		return fmt.Errorf("webrocket: %w", err)
 	}
@@ -159,11 +170,11 @@ func (s *Server) Start() error {
 }
 
 // newEngine makes an engine of what has been registered, the last of it.
-func (s *Server) newEngine() (*engine.Engine, error) {
+func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.endpoints) == 0 {
-		return nil, errors.New("webrocket: nothing to serve; call Handle first")
+		return nil, nil, errors.New("webrocket: nothing to serve; call Handle first")
 	}
 	s.started = true
 	config := s.Config
@@ -171,7 +182,26 @@ func (s *Server) newEngine() (*engine.Engine, error) {
 	if config.Log == nil {
 		config.Log = s.log()
 	}
-	return engine.New(config, s.endpoints), nil
+	first := Listener{Addr: s.addr, TLS: s.TLS, ProxyFrom: s.ProxyFrom}
+	return engine.New(config, s.endpoints), append([]Listener{first}, s.listeners...), nil
+}
+
+// StartTLS is Start with a certificate, for wss:// at the address of NewServer.
+// The files are in PEM and are read again when they change, see KeyPair. What
+// else s.TLS has set stays in force.
+func (s *Server) StartTLS(certFile, keyFile string) error {
+	pair, err := LoadKeyPair(certFile, keyFile)
+	if err != nil {
+		return err
+	}
+	pair.Log = s.log()
+	config := s.TLS.Clone()
+	if config == nil {
+		config = &tls.Config{}
+	}
+	config.GetCertificate = pair.GetCertificate
+	s.TLS = config
+	return s.Start()
 }
 
 func (s *Server) setStarted(started bool) {
@@ -198,9 +228,13 @@ func (s *Server) ListenAndServe() error {
 	return s.Wait()
 }
 
-// ListenAndServeTLS is ListenAndServe for wss://. There is no TLS in this
-// release: it returns ErrNoTLS.
-func (s *Server) ListenAndServeTLS(certFile, keyFile string) error { return ErrNoTLS }
+// ListenAndServeTLS is ListenAndServe for wss://, with StartTLS.
+func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
+	if err := s.StartTLS(certFile, keyFile); err != nil {
+		return err
+	}
+	return s.Wait()
+}
 
 // Shutdown refuses new connections, closes the others with 1001 (going away,
 // RFC 6455 §7.4.1), and stops the loops once they are closed or ctx is done:
@@ -217,7 +251,24 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return e.Shutdown(ctx)
 }
 
-// Addr returns the address that the server listens on, nil before Start.
+// Listen adds an address to that of NewServer. It must be called before the
+// server starts, which then listens on all of them.
+func (s *Server) Listen(l Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = append(s.listeners, l)
+}
+
+// Addrs returns the addresses that the server listens on: that of NewServer,
+// then those of Listen in their order. None before Start.
+func (s *Server) Addrs() []net.Addr {
+	if e := s.running(); e != nil {
+		return e.Addrs()
+	}
+	return nil
+}
+
+// Addr returns the address of NewServer as it was bound, nil before Start.
 func (s *Server) Addr() net.Addr {
 	if e := s.running(); e != nil {
 		return e.Addr()

@@ -193,13 +193,6 @@ func TestListenAndServe(t *testing.T) {
 	}
 }
 
-func TestListenAndServeTLS(t *testing.T) {
-	s := webrocket.NewServer("127.0.0.1:0")
-	if err := s.ListenAndServeTLS("cert.pem", "key.pem"); !errors.Is(err, webrocket.ErrNoTLS) {
-		t.Errorf("got %v, want ErrNoTLS", err)
-	}
-}
-
 // Start says what is wrong with an address, and may be called again.
 func TestAddressInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

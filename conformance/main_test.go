@@ -12,6 +12,8 @@ package conformance_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,6 +30,7 @@ const patience = 30 * time.Second
 // transports are the ways to reach the server.
 var transports = []transport{
 	{"plain", func() (net.Conn, error) { return net.Dial("tcp", server.Addr().String()) }},
+	{"tls", func() (net.Conn, error) { return tls.Dial("tcp", server.Addrs()[1].String(), trusting) }},
 }
 
 // A transport connects to the server.
@@ -36,7 +39,12 @@ type transport struct {
 	dial func() (net.Conn, error)
 }
 
-var server *webrocket.Server
+var (
+	server   *webrocket.Server
+	trusting *tls.Config // of clients
+
+	certificate tls.Certificate // of the server
+)
 
 func TestMain(m *testing.M) { os.Exit(serveAndRun(m)) }
 
@@ -44,6 +52,10 @@ func serveAndRun(m *testing.M) int {
 	server = webrocket.NewServer("127.0.0.1:0")
 	server.Log = slog.New(slog.DiscardHandler)
 	server.Config.Loops = 2
+	if err := listenTLS(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	// The shortest there is: TestEndlessRequest waits for it.
 	server.Config.HandshakeTimeout = patience / 30
 	for path, e := range endpoints() {
@@ -64,6 +76,21 @@ func serveAndRun(m *testing.M) int {
 		return 1
 	}
 	return status
+}
+
+// listenTLS makes the server speak wss:// too.
+func listenTLS() error {
+	cert, err := webrocket.SelfSigned("127.0.0.1")
+	if err != nil {
+		return err
+	}
+	certificate = cert
+	trusting = &tls.Config{RootCAs: x509.NewCertPool()}
+	trusting.RootCAs.AddCert(cert.Leaf)
+	server.Listen(webrocket.Listener{
+		Addr: "127.0.0.1:0", TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
+	})
+	return nil
 }
 
 // Sizes of messages that the paths allow.

@@ -63,6 +63,9 @@ func (c *Conn) drop(reason error) {
 	if c.state == dead {
 		return
 	}
+	if c.state == opening {
+		c.loop.counts.refused(reason)
+	}
 	c.leave(reason)
 	c.became(dead)
 	c.loop.doom(c)
@@ -80,6 +83,9 @@ func (c *Conn) leave(reason error) {
 
 // written is called when nothing waits to be written.
 func (c *Conn) written() {
+	if c.state >= lingering && c.transport.farewell() {
+		return // it is called again
+	}
 	switch c.state {
 	case lingering:
 		// Closing now, with input unread, would reset the connection and could
@@ -99,13 +105,14 @@ func (c *Conn) closed(reason error) {
 		reason = ErrStopped
 	}
 	if c.state == opening {
-		c.loop.counts.refused("gone")
+		c.loop.counts.refused(errLeft)
 	}
 	if errors.Is(reason, io.EOF) && c.state != dead {
 		c.lastWords()
 	}
 	c.leave(reason)
 	c.became(dead)
+	c.transport.abort()
 	c.loop.bury(c)
 }
 

@@ -19,8 +19,13 @@ type Config struct {
 	MaxConnections int
 
 	// HandshakeTimeout ends connections that have not sent a whole opening
-	// handshake. If zero, 10 s. Negative: never.
+	// handshake, with that of TLS before it. If zero, 10 s. Negative: never.
 	HandshakeTimeout time.Duration
+
+	// HandshakeWorkers is how many TLS handshakes compute at the same time,
+	// beside the loops. If zero, one for each two cores, at least one: more
+	// would take the loops' time in a flood.
+	HandshakeWorkers int
 
 	// PingInterval is the silence after which a ping is sent (RFC 6455 §5.5.2).
 	// If zero, 60 s. Negative: no pings.
@@ -79,6 +84,9 @@ func (c Config) withDefaults() Config {
 		c.Loops = runtime.GOMAXPROCS(0)
 	}
 	c.Loops = min(c.Loops, loopsMax)
+	if c.HandshakeWorkers <= 0 {
+		c.HandshakeWorkers = max(runtime.GOMAXPROCS(0)/2, 1)
+	}
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&c.PingInterval, DefaultPingInterval)
 	setDefault(&c.PongTimeout, DefaultPongTimeout)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -34,19 +35,20 @@ const (
 //
 // There may be millions: a field added here is paid for each of them.
 type Conn struct {
-	loop     *Loop
-	endpoint *Endpoint // nil while opening
-	socket   gnet.Conn
-	value    any
-	in       *input  // what has arrived of a message or handshake, nil if nothing
-	out      *outbox // what waits to be written, nil if nothing
-	slot     uint32  // place in the loop's tables
-	fd       int32
-	state    state
-	deflate  codec.Deflate // what was agreed about compression
-	pinged   bool          // a ping is unanswered
-	met      bool          // OnOpen has been called, and OnClose is due
-	surplus  bool          // it came when there was no room
+	loop      *Loop
+	endpoint  *Endpoint // nil while opening
+	socket    gnet.Conn
+	value     any
+	transport *transport // TLS or a balancer's header, nil if the socket has neither
+	in        *input     // what has arrived of a message or handshake, nil if nothing
+	out       *outbox    // what waits to be written, nil if nothing
+	slot      uint32     // place in the loop's tables
+	fd        int32
+	state     state
+	deflate   codec.Deflate // what was agreed about compression
+	pinged    bool          // a ping is unanswered
+	met       bool          // OnOpen has been called, and OnClose is due
+	surplus   bool          // it came when there was no room
 }
 
 // Loop returns the loop that owns the connection.
@@ -72,8 +74,23 @@ func (c *Conn) Value() any { return c.value }
 func (c *Conn) SetValue(v any) { c.value = v }
 
 // RemoteAddr returns the other side's address, nil once the socket is closed, as
-// it may be in OnClose.
-func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
+// it may be in OnClose. It is the client's where a trusted balancer in front has
+// told it (Listener.ProxyFrom).
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.transport != nil && c.transport.remote != nil {
+		return c.transport.remote
+	}
+	return c.socket.RemoteAddr()
+}
+
+// TLS returns the state of the connection's TLS, nil if it has none.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.transport == nil || c.transport.session == nil {
+		return nil
+	}
+	state := c.transport.session.ConnectionState()
+	return &state
+}
 
 // feed takes bytes that have arrived. They may be modified, and are not kept.
 func (c *Conn) feed(b []byte) {
@@ -81,6 +98,15 @@ func (c *Conn) feed(b []byte) {
 	c.loop.counts.busy()
 	c.loop.counts.BytesIn += uint64(len(b))
 	c.loop.Wake()
+	if c.transport != nil {
+		c.transport.feed(b)
+		return
+	}
+	c.take(b)
+}
+
+// take takes bytes of the protocol.
+func (c *Conn) take(b []byte) {
 	for len(b) > 0 {
 		switch c.state {
 		case opening:

@@ -13,6 +13,10 @@
 // loop.go is one turn of a loop: work that was posted, the Worker's deliveries,
 // then one write for each connection that something waits for.
 //
+// Between socket and connection there may be a PROXY header and TLS:
+// transport.go, proxy.go, tls.go, and handshakes.go for the one part that is not
+// done on the loops. listener.go and files.go are the addresses.
+//
 // # Ownership
 //
 // A loop owns its connections, their deadlines and its buffers, without locks.
@@ -20,9 +24,10 @@
 // Frames that are queued are kept until they are written and must not be
 // modified. Methods say where they may be called; from elsewhere use Loop.Post.
 //
-// The goroutines are: one for each loop, one that runs the clock, and one that
-// waits for the sockets of slow readers. Their number does not depend on the
-// number of connections.
+// The goroutines are: one for each loop, one that runs the clock, one that waits
+// for the sockets of slow readers, one for each socket's file that is listened
+// on, and one for each TLS handshake while it lasts, of which there are at most
+// 512. Their number does not depend on the number of connections.
 //
 // # Limits
 //

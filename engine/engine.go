@@ -21,17 +21,20 @@ var ErrStopped = errors.New("engine: stopped")
 // told that there is no room. The rest is closed without a word.
 const refusalMax = 64
 
-// An Engine accepts connections on one address and runs them on event loops.
+// An Engine accepts connections and runs them on event loops.
 type Engine struct {
 	config    Config
 	ticks     ticks
 	endpoints map[string]*Endpoint
 	limit     int
-	addr      net.Addr
+	listeners []*listener // nil before Start
 
-	loops    []*Loop
-	writable *writable
-	events   gnet.Engine
+	loops      []*Loop
+	writable   *writable
+	handshakes *handshakes
+	files      []*fileListener
+	accepting  sync.WaitGroup // their goroutines
+	events     gnet.Engine
 
 	life    sync.Mutex // Start is at work
 	closing sync.Once  // Shutdown says good-bye
@@ -45,7 +48,8 @@ type Engine struct {
 	stopping atomic.Bool
 
 	booted  chan error    // Start waits for it
-	stopped chan struct{} // closed when gnet has returned
+	ended   chan struct{} // closed when gnet has returned
+	stopped chan struct{} // closed when all is done after that
 	err     error         // why; read after stopped is closed
 	gone    chan struct{} // a connection has been closed while stopping
 }
@@ -57,10 +61,12 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 		endpoints: make(map[string]*Endpoint, len(endpoints)),
 		attached:  make(map[gnet.EventLoop]*Loop),
 		booted:    make(chan error, 1),
+		ended:     make(chan struct{}),
 		stopped:   make(chan struct{}),
 		gone:      make(chan struct{}, 1),
 	}
 	e.ticks = ticksOf(e.config)
+	e.handshakes = newHandshakes(e.config.HandshakeWorkers, e.clock.Load)
 	for path, endpoint := range endpoints {
 		endpoint.path = path
 		e.endpoints[path] = endpoint.withDefaults()
@@ -68,21 +74,25 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 	return e
 }
 
-// Start listens on addr, a "host:port", and returns once connections are
-// served, or with the reason why not. An engine starts once.
-func (e *Engine) Start(addr string) error {
+// Start is Listen for plain connections to addr.
+func (e *Engine) Start(addr string) error { return e.Listen(Listener{Addr: addr}) }
+
+// Listen listens on all the addresses, and returns once connections are served,
+// or with the reason why not. An engine starts once.
+func (e *Engine) Listen(on ...Listener) error {
 	e.life.Lock()
 	defer e.life.Unlock()
 	if e.stopping.Load() {
 		return ErrStopped
 	}
-	if e.addr != nil {
+	if e.listeners != nil {
 		return errors.New("engine: started before")
 	}
-	if err := e.prepare(addr); err != nil {
+	addrs, err := e.prepare(on)
+	if err != nil {
 		return err
 	}
-	go e.run()
+	go e.run(addrs)
 	if err := <-e.booted; err != nil {
 		e.stopping.Store(true)
 		e.halt()
@@ -93,14 +103,28 @@ func (e *Engine) Start(addr string) error {
 }
 
 // prepare makes everything that the loops need.
-func (e *Engine) prepare(addr string) error {
+func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 	limit, err := connectionLimit(e.config.MaxConnections, e.config.Loops)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	reserved, err := reserve(addr)
+	listeners := make([]*listener, len(on))
+	for i, l := range on {
+		listeners[i] = newListener(l)
+	}
+	files, err := bind(listeners)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				f.close()
+			}
+		}
+	}()
+	if addrs, err = targets(listeners); err != nil {
+		return nil, err
 	}
 	sockets := &kernel{}
 	loops := make([]*Loop, e.config.Loops)
@@ -108,37 +132,17 @@ func (e *Engine) prepare(addr string) error {
 		loops[i] = newLoop(e, i, sockets)
 	}
 	if sockets.writable, err = newWritable(loops); err != nil {
-		return err
-	}
-	e.limit, e.addr, e.loops, e.writable = limit, reserved, loops, sockets.writable
-	return nil
-}
-
-// reserve tells which address addr is. gnet's loops share a port, each with a
-// listener of its own, and would share it with another process too: that the
-// port is taken shows only here.
-func reserve(addr string) (net.Addr, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
-	return l.Addr(), nil
-}
-
-// target is the address as gnet wants it. It takes [::] for IPv6 only, and an
-// empty host for both.
-func target(addr *net.TCPAddr) string {
-	if addr.IP.Equal(net.IPv6unspecified) {
-		return fmt.Sprintf("tcp://:%d", addr.Port)
-	}
-	return "tcp://" + addr.String()
+	e.limit, e.listeners, e.files = limit, listeners, files
+	e.loops, e.writable = loops, sockets.writable
+	return addrs, nil
 }
 
 // run is gnet's goroutine.
-func (e *Engine) run() {
+func (e *Engine) run(addrs []string) {
 	level := gnetLog{e.config.Log}
-	err := gnet.Run(&handler{e: e}, target(e.addr.(*net.TCPAddr)),
+	err := gnet.Rotate(&handler{e: e}, addrs,
 		gnet.WithNumEventLoop(len(e.loops)),
 		// One listener for each loop: a connection is accepted by the loop that
 		// refuses it if there is no room. A separate acceptor would run ahead of
@@ -158,7 +162,10 @@ func (e *Engine) run() {
 	case e.booted <- err:
 	default:
 	}
+	close(e.ended)
+	e.closeFiles()
 	e.writable.close()
+	e.handshakes.close()
 	for _, l := range e.loops {
 		l.end()
 	}
@@ -178,12 +185,13 @@ func (e *Engine) Wait() error {
 func (e *Engine) Shutdown(ctx context.Context) error {
 	e.stopping.Store(true)
 	e.life.Lock()
-	started := e.addr != nil
+	started := e.listeners != nil
 	e.life.Unlock()
 	if !started {
 		return nil
 	}
 	e.closing.Do(func() {
+		e.closeFiles()
 		for _, l := range e.loops {
 			l.Post(l.closeAll)
 		}
@@ -227,8 +235,22 @@ func (e *Engine) halt() {
 	})
 }
 
-// Addr returns the address that the engine listens on, nil before Start.
-func (e *Engine) Addr() net.Addr { return e.addr }
+// Addr returns the first address that the engine listens on, nil before Start.
+func (e *Engine) Addr() net.Addr {
+	if len(e.listeners) == 0 {
+		return nil
+	}
+	return e.listeners[0].addr
+}
+
+// Addrs returns the addresses that the engine listens on, in the order of Listen.
+func (e *Engine) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(e.listeners))
+	for i, l := range e.listeners {
+		addrs[i] = l.addr
+	}
+	return addrs
+}
 
 // Connections returns how many connections are open. Any goroutine.
 func (e *Engine) Connections() int { return int(e.conns.Load()) }
@@ -251,6 +273,9 @@ func (e *Engine) boot() {
 			e.booted <- err
 			return
 		}
+	}
+	for _, f := range e.files {
+		e.accepting.Go(func() { f.accept(e) })
 	}
 	e.booted <- nil
 }
@@ -295,20 +320,33 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	for _, l := range h.e.loops {
 		l.Wake()
 	}
+	h.e.handshakes.advance()
 	return tick, gnet.None
 }
 
 func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	l := h.e.loopOf(socket.EventLoop())
-	if p, ok := socket.Context().(*pump); ok {
-		l.pump = p
+	var in *listener
+	switch from := socket.Context().(type) {
+	case *pump:
+		l.pump = from
 		return nil, gnet.None
+	case *listener:
+		in = from
+	default:
+		in = l.listenerOf(socket.LocalAddr())
 	}
 	c := &Conn{socket: socket, fd: int32(socket.Fd())}
+	if in != nil {
+		c.transport = newTransport(c, in)
+	}
 	socket.SetContext(c)
 	l.add(c)
 	n := int(h.e.conns.Add(1))
 	switch {
+	case in == nil: // better nobody than somebody without the TLS that is due
+		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
+		return nil, gnet.Close
 	case h.e.stopping.Load():
 		c.turnAway(errStopping)
 		return nil, gnet.Close

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -125,14 +124,18 @@ func (c *Conn) refuse(err error) {
 	if !errors.As(err, &refusal) {
 		refusal = &codec.HandshakeError{Status: 400, Reason: err.Error()}
 	}
+	if c.transport.mute() {
+		c.drop(err)
+		return
+	}
 	c.freeInput()
-	c.loop.counts.refused(cmp.Or(refusal.Label, "invalid"))
+	c.loop.counts.refused(refusal)
 	c.became(lingering)
 	c.push(codec.AppendRefusal(nil, refusal))
 }
 
 // turnAway is refuse without a word: the connection is closed at once.
 func (c *Conn) turnAway(err *codec.HandshakeError) {
-	c.loop.counts.refused(err.Label)
+	c.loop.counts.refused(err)
 	c.became(lingering)
 }

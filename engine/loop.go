@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -50,16 +51,20 @@ type Loop struct {
 	doomed  []*Conn // to be closed at the end of the turn
 	buried  []*Conn // closed: their slots are free from the end of the turn
 
-	counts   counters
-	pump     *pump
-	now      uint32 // ticks
-	sliceEnd time.Time
-	inRow    bool // the turn follows another directly, in the same slice
-	scratch  []byte
-	inputs   []*input
-	outboxes []*outbox
-	inflater codec.Inflater
-	inflated []byte // room for a message
+	counts    counters
+	pump      *pump
+	now       uint32 // ticks
+	sliceEnd  time.Time
+	inRow     bool // the turn follows another directly, in the same slice
+	scratch   []byte
+	sealed    []byte                 // what a TLS session has written
+	plain     []byte                 // what one has decrypted
+	lent      []byte                 // what one reads into
+	listeners map[net.Addr]*listener // by the address that gnet gives
+	inputs    []*input
+	outboxes  []*outbox
+	inflater  codec.Inflater
+	inflated  []byte // room for a message
 }
 
 // A departure is an OnClose that is due.
@@ -303,7 +308,7 @@ func (l *Loop) settleSoon() {
 
 // hold keeps the bit of c in held.
 func (l *Loop) hold(c *Conn) {
-	l.held.set(c.slot, c.state != open || c.out != nil)
+	l.held.set(c.slot, c.state != open || c.out != nil || c.transport.secured())
 }
 
 // sliceOver tells whether the turn has taken its time.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,12 +193,21 @@ func (k *counters) sent(frames, bytes int) {
 	k.BytesOut += uint64(bytes)
 }
 
-// refused counts an opening handshake that was refused.
-func (k *counters) refused(reason string) {
+// errLeft says that the client did not wait for the end of its handshake.
+var errLeft = &codec.HandshakeError{Label: "gone"}
+
+// refused counts an opening handshake that did not come to its end. What is no
+// error of the handshake itself is one of TLS or of a balancer's header.
+func (k *counters) refused(err error) {
 	if k.Refused == nil {
 		k.Refused = make(map[string]uint64)
 	}
-	k.Refused[reason]++
+	label := "transport"
+	var refusal *codec.HandshakeError
+	if errors.As(err, &refusal) {
+		label = cmp.Or(refusal.Label, "invalid")
+	}
+	k.Refused[label]++
 }
 
 // closed counts the end of an open connection.

@@ -78,6 +78,7 @@ func TestStatsOfEnds(t *testing.T) {
 	silent := tl.open()
 	tl.dial().hangUp(nil)
 	tl.dial().send([]byte("nonsense\r\n\r\n"))
+	tl.dial().drop(errNoTLS)
 	other := tl.dial()
 	tl.turn()
 	silent.advance(DefaultPingInterval)
@@ -86,7 +87,7 @@ func TestStatsOfEnds(t *testing.T) {
 	if want := map[uint16]uint64{4321: 1, 1006: 2, 1011: 1}; !maps.Equal(s.Closed, want) {
 		t.Errorf("closed: got %v, want %v", s.Closed, want)
 	}
-	if want := map[string]uint64{"gone": 1, "invalid": 1, "timeout": 1}; !maps.Equal(s.Refused, want) {
+	if want := map[string]uint64{"gone": 1, "invalid": 1, "timeout": 1, "transport": 1}; !maps.Equal(s.Refused, want) {
 		t.Errorf("refused: got %v, want %v", s.Refused, want)
 	}
 	if s.Timeouts != 1 || s.Panics != 1 {

@@ -21,6 +21,7 @@ const frameCost = 32
 
 // outbox is what waits to be written to one connection.
 type outbox struct {
+	sealed  []byte   // encrypted, and goes first; with TLS only
 	frames  [][]byte // the first may be sent in part
 	sent    int      // bytes of it that are
 	bytes   int      // that wait in all
@@ -117,6 +118,10 @@ func (o *outbox) cut() {
 
 // flush writes what waits, as far as the socket takes it.
 func (c *Conn) flush() {
+	if c.transport.secured() {
+		c.flushSealed()
+		return
+	}
 	for c.out != nil && c.out.bytes > 0 {
 		b := c.out.next(c.loop.scratch)
 		n, err := c.loop.sockets.write(c.fd, b)
@@ -196,7 +201,7 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool)
 	for i, id := range ids {
 		slot := uint32(id)
 		if l.held.has(slot) || id&Several != 0 && !alone {
-			l.conns[slot].sendFrames(frames)
+			l.conns[slot].deliver(frames, joined, id&Several == 0 || alone)
 		} else {
 			fd := int32(id &^ Several >> 32)
 			n, err := l.sockets.write(fd, joined)
@@ -212,8 +217,12 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool)
 	return len(ids)
 }
 
-// sendFrames is SendFrame for each of the frames.
-func (c *Conn) sendFrames(frames [][]byte) {
+// deliver is Deliver for a connection that is held.
+func (c *Conn) deliver(frames [][]byte, joined []byte, alone bool) {
+	if alone && c.state == open && c.out == nil && c.transport.secured() {
+		c.deliverSealed(frames, joined)
+		return
+	}
 	for _, f := range frames {
 		c.SendFrame(f)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"text/tabwriter"
 )
 
@@ -19,6 +20,9 @@ func runCheck(_ context.Context, p *program, args []string) error {
 	file := fs.Arg(0)
 	c, err := sources{file: file}.load()
 	if err != nil {
+		return err
+	}
+	if _, err := c.certificates(slog.Default()); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "%s: ok\n", file)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,11 +19,23 @@ import (
 )
 
 // clientFlags are the flags that subscribe and publish share.
-type clientFlags struct{ url, secret string }
+type clientFlags struct {
+	url, secret string
+	ca          string // file of authorities
+	insecure    bool   // any certificate will do
+}
+
+// clientFlagsHelp explains those that are the same in both.
+const clientFlagsHelp = `  -ca FILE         authorities that a wss:// server's certificate may come from, in
+                   PEM; without it the system's
+  -insecure        take any certificate, also a self-signed one
+`
 
 func (c *clientFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&c.url, "url", "ws://localhost:9772/", "")
 	fs.StringVar(&c.secret, "secret", "", "")
+	fs.StringVar(&c.ca, "ca", "", "")
+	fs.BoolVar(&c.insecure, "insecure", false, "")
 }
 
 // client is one connection to a server.
@@ -44,7 +58,11 @@ func (p *program) connect(ctx context.Context, flags clientFlags, access string)
 	if !strings.Contains(url, "://") {
 		url = "ws://" + url
 	}
-	conn, response, err := websocket.Dial(ctx, url, nil)
+	options, err := flags.options()
+	if err != nil {
+		return nil, err
+	}
+	conn, response, err := websocket.Dial(ctx, url, options)
 	if err != nil {
 		return nil, dialError(url, response, err)
 	}
@@ -57,6 +75,20 @@ func (p *program) connect(ctx context.Context, flags clientFlags, access string)
 		return nil, err
 	}
 	return c, nil
+}
+
+// options returns how to connect.
+func (c clientFlags) options() (*websocket.DialOptions, error) {
+	config := &tls.Config{InsecureSkipVerify: c.insecure}
+	if c.ca != "" {
+		pool, err := poolOf(c.ca)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = pool
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config}
+	return &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}, nil
 }
 
 func ignore([]byte) {}
@@ -203,6 +235,9 @@ func (r request) explain(code string) error {
 func dialError(url string, response *http.Response, err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nothing listens at %s; is the server running?", url)
+	}
+	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+		return fmt.Errorf("nobody known vouches for the certificate of %s; name who does with -ca, or take any with -insecure", url)
 	}
 	if response == nil {
 		return fmt.Errorf("cannot connect to %s: %w", url, err)

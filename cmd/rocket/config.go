@@ -17,6 +17,10 @@ type config struct {
 	certFile, keyFile   string
 	admin, adminToken   string
 	profiling           string // "on" or "off"
+	clientCA, unix      string
+	selfSigned          bool
+	tlsPort             int
+	proxyFrom           []string
 	server              webrocket.Config
 	hubDefaults         hub
 	hubs                []hub
@@ -124,9 +128,18 @@ func (c *config) check() problems {
 		return problems{{where: c.origin["tls-cert"], what: "a certificate needs its key; give TLSKeyFile or -tls-key too"}}
 	case c.keyFile != "" && c.certFile == "":
 		return problems{{where: c.origin["tls-key"], what: "a key needs its certificate; give TLSCertFile or -tls-cert too"}}
+	case c.certFile != "" && c.selfSigned:
+		return problems{{where: c.origin["tls-self-signed"], what: "there is a certificate already; give one of the two"}}
+	case c.clientCA != "" && !c.secure():
+		return problems{{where: c.origin["tls-client-ca"], what: needsTLS}}
+	case c.tlsPort != 0 && !c.secure():
+		return problems{{where: c.origin["tls-port"], what: needsTLS}}
 	}
 	return nil
 }
+
+// needsTLS is what is wrong with settings of TLS where there is none.
+const needsTLS = "there is no TLS; give TLSCertFile and TLSKeyFile, or TLSSelfSigned"
 
 // warnings returns what is allowed but seldom meant.
 func (c *config) warnings() []string {

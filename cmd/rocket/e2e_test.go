@@ -22,7 +22,7 @@ const patience = 20 * time.Second
 
 // process is a running rocket.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	stdout *output
 	stderr *output
@@ -30,7 +30,7 @@ type process struct {
 }
 
 // start runs the built command. Secrets and other settings come from vars only.
-func start(t *testing.T, vars []string, args ...string) *process {
+func start(t testing.TB, vars []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(rocket, args...), ended: make(chan struct{})}
 	p.cmd.Env = append(vars, "HOME="+t.TempDir())
@@ -76,7 +76,7 @@ func (p *process) signal(s syscall.Signal) {
 
 // output collects the lines that a process writes.
 type output struct {
-	t     *testing.T
+	t     testing.TB
 	pipe  io.Reader
 	lines chan string
 
@@ -84,7 +84,7 @@ type output struct {
 	text strings.Builder
 }
 
-func newOutput(t *testing.T, pipe func() (io.ReadCloser, error)) *output {
+func newOutput(t testing.TB, pipe func() (io.ReadCloser, error)) *output {
 	t.Helper()
 	r, err := pipe()
 	if err != nil {
@@ -287,7 +287,7 @@ func TestStartFailsEndToEnd(t *testing.T) {
 		args       []string
 	}{
 		{"port taken", "address already in use; choose another port", []string{"-port", port}},
-		{"TLS", "TLS", []string{"-tls-cert", "/dev/null", "-tls-key", "/dev/null", "-port", "0"}},
+		{"no certificate", "failed to find any PEM data", []string{"-tls-cert", "/dev/null", "-tls-key", "/dev/null", "-port", "0"}},
 	} {
 		p := start(t, nil, tt.args...)
 		p.wantStatus(1)

@@ -15,7 +15,8 @@
 //
 // # Limits
 //
-// The configuration is read once, at start.
+// The configuration is read once, at start; a certificate also at SIGHUP, and
+// when its files change.
 package main
 
 import (

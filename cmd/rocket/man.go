@@ -63,6 +63,9 @@ The environment of that service: a place for secrets.
 .TP
 .BR SIGTERM ", " SIGINT
 The server refuses new connections, closes the others and ends. The second one ends it at once.
+.TP
+.B SIGHUP
+The TLS certificate and its key are read again.
 .SH EXIT STATUS
 0, 1 for a failure, or 2 for a command line that cannot be understood.
 `)

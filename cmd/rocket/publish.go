@@ -18,7 +18,7 @@ line of standard input is one event.
   -secret SECRET   secret for publishing, if the hub has one; better in
                    ROCKET_SECRET, where other users of the machine cannot see it
   -event NAME      name of the event (default message)
-
+` + clientFlagsHelp + `
 A channel exists while somebody subscribes to it, or if the configuration names
 it. To publish to another is an error.
 

@@ -29,7 +29,12 @@ func runServe(ctx context.Context, p *program, args []string) error {
 	version := fs.Bool("version", false, "")
 	given := map[string]string{}
 	for _, st := range settings() {
-		fs.Func(st.flag, "", func(s string) error { given[st.flag] = s; return nil })
+		store := func(s string) error { given[st.flag] = s; return nil }
+		if st.at(&config{}).truth {
+			fs.BoolFunc(st.flag, "", store)
+		} else {
+			fs.Func(st.flag, "", store)
+		}
 	}
 	file, err := parseServeArgs(fs, args)
 	if err != nil {
@@ -90,9 +95,13 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	if c.certFile != "" {
-		return s.ListenAndServeTLS(c.certFile, c.keyFile)
+	certs, err := c.certificates(log)
+	if err != nil {
+		return err
 	}
+	c.listen(s, certs)
+	manager := newNotifier(p.getenv)
+	defer certs.reloadOnHangUp(ctx, manager)()
 	if err := s.Start(); err != nil {
 		return startError(err)
 	}
@@ -109,7 +118,8 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
 	printStart(p.stdout, c, s, files, console.address())
-	manager := newNotifier(p.getenv)
+	certs.printFingerprint(p.stdout)
+	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
 	manager.ready()
 	defer keepTelling(ctx, manager, s)()
 	return waitForEnd(ctx, s, log)
@@ -208,10 +218,11 @@ func waitForEnd(ctx context.Context, s *webrocket.Server, log *slog.Logger) erro
 // printStart says what runs.
 func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin string) {
 	fmt.Fprintln(w, "Rocket", webrocket.Version)
-	base := baseURL(c.host, s.Addr())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, h := range c.hubs {
-		fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
+	for _, base := range c.baseURLs(s.Addrs()) {
+		for _, h := range c.hubs {
+			fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
+		}
 	}
 	fmt.Fprintf(t, "  admin\t%s\n", admin)
 	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
@@ -221,20 +232,34 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 	if len(c.hubs) == 1 && c.hubs[0].access() == open {
 		fmt.Fprint(w, howToLock)
 	}
-	fmt.Fprintln(w, "Ready. Ctrl-C stops it.")
 }
 
 const howToLock = `Everyone who can reach the hub may read and publish. To lock it, give it secrets:
   ROCKET_READ_ONLY_SECRET=... ROCKET_READ_WRITE_SECRET=... rocket
 `
 
-// baseURL returns where clients find the server: its host as configured and
-// its port as bound.
-func baseURL(host string, addr net.Addr) string {
-	port := addr.(*net.TCPAddr).Port
+// baseURLs returns where clients find the server, at each of its ports.
+func (c *config) baseURLs(addrs []net.Addr) []string {
+	var urls []string
+	for i, addr := range addrs {
+		tcp, ok := addr.(*net.TCPAddr)
+		if !ok {
+			continue // a socket's file has no URL
+		}
+		scheme := "ws://"
+		if c.secure() && (i > 0 || c.tlsPort == 0) {
+			scheme = "wss://"
+		}
+		urls = append(urls, scheme+hostPort(c.host, tcp.Port))
+	}
+	return urls
+}
+
+// hostPort returns a host as configured with a port as bound.
+func hostPort(host string, port int) string {
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		// Every address of the machine will do; this one works from here.
 		host = "localhost"
 	}
-	return "ws://" + net.JoinHostPort(host, strconv.Itoa(port))
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }

@@ -30,12 +30,34 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.port, 0, 65535) },
 		},
 		{
-			"TLSCertFile", "tls-cert", "FILE", "", "certificate for wss://, in PEM; not supported yet",
+			"Unix", "unix", "FILE", "", "socket's file to listen on too, without TLS",
+			func(c *config) value { return text(&c.unix, "a file", nil) },
+		},
+		{
+			"ProxyFrom", "proxy-from", "LIST", "", "addresses or networks of balancers that begin with a PROXY header; unix: the socket's file",
+			func(c *config) value {
+				return list(&c.proxyFrom, `an address or network such as "10.0.0.0/8", or "unix"`, checkProxy)
+			},
+		},
+		{
+			"TLSCertFile", "tls-cert", "FILE", "", "certificate for wss://, in PEM, with its chain",
 			func(c *config) value { return text(&c.certFile, "a file", checkReadable) },
 		},
 		{
-			"TLSKeyFile", "tls-key", "FILE", "", "private key of the certificate, in PEM; not supported yet",
+			"TLSKeyFile", "tls-key", "FILE", "", "private key of the certificate, in PEM",
 			func(c *config) value { return text(&c.keyFile, "a file", checkReadable) },
+		},
+		{
+			"TLSSelfSigned", "tls-self-signed", "", "", "wss:// with a certificate made at the start, for development",
+			func(c *config) value { return boolean(&c.selfSigned) },
+		},
+		{
+			"TLSClientCA", "tls-client-ca", "FILE", "", "authorities, in PEM, one of which must have signed a client's certificate",
+			func(c *config) value { return text(&c.clientCA, "a file", checkReadable) },
+		},
+		{
+			"TLSPort", "tls-port", "PORT", "0", "TCP port for wss://, beside ws:// on Port; 0: wss:// on Port, and no ws://",
+			func(c *config) value { return integer(&c.tlsPort, 0, 65535) },
 		},
 		{
 			"Log", "log", "FILE", "-", "file that the log is appended to; -: standard error",
@@ -68,8 +90,12 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.server.MaxConnections, 0, 0) },
 		},
 		{
-			"HandshakeTimeout", "handshake-timeout", "TIME", "10s", "time that a client has for the opening handshake",
+			"HandshakeTimeout", "handshake-timeout", "TIME", "10s", "time that a client has for the opening handshake, with that of TLS",
 			func(c *config) value { return duration(&c.server.HandshakeTimeout) },
+		},
+		{
+			"HandshakeWorkers", "handshake-workers", "N", "0", "TLS handshakes that compute at the same time; 0: one per two cores",
+			func(c *config) value { return integer(&c.server.HandshakeWorkers, 0, 0) },
 		},
 		{
 			"PingInterval", "ping-interval", "TIME", "60s", "silence after which a client is pinged; off: no pings",

@@ -17,7 +17,7 @@ func TestSettingsAreSound(t *testing.T) {
 			}
 			seen[name] = true
 		}
-		if st.doc == "" || st.meta == "" {
+		if st.doc == "" || (st.meta == "") != st.at(&config{}).truth {
 			t.Errorf("-%s is not documented", st.flag)
 		}
 		var c config

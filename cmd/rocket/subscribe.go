@@ -15,7 +15,7 @@ the connection, or with Ctrl-C.
   -url URL         server and hub (default ws://localhost:9772/)
   -secret SECRET   secret for reading, if the hub has one; better in ROCKET_SECRET,
                    where other users of the machine cannot see it
-
+` + clientFlagsHelp + `
 Example:
   rocket subscribe news weather
 `

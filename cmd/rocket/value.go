@@ -17,6 +17,7 @@ type value struct {
 	number bool   // in the file it is a number, otherwise a string
 	list   bool   // a list of such; in text separated by commas
 	secret bool   // never shown
+	truth  bool   // true or false; a flag may stand alone
 
 	// set stores what s means. errWant says that s is not what is wanted.
 	set func(s string) error
@@ -65,8 +66,12 @@ func (v value) fromScalar(n *node) problems {
 		if v.number {
 			return v.store(n.where(), s.String(), s.String())
 		}
+	case bool:
+		if v.truth {
+			return v.store(n.where(), strconv.FormatBool(s), n.show())
+		}
 	case string:
-		if !v.number {
+		if !v.number && !v.truth {
 			return v.store(n.where(), s, n.show())
 		}
 	}
@@ -103,6 +108,18 @@ func integer(p *int, least, most int) value {
 			return errWant
 		}
 		*p = i
+		return nil
+	}}
+}
+
+// boolean is true or false.
+func boolean(p *bool) value {
+	return value{want: "true or false", truth: true, set: func(s string) error {
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return errWant
+		}
+		*p = b
 		return nil
 	}}
 }

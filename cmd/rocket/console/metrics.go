@@ -257,7 +257,7 @@ func table() []metric {
 
 // refusals are the reasons that are there from the start, so that the first one
 // is seen as an increase.
-var refusals = []string{"full", "gone", "invalid", "not_found", "origin", "stopping", "timeout", "too_long"}
+var refusals = []string{"full", "gone", "invalid", "not_found", "origin", "stopping", "timeout", "too_long", "transport"}
 
 // each yields the counts, and 0 for the names that have none.
 func each(y yield, counts map[string]uint64, names []string) {

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// proxyUnix stands in ProxyFrom for connections to the socket's file.
+const proxyUnix = "unix"
+
+// secure tells whether the server speaks TLS at all.
+func (c *config) secure() bool { return c.certFile != "" || c.selfSigned }
+
+// certificates is what wss:// is served with.
+type certificates struct {
+	*tls.Config
+	keys        *webrocket.KeyPair // nil if it is self-signed
+	fingerprint string             // of a self-signed one
+}
+
+// certificates returns nil if there is no TLS.
+func (c *config) certificates(log *slog.Logger) (*certificates, error) {
+	if !c.secure() {
+		return nil, nil
+	}
+	certs := &certificates{Config: &tls.Config{}}
+	if err := certs.authorities(c.clientCA); err != nil {
+		return nil, err
+	}
+	if c.selfSigned {
+		return certs, certs.selfSign(c.host)
+	}
+	keys, err := webrocket.LoadKeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	keys.Log = log
+	certs.keys, certs.GetCertificate = keys, keys.GetCertificate
+	return certs, nil
+}
+
+// authorities makes clients show a certificate that one of the file's signed.
+func (certs *certificates) authorities(file string) error {
+	if file == "" {
+		return nil
+	}
+	pool, err := poolOf(file)
+	if err != nil {
+		return err
+	}
+	certs.ClientCAs, certs.ClientAuth = pool, tls.RequireAndVerifyClientCert
+	return nil
+}
+
+// poolOf reads certificates from a file in PEM.
+func poolOf(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s: there is no certificate in it", file)
+	}
+	return pool, nil
+}
+
+func (certs *certificates) selfSign(host string) error {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if host != "" && host != "localhost" {
+		hosts = append(hosts, host)
+	}
+	cert, err := webrocket.SelfSigned(hosts...)
+	if err != nil {
+		return err
+	}
+	certs.Certificates = []tls.Certificate{cert}
+	certs.fingerprint = fmt.Sprintf("%x", sha256.Sum256(cert.Certificate[0]))
+	return nil
+}
+
+// printFingerprint says what a client may compare a self-signed certificate with.
+func (certs *certificates) printFingerprint(w io.Writer) {
+	if certs != nil && certs.fingerprint != "" {
+		fmt.Fprintf(w, "  self-signed certificate, SHA-256 %s\n", certs.fingerprint)
+	}
+}
+
+// reloadOnHangUp reads the certificate again at each SIGHUP, until the returned
+// function is called.
+func (certs *certificates) reloadOnHangUp(ctx context.Context, manager notifier) (stop func()) {
+	reload := func() {}
+	switch {
+	case certs != nil && certs.keys != nil:
+		reload = func() { _ = certs.keys.Reload() } // it logs what came of it
+	case manager.socket == "":
+		return func() {} // SIGHUP ends the process, as when a terminal closes
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-signals:
+				manager.reload(reload)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		cancel()
+		<-done
+	}
+}
+
+// listen gives a server all its addresses.
+func (c *config) listen(s *webrocket.Server, certs *certificates) {
+	proxies, file := c.proxies()
+	s.ProxyFrom = proxies
+	switch {
+	case certs == nil:
+	case c.tlsPort == 0:
+		s.TLS = certs.Config
+	default:
+		s.Listen(webrocket.Listener{
+			Addr: net.JoinHostPort(c.host, strconv.Itoa(c.tlsPort)), TLS: certs.Config, ProxyFrom: proxies,
+		})
+	}
+	if c.unix != "" {
+		l := webrocket.Listener{Addr: "unix:" + c.unix}
+		if file {
+			l.ProxyFrom = []netip.Prefix{{}}
+		}
+		s.Listen(l)
+	}
+}
+
+// proxies returns the networks of ProxyFrom, and whether the socket's file is
+// among them. Settings have checked them.
+func (c *config) proxies() (networks []netip.Prefix, file bool) {
+	for _, s := range c.proxyFrom {
+		if s == proxyUnix {
+			file = true
+		} else if network, err := parseNetwork(s); err == nil {
+			networks = append(networks, network)
+		}
+	}
+	return networks, file
+}
+
+// parseNetwork reads "10.0.0.0/8" or "10.0.0.1".
+func parseNetwork(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		network, err := netip.ParsePrefix(s)
+		return network.Masked(), err
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil || addr.Zone() != "" {
+		return netip.Prefix{}, errWant
+	}
+	return addr.Unmap().Prefix(addr.Unmap().BitLen())
+}
+
+// checkProxy accepts an address, a network, or the socket's file.
+func checkProxy(s string) error {
+	if s == proxyUnix {
+		return nil
+	}
+	if _, err := parseNetwork(s); err != nil {
+		return errWant
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// writePair writes a new self-signed certificate and its key.
+func writePair(t *testing.T, dir string) (certFile, keyFile string) {
+	t.Helper()
+	cert, err := webrocket.SelfSigned("localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: cert.Certificate[0]},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+// startSecure runs a server with TLS on a free port.
+func startSecure(t *testing.T, args ...string) (p *process, url string) {
+	t.Helper()
+	p = start(t, nil, append(args, "-port", "0")...)
+	url = p.stdout.want(`(wss://localhost:\d+)/ `)[1]
+	return p, url
+}
+
+func TestSelfSignedEndToEnd(t *testing.T) {
+	server, url := startSecure(t, "-tls-self-signed")
+	server.stdout.want(`self-signed certificate, SHA-256 [0-9a-f]{64}$`)
+	server.stdout.want(`^Ready`)
+
+	careful := start(t, nil, "subscribe", "-url", url, "c")
+	careful.wantStatus(1)
+	if got := careful.stderr.all(); !strings.Contains(got, "-insecure") {
+		t.Errorf("got %s, want a word about -insecure", got)
+	}
+	reader := start(t, nil, "subscribe", "-insecure", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	start(t, nil, "publish", "-insecure", "-url", url, "c", "1").wantStatus(0)
+	reader.stdout.want(`"data":1`)
+	server.signal(syscall.SIGTERM)
+	reader.stderr.want(`1001`)
+	server.wantStatus(0)
+}
+
+// A renewed certificate is there after SIGHUP, and a bad one is refused.
+func TestCertificateReloadEndToEnd(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := writePair(t, dir)
+	server, url := startSecure(t, "-tls-cert", certFile, "-tls-key", keyFile)
+	reader := start(t, nil, "subscribe", "-ca", certFile, "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+
+	writePair(t, dir)
+	server.signal(syscall.SIGHUP)
+	server.stderr.want(`certificate loaded`)
+	start(t, nil, "publish", "-ca", certFile, "-url", url, "c", "1").wantStatus(0)
+	reader.stdout.want(`"data":1`)
+
+	good, err := os.ReadFile(certFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	goodFile := filepath.Join(dir, "good.pem")
+	if err := os.WriteFile(goodFile, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(keyFile, []byte("half a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	server.stderr.want(`the old one stays.*` + keyFile)
+	start(t, nil, "publish", "-ca", goodFile, "-url", url, "c", "2").wantStatus(0)
+	reader.stdout.want(`"data":2`)
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+func TestTLSPortEndToEnd(t *testing.T) {
+	port := freePort(t)
+	p := start(t, nil, "-port", "0", "-tls-self-signed", "-tls-port", port,
+		"-unix", filepath.Join(t.TempDir(), "rocket.sock"), "-proxy-from", "192.0.2.0/24, 198.51.100.1, unix")
+	plain := p.stdout.want(`(ws://localhost:\d+)/ `)[1]
+	secure := p.stdout.want(`(wss://localhost:\d+)/ `)[1]
+	p.stdout.want(`^Ready`)
+	if !strings.HasSuffix(secure, port) {
+		t.Errorf("got %s, want port %s", secure, port)
+	}
+	reader := start(t, nil, "subscribe", "-url", plain, "c")
+	reader.stderr.want(`^subscribed`)
+	start(t, nil, "publish", "-insecure", "-url", secure, "c", "1").wantStatus(0)
+	reader.stdout.want(`"data":1`)
+}
+
+func TestTLSProblems(t *testing.T) {
+	cert, key := writePair(t, t.TempDir())
+	_, otherKey := writePair(t, t.TempDir())
+	for _, tt := range []struct {
+		name, want string
+		args       []string
+		status     int
+	}{
+		{"two certificates", "-tls-self-signed: there is a certificate already", []string{"-tls-cert", cert, "-tls-key", key, "-tls-self-signed"}, 2},
+		{"authorities alone", "-tls-client-ca: there is no TLS", []string{"-tls-client-ca", cert}, 2},
+		{"port alone", "-tls-port: there is no TLS", []string{"-tls-port", "1"}, 2},
+		{"no network", `-proxy-from: want an address or network such as "10.0.0.0/8", or "unix", not "10.0.0.0/33"`, []string{"-proxy-from", "10.0.0.0/33"}, 2},
+		{"no truth", `-tls-self-signed: want true or false, not "maybe"`, []string{"-tls-self-signed=maybe"}, 2},
+		{"key of another", "private key does not match public key", []string{"-tls-cert", cert, "-tls-key", otherKey}, 1},
+		{"no authority", "there is no certificate in it", []string{"-tls-self-signed", "-tls-client-ca", "/dev/null"}, 1},
+	} {
+		_, stderr, status := call(tt.args...)
+		if status != tt.status || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: status %d, %s, want %d, %s", tt.name, status, stderr, tt.status, tt.want)
+		}
+	}
+}
+
+func TestSelfSignedInFile(t *testing.T) {
+	for text, want := range map[string]string{
+		`true`:   "",
+		`"true"`: "want true or false, not the string",
+		`1`:      "want true or false, not 1",
+	} {
+		c, err := sources{file: writeFile(t, `{"TLSSelfSigned": `+text+`, "Hubs": [{"Path": "/"}]}`)}.load()
+		if want == "" && (err != nil || !c.selfSigned) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}

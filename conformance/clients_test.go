@@ -1,0 +1,222 @@
+//go:build clients
+
+package conformance_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Clients that are not ours, over TLS: openssl, curl, Node's ws, a browser.
+// make conformance installs what it can; what is missing then is a failure.
+
+// address is where the server speaks TLS.
+func address() string { return server.Addrs()[1].String() }
+
+// caFile is the authority that clients are to trust, in a file.
+func caFile(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "ca.pem")
+	b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// run returns what a command prints, and how it ends.
+func run(t *testing.T, name string, args ...string) (string, int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func TestCurl(t *testing.T) {
+	ca := caFile(t)
+	for _, version := range []string{"1.2", "1.3"} {
+		common := []string{"-sS", "-i", "--cacert", ca, "--tlsv" + version, "--tls-max", version}
+		out, status := run(t, "curl", append(common, "https://"+address()+"/nowhere")...)
+		if status != 0 || !strings.HasPrefix(out, "HTTP/1.1 404 ") {
+			t.Errorf("TLS %s: got %d, %s, want 404", version, status, out)
+		}
+		const timedOut = 28 // it does not know what to do with a WebSocket
+		out, status = run(t, "curl", append(common, "-N", "--http1.1", "--max-time", "1",
+			"-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13",
+			"-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "https://"+address()+"/")...)
+		if status != timedOut || !strings.Contains(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
+			t.Errorf("TLS %s: got %d, %s, want 101", version, status, out)
+		}
+	}
+}
+
+// An openssl is a connection that openssl s_client holds.
+type openssl struct {
+	t     *testing.T
+	stdin io.Writer
+	lines *bufio.Reader
+}
+
+func newOpenSSL(t *testing.T, args ...string) *openssl {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "openssl", append([]string{
+		"s_client", "-connect", address(), "-CAfile", caFile(t), "-verify_return_error",
+	}, args...)...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, writer := io.Pipe()
+	cmd.Stdout, cmd.Stderr = writer, writer
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = out.Close()
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	return &openssl{t, stdin, bufio.NewReader(out)}
+}
+
+// say gives openssl what to send; a line with one letter is a command.
+func (o *openssl) say(text string) {
+	o.t.Helper()
+	if _, err := io.WriteString(o.stdin, text); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// hear waits for a text.
+func (o *openssl) hear(text string) {
+	o.t.Helper()
+	var got []byte
+	for !bytes.Contains(got, []byte(text)) {
+		b, err := o.lines.ReadByte()
+		if err != nil {
+			o.t.Fatalf("got %q, %v, want %q", got, err, text)
+		}
+		got = append(got, b)
+	}
+}
+
+// Both sides change their keys, in the middle of the conversation.
+func TestOpenSSLKeyUpdate(t *testing.T) {
+	o := newOpenSSL(t, "-tls1_3")
+	o.hear("Verify return code: 0")
+	o.say(request("/", ""))
+	o.hear("\r\n\r\n")
+	for i, command := range []string{"", "k", "K", "K"} {
+		if command != "" {
+			o.say(command + "\n")
+			o.hear("KEYUPDATE")
+		}
+		text := fmt.Sprint("message ", i)
+		o.say(textMessage(text))
+		o.hear(text)
+	}
+}
+
+func TestOpenSSL(t *testing.T) {
+	for _, args := range [][]string{
+		{"-tls1_2"},
+		{"-tls1_3"},
+		{"-tls1_2", "-cipher", "ECDHE-ECDSA-CHACHA20-POLY1305"},
+		{"-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"},
+		{"-tls1_3", "-groups", "P-521:P-256"}, // needs a second ClientHello
+		{"-alpn", "h2,http/1.1"},
+		{"-max_send_frag", "512"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			o := newOpenSSL(t, args...)
+			o.hear("Verify return code: 0")
+			o.say(request("/", ""))
+			o.hear("\r\n\r\n")
+			o.say(textMessage(strings.Repeat("x", 5000) + "end"))
+			o.hear("end")
+			o.say(closing(1000, ""))
+			o.hear("closed") // openssl has heard a close_notify
+		})
+	}
+	if out, status := run(t, "openssl", "s_client", "-connect", address(), "-tls1_1"); status == 0 {
+		t.Errorf("TLS 1.1: got %s, want a refusal", out)
+	}
+}
+
+// npm ci in the directory node installs what it needs.
+func TestNode(t *testing.T) {
+	for _, version := range []string{"TLSv1.2", "TLSv1.3"} {
+		out, status := run(t, "node", filepath.Join("node", "client.js"), "wss://"+address()+"/", caFile(t), version)
+		if status != 0 || out != "ok\n" {
+			t.Errorf("%s: got %d, %s", version, status, out)
+		}
+	}
+}
+
+// page is what the browser runs. It says how it went to /result.
+const page = `<!doctype html><script>
+const messages = ['', 'hello', 'κόσμε', 'x'.repeat(60000)]
+const ws = new WebSocket(%q)
+let heard = 0
+const say = text => fetch('/result', {method: 'POST', body: text})
+ws.onopen = () => messages.forEach(m => ws.send(m))
+ws.onmessage = m => {
+  if (m.data !== messages[heard++]) say('message ' + heard + ' differs')
+  if (heard === messages.length) ws.close(1000, 'bye')
+}
+ws.onclose = e => say(e.code === 1000 && e.wasClean && heard === messages.length ? 'ok' : 'close ' + e.code + ' after ' + heard)
+</script>`
+
+func TestBrowser(t *testing.T) {
+	results := make(chan string, 10)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, page, "wss://"+address()+"/")
+	})
+	mux.HandleFunc("/result", func(_ http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		results <- string(b)
+	})
+	pages := httptest.NewServer(mux)
+	defer pages.Close()
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--disable-dev-shm-usage", "--ignore-certificate-errors", "--user-data-dir="+t.TempDir(),
+		"--remote-debugging-port=0", // it stays until it is ended
+		pages.URL)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-results:
+		if got != "ok" {
+			t.Errorf("got %s", got)
+		}
+	case <-ctx.Done():
+		t.Error("the page has not said anything")
+	}
+	cancel()
+	_ = cmd.Wait()
+}

@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+)
+
+// acceptPause is how long a fileListener waits after an accept that failed.
+const acceptPause = 100 * time.Millisecond
+
+// A fileListener accepts connections to a socket's file and deals them out to
+// the loops: only a port can have a listener on each loop.
+type fileListener struct {
+	*listener
+	socket *net.UnixListener
+}
+
+// newFileListener opens the file, and replaces one that nobody listens on.
+func newFileListener(l *listener) (*fileListener, error) {
+	addr := &net.UnixAddr{Net: "unix", Name: l.address}
+	socket, err := net.ListenUnix("unix", addr)
+	if errors.Is(err, unix.EADDRINUSE) && abandoned(addr) {
+		if err := os.Remove(l.address); err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+		socket, err = net.ListenUnix("unix", addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.addr = addr
+	return &fileListener{l, socket}, nil
+}
+
+// abandoned tells whether a socket's file is left from a process that ended.
+func abandoned(addr *net.UnixAddr) bool {
+	info, err := os.Lstat(addr.Name)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return false // not ours to remove
+	}
+	conn, err := net.DialUnix("unix", nil, addr)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, unix.ECONNREFUSED)
+}
+
+// accept is a goroutine's: it deals out connections until close.
+func (f *fileListener) accept(e *Engine) {
+	for next := 0; ; next++ {
+		conn, err := f.socket.AcceptUnix()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			e.log().Warn("cannot accept", "address", f.address, "error", err)
+			time.Sleep(acceptPause)
+		default:
+			f.enrol(e, e.loops[next%len(e.loops)], conn)
+		}
+	}
+}
+
+// enrol gives a connection to a loop. gnet takes a copy of it, and closes conn.
+func (f *fileListener) enrol(e *Engine, l *Loop, conn *net.UnixConn) {
+	events := l.events.Load()
+	if events == nil || e.Connections() > e.limit+refusalMax {
+		_ = conn.Close()
+		return
+	}
+	if e.config.SendBuffer > 0 {
+		_ = conn.SetWriteBuffer(e.config.SendBuffer)
+	}
+	ctx := gnet.NewContext(context.Background(), f.listener)
+	result, err := (*events).Enroll(ctx, conn)
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	select {
+	case <-result:
+	case <-e.ended: // then nobody answers
+	}
+}
+
+// close ends accept, which may have a connection to enrol yet.
+func (f *fileListener) close() { _ = f.socket.Close() }
+
+// closeFiles ends the listeners of files, and waits for those that accept.
+func (e *Engine) closeFiles() {
+	for _, f := range e.files {
+		f.close()
+	}
+	e.accepting.Wait()
+}

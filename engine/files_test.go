@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// fileAndPort are an address of each kind.
+func fileAndPort(file string) []Listener {
+	return []Listener{{Addr: "127.0.0.1:0"}, {Addr: unixPrefix + file}}
+}
+
+func dialFile(t testing.TB, file string) *websocket.Conn {
+	t.Helper()
+	return dialWith(t, "ws://localhost/", func() (net.Conn, error) { return net.Dial("unix", file) })
+}
+
+func TestFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "rocket.sock")
+	e := startOn(t, Config{Loops: 2}, Endpoint{Handler: echo}, fileAndPort(file)...)
+	for range 10 {
+		ws := dialFile(t, file)
+		roundTrip(t, ws, []byte("hello"))
+		_ = ws.CloseNow()
+	}
+	if err := e.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("the file is left: %v", err)
+	}
+}
+
+// A file that a process has left is replaced; one that somebody listens on and
+// one that is no socket are not.
+func TestFileInUse(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, "left.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, fileAndPort(left)...)
+	roundTrip(t, dialFile(t, left), []byte("hello"))
+
+	document := filepath.Join(dir, "document")
+	if err := os.WriteFile(document, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{left, document, filepath.Join(dir, "nowhere", "x.sock")} {
+		e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+		if err := e.Listen(fileAndPort(file)...); err == nil {
+			t.Errorf("%s: no error", file)
+			_ = e.Shutdown(t.Context())
+		}
+	}
+	if text, err := os.ReadFile(document); err != nil || string(text) != "precious" {
+		t.Errorf("the document has %q, %v", text, err)
+	}
+	roundTrip(t, dialFile(t, left), []byte("hello"))
+}
+
+func TestFileAlone(t *testing.T) {
+	e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+	if err := e.Listen(Listener{Addr: unixPrefix + filepath.Join(t.TempDir(), "x.sock")}); err == nil {
+		t.Error("no error")
+		_ = e.Shutdown(t.Context())
+	}
+}

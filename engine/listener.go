@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// A Listener is one address that an Engine listens on.
+type Listener struct {
+	// Addr is a "host:port", or "unix:" and the name of a socket's file. Port 0
+	// is any free one.
+	Addr string
+
+	// TLS makes it a listener for wss://. Without NextProtos it gets
+	// "http/1.1". If nil, connections are plain.
+	TLS *tls.Config
+
+	// ProxyFrom are the addresses of balancers: each connection from one of
+	// them must begin with a header of the PROXY protocol, version 1 or 2, and
+	// Conn.RemoteAddr is then the client that the header names. If empty,
+	// nobody's header is believed. A socket's file has no addresses to compare:
+	// there any entry makes the header a must.
+	ProxyFrom []netip.Prefix
+}
+
+// listener is a Listener in use.
+type listener struct {
+	network, address string
+	addr             net.Addr // as it was bound
+	tls              *tls.Config
+	proxies          []netip.Prefix
+}
+
+const unixPrefix = "unix:"
+
+func newListener(l Listener) *listener {
+	ln := &listener{network: "tcp", address: l.Addr, proxies: l.ProxyFrom}
+	if file, ok := strings.CutPrefix(l.Addr, unixPrefix); ok {
+		ln.network, ln.address = "unix", file
+	}
+	if l.TLS != nil {
+		ln.tls = l.TLS.Clone()
+		// What is queued leaves in one write: small records would only cost.
+		ln.tls.DynamicRecordSizingDisabled = true
+		if len(ln.tls.NextProtos) == 0 {
+			ln.tls.NextProtos = []string{"http/1.1"}
+		}
+	}
+	return ln
+}
+
+// target is the address as gnet wants it. It takes [::] for IPv6 only, and an
+// empty host for both.
+func (l *listener) target() string {
+	addr := l.addr.(*net.TCPAddr)
+	if addr.IP.Equal(net.IPv6unspecified) {
+		return fmt.Sprintf("tcp://:%d", addr.Port)
+	}
+	return "tcp://" + addr.String()
+}
+
+// proxied tells whether a connection from there begins with a PROXY header.
+func (l *listener) proxied(from net.Addr) bool {
+	if len(l.proxies) == 0 || l.network == "unix" {
+		return len(l.proxies) > 0
+	}
+	tcp, ok := from.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	for _, p := range l.proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// bind tells which addresses the listeners have, and opens those that are
+// files. gnet's loops share a port, each with a listener of its own, and would
+// share it with another process too: that the port is taken shows only here.
+func bind(listeners []*listener) (files []*fileListener, err error) {
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				f.close()
+			}
+		}
+	}()
+	for _, l := range listeners {
+		if l.network == "unix" {
+			f, err := newFileListener(l)
+			if err != nil {
+				return files, err
+			}
+			files = append(files, f)
+			continue
+		}
+		reserved, err := net.Listen(l.network, l.address)
+		if err != nil {
+			return files, err
+		}
+		defer reserved.Close() // of all at once: two must not get the same port
+		l.addr = reserved.Addr()
+	}
+	return files, nil
+}
+
+// errNoPort says that gnet would have nothing to listen on.
+var errNoPort = errors.New("engine: at least one address must be a host:port")
+
+// targets are the addresses as gnet wants them.
+func targets(listeners []*listener) (addrs []string, err error) {
+	for _, l := range listeners {
+		if l.network == "tcp" {
+			addrs = append(addrs, l.target())
+		}
+	}
+	if addrs == nil {
+		return nil, errNoPort
+	}
+	return addrs, nil
+}
+
+// listenerOf returns where a connection came in. gnet gives the connections of
+// one listener of one loop the same address, pointer and all.
+func (l *Loop) listenerOf(local net.Addr) *listener {
+	if in, ok := l.listeners[local]; ok {
+		return in
+	}
+	in := l.engine.boundTo(local)
+	if l.listeners == nil {
+		l.listeners = make(map[net.Addr]*listener)
+	}
+	l.listeners[local] = in
+	return in
+}
+
+// boundTo returns the listener with that address.
+func (e *Engine) boundTo(local net.Addr) *listener {
+	tcp, _ := local.(*net.TCPAddr)
+	for _, l := range e.listeners {
+		addr, ok := l.addr.(*net.TCPAddr)
+		if ok && tcp != nil && addr.Port == tcp.Port &&
+			(addr.IP.Equal(tcp.IP) || addr.IP.IsUnspecified() && (tcp.IP == nil || tcp.IP.IsUnspecified())) {
+			return l
+		}
+	}
+	return nil
+}

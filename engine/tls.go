@@ -1,0 +1,249 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// What a loop keeps for its TLS connections, made when the first one comes.
+const (
+	plainMax  = 16 << 10           // a record's content
+	sealedMax = writeMax + 4*1<<10 // one write's records
+)
+
+// errNoBytes tells crypto/tls that it is to try again when more has arrived. It
+// must say that it is temporary: other errors are for good.
+var errNoBytes net.Error = noBytes{}
+
+type noBytes struct{}
+
+func (noBytes) Error() string   { return "engine: no bytes have arrived" }
+func (noBytes) Timeout() bool   { return true }
+func (noBytes) Temporary() bool { return true }
+
+// unseal takes bytes of the socket, and reads what the session makes of them.
+func (t *transport) unseal(b []byte) {
+	c := t.conn
+	t.arrived = b
+	c.loop.lend(t.session)
+	defer func() {
+		c.loop.takeBack(t.session)
+		t.arrived = nil
+	}()
+	for c.state < lingering {
+		plain := c.loop.plainBuffer()
+		n, err := t.session.Read(plain)
+		if sealed := c.loop.takeSealed(); len(sealed) > 0 { // an alert, a KeyUpdate
+			c.pushSealed(sealed)
+		}
+		c.take(plain[:n])
+		if errors.Is(err, errNoBytes) {
+			return
+		}
+		if err != nil {
+			t.ended(err)
+			return
+		}
+	}
+}
+
+// ended is called when the session gives no more bytes: io.EOF after the other
+// side's close_notify, otherwise what is wrong.
+func (t *transport) ended(err error) {
+	c := t.conn
+	if c.state >= lingering {
+		return
+	}
+	c.freeInput()
+	c.leave(err)
+	if errors.Is(err, io.EOF) {
+		c.became(finished) // when what waits has been sent
+	} else {
+		t.notified = true // the alert was the last that could be said
+		c.forgetFrames()
+		c.became(lingering)
+	}
+	c.loop.touch(c)
+}
+
+// forgetFrames empties the outbox but for what is encrypted.
+func (c *Conn) forgetFrames() {
+	if c.out != nil {
+		c.out.sent = 0
+		c.out.cut()
+		c.out.bytes = 0
+	}
+}
+
+// seal encrypts b as records. They are valid until the next call.
+func (t *transport) seal(b []byte) ([]byte, error) {
+	_, err := t.session.Write(b)
+	return t.conn.loop.takeSealed(), err
+}
+
+// farewell queues the close_notify that must come before the end, if it has not
+// been sent: "Each party MUST send a "close_notify" alert before closing its
+// write side of the connection" (RFC 8446 §6.1).
+func (t *transport) farewell() bool {
+	if !t.secured() || t.notified || t.session == nil {
+		return false
+	}
+	t.notified = true
+	_ = t.session.CloseWrite()
+	t.conn.pushSealed(t.conn.loop.takeSealed())
+	return true
+}
+
+// pushSealed queues bytes for the socket as they are, ahead of all frames. They
+// are copied.
+func (c *Conn) pushSealed(b []byte) {
+	o := c.outbox()
+	o.sealed = append(o.sealed, b...)
+	c.loop.touch(c)
+}
+
+// flushSealed is flush for TLS: what is encrypted goes first.
+func (c *Conn) flushSealed() {
+	for c.out != nil && c.writeSealed() && c.out.bytes > 0 {
+		b := c.out.next(c.loop.scratch)
+		b = b[:min(len(b), writeMax)]
+		if !c.sealAndWrite(b) {
+			return
+		}
+	}
+	if c.state == dead || c.out != nil && c.out.blocked {
+		return
+	}
+	c.freeOutbox()
+	c.written()
+}
+
+// writeSealed writes the encrypted bytes that wait. It returns false if some
+// still do.
+func (c *Conn) writeSealed() bool {
+	o := c.out
+	if len(o.sealed) == 0 {
+		return true
+	}
+	n, err := c.loop.sockets.write(c.fd, o.sealed)
+	c.loop.counts.sent(0, n)
+	if n < len(o.sealed) {
+		o.sealed = o.sealed[n:]
+		c.blocked(err)
+		return false
+	}
+	o.sealed = nil
+	return true
+}
+
+// sealAndWrite encrypts the next bytes of the outbox and writes them. It returns
+// false if the socket did not take all, or there was nobody to encrypt for.
+func (c *Conn) sealAndWrite(b []byte) bool {
+	sealed, err := c.transport.seal(b)
+	if err != nil {
+		c.drop(err)
+		return false
+	}
+	c.out.advance(len(b))
+	n, err := c.loop.sockets.write(c.fd, sealed)
+	c.loop.counts.sent(0, n)
+	if n < len(sealed) {
+		c.out.sealed = append(c.out.sealed, sealed[n:]...)
+		c.blocked(err)
+		return false
+	}
+	return true
+}
+
+// deliverSealed is Deliver for a TLS connection that nothing else waits for.
+func (c *Conn) deliverSealed(frames [][]byte, joined []byte) {
+	c.loop.counts.sent(len(frames), 0)
+	done := 0
+	for done < len(joined) {
+		b := joined[done:min(done+writeMax, len(joined))]
+		sealed, err := c.transport.seal(b)
+		if err != nil {
+			c.drop(err)
+			return
+		}
+		done += len(b)
+		n, err := c.loop.sockets.write(c.fd, sealed)
+		c.loop.counts.sent(0, n)
+		if n < len(sealed) {
+			c.outbox().sealed = append([]byte(nil), sealed[n:]...)
+			c.unwritten(frames, done, err)
+			return
+		}
+	}
+}
+
+// plainBuffer returns where records are decrypted to.
+func (l *Loop) plainBuffer() []byte {
+	if l.plain == nil {
+		l.plain = make([]byte, plainMax)
+	}
+	return l.plain
+}
+
+// takeSealed returns what a session has written since the last call.
+func (l *Loop) takeSealed() []byte {
+	b := l.sealed
+	l.sealed = l.sealed[:0]
+	return b
+}
+
+// A transport is the connection that crypto/tls has: Read returns what the loop
+// was given, Write collects what it is to send. Neither waits, but for Read
+// while the handshake lasts, on its own goroutine.
+
+// Read is called by crypto/tls.
+func (t *transport) Read(p []byte) (int, error) {
+	if t.handshake != nil {
+		return t.handshake.read(p)
+	}
+	if len(t.arrived) == 0 {
+		return 0, errNoBytes
+	}
+	n := copy(p, t.arrived)
+	t.arrived = t.arrived[n:]
+	return n, nil
+}
+
+// Write is called by crypto/tls.
+func (t *transport) Write(p []byte) (int, error) {
+	if t.handshake != nil {
+		t.handshake.write(p)
+		return len(p), nil
+	}
+	l := t.conn.loop
+	if l.sealed == nil {
+		l.sealed = make([]byte, 0, sealedMax)
+	}
+	l.sealed = append(l.sealed, p...)
+	return len(p), nil
+}
+
+// Close does nothing: the loop closes its connections.
+func (t *transport) Close() error { return nil }
+
+// LocalAddr returns the address that is listened on.
+func (t *transport) LocalAddr() net.Addr { return t.listener.addr }
+
+// RemoteAddr returns the client's address, for the callbacks of a tls.Config.
+func (t *transport) RemoteAddr() net.Addr {
+	if t.handshake != nil {
+		return t.handshake.remote
+	}
+	return t.conn.RemoteAddr()
+}
+
+// SetDeadline does nothing: the loop has the deadlines.
+func (t *transport) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (t *transport) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (t *transport) SetWriteDeadline(time.Time) error { return nil }

@@ -1,0 +1,686 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// authority is who signs the certificates of the tests.
+var authority = sync.OnceValue(func() *signer { return newSigner(nil) })
+
+// signer is a certificate with its key.
+type signer struct {
+	tls.Certificate
+	pool *x509.CertPool
+}
+
+// newSigner returns a certificate for localhost and 127.0.0.1, signed by a
+// parent, or by itself.
+func newSigner(parent *signer) *signer {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(time.Now().UnixNano()),
+		Subject:               pkix.Name{CommonName: "rocket test"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		DNSNames:              []string{"localhost"},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IsCA:                  parent == nil,
+		BasicConstraintsValid: true,
+	}
+	s := &signer{}
+	above, signKey := template, any(key)
+	if parent != nil {
+		above, signKey = parent.Leaf, parent.PrivateKey
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, above, key.Public(), signKey)
+	if err != nil {
+		panic(err)
+	}
+	s.Leaf, _ = x509.ParseCertificate(der)
+	s.Certificate.Certificate = [][]byte{der}
+	s.PrivateKey = key
+	s.pool = x509.NewCertPool()
+	s.pool.AddCert(s.Leaf)
+	return s
+}
+
+// serverTLS is a configuration with the authority's certificate.
+func serverTLS() *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{authority().Certificate}}
+}
+
+// clientTLS is a configuration that trusts it.
+func clientTLS() *tls.Config { return &tls.Config{RootCAs: authority().pool} }
+
+// startOn starts an engine on listeners, which is shut down after the test.
+func startOn(t testing.TB, config Config, endpoint Endpoint, on ...Listener) *Engine {
+	t.Helper()
+	config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	e := New(config, at("/", endpoint))
+	if err := e.Listen(on...); err != nil {
+		t.Fatalf("Listen: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := e.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if n := e.Connections(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+	return e
+}
+
+// startTLS starts an engine with TLS only.
+func startTLS(t testing.TB, config Config, endpoint Endpoint) *Engine {
+	t.Helper()
+	return startOn(t, config, endpoint, Listener{Addr: "127.0.0.1:0", TLS: serverTLS()})
+}
+
+// dialWith connects a client through whatever dial gives it.
+func dialWith(t testing.TB, url string, dial func() (net.Conn, error)) *websocket.Conn {
+	t.Helper()
+	transport := &http.Transport{
+		DialContext:    func(context.Context, string, string) (net.Conn, error) { return dial() },
+		DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return dial() },
+	}
+	ws, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{
+		HTTPClient: &http.Client{Transport: transport},
+	})
+	if err != nil {
+		t.Fatalf("Dial: %v", err)
+	}
+	t.Cleanup(func() { _ = ws.CloseNow() })
+	ws.SetReadLimit(-1)
+	return ws
+}
+
+// dialTLS connects a client over TLS.
+func dialTLS(t testing.TB, e *Engine, config *tls.Config) *websocket.Conn {
+	t.Helper()
+	return dialWith(t, "wss://"+e.Addr().String()+"/", func() (net.Conn, error) {
+		return tls.Dial("tcp", e.Addr().String(), config)
+	})
+}
+
+// openTLS connects a client that has been welcomed and reads by itself.
+func openTLS(t testing.TB, e *Engine, config *tls.Config) *tls.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", e.Addr().String(), config)
+	if err != nil {
+		t.Fatalf("Dial: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	welcomeTo(t, conn)
+	return conn
+}
+
+// welcomeTo does the opening handshake.
+func welcomeTo(t testing.TB, conn net.Conn) {
+	t.Helper()
+	if _, err := conn.Write([]byte(request)); err != nil {
+		t.Fatalf("Write: %v", err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, len(welcome))); err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+}
+
+func TestTLSEcho(t *testing.T) {
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: echo, MaxMessageSize: 16 << 20})
+	for _, tt := range []struct {
+		name   string
+		change func(*tls.Config)
+	}{
+		{"TLS 1.3", func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }},
+		{"TLS 1.2", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }},
+		{"TLS 1.2 with CBC", func(c *tls.Config) {
+			c.MaxVersion = tls.VersionTLS12
+			c.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+		}},
+		{"TLS 1.3 with a second hello", func(c *tls.Config) {
+			c.CurvePreferences = []tls.CurveID{tls.CurveP521, tls.CurveP256}
+		}},
+		{"ALPN", func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := clientTLS()
+			tt.change(config)
+			ws := dialTLS(t, e, config)
+			for _, size := range []int{0, 1, 125, 126, 16 << 10, 65535, 65536, 300_000} {
+				roundTrip(t, ws, bytes.Repeat([]byte{'x'}, size))
+			}
+			if tt.name == "TLS 1.3" {
+				roundTrip(t, ws, bytes.Repeat([]byte{'x'}, 16<<20))
+			}
+			if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+}
+
+// TLS is not lost where the address stands for all of the machine's.
+func TestTLSDualStack(t *testing.T) {
+	e := startOn(t, Config{Loops: 2}, Endpoint{Handler: echo},
+		Listener{Addr: ":0", TLS: serverTLS()}, Listener{Addr: "0.0.0.0:0"})
+	for _, host := range []string{"127.0.0.1", "[::1]"} {
+		addr := fmt.Sprint(host, ":", e.Addr().(*net.TCPAddr).Port)
+		ws := dialWith(t, "wss://localhost/", func() (net.Conn, error) {
+			config := clientTLS()
+			config.ServerName = "localhost"
+			return tls.Dial("tcp", addr, config)
+		})
+		roundTrip(t, ws, []byte("hello"))
+	}
+	plain := dialWith(t, "ws://localhost/", func() (net.Conn, error) {
+		return net.Dial("tcp", e.Addrs()[1].String())
+	})
+	roundTrip(t, plain, []byte("hello"))
+}
+
+// The callbacks of a configuration learn whose handshake it is.
+func TestTLSCallback(t *testing.T) {
+	addrs := make(chan string, 1)
+	config := serverTLS()
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		addrs <- hello.Conn.RemoteAddr().String()
+		return nil, nil
+	}
+	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, Listener{Addr: "127.0.0.1:0", TLS: config})
+	conn := openTLS(t, e, clientTLS())
+	if got := <-addrs; got != conn.LocalAddr().String() {
+		t.Errorf("got %s, want %s", got, conn.LocalAddr())
+	}
+}
+
+func TestTLSResumption(t *testing.T) {
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			config := clientTLS()
+			config.MaxVersion = version
+			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			for i := range 3 {
+				conn := openTLS(t, e, config)
+				if got, want := conn.ConnectionState().DidResume, i > 0; got != want {
+					t.Errorf("connection %d: resumed %t, want %t", i, got, want)
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+}
+
+func TestTLSClientCertificates(t *testing.T) {
+	config := serverTLS()
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	config.ClientCAs = authority().pool
+	names := make(chan string, 1)
+	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: hooks{open: func(c *Conn) {
+		names <- c.TLS().PeerCertificates[0].Subject.CommonName
+	}}}, Listener{Addr: "127.0.0.1:0", TLS: config})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		client := clientTLS()
+		client.MaxVersion = version
+		client.Certificates = []tls.Certificate{newSigner(authority()).Certificate}
+		openTLS(t, e, client)
+		if got := <-names; got != "rocket test" {
+			t.Errorf("got %q", got)
+		}
+		for name, certs := range map[string][]tls.Certificate{
+			"none": nil, "of somebody else": {newSigner(nil).Certificate},
+		} {
+			client.Certificates = certs
+			conn, err := tls.Dial("tcp", e.Addr().String(), client)
+			if err == nil { // TLS 1.3: the client is done before the server
+				_, err = conn.Read(make([]byte, 1))
+				_ = conn.Close()
+			}
+			var alert tls.AlertError
+			if err == nil || !errors.As(err, &alert) && !strings.Contains(err.Error(), "remote error") {
+				t.Errorf("certificate %s: got %v, want an alert", name, err)
+			}
+		}
+	}
+}
+
+// chopped is a connection that sends each byte on its own.
+type chopped struct {
+	net.Conn
+	size int
+}
+
+func (c chopped) Write(b []byte) (n int, err error) {
+	for _, piece := range cut(b, c.size) {
+		m, err := c.Conn.Write(piece)
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// dialChopped connects a client that sends so many bytes at a time.
+func dialChopped(t testing.TB, e *Engine, config *tls.Config, size int) *websocket.Conn {
+	t.Helper()
+	return dialWith(t, "wss://localhost/", func() (net.Conn, error) {
+		conn, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		config.ServerName = "localhost"
+		client := tls.Client(chopped{conn, size}, config)
+		return client, client.Handshake()
+	})
+}
+
+// Records are cut anywhere, those of the handshake too.
+func TestTLSChopped(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, size := range []int{1, 7} {
+			config := clientTLS()
+			config.MaxVersion = version
+			ws := dialChopped(t, e, config, size)
+			roundTrip(t, ws, []byte("hello"))
+			roundTrip(t, ws, bytes.Repeat([]byte{'x'}, 3000))
+		}
+	}
+}
+
+// gathered is a connection that holds back what is written until it is asked.
+type gathered struct {
+	net.Conn
+	hold bool
+	held []byte
+}
+
+func (g *gathered) Write(b []byte) (int, error) {
+	if !g.hold {
+		return g.Conn.Write(b)
+	}
+	g.held = append(g.held, b...)
+	return len(b), nil
+}
+
+// Many records arrive in one read, behind the last flight of the handshake too.
+func TestTLSGathered(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		tcp, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &gathered{Conn: tcp}
+		config := clientTLS()
+		config.ServerName, config.MaxVersion = "localhost", version
+		conn := tls.Client(g, config)
+		defer conn.Close()
+		if version == tls.VersionTLS13 {
+			g.hold = true // from the second flight on; the first is written below
+		}
+		if err := handshakeHeld(conn, g); err != nil {
+			t.Fatalf("Handshake: %v", err)
+		}
+		g.hold = true
+		fmt.Fprint(conn, request)
+		for i := range 50 {
+			_, _ = conn.Write(masked(codec.OpText, fmt.Sprint(i)))
+		}
+		if _, err := g.Conn.Write(g.held); err != nil {
+			t.Fatal(err)
+		}
+		want := []byte(welcome)
+		for i := range 50 {
+			want = codec.AppendFrame(want, codec.OpText, []byte(fmt.Sprint(i)))
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: got %q, %v, want %q", tls.VersionName(version), got, err, want)
+		}
+	}
+}
+
+// handshakeHeld lets the ClientHello through and holds back what follows.
+func handshakeHeld(conn *tls.Conn, g *gathered) error {
+	g.Conn = &firstThrough{Conn: g.Conn, g: g}
+	if g.hold {
+		g.hold = false
+		g.Conn.(*firstThrough).then = true
+	}
+	return conn.Handshake()
+}
+
+// firstThrough makes g hold from the second write on.
+type firstThrough struct {
+	net.Conn
+	g    *gathered
+	then bool
+}
+
+func (f *firstThrough) Write(b []byte) (int, error) {
+	if f.then {
+		f.g.hold, f.then = true, false
+	}
+	return f.Conn.Write(b)
+}
+
+// tapped keeps what has been read from a connection.
+type tapped struct {
+	net.Conn
+	got []byte
+}
+
+func (c *tapped) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.got = append(c.got, b[:n]...)
+	return n, err
+}
+
+// openTapped is openTLS with the records kept.
+func openTapped(t testing.TB, e *Engine, config *tls.Config) (*tls.Conn, *tapped) {
+	t.Helper()
+	tcp, err := net.Dial("tcp", e.Addr().String())
+	if err != nil {
+		t.Fatalf("Dial: %v", err)
+	}
+	t.Cleanup(func() { _ = tcp.Close() })
+	tap := &tapped{Conn: tcp}
+	config = config.Clone()
+	config.ServerName = "localhost"
+	conn := tls.Client(tap, config)
+	welcomeTo(t, conn)
+	return conn, tap
+}
+
+// wantCloseNotify fails unless the last record is an alert. A client of Go's
+// would not miss it.
+func (c *tapped) wantCloseNotify(t testing.TB, version uint16) {
+	t.Helper()
+	var last []byte
+	for b := c.got; len(b) >= recordHeaderSize; {
+		n := recordHeaderSize + (int(b[3])<<8 | int(b[4]))
+		last, b = b[:n], b[n:]
+	}
+	const alert, data, sealedAlert = 21, 23, recordHeaderSize + 2 + 1 + 16
+	isAlert := last[0] == alert
+	if version == tls.VersionTLS13 {
+		isAlert = last[0] == data && len(last) == sealedAlert
+	}
+	if !isAlert {
+		t.Errorf("the last record is of type %d with %d bytes, not an alert", last[0], len(last))
+	}
+}
+
+// Both sides end with a close_notify, whoever begins.
+func TestTLSCloseNotify(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := clientTLS()
+		config.MaxVersion = version
+		reasons := make(chan error, 1)
+		e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: hooks{
+			message: func(c *Conn, _ codec.Opcode, _ []byte) { c.Close(codec.StatusNormal, "") },
+			close:   func(_ *Conn, err error) { reasons <- err },
+		}})
+		for _, tt := range []struct {
+			name  string
+			send  []byte
+			reply []byte
+			code  uint16
+		}{
+			{"client closes", closeFrame(codec.StatusNormal, ""), codec.AppendClose(nil, codec.StatusNormal, ""), codec.StatusNormal},
+			{"client breaks the rules", []byte{0xff, 0xff}, nil, codec.StatusProtocolError},
+			{"client leaves", nil, nil, 0},
+		} {
+			t.Run(tls.VersionName(version)+" "+tt.name, func(t *testing.T) {
+				conn, tap := openTapped(t, e, config)
+				if tt.send != nil {
+					_, _ = conn.Write(tt.send)
+				} else {
+					_ = conn.CloseWrite()
+				}
+				got, err := io.ReadAll(conn)
+				if err != nil || tt.reply != nil && !bytes.Equal(got, tt.reply) {
+					t.Errorf("got %q, %v, want %q", got, err, tt.reply)
+				}
+				tap.wantCloseNotify(t, version)
+				reason := <-reasons
+				var closed *codec.CloseError
+				switch {
+				case tt.code == 0 && !errors.Is(reason, io.EOF):
+					t.Errorf("OnClose: got %v, want EOF", reason)
+				case tt.code != 0 && (!errors.As(reason, &closed) || closed.Code != tt.code):
+					t.Errorf("OnClose: got %v, want %d", reason, tt.code)
+				}
+			})
+		}
+	}
+}
+
+func TestTLSRefusal(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1, MaxConnections: 1}, Endpoint{Handler: echo})
+	conn, err := tls.Dial("tcp", e.Addr().String(), clientTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	got, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 404 ")) {
+		t.Errorf("got %q, %v, want 404", got, err)
+	}
+}
+
+func TestPlainHTTPToTLS(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	resp, err := http.Get("http://" + e.Addr().String() + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 400 || !strings.Contains(string(body), "wss://") {
+		t.Errorf("got %s %q", resp.Status, body)
+	}
+	for _, garbage := range []string{"\x00", "\x16\x03\x01\xff\xff", "\x16\x02", "\x80\x2e\x01"} {
+		conn, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, garbage)
+		if got, err := io.ReadAll(conn); len(got) > 0 && err == nil && got[0] != 21 {
+			t.Errorf("%q: got %q, %v, want nothing or an alert", garbage, got, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+// Records that do not decrypt end the connection with an alert.
+func TestTLSTampered(t *testing.T) {
+	reasons := make(chan error, 1)
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { reasons <- err }}})
+	tcp, err := net.Dial("tcp", e.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := clientTLS()
+	config.ServerName = "localhost"
+	conn := tls.Client(tcp, config)
+	defer conn.Close()
+	welcomeTo(t, conn)
+	if _, err := tcp.Write([]byte("\x17\x03\x03\x00\x20" + strings.Repeat("x", 32))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "bad record MAC") {
+		t.Errorf("client: got %v, want an alert", err)
+	}
+	if err := <-reasons; err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("OnClose: got %v", err)
+	}
+}
+
+// Who does not read is closed with 1013, and holds up nobody.
+func TestTLSSlowReader(t *testing.T) {
+	closed := make(chan error, 1)
+	handler := echo
+	handler.close = func(_ *Conn, err error) {
+		if errors.Is(err, ErrSlowReader) {
+			closed <- err
+		}
+	}
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: handler, MaxQueuedBytes: 1 << 20})
+	other := dialTLS(t, e, clientTLS())
+	deaf := openTLS(t, e, clientTLS())
+	message := masked(codec.OpBinary, string(make([]byte, 32<<10)))
+	sent := 0
+	for done := false; !done; {
+		if _, err := deaf.Write(message); err != nil {
+			t.Fatalf("Write: %v", err)
+		}
+		sent++
+		roundTrip(t, other, []byte("hello"))
+		select {
+		case <-closed:
+			done = true
+		default:
+		}
+	}
+	got, err := io.ReadAll(deaf)
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	echoed := codec.AppendFrame(nil, codec.OpBinary, make([]byte, 32<<10))
+	frames := 0
+	for bytes.HasPrefix(got, echoed) {
+		got = got[len(echoed):]
+		frames++
+	}
+	want := codec.AppendClose(nil, ErrSlowReader.Code, ErrSlowReader.Reason)
+	if frames == 0 || frames >= sent || !bytes.Equal(got, want) {
+		t.Errorf("got %d of %d frames, then %.100q, want some, then %q", frames, sent, got, want)
+	}
+}
+
+// A slow reader gets everything once it reads.
+func TestTLSSlowReaderResumes(t *testing.T) {
+	const size, messages = 100_000, 100
+	e := startTLS(t, Config{Loops: 1}, Endpoint{MaxQueuedBytes: size * messages, Handler: hooks{open: func(c *Conn) {
+		for i := range messages {
+			c.Send(codec.OpBinary, bytes.Repeat([]byte{byte(i)}, size))
+		}
+	}}})
+	deaf := openTLS(t, e, clientTLS())
+	for i := range messages {
+		want := codec.AppendFrame(nil, codec.OpBinary, bytes.Repeat([]byte{byte(i)}, size))
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(deaf, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("message %d: it differs, or %v", i, err)
+		}
+	}
+}
+
+// Deliver encrypts for each connection, also where the run does not fit one
+// record or the socket does not take it.
+func TestTLSDeliver(t *testing.T) {
+	const clients = 5
+	ids := make(chan uint64, clients)
+	e := startTLS(t, Config{Loops: 1}, Endpoint{
+		MaxQueuedBytes: 16 << 20,
+		Handler:        hooks{open: func(c *Conn) { ids <- c.ID() }},
+	})
+	var conns []*tls.Conn
+	var all []uint64
+	for range clients {
+		conns = append(conns, openTLS(t, e, clientTLS()))
+		all = append(all, <-ids)
+	}
+	var frames [][]byte
+	for _, size := range []int{5, 200_000, 1 << 20, 7} {
+		frames = append(frames, codec.AppendFrame(nil, codec.OpBinary, bytes.Repeat([]byte{'x'}, size)))
+	}
+	joined := bytes.Join(frames, nil)
+	l := e.Loops()[0]
+	l.Post(func() {
+		for rest := all; len(rest) > 0; {
+			rest = rest[l.Deliver(rest, frames, joined, true):]
+		}
+		l.Deliver(all[:1], frames, joined, true) // it has something queued by now
+	})
+	for i, conn := range conns {
+		want := joined
+		if i == 0 {
+			want = append(bytes.Clone(joined), joined...)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("client %d: it differs, or %v", i, err)
+		}
+	}
+}
+
+func TestTLSShutdown(t *testing.T) {
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: hooks{}})
+	var clients sync.WaitGroup
+	for range 10 {
+		conn := openTLS(t, e, clientTLS())
+		clients.Go(func() {
+			want := codec.AppendClose(nil, codec.StatusGoingAway, "server is stopping")
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("client got %q, %v", got, err)
+			}
+			_, _ = conn.Write(closeFrame(codec.StatusGoingAway, ""))
+			if rest, err := io.ReadAll(conn); len(rest) > 0 || err != nil {
+				t.Errorf("client got %q, %v, want the end", rest, err)
+			}
+		})
+	}
+	silent, err := net.Dial("tcp", e.Addr().String()) // in its TLS handshake
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if err := e.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	clients.Wait()
+}
+
+// An idle connection has no goroutine.
+func TestTLSGoroutines(t *testing.T) {
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	for range 100 {
+		openTLS(t, e, clientTLS())
+	}
+	waitForHandshakes(e)
+}

@@ -1,0 +1,114 @@
+package webrocket
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// reloadAfter is how often a KeyPair looks at its files, at most.
+const reloadAfter = 2 * time.Second
+
+// A KeyPair is a certificate with its private key, from two files in PEM. When
+// the files change, new connections get the new certificate; a pair that cannot
+// be used is refused, and the old one stays. Its methods may be called from any
+// goroutine.
+type KeyPair struct {
+	// Log receives that a pair has been loaded or refused. If nil,
+	// slog.Default(). Set it before the first handshake.
+	Log *slog.Logger
+
+	certFile, keyFile string
+	current           atomic.Pointer[tls.Certificate]
+
+	mu     sync.Mutex
+	looked time.Time    // guarded by mu
+	seen   [2]fileStamp // of the files when they were read last; guarded by mu
+}
+
+// fileStamp tells whether a file is another one than before.
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+// LoadKeyPair reads a pair. The certificate's file may hold its chain, the
+// server's own first.
+func LoadKeyPair(certFile, keyFile string) (*KeyPair, error) {
+	k := &KeyPair{certFile: certFile, keyFile: keyFile, looked: time.Now()}
+	k.seen = k.stamps()
+	if err := k.read(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// GetCertificate is for tls.Config. It looks, at most every two seconds, whether
+// the files have changed.
+func (k *KeyPair) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	k.look(time.Now())
+	return k.current.Load(), nil
+}
+
+// Reload reads the files, changed or not, and returns why they cannot be used.
+func (k *KeyPair) Reload() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen = k.stamps()
+	return k.replace()
+}
+
+// look reads the files if they have changed.
+func (k *KeyPair) look(now time.Time) {
+	if !k.mu.TryLock() {
+		return // somebody looks
+	}
+	defer k.mu.Unlock()
+	if now.Sub(k.looked) < reloadAfter {
+		return
+	}
+	k.looked = now
+	if stamps := k.stamps(); stamps != k.seen {
+		k.seen = stamps
+		_ = k.replace() // it is logged
+	}
+}
+
+// replace reads the files and logs what came of it.
+func (k *KeyPair) replace() error {
+	if err := k.read(); err != nil {
+		k.log().Error("the new certificate is refused; the old one stays", "error", err)
+		return err
+	}
+	k.log().Info("certificate loaded", "file", k.certFile, "expires", k.current.Load().Leaf.NotAfter)
+	return nil
+}
+
+func (k *KeyPair) read() error {
+	pair, err := tls.LoadX509KeyPair(k.certFile, k.keyFile)
+	if err != nil {
+		return fmt.Errorf("webrocket: certificate %s with key %s: %w", k.certFile, k.keyFile, err)
+	}
+	k.current.Store(&pair)
+	return nil
+}
+
+func (k *KeyPair) stamps() (stamps [2]fileStamp) {
+	for i, name := range []string{k.certFile, k.keyFile} {
+		if info, err := os.Stat(name); err == nil {
+			stamps[i] = fileStamp{info.ModTime(), info.Size()}
+		}
+	}
+	return stamps
+}
+
+func (k *KeyPair) log() *slog.Logger {
+	if k.Log == nil {
+		return slog.Default()
+	}
+	return k.Log
+}
