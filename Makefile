@@ -26,13 +26,8 @@ conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node
 	cd conformance/node && npm ci --no-audit --no-fund --ignore-scripts
 	$(GO) test -count=1 -tags clients ./conformance
 
-fuzz: ## every fuzz target for FUZZTIME
-	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
-		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
-		done; \
-	done
+fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
+	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
 microbench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
