@@ -19,6 +19,7 @@ type rules struct {
 	lost             func(channel string, n int) []byte
 	conflate         bool
 	maxSubscriptions int
+	maxMessageSize   int
 	maxChannels      int
 	maxChannelName   int
 	maxFailedLogins  int
@@ -41,6 +42,7 @@ func (h *HubHandler) rulesFor(s *Server, id any, lost func(string, int) []byte) 
 		lost:             lost,
 		conflate:         h.SlowReaders == Conflate,
 		maxSubscriptions: limitOf(h.MaxSubscriptions, DefaultMaxSubscriptions),
+		maxMessageSize:   cmp.Or(h.MaxMessageSize, engine.DefaultMaxMessageSize),
 		maxChannels:      limitOf(h.MaxChannels, math.MaxInt),
 		maxChannelName:   min(cmp.Or(h.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName),
 		maxFailedLogins:  limitOf(h.MaxFailedLogins, DefaultMaxFailedLogins),

@@ -23,18 +23,21 @@ type protocol struct{ *HubHandler }
 // OnOpen begins a session that may do nothing yet.
 func (p protocol) OnOpen(c *Conn) {
 	s := new(session)
-	s.subscriber.Init(c.Loop().Worker().(*worker).Shard, c.ID())
+	w := c.Loop().Worker().(*worker)
+	s.subscriber.Init(w.Shard, c.ID())
 	if c.HearsDeflated() {
 		s.subscriber.SetKind(pubsub.Deflated)
 	}
+	w.countsOf(p.HubHandler).connections++
 	c.SetValue(s)
 }
 
 // OnClose ends the session.
 func (p protocol) OnClose(c *Conn, reason error) {
-	s := c.Value().(*session)
+	s, w := c.Value().(*session), c.Loop().Worker().(*worker)
 	s.subscriber.Leave()
-	delete(c.Loop().Worker().(*worker).meters, s)
+	delete(w.meters, s)
+	w.countsOf(p.HubHandler).connections--
 	p.rules.Load().log.Debug("a connection has ended", "reason", reason)
 }
 
@@ -49,15 +52,20 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 		return
 	}
 	s, r := c.Value().(*session), p.rules.Load()
+	w := c.Loop().Worker().(*worker)
 	if r.metered() && p.tooFast(c, s, r, message) {
 		return
 	}
-	cmd := &c.Loop().Worker().(*worker).command
-	if err := p.Codec.ParseCommand(message, cmd); err != nil {
-		p.reply(c, invalidData, cmd.ID)
-		return
+	cmd := &w.command
+	result := invalidData
+	if err := p.Codec.ParseCommand(message, cmd); err == nil {
+		result = p.obey(c, s, r, cmd)
 	}
-	p.reply(c, p.obey(c, s, r, cmd), cmd.ID)
+	w.countsOf(p.HubHandler).commands[cmd.Kind][result]++
+	if w.watch != nil {
+		w.look(p.HubHandler, c, cmd, result, len(message))
+	}
+	p.reply(c, result, cmd.ID)
 	switch {
 	case cmd.Kind == codec.Disconnect:
 		c.Close(codec.StatusNormal, "")
@@ -81,6 +89,10 @@ func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
 		return false
 	}
 	_ = p.Codec.ParseCommand(message, &w.command) // for the id
+	w.countsOf(p.HubHandler).commands[w.command.Kind][rateLimited]++
+	if w.watch != nil {
+		w.look(p.HubHandler, c, &w.command, rateLimited, len(message))
+	}
 	p.reply(c, rateLimited, w.command.ID)
 	if s.limited++; s.limited >= limitedMax {
 		c.Close(codec.StatusPolicyViolation, "too many commands in a second")

@@ -54,6 +54,9 @@ type Config = engine.Config
 // Listener is an address that a Server listens on, beside that of NewServer.
 type Listener = engine.Listener
 
+// ErrNoHub says that there is no hub at a path.
+var ErrNoHub = errors.New("webrocket: there is no hub")
+
 // ErrServerClosed is returned by Start after Shutdown.
 var ErrServerClosed = errors.New("webrocket: the server has been shut down")
 
@@ -83,7 +86,9 @@ type Server struct {
 	endpoints map[string]Endpoint    // guarded by mu
 	hubs      map[string]*HubHandler // guarded by mu
 	handlers  map[string]Handler     // guarded by mu
-	listeners []Listener             // guarded by mu
+	indices   int                    // hubs that have been given one; guarded by mu
+	stats     statsCache
+	listeners []Listener // guarded by mu
 
 	life    sync.Mutex                    // held by Start, which Shutdown waits for
 	stopped bool                          // Shutdown has been called; guarded by life
@@ -262,8 +267,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Drain lets nobody in any more and closes those who are there with 1001,
-// spread evenly over the window (1.5 s at least), so that they do not all come
-// back elsewhere at once. It returns nil once everybody has gone, or an error
+// spread evenly over the window, so that they do not all come back elsewhere at
+// once. With Config.ReusePort it takes about a second at least, for those who have
+// knocked; then nobody is refused while another process takes over the port. It returns nil once everybody has gone, or an error
 // with how many are left when ctx is done. Then call Shutdown. Any goroutine but
 // a loop's.
 func (s *Server) Drain(ctx context.Context, window time.Duration) error {
@@ -306,6 +312,14 @@ func (s *Server) Stalled() int {
 	return 0
 }
 
+// Stalls returns how often an event loop did not get on.
+func (s *Server) Stalls() uint64 {
+	if e := s.running(); e != nil {
+		return e.Stalls()
+	}
+	return 0
+}
+
 // Addr returns the address of NewServer as it was bound, nil before Start.
 func (s *Server) Addr() net.Addr {
 	if e := s.running(); e != nil {
@@ -341,15 +355,33 @@ func (s *Server) MaxConnections() int {
 func (s *Server) running() *engine.Engine { return s.engine.Load() }
 
 // Publish sends an event to the subscribers of a channel of the hub at path, as
-// HubHandler.Publish does.
+// HubHandler.Publish does. It returns ErrNoHub if there is none.
 func (s *Server) Publish(path, channel, event string, data any) error {
+	hub, err := s.hub(path)
+	if err != nil {
+		return err
+	}
+	return hub.Publish(channel, event, data)
+}
+
+// PublishJSON is Publish for data that is JSON already, as
+// HubHandler.PublishJSON is.
+func (s *Server) PublishJSON(path, channel, event string, data []byte) error {
+	hub, err := s.hub(path)
+	if err != nil {
+		return err
+	}
+	return hub.PublishJSON(channel, event, data)
+}
+
+func (s *Server) hub(path string) (*HubHandler, error) {
 	s.mu.RLock()
 	hub := s.hubs[path]
 	s.mu.RUnlock()
 	if hub == nil {
-		return fmt.Errorf("webrocket: there is no hub at %q", path)
+		return nil, fmt.Errorf("%w at %q", ErrNoHub, path)
 	}
-	return hub.Publish(channel, event, data)
+	return hub, nil
 }
 
 func (s *Server) log() *slog.Logger {

@@ -16,7 +16,9 @@ func startRocket(t *testing.T) (target string) {
 	t.Helper()
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Log = slog.New(slog.DiscardHandler)
-	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
+	h := webrocket.NewJSONHandler()
+	h.MaxQueuedBytes = 256 << 20 // nobody is thrown out because this machine is busy with something else
+	if err := s.Handle("/", h); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(); err != nil {

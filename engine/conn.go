@@ -95,6 +95,8 @@ func (c *Conn) TLS() *tls.ConnectionState {
 // feed takes bytes that have arrived. They may be modified, and are not kept.
 func (c *Conn) feed(b []byte) {
 	defer c.guard()
+	c.loop.counts.busy()
+	c.loop.counts.BytesIn += uint64(len(b))
 	c.loop.Wake()
 	if c.transport != nil {
 		c.transport.feed(b)
@@ -120,7 +122,7 @@ func (c *Conn) take(b []byte) {
 // guard turns a panic of a Handler into the end of this connection.
 func (c *Conn) guard() {
 	if r := recover(); r != nil {
-		c.loop.engine.panics.Add(1)
+		c.loop.counts.Panics++
 		c.loop.engine.log().Error("a handler panicked; its connection is closed",
 			"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		c.fail(&codec.CloseError{Code: codec.StatusInternalError, Reason: "internal error"})

@@ -9,12 +9,12 @@ import (
 )
 
 // Drain lets nobody in any more, and closes those who are there with 1001
-// (RFC 6455 §7.4.1), spread evenly over the window, 1.5 s at
-// least. It returns nil once
-// everybody has gone, or how many are left when ctx is done; the loops run on
-// until Shutdown. Who knocked before is still served, and nobody gets an answer
-// afterwards: the port is closed. Calls after the first only wait. Any goroutine
-// but a loop's.
+// (RFC 6455 §7.4.1), spread evenly over the window; 0 is all at once. It returns
+// nil once everybody has gone, or how many are left when ctx is done; the loops
+// run on until Shutdown. Who knocked before is still served for a moment, and
+// nobody gets an answer afterwards: the port is closed, and if others share it
+// (Config.ReusePort) that is waited for. Calls after the first only wait. Any
+// goroutine but a loop's.
 func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	if !e.started() {
 		return nil
@@ -26,10 +26,12 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 			l.Post(func() { l.drainOver(inTicks(window)) })
 		}
 	})
-	select {
-	case <-e.shut:
-	case <-e.stopped:
-	case <-ctx.Done():
+	if e.config.ReusePort {
+		select {
+		case <-e.shut:
+		case <-e.stopped:
+		case <-ctx.Done():
+		}
 	}
 	return e.drained(ctx)
 }
@@ -66,7 +68,8 @@ func (e *Engine) drained(ctx context.Context) error {
 
 // A drain closes the connections of a loop little by little.
 type drain struct {
-	begun, window uint32 // ticks; a window of 0 is none
+	begun, window uint32 // ticks; those who were there are closed within the window
+	end           uint32 // ticks after which the others are too; 0: no drain
 	total, closed uint64 // connections there were, and that have been closed
 	cursor        int    // the slot to look at next
 }
@@ -74,13 +77,13 @@ type drain struct {
 // How long, in ticks, a drain waits for those who are let in at the last call:
 // they shall not be sent away in the middle of the opening handshake.
 const (
-	drainMin   = lastCall + 3 // the shortest window
-	drainGrace = 8            // after the window, for who has not ended it
+	drainMin   = lastCall + 3 // for those who have ended it meanwhile
+	drainGrace = 8            // after the end, for who has not
 )
 
 // drainOver closes everybody within so many ticks from now.
 func (l *Loop) drainOver(window uint32) {
-	l.drain = drain{begun: l.now, window: max(window, drainMin)}
+	l.drain = drain{begun: l.now, window: window, end: max(window, drainMin)}
 	for _, c := range l.conns {
 		if c != nil && c.state != opening {
 			l.drain.total++
@@ -93,16 +96,19 @@ func (l *Loop) drainOver(window uint32) {
 // so that they do not all close one on the same tick.
 func (l *Loop) drainMore() {
 	d := &l.drain
-	if d.window == 0 {
+	if d.end == 0 {
 		return
 	}
-	passed := uint64(l.now - d.begun)
-	if passed >= uint64(d.window) {
-		l.closeAll(passed < uint64(d.window)+drainGrace)
+	passed := l.now - d.begun
+	if passed >= d.end {
+		l.closeAll(passed < d.end+drainGrace)
 		return
 	}
-	phase := uint64(d.window) * uint64(l.index) / uint64(l.engine.config.Loops)
-	due := (d.total*passed + phase) / uint64(d.window)
+	due := d.total
+	if passed < d.window {
+		phase := uint64(d.window) * uint64(l.index) / uint64(l.engine.config.Loops)
+		due = (d.total*uint64(passed) + phase) / uint64(d.window)
+	}
 	for ; d.closed < due && d.cursor < len(l.conns); d.cursor++ {
 		if c := l.conns[d.cursor]; c != nil && c.state != opening {
 			d.closed++

@@ -58,7 +58,6 @@ type Engine struct {
 	crowded  atomic.Bool  // memory is short
 	stalled  atomic.Int32 // loops that do not get on
 	stalls   atomic.Uint64
-	panics   atomic.Uint64
 	leaving  atomic.Bool // Drain
 	stopping atomic.Bool // Shutdown
 
@@ -323,6 +322,7 @@ func (h *handler) OnBoot(events gnet.Engine) gnet.Action {
 // OnShutdown is called before the loops end. From then on nobody may ask them
 // for a turn: gnet would write to a file descriptor that it has closed.
 func (h *handler) OnShutdown(gnet.Engine) {
+	h.e.ports.forget()
 	for _, l := range h.e.loops {
 		l.events.Store(nil)
 	}
@@ -369,8 +369,17 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
 		return nil, gnet.Close
 	}
+	if h.e.stopping.Load() {
+		c.turnAway(errStopping)
+		return nil, gnet.Close
+	}
 	c.refused = h.e.judge(c, n)
-	if c.refused != admitted && h.e.refused.Add(1) > refusalMax || h.e.maxFiles-int(c.fd) < closeBelow || h.e.stopping.Load() {
+	switch {
+	case c.refused != admitted && h.e.refused.Add(1) > refusalMax:
+		c.turnAway(refusals[c.refused])
+		return nil, gnet.Close
+	case h.e.maxFiles-int(c.fd) < closeBelow:
+		c.turnAway(errFull)
 		return nil, gnet.Close
 	}
 	return nil, gnet.None

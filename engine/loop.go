@@ -52,6 +52,7 @@ type Loop struct {
 	doomed  []*Conn // to be closed at the end of the turn
 	buried  []*Conn // closed: their slots are free from the end of the turn
 
+	counts    counters
 	pump      *pump
 	now       uint32 // ticks
 	ticks     ticks
@@ -153,6 +154,7 @@ func (l *Loop) writable(slot uint32) {
 // one write for each connection that something waits for.
 func (l *Loop) turn() {
 	l.phase.Store(turning)
+	l.counts.busy()
 	if !l.inRow {
 		l.sliceEnd = time.Now().Add(slice)
 	}
@@ -162,6 +164,7 @@ func (l *Loop) turn() {
 	l.takeInbox()
 	pause := l.work()
 	l.settle()
+	l.counts.idle()
 	if pause > 0 {
 		time.Sleep(pause)
 	}
@@ -190,6 +193,7 @@ func (l *Loop) end() {
 		l.pump.close()
 	}
 	l.phase.Store(turning)
+	l.counts.busy()
 	l.takeInbox()
 	l.settle()
 }
@@ -215,7 +219,7 @@ func (l *Loop) takeInbox() {
 func (l *Loop) protect(f func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			l.engine.panics.Add(1)
+			l.counts.Panics++
 			l.engine.log().Error("work on a loop panicked",
 				"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}

@@ -7,15 +7,17 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // ports are the listening sockets of the loops. gnet accepts from them and keeps
 // them to itself until it ends; here they pause and close before that. The
-// clock's goroutine only.
+// clock's goroutine only, but for forget.
 type ports struct {
-	fds    []int
+	mu     sync.Mutex
+	fds    []int // guarded by mu
 	paused bool
 	calls  int // of leave
 }
@@ -28,11 +30,13 @@ const lastCall = 3
 // leave is called on each tick once nobody is to be let in any more. It tells
 // whether nobody comes any more.
 func (p *ports) leave() (gone bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.fds == nil {
 		return true, nil // for a tick: who came last is counted by now
 	}
 	if p.calls++; p.calls == 1 {
-		return false, p.pause()
+		return false, p.filter()
 	}
 	if p.calls <= lastCall || !p.empty() {
 		return false, nil
@@ -53,6 +57,13 @@ var noSYN = []unix.SockFilter{
 
 // pause makes newcomers wait in front of the door.
 func (p *ports) pause() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.filter()
+}
+
+// filter is pause while mu is held.
+func (p *ports) filter() error {
 	if p.paused {
 		return nil
 	}
@@ -68,10 +79,20 @@ func (p *ports) pause() error {
 
 // resume ends pause.
 func (p *ports) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.paused = false
 	for _, fd := range p.fds {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 	}
+}
+
+// forget leaves the sockets alone from now on: gnet is about to close them, and
+// their numbers will be those of others.
+func (p *ports) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fds = nil
 }
 
 // empty tells whether nobody waits to be accepted.

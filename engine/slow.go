@@ -77,6 +77,7 @@ func (c *Conn) sendDroppable(frames [][]byte, channel string, events []string) {
 		if c.state != open {
 			return
 		}
+		c.loop.counts.sent(1, 0)
 		c.push(f)
 		c.out.mark(1, channel, events[min(i, len(events)):])
 		if c.endpoint.Slow == Conflate && c.out.blocked && len(c.out.frames) > max(c.out.lag.calm, calmMin) {
@@ -102,6 +103,7 @@ func (c *Conn) thinOut() bool {
 // dropOldest drops events until a quarter of the room is free: one by one they
 // would cost a look at all others each.
 func (c *Conn) dropOldest() {
+	c.loop.counts.slow("drop-oldest")
 	o := c.out
 	most := c.endpoint.MaxQueuedBytes / 4 * 3
 	excess := o.behind() - most
@@ -133,7 +135,11 @@ func (c *Conn) conflate() {
 		}
 	}
 	clear(l.newest)
+	before := len(o.frames)
 	o.drop(func(i int) bool { return old[i] })
+	if len(o.frames) < before {
+		l.counts.slow("conflate")
+	}
 	o.lag.calm = 2 * len(o.frames)
 }
 

@@ -52,7 +52,3 @@ func (e *Engine) Stalled() int { return int(e.stalled.Load()) }
 
 // Stalls returns how often a loop did not get on. Any goroutine.
 func (e *Engine) Stalls() uint64 { return e.stalls.Load() }
-
-// Panics returns how many panics of handlers and of other work on the loops were
-// survived. Any goroutine.
-func (e *Engine) Panics() uint64 { return e.panics.Load() }

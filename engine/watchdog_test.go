@@ -65,7 +65,7 @@ func TestWorkerPanics(t *testing.T) {
 	tc := tl.open()
 	tc.write(masked(1, "hello"))
 	tc.wantMessage("hello")
-	if n := tl.engine.Panics(); n != 1 || works < 2 {
+	if n := tl.Stats().Panics; n != 1 || works < 2 {
 		t.Errorf("%d panics and %d turns, want one and more", n, works)
 	}
 }
@@ -85,7 +85,7 @@ func TestLostPanics(t *testing.T) {
 		good.wantText("hello")
 	}
 	good.wantOpen()
-	if n := tl.engine.Panics(); n != 1 {
+	if n := tl.Stats().Panics; n != 1 {
 		t.Errorf("%d panics, want 1", n)
 	}
 }

@@ -52,6 +52,9 @@ func (c *Conn) SendFrame(frame []byte) {
 	if c.state != open {
 		return
 	}
+	if !codec.Opcode(frame[0] & 0x0f).IsControl() {
+		c.loop.counts.MessagesOut++
+	}
 	c.push(frame)
 	c.limit()
 }
@@ -82,6 +85,7 @@ func (c *Conn) limit() {
 		c.flush()
 	}
 	if c.state == open && c.tooMuch() && !c.thinOut() {
+		c.loop.counts.slow("disconnect")
 		c.out.cut()
 		c.fail(ErrSlowReader)
 	}
@@ -123,6 +127,7 @@ func (c *Conn) flush() {
 		b := c.out.next(c.loop.scratch)
 		n, err := c.loop.sockets.write(c.fd, b)
 		c.out.advance(n)
+		c.loop.counts.sent(0, n)
 		if n < len(b) {
 			c.blocked(err)
 			return
@@ -202,7 +207,9 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool,
 			l.conns[slot].deliver(frames, joined, id&Several == 0 || alone, channel, events)
 		} else {
 			fd := int32(id &^ Several >> 32)
-			if n, err := l.sockets.write(fd, joined); n < len(joined) {
+			n, err := l.sockets.write(fd, joined)
+			l.counts.sent(len(frames), n)
+			if n < len(joined) {
 				l.conns[slot].unwritten(frames, n, err, channel, events)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ErrNoChannel is returned by Publish for a channel that does not exist.
@@ -41,6 +42,8 @@ type channel struct {
 	stripe    *stripe
 	permanent bool
 	audiences []*audience // one per shard and kind with members; guarded by the stripe
+	published uint64      // frames; guarded by the stripe
+	bytes     uint64      // of those frames; guarded by the stripe
 }
 
 // NewHub returns a hub in which the permanent channels exist from the start.
@@ -141,8 +144,11 @@ func (h *Hub) PublishEvent(from *Shard, name, event []byte, frames Frames) error
 	if named {
 		kept = string(event)
 	}
+	ch.published++
+	ch.bytes += uint64(len(frames[Plain]))
+	at := ch.publishedAt(from)
 	for _, a := range ch.audiences {
-		a.append(frames.of(a.kind))
+		a.append(frames.of(a.kind), at)
 		if named {
 			a.name(kept)
 		}
@@ -215,6 +221,18 @@ func (h *Hub) channel(st *stripe, name string) *channel {
 	ch := &channel{name: name, hub: h, stripe: st}
 	st.channels[name] = ch
 	return ch
+}
+
+// publishedAt returns the time that a frame's delivery is measured from. The
+// stripe is locked.
+func (ch *channel) publishedAt(from *Shard) time.Duration {
+	switch {
+	case from != nil && from.Began != nil:
+		return from.Began()
+	case len(ch.audiences) > 0:
+		return ch.audiences[0].shard.now()
+	}
+	return 0
 }
 
 // overloaded tells whether a shard of the channel has too much waiting.

@@ -18,6 +18,8 @@ type config struct {
 	certFile, keyFile   string
 	drain               time.Duration
 	pidFile             string
+	admin, adminToken   string
+	profiling           string // "on" or "off"
 	clientCA, unix      string
 	selfSigned          bool
 	tlsPort             int

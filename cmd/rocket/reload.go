@@ -14,6 +14,12 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
+// reloadAll reads again what may have changed: the certificate and the configuration.
+func (s *service) reloadAll() {
+	s.certs.reload()
+	s.reload()
+}
+
 // reload reads the configuration again and obeys it, all of it or nothing.
 func (s *service) reload() {
 	c, err := s.sources.load()
@@ -72,6 +78,9 @@ func (c *config) needRestart(next *config) []string {
 		{"ProxyFrom", !slices.Equal(c.proxyFrom, next.proxyFrom)},
 		{"HandshakeWorkers", c.server.HandshakeWorkers != next.server.HandshakeWorkers},
 		{"PidFile", c.pidFile != next.pidFile},
+		{"Admin", c.admin != next.admin},
+		{"AdminToken", c.adminToken != next.adminToken},
+		{"AdminProfiling", c.profiling != next.profiling},
 		{"Log", c.log != next.log},
 		{"Loops", c.server.Loops != next.server.Loops},
 		{"ReusePort", c.server.ReusePort != next.server.ReusePort},
@@ -162,6 +171,10 @@ const reloadHelp = `
 It checks the configuration, which is given as for the server, and sends SIGHUP
 to the process in the pid file. The server then reads its own configuration again
 and obeys all of it, or says in its log what is wrong and changes nothing.
+
+  -pid-file FILE             file with the number of the server's process
+
+The other flags are those of serve.
 
 Example:
   rocket reload my.json -pid-file /run/rocket.pid

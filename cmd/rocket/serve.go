@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 
@@ -89,10 +90,19 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 		return err
 	}
 	c.listen(s, certs)
-	defer certs.reloadOnHangUp(ctx)()
+	manager := newNotifier(p.getenv)
+	running := &service{
+		server: s, log: log, logs: logs, sources: src, config: c, certs: certs, manager: manager,
+	}
+	defer running.obeySignals()()
 	if err := s.Start(); err != nil {
 		return startError(err)
 	}
+	console, err := startAdmin(c, s, log)
+	if err != nil {
+		return errors.Join(err, s.Shutdown(alreadyDone()))
+	}
+	defer console.close()
 	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
 	for _, w := range c.warnings() {
 		log.Warn(w)
@@ -100,16 +110,32 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	if s.MaxConnections() < c.server.MaxConnections {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
-	printStart(p.stdout, c, s, files)
+	printStart(p.stdout, c, s, files, console.address())
 	certs.printFingerprint(p.stdout)
 	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
-	return (&service{server: s, log: log, logs: logs, sources: src, config: c}).wait(ctx)
+	manager.ready()
+	defer keepTelling(ctx, manager, s)()
+	return running.wait(ctx)
 }
 
 // applyMemoryLimit tells the garbage collector too, if there is a limit.
 func applyMemoryLimit(limit int64) {
 	if limit > 0 {
 		debug.SetMemoryLimit(limit)
+	}
+}
+
+// keepTelling tells the service manager that s is alive, and when it is to stop.
+// What it returns ends that.
+func keepTelling(ctx context.Context, manager notifier, s *webrocket.Server) (stop func()) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, manager.stopping)
+	var telling sync.WaitGroup
+	telling.Go(func() { manager.watch(running, s.Check) })
+	return func() {
+		unhook()
+		cancel()
+		telling.Wait()
 	}
 }
 
@@ -176,7 +202,7 @@ func (h hub) handler() *webrocket.HubHandler {
 }
 
 // printStart says what runs.
-func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
+func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin string) {
 	fmt.Fprintln(w, "Rocket", webrocket.Version)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, base := range c.baseURLs(s.Addrs()) {
@@ -184,6 +210,7 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
 			fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
 		}
 	}
+	fmt.Fprintf(t, "  admin\t%s\n", admin)
 	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
 	fmt.Fprintf(t, "  open files\tat most %d\n", files)
 	fmt.Fprintf(t, "  connections\tat most %d\n", s.MaxConnections())

@@ -28,17 +28,25 @@ type service struct {
 	logs    *logs
 	sources sources
 	config  *config // in force
+	certs   *certificates
+	manager notifier
+	signals chan os.Signal
 	ending  sync.WaitGroup
+}
+
+// obeySignals begins before anybody is told that the server is there. What comes
+// early waits for wait.
+func (s *service) obeySignals() (stop func()) {
+	s.signals = make(chan os.Signal, 1)
+	signal.Notify(s.signals, syscall.SIGUSR2, syscall.SIGHUP)
+	return func() { signal.Stop(s.signals) }
 }
 
 // wait returns when the server has stopped: by itself, or because ctx is done
 // or SIGUSR2 came, and its connections are closed.
 func (s *service) wait(ctx context.Context) error {
 	defer s.ending.Wait()
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR2, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	removePID, err := writePID(s.config.pidFile) // whoever finds it may send signals
+	removePID, err := writePID(s.config.pidFile)
 	if err != nil {
 		return err
 	}
@@ -52,28 +60,44 @@ func (s *service) wait(ctx context.Context) error {
 			return err
 		case <-done:
 			done = nil
-			s.ending.Go(func() { s.end(ctx, s.config.drain) })
-		case sig := <-signals:
+			window := s.window(errors.Is(context.Cause(ctx), errTerminated))
+			s.ending.Go(func() { s.end(ctx, window) })
+		case sig := <-s.signals:
 			if sig == syscall.SIGHUP {
-				s.reload()
+				s.manager.reload(s.reloadAll)
 			} else {
-				window := s.config.drain
+				window := s.window(true)
 				s.ending.Go(func() { s.leave(window) })
 			}
 		}
 	}
 }
 
+// drainRate is how many connections are closed in a second, at least, where nobody
+// has chosen how long a drain takes: few need not be spread.
+const drainRate = 100
+
+// window returns how long it shall take until all connections are closed, negative
+// if they are not to be drained.
+func (s *service) window(drain bool) time.Duration {
+	switch {
+	case !drain || s.config.drain < 0:
+		return -1
+	case s.config.origin["drain"] == "":
+		return min(s.config.drain, time.Duration(s.server.Connections()/drainRate)*time.Second)
+	}
+	return s.config.drain
+}
+
 // end stops the server: after the window if it is to be drained, and at most
 // shutdownTimeout later.
 func (s *service) end(ctx context.Context, window time.Duration) {
-	if window < 0 || !errors.Is(context.Cause(ctx), errTerminated) {
-		window = 0
-	}
+	drain := window >= 0
+	window = max(window, 0)
 	s.log.Info("shutting down", "connections", s.server.Connections(), "window", window.String())
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), window+shutdownTimeout)
 	defer cancel()
-	if window > 0 {
+	if drain {
 		if err := s.server.Drain(bounded, window); err != nil {
 			s.log.Warn("not everybody has left in time", "error", err)
 		}
@@ -85,6 +109,7 @@ func (s *service) end(ctx context.Context, window time.Duration) {
 
 // leave drains the server and stops it when it is empty, however long that takes.
 func (s *service) leave(window time.Duration) {
+	window = max(window, 0)
 	s.log.Info("draining", "connections", s.server.Connections(), "window", window.String())
 	ctx := context.Background()
 	if err := s.server.Drain(ctx, window); err != nil {

@@ -56,6 +56,37 @@ func TestDrainEndToEnd(t *testing.T) {
 	}
 }
 
+// A server with few connections does not take the whole default time.
+func TestDrainOfFewEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil)
+	var clients []*process
+	for range 2 {
+		c := start(t, nil, "subscribe", "-url", url, "c")
+		c.stderr.want(`^subscribed`)
+		clients = append(clients, c)
+	}
+	begin := time.Now()
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`"shutting down","connections":2,"window":"0s"`)
+	for _, c := range clients {
+		c.stderr.want(`1001`)
+		c.wantStatus(0)
+	}
+	server.wantStatus(0)
+	// Far from the 30 s, and with room for a busy machine.
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// An empty server waits for nobody, however long it may drain.
+func TestDrainOfNobodyEndToEnd(t *testing.T) {
+	server, _ := startServer(t, nil, "-drain", "1h")
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`"shutting down","connections":0,"window":"1h0m0s"`)
+	server.wantStatus(0)
+}
+
 // A process that takes over the port of another, which is told to leave: no
 // client is refused at any time.
 func TestRollingRestartEndToEnd(t *testing.T) {
@@ -74,7 +105,7 @@ func TestRollingRestartEndToEnd(t *testing.T) {
 				}
 			})
 		}
-		next := start(t, nil, "-reuse-port", "-port", port)
+		next := start(t, nil, "-reuse-port", "-port", port, "-admin", "off")
 		next.stdout.want(`^Ready`)
 		old.signal(signal)
 		old.wantStatus(0)
@@ -140,7 +171,7 @@ func startUnder(t *testing.T, limit, inherited int) *process {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	script := fmt.Sprintf("ulimit -n %d; exec %s -port 0", limit, rocket)
+	script := fmt.Sprintf("ulimit -n %d; exec %s -port 0 -admin off", limit, rocket)
 	cmd := exec.Command("sh", "-c", script)
 	for range inherited {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, null)
