@@ -16,13 +16,24 @@ import (
 
 // The connections of a loop are closed evenly over the window.
 func TestDrainIsEven(t *testing.T) {
-	for _, n := range []int{0, 1, 7, 100, 1000} {
+	for _, tt := range []struct {
+		n      int
+		window time.Duration
+	}{
+		{0, 10 * time.Second},
+		{1, 10 * time.Second},
+		{7, 10 * time.Second},
+		{100, 10 * time.Second},
+		{1000, 10 * time.Second},
+		{5, 500 * time.Millisecond},
+		{1000, tick},
+	} {
+		n, window := tt.n, tt.window
 		tl := newTestLoop(t, Config{Loops: 1, CloseTimeout: -1}, Endpoint{})
 		var conns []*testConn
 		for range n {
 			conns = append(conns, tl.open())
 		}
-		const window = 10 * time.Second
 		tl.Post(func() { tl.drainOver(inTicks(window)) })
 		tl.turn()
 		for passed := time.Duration(0); ; passed += tick {

@@ -279,11 +279,7 @@ func (e *Engine) boot() error {
 	if err != nil {
 		return err
 	}
-	for _, fd := range fds {
-		if !slices.Contains(e.others, fd) {
-			e.ports.fds = append(e.ports.fds, fd)
-		}
-	}
+	e.ports.watch(slices.DeleteFunc(fds, func(fd int) bool { return slices.Contains(e.others, fd) }))
 	for range e.loops {
 		if err := newPump(e.events); err != nil {
 			return err

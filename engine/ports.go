@@ -27,6 +27,13 @@ type ports struct {
 // dropped is tried again, at another process perhaps.
 const lastCall = 3
 
+// watch is called once, with the sockets.
+func (p *ports) watch(fds []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fds = fds
+}
+
 // leave is called on each tick once nobody is to be let in any more. It tells
 // whether nobody comes any more.
 func (p *ports) leave() (gone bool, err error) {

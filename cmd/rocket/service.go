@@ -60,13 +60,16 @@ func (s *service) wait(ctx context.Context) error {
 			return err
 		case <-done:
 			done = nil
-			window := s.window(errors.Is(context.Cause(ctx), errTerminated))
+			window := time.Duration(-1)
+			if errors.Is(context.Cause(ctx), errTerminated) {
+				window = s.config.window(s.server.Connections())
+			}
 			s.ending.Go(func() { s.end(ctx, window) })
 		case sig := <-s.signals:
 			if sig == syscall.SIGHUP {
 				s.manager.reload(s.reloadAll)
 			} else {
-				window := s.window(true)
+				window := s.config.window(s.server.Connections())
 				s.ending.Go(func() { s.leave(window) })
 			}
 		}
@@ -77,16 +80,13 @@ func (s *service) wait(ctx context.Context) error {
 // has chosen how long a drain takes: few need not be spread.
 const drainRate = 100
 
-// window returns how long it shall take until all connections are closed, negative
-// if they are not to be drained.
-func (s *service) window(drain bool) time.Duration {
-	switch {
-	case !drain || s.config.drain < 0:
-		return -1
-	case s.config.origin["drain"] == "":
-		return min(s.config.drain, time.Duration(s.server.Connections()/drainRate)*time.Second)
+// window returns over which time so many connections are closed, negative if they
+// are not to be drained.
+func (c *config) window(connections int) time.Duration {
+	if c.origin["drain"] != "" {
+		return c.drain
 	}
-	return s.config.drain
+	return min(c.drain, time.Duration(connections/drainRate)*time.Second)
 }
 
 // end stops the server: after the window if it is to be drained, and at most

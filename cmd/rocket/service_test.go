@@ -34,6 +34,36 @@ func visit(ctx context.Context, url string) error {
 	return err
 }
 
+func TestDrainWindow(t *testing.T) {
+	for _, tt := range []struct {
+		name, given string
+		connections int
+		want        time.Duration
+	}{
+		{"nobody", "", 0, 0},
+		{"few", "", 99, 0},
+		{"a hundred", "", 100, time.Second},
+		{"some", "", 1999, 19 * time.Second},
+		{"many", "", 1_000_000, 30 * time.Second},
+		{"few, given", "5s", 2, 5 * time.Second},
+		{"many, given", "5s", 1_000_000, 5 * time.Second},
+		{"the default, given", "30s", 2, 30 * time.Second},
+		{"off", "off", 2, -1},
+	} {
+		given := sources{getenv: env(nil)}
+		if tt.given != "" {
+			given.getenv = env(map[string]string{"ROCKET_DRAIN": tt.given})
+		}
+		c, err := given.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.window(tt.connections); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 // SIGTERM closes the connections one after the other, and ends with status 0.
 func TestDrainEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil, "-drain", "2s")
