@@ -1,6 +1,7 @@
 package webrocket_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -162,4 +163,30 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	close(done)
 	reloading.Wait()
+}
+
+// A hub that comes at run time has numbers of its own, and one that stays keeps
+// those it has. PublishJSON obeys the new limits.
+func TestReloadCounts(t *testing.T) {
+	s := serve(t, hubs{"/": locked(), "/old": locked()})
+	old := login(t, s, "/", "read-only", "r")
+	next := locked()
+	next.MaxMessageSize = 100
+	reload(t, s, hubs{"/": next, "/new": locked()})
+	login(t, s, "/new", "read-only", "r")
+	old.write(`{"logout":true}`)
+	old.want(`{"ok":true}`)
+	stats := s.Stats(t.Context()).Hubs
+	want := map[string]int{"/": 2, "/new": 1}
+	for _, h := range stats {
+		if h.Connections != 1 || len(h.Commands) != want[h.Path] {
+			t.Errorf("%s: got %+v, want a connection and %d kinds of commands", h.Path, h, want[h.Path])
+		}
+	}
+	if len(stats) != 2 {
+		t.Errorf("got %d hubs, want 2", len(stats))
+	}
+	if err := s.PublishJSON("/", "c", "e", []byte(`"`+strings.Repeat("x", 100)+`"`)); !errors.Is(err, webrocket.ErrTooLarge) {
+		t.Errorf("PublishJSON: got %v, want %v", err, webrocket.ErrTooLarge)
+	}
 }

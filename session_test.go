@@ -561,6 +561,15 @@ func TestCommandRate(t *testing.T) {
 	if op, payload := c.frame(); op != codec.OpClose || !strings.HasPrefix(payload, "\x03\xf0") {
 		t.Errorf("got %v %q, want a Close frame with 1008", op, payload)
 	}
+	limited := uint64(0)
+	for _, n := range s.Stats(t.Context()).Hubs[0].Commands {
+		if n.Kind == "logout" && n.Result == "rate_limited" {
+			limited = n.Count
+		}
+	}
+	if limited < 10 {
+		t.Errorf("%d commands are counted as limited, want at least 10", limited)
+	}
 	talk(t, s, `
 		b > {"logout":true}
 		b < {"ok":true}`)

@@ -559,6 +559,7 @@ func TestMemoryLimitRefuses(t *testing.T) {
 	if response.StatusCode != 503 || response.Header.Get("Retry-After") != "5" {
 		t.Errorf("got %v, want 503 and when to come again", response)
 	}
+	wantRefused(t, e, "no_memory")
 }
 
 // Who comes too fast is told to come later, and others are let in.
@@ -592,5 +593,26 @@ func TestConnectRate(t *testing.T) {
 	}
 	if got := connect("127.0.0.2"); got != "101 " {
 		t.Errorf("another address: got %q", got)
+	}
+	wantRefused(t, e, "too_many")
+}
+
+// wantRefused fails unless connections were refused, all for one reason.
+func wantRefused(t *testing.T, e *Engine, label string) {
+	t.Helper()
+	refused := make([]map[string]uint64, len(e.Loops()))
+	if err := e.Each(t.Context(), func(l *Loop) { refused[l.Index()] = l.Stats().Refused }); err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(0)
+	for _, labels := range refused {
+		n += labels[label]
+		delete(labels, label)
+		if len(labels) > 0 {
+			t.Errorf("refused too: %v", labels)
+		}
+	}
+	if n == 0 {
+		t.Errorf("none is counted as %s", label)
 	}
 }

@@ -103,8 +103,8 @@ func (c *Conn) thinOut() bool {
 // dropOldest drops events until a quarter of the room is free: one by one they
 // would cost a look at all others each.
 func (c *Conn) dropOldest() {
-	c.loop.counts.slow("drop-oldest")
 	o := c.out
+	before := len(o.frames)
 	most := c.endpoint.MaxQueuedBytes / 4 * 3
 	excess := o.behind() - most
 	o.drop(func(i int) bool {
@@ -116,6 +116,9 @@ func (c *Conn) dropOldest() {
 		o.lag.lose(t.channel)
 		return true
 	})
+	if len(o.frames) < before {
+		c.loop.counts.slow("drop-oldest")
+	}
 }
 
 // conflate drops each event after which another one of the same topic waits.

@@ -65,6 +65,27 @@ func TestStatsOfSlowReaders(t *testing.T) {
 	}
 }
 
+// What is done to slow readers beside disconnecting them is counted, and so are
+// events that may be dropped.
+func TestStatsOfDroppedEvents(t *testing.T) {
+	for slow, name := range map[SlowPolicy]string{DropOldest: "drop-oldest", Conflate: "conflate"} {
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: slow, Lost: lossNotice})
+		tc := tl.open()
+		tc.room = 0
+		before := tl.Stats().MessagesOut
+		for range 100 {
+			tc.publish("c", "e", pad("event"))
+		}
+		s := tl.Stats()
+		if s.Slow[name] == 0 || len(s.Slow) != 1 {
+			t.Errorf("%s: got %v", name, s.Slow)
+		}
+		if n := s.MessagesOut - before; n != 100 {
+			t.Errorf("%s: got %d messages out, want 100", name, n)
+		}
+	}
+}
+
 func TestStatsOfEnds(t *testing.T) {
 	tl := newTestLoop(t, Config{}, Endpoint{Origins: []string{"https://example.com"}})
 	tl.script.onMessage = func(c *Conn, _ codec.Opcode, payload []byte) {

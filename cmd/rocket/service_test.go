@@ -135,11 +135,14 @@ func TestRollingRestartEndToEnd(t *testing.T) {
 				}
 			})
 		}
-		next := start(t, nil, "-reuse-port", "-port", port, "-admin", "off")
+		next := start(t, nil, "-reuse-port", "-port", port, "-admin", adminOf(old))
 		next.stdout.want(`^Ready`)
 		old.signal(signal)
 		old.wantStatus(0)
 		for range 5 {
+			if _, stderr, status := call("health", "-ready", "-admin", adminOf(next)); status != 0 {
+				t.Errorf("%v: the admin port after the change: %s", signal, stderr)
+			}
 			if err := visit(ctx, url); err != nil {
 				t.Errorf("%v: after the change: %v", signal, err)
 			}
