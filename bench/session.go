@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,12 @@ func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) 
 		if _, err := cpuTime(opts.ServerPID); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUsage, err)
 		}
+	}
+	if strings.HasPrefix(opts.Target, "wss:") {
+		opts.TLS = true
+	}
+	if _, ok := d.(tlsDialect); opts.TLS && opts.Target == "" && !ok {
+		return nil, fmt.Errorf("%w: a server for dialect %s is started without TLS only", ErrUsage, d.Name())
 	}
 	res.Options = opts
 	s := &session{opts: opts, res: res, pid: opts.ServerPID, watch: watch}
@@ -129,6 +136,10 @@ func (s *session) reach(ctx context.Context, d Dialect) (*url.URL, error) {
 	s.pid = s.server.cmd.Process.Pid
 	s.res.Server = s.server.args
 	path, _ := d.Handshake()
+	if s.opts.TLS {
+		s.opts.CA = s.server.pair.cert
+		return &url.URL{Scheme: "wss", Host: s.server.addr, Path: path}, nil
+	}
 	return &url.URL{Scheme: "ws", Host: s.server.addr, Path: path}, nil
 }
 
