@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,7 +191,7 @@ func (s *session) progress() Progress {
 func (s *session) connect(ctx context.Context, want func(connPlan) bool) error {
 	s.enter("connect")
 	runtime.GC() // the plan is made; what follows hardly allocates
-	before, start, have := s.serverCPU(), time.Now(), s.run.ready()
+	before, own, start, have := s.serverCPU(), ownCPUTime(), time.Now(), s.run.ready()
 	if err := s.run.open(ctx, want); err != nil {
 		return err
 	}
@@ -199,7 +200,8 @@ func (s *session) connect(ctx context.Context, want func(connPlan) bool) error {
 	joins := s.joins()
 	s.res.Connect = &Connects{
 		Count: n, Seconds: took, PerSecond: float64(n) / took, SetUpP99: summarize(joins).P99,
-		ServerMicros: micros(s.serverCPU()-before, int64(n)), SourceAddress: max(len(s.run.sources), 1),
+		ServerMicros: micros(s.serverCPU()-before, int64(n)), GeneratorMicros: micros(ownCPUTime()-own, int64(n)),
+		SourceAddress: max(len(s.run.sources), 1),
 	}
 	return nil
 }
@@ -389,6 +391,7 @@ func (s *session) finish() {
 		s.perWrite()
 		s.warn()
 	}
+	res.TLS = s.agreed()
 	for _, w := range s.run.workers {
 		for text, n := range w.refusals {
 			if res.Refusals == nil {
@@ -397,6 +400,22 @@ func (s *session) finish() {
 			res.Refusals[text] += n
 		}
 	}
+}
+
+// agreed adds up the TLS handshakes of the workers. It returns nil if there were none.
+func (s *session) agreed() *TLS {
+	var mu sync.Mutex
+	var total TLS
+	s.run.call(func(w *worker) {
+		mu.Lock()
+		defer mu.Unlock()
+		total.Handshakes += w.handshakes
+		total.Agreed = cmp.Or(total.Agreed, w.agreed)
+	})
+	if total.Handshakes == 0 {
+		return nil
+	}
+	return &total
 }
 
 // perWrite compares the messages to subscribers since the load began with the segments that brought them.
