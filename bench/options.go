@@ -67,7 +67,7 @@ func DefaultOptions() Options {
 	return Options{
 		Dialect: "rocket", Loops: 1, CPUs: generator, ServerCPUs: server,
 		Payload: 128, Warmup: 2 * time.Second, Duration: 10 * time.Second, Drain: 3 * time.Second,
-		Threads: 1, Handshakes: 256, ConnectTimeout: time.Minute,
+		Threads: 1, Handshakes: 256, ConnectTimeout: 3 * time.Minute,
 	}
 }
 

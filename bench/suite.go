@@ -72,8 +72,8 @@ type SuiteOptions struct {
 	Duration time.Duration
 }
 
-// RunSuite runs the entries in turn, each as often as asked, the dialects that can do it one after the other within each repetition,
-// so that all of them see the same moods of the machine. done, which may be nil, is told each result.
+// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition, so
+// that all of them see the same moods of the machine. Entries over TLS are for those that can be started so. done, which may be nil, is told each result.
 //
 // A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options and
 // for servers that do not start.
