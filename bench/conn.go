@@ -45,7 +45,7 @@ type conn struct {
 	part     []byte  // start of a message that is not complete (stream dialects)
 	out      []byte  // what the socket did not take yet; with TLS, what is not encrypted yet
 	secured  *secured
-	openedAt int64   // when it was due to connect
+	openedAt int64 // when it was due to connect
 }
 
 // errClosed is wrapped by all errors that say that a server ended a connection.

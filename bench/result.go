@@ -15,7 +15,7 @@ import (
 
 // Result is what is known after a run. Fields that do not apply are left out.
 type Result struct {
-	Label       string    `json:"label"` // of the run among others, such as "S1 fanout"
+	Label       string    `json:"label"`            // of the run among others, such as "S1 fanout"
 	Column      string    `json:"column,omitempty"` // of a table; empty: that of the dialect
 	Scenario    string    `json:"scenario"`
 	Options     Options   `json:"options"`
