@@ -53,12 +53,14 @@ func (b Bound) String() string {
 var Targets = map[string]map[string]Bound{
 	"S1":  {metricRate: atLeast(4.5e6), metricServer: atMost(0.20)},
 	"S1w": {metricServer: atMost(0.10)},
+	"S1t": {metricServer: atMost(0.30)},
 	"S1b": {metricRatio: atMost(1.12)},
 	"S2":  {metricRatio: atMost(1.12), metricP99: atMost(5)},
 	"S3":  {metricServer: atMost(7.0), metricP99: atMost(3.5)},
 	"S4":  {metricRate: atLeast(225e3), metricServer: atMost(4.3)},
 	"S5":  {metricResident: atMost(1024), metricConnects: atLeast(40e3), metricConnect: atMost(20)},
 	"S5c": {metricResident: atMost(1024), metricConnects: atLeast(40e3), metricConnect: atMost(20)},
+	"S5t": {metricResident: atMost(8 << 10), metricConnect: atMost(400)},
 	"S6":  {metricLast: atMost(120), metricServer: atMost(6.3), metricProbe: atMost(5)},
 }
 
