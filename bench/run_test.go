@@ -64,7 +64,7 @@ func TestScenarios(t *testing.T) {
 		{"broadcast", func(o *Options) { o.Rate, o.ProbeRate, o.Count = 200, 500, 20 }, 0, 0},
 		{"idle", func(o *Options) { o.Channels, o.Duration, o.Count = 5, time.Millisecond, 0 }, 5, 10},
 		{"storm", func(o *Options) { o.Rounds, o.Count = 2, 0 }, 1, 10},
-		{"slow", func(o *Options) { o.Rate, o.Stalled, o.Duration, o.Count = 2000, 0.2, 20*time.Millisecond, 0 }, 0, 0},
+		{"slow", func(o *Options) { o.Rate, o.Stalled, o.Duration, o.Count = 200, 0.2, 20*time.Millisecond, 0 }, 0, 0},
 		{"churn", func(o *Options) {
 			o.Rate, o.Churn, o.Hold, o.Duration, o.Count = 1000, 200, 20*time.Millisecond, 200*time.Millisecond, 0
 		}, 0, 0},

@@ -392,14 +392,24 @@ func (s *session) finish() {
 		s.warn()
 	}
 	res.TLS = s.agreed()
-	for _, w := range s.run.workers {
+	res.Refusals = s.refusals()
+}
+
+// refusals adds up what servers refused. It returns nil if that was nothing.
+func (s *session) refusals() map[string]int64 {
+	var mu sync.Mutex
+	var total map[string]int64
+	s.run.call(func(w *worker) {
+		mu.Lock()
+		defer mu.Unlock()
 		for text, n := range w.refusals {
-			if res.Refusals == nil {
-				res.Refusals = map[string]int64{}
+			if total == nil {
+				total = map[string]int64{}
 			}
-			res.Refusals[text] += n
+			total[text] += n
 		}
-	}
+	})
+	return total
 }
 
 // agreed adds up the TLS handshakes of the workers. It returns nil if there were none.
