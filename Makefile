@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build run test race conformance fuzz microbench million lint fmt clean
+.PHONY: all build dist run test race conformance fuzz microbench million lint fmt clean
 
 all: fmt lint test
 
@@ -26,13 +26,8 @@ conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node
 	cd conformance/node && npm ci --no-audit --no-fund --ignore-scripts
 	$(GO) test -count=1 -tags clients ./conformance
 
-fuzz: ## every fuzz target for FUZZTIME
-	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
-		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
-		done; \
-	done
+fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
+	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
 microbench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
@@ -51,5 +46,29 @@ fmt: ## gofumpt
 
 include bench/bench.mk
 
+DIST       := dist
+VERSION     = $(shell sed -n 's/^const Version = "\(.*\)"$$/\1/p' webrocket.go)
+MAINTAINER ?= Rocket <rocket@localhost>
+ARCHES     := amd64 arm64
+
+dist: ## static binaries and Debian packages with their checksums, in dist/
+	rm -rf $(DIST)
+	mkdir -p $(DIST)/share
+	set -e; for arch in $(ARCHES); do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w" \
+			-o $(DIST)/rocket-linux-$$arch ./cmd/rocket; \
+	done
+	$(GO) run ./cmd/rocket man | gzip -9n > $(DIST)/share/rocket.1.gz
+	gzip -9nc CHANGELOG.md > $(DIST)/share/changelog.gz
+	set -e; for shell in bash zsh fish; do \
+		$(GO) run ./cmd/rocket completion $$shell > $(DIST)/share/rocket.$$shell; \
+	done
+	set -e; for arch in $(ARCHES); do \
+		VERSION=$(VERSION) ARCH=$$arch DIST=$(DIST) MAINTAINER="$(MAINTAINER)" \
+			SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+			$(GO) tool $(TOOLS) nfpm package -f deploy/nfpm.yaml -p deb -t $(DIST)/; \
+	done
+	cd $(DIST) && sha256sum rocket* > SHA256SUMS
+
 clean:
-	rm -rf $(BIN)
+	rm -rf $(BIN) $(DIST)

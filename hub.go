@@ -1,15 +1,19 @@
 package webrocket
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/measure"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -25,6 +29,13 @@ var (
 
 	// ErrInvalidEvent says that an event has no name.
 	ErrInvalidEvent = errors.New("webrocket: an event needs a name")
+
+	// ErrInvalidData says that data is not JSON, or that a channel or event is
+	// not what a client could name.
+	ErrInvalidData = errors.New("webrocket: a client could not publish that")
+
+	// ErrTooLarge says that a client's message could not be that large.
+	ErrTooLarge = errors.New("webrocket: over the hub's limit of a message")
 )
 
 // DefaultMaxSubscriptions is how many channels one connection may hear.
@@ -64,8 +75,10 @@ type HubHandler struct {
 	// client decides how long the list is that each of its commands searches.
 	MaxSubscriptions int
 
-	hub     *pubsub.Hub
-	replies *replies
+	hub       *pubsub.Hub
+	replies   *replies
+	index     int           // among the server's hubs
+	published atomic.Uint64 // events from Go
 }
 
 // NewHandler returns a handler of the native protocol in the given encoding.
@@ -102,6 +115,7 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 	h.Log = h.Log.With("hub", id)
 	h.replies = encodeReplies(h.Codec)
 	h.hub = pubsub.NewHub(h.Channels...)
+	h.index = s.nextHub()
 	return &Endpoint{
 		Handler:        protocol{h},
 		Origins:        h.Origins,
@@ -132,7 +146,46 @@ func (h *HubHandler) Publish(channel, event string, data any) error {
 			return fmt.Errorf("webrocket: publish to %q: %w", channel, err)
 		}
 	}
-	return h.publish(nil, []byte(channel), []byte(event), encoded)
+	return h.publishFromGo([]byte(channel), []byte(event), encoded)
+}
+
+// PublishJSON is Publish for data that is JSON already; empty is no data. It
+// checks what is checked of a client's publish command, and subscribers get the
+// data byte for byte. It returns the errors of Publish, ErrInvalidData or
+// ErrTooLarge.
+func (h *HubHandler) PublishJSON(channel, event string, data []byte) error {
+	if h.hub == nil {
+		return ErrInvalidChannel
+	}
+	if len(data) > 0 && !(json.Valid(data) && utf8.Valid(data)) {
+		return ErrInvalidData
+	}
+	// The command that a client would have sent, so that one place decides.
+	message, err := json.Marshal(map[string]any{"publish": map[string]any{"channel": channel, "event": event}})
+	if err != nil {
+		return err
+	}
+	if len(data) > 0 {
+		message = append(message[:len(message)-2], `,"data":`...)
+		message = append(append(message, data...), "}}"...)
+	}
+	if len(message) > cmp.Or(h.MaxMessageSize, engine.DefaultMaxMessageSize) {
+		return ErrTooLarge
+	}
+	var cmd codec.Command
+	if err := (codec.JSON{}).ParseCommand(message, &cmd); err != nil {
+		return ErrInvalidData
+	}
+	return h.publishFromGo(cmd.Channel, cmd.Event, cmd.Data)
+}
+
+// publishFromGo is publish for those who are on no loop.
+func (h *HubHandler) publishFromGo(channel, event, data []byte) error {
+	err := h.publish(nil, channel, event, data)
+	if err == nil {
+		h.published.Add(1)
+	}
+	return err
 }
 
 // publish encodes the event once for all subscribers, and compresses it once for
@@ -155,6 +208,8 @@ func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) er
 type worker struct {
 	*pubsub.Shard
 	command codec.Command // the one that is being obeyed
+	hubs    []hubCounts   // by the index of the hub
+	watch   *watch        // nil if nobody looks on
 }
 
 // Work is called in each turn of the loop.
@@ -172,4 +227,8 @@ func (w *worker) Work() (pause time.Duration) {
 // left alone before it looks again.
 const aheadPause = 200 * time.Microsecond
 
-func newWorker(l *engine.Loop) engine.Worker { return &worker{Shard: pubsub.NewShard(l)} }
+func newWorker(l *engine.Loop) engine.Worker {
+	w := &worker{Shard: pubsub.NewShard(l)}
+	w.Clock, w.Began = measure.Now, l.Began
+	return w
+}

@@ -15,15 +15,17 @@ const module = "github.com/nu7hatch/webrocket"
 // imports says which packages of this module each one may import, whether
 // directly or through others. "." is the root package.
 var imports = map[string][]string{
-	".":                {"engine", "pubsub", "auth", "codec"},
-	"engine":           {"codec"},
-	"pubsub":           {},
-	"auth":             {},
-	"codec":            {},
-	"conformance":      {},
-	"cmd/rocket":       {".", "engine", "pubsub", "auth", "codec"},
-	"bench":            {"codec"},
-	"cmd/rocket-bench": {"bench", "codec"},
+	".":                  {"engine", "pubsub", "auth", "codec", "measure"},
+	"engine":             {"codec", "measure"},
+	"pubsub":             {"measure"},
+	"measure":            {},
+	"auth":               {},
+	"codec":              {},
+	"conformance":        {},
+	"cmd/rocket":         {".", "engine", "pubsub", "auth", "codec", "measure", "cmd/rocket/console"},
+	"cmd/rocket/console": {".", "engine", "pubsub", "auth", "codec", "measure"},
+	"bench":              {"codec"},
+	"cmd/rocket-bench":   {"bench", "codec"},
 }
 
 // importers says which packages may import a module of somebody else.
@@ -33,6 +35,7 @@ var importers = map[string][]string{
 	"github.com/goccy/go-json":                {"codec"},
 	"github.com/klauspost/compress":           {"codec"},
 	"github.com/coder/websocket":              {"cmd/rocket"},
+	"github.com/prometheus/client_golang":     {"cmd/rocket/console"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
 	"github.com/go-echarts/go-echarts":        {"bench"},
 	"golang.org/x/sys":                        {"engine", "cmd/rocket", "bench"},

@@ -21,16 +21,19 @@ type protocol struct{ *HubHandler }
 // OnOpen begins a session that may do nothing yet.
 func (p protocol) OnOpen(c *Conn) {
 	s := new(session)
-	s.subscriber.Init(c.Loop().Worker().(*worker).Shard, c.ID())
+	w := c.Loop().Worker().(*worker)
+	s.subscriber.Init(w.Shard, c.ID())
 	if c.HearsDeflated() {
 		s.subscriber.SetKind(pubsub.Deflated)
 	}
+	w.countsOf(p.HubHandler).connections++
 	c.SetValue(s)
 }
 
 // OnClose ends the session.
 func (p protocol) OnClose(c *Conn, reason error) {
 	c.Value().(*session).subscriber.Leave()
+	c.Loop().Worker().(*worker).countsOf(p.HubHandler).connections--
 	p.Log.Debug("a connection has ended", "reason", reason)
 }
 
@@ -44,12 +47,17 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 		c.Close(errOpcode.Code, errOpcode.Reason)
 		return
 	}
-	cmd := &c.Loop().Worker().(*worker).command
-	if err := p.Codec.ParseCommand(message, cmd); err != nil {
-		p.reply(c, invalidData, cmd.ID)
-		return
+	w := c.Loop().Worker().(*worker)
+	cmd := &w.command
+	result := invalidData
+	if err := p.Codec.ParseCommand(message, cmd); err == nil {
+		result = p.obey(c, c.Value().(*session), cmd)
 	}
-	p.reply(c, p.obey(c, c.Value().(*session), cmd), cmd.ID)
+	w.countsOf(p.HubHandler).commands[cmd.Kind][result]++
+	if w.watch != nil {
+		w.look(p.HubHandler, c, cmd, result, len(message))
+	}
+	p.reply(c, result, cmd.ID)
 	if cmd.Kind == codec.Disconnect {
 		c.Close(codec.StatusNormal, "")
 	}

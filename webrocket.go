@@ -53,6 +53,9 @@ type Config = engine.Config
 // Listener is an address that a Server listens on, beside that of NewServer.
 type Listener = engine.Listener
 
+// ErrNoHub says that there is no hub at a path.
+var ErrNoHub = errors.New("webrocket: there is no hub")
+
 // ErrServerClosed is returned by Start after Shutdown.
 var ErrServerClosed = errors.New("webrocket: the server has been shut down")
 
@@ -81,7 +84,9 @@ type Server struct {
 	started   bool                   // no Handle any more; guarded by mu
 	endpoints map[string]Endpoint    // guarded by mu
 	hubs      map[string]*HubHandler // guarded by mu
-	listeners []Listener             // guarded by mu
+	indices   int                    // hubs that have been given one; guarded by mu
+	stats     statsCache
+	listeners []Listener // guarded by mu
 
 	life    sync.Mutex                    // held by Start, which Shutdown waits for
 	stopped bool                          // Shutdown has been called; guarded by life
@@ -298,15 +303,33 @@ func (s *Server) MaxConnections() int {
 func (s *Server) running() *engine.Engine { return s.engine.Load() }
 
 // Publish sends an event to the subscribers of a channel of the hub at path, as
-// HubHandler.Publish does.
+// HubHandler.Publish does. It returns ErrNoHub if there is none.
 func (s *Server) Publish(path, channel, event string, data any) error {
+	hub, err := s.hub(path)
+	if err != nil {
+		return err
+	}
+	return hub.Publish(channel, event, data)
+}
+
+// PublishJSON is Publish for data that is JSON already, as
+// HubHandler.PublishJSON is.
+func (s *Server) PublishJSON(path, channel, event string, data []byte) error {
+	hub, err := s.hub(path)
+	if err != nil {
+		return err
+	}
+	return hub.PublishJSON(channel, event, data)
+}
+
+func (s *Server) hub(path string) (*HubHandler, error) {
 	s.mu.RLock()
 	hub := s.hubs[path]
 	s.mu.RUnlock()
 	if hub == nil {
-		return fmt.Errorf("webrocket: there is no hub at %q", path)
+		return nil, fmt.Errorf("%w at %q", ErrNoHub, path)
 	}
-	return hub.Publish(channel, event, data)
+	return hub, nil
 }
 
 func (s *Server) log() *slog.Logger {

@@ -33,7 +33,9 @@ func startRocketWith(t *testing.T, config *tls.Config, scheme string) (target st
 	t.Helper()
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Log, s.TLS = slog.New(slog.DiscardHandler), config
-	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
+	h := webrocket.NewJSONHandler()
+	h.MaxQueuedBytes = 256 << 20 // nobody is thrown out because this machine is busy with something else
+	if err := s.Handle("/", h); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(); err != nil {

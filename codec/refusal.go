@@ -10,6 +10,7 @@ type HandshakeError struct {
 	Status int    // of HTTP
 	Reason string // for the person at the client: what is wrong, and how to mend it
 	Header string // further header lines, each "Name: value\r\n"
+	Label  string // a word for statistics; if empty, "invalid"
 }
 
 func (e *HandshakeError) Error() string {

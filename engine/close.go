@@ -63,6 +63,9 @@ func (c *Conn) drop(reason error) {
 	if c.state == dead {
 		return
 	}
+	if c.state == opening {
+		c.loop.counts.refused(reason)
+	}
 	c.leave(reason)
 	c.became(dead)
 	c.loop.doom(c)
@@ -72,6 +75,7 @@ func (c *Conn) drop(reason error) {
 func (c *Conn) leave(reason error) {
 	if c.met {
 		c.met = false
+		c.loop.counts.closed(reason)
 		c.loop.leaving = append(c.loop.leaving, departure{c, reason})
 		c.loop.settleSoon()
 	}
@@ -100,6 +104,9 @@ func (c *Conn) closed(reason error) {
 	if reason == nil {
 		reason = ErrStopped
 	}
+	if c.state == opening {
+		c.loop.counts.refused(errLeft)
+	}
 	if errors.Is(reason, io.EOF) && c.state != dead {
 		c.lastWords()
 	}
@@ -115,6 +122,7 @@ func (c *Conn) lastWords() {
 	for c.out != nil && c.out.bytes > 0 {
 		b := c.out.next(c.loop.scratch)
 		n, _ := c.loop.sockets.write(c.fd, b)
+		c.loop.counts.sent(0, n)
 		c.out.advance(n)
 		if n < len(b) {
 			return

@@ -135,6 +135,8 @@ type Endpoint struct {
 	// CompressionThreshold is the shortest message that is compressed, in
 	// bytes. If zero, 512.
 	CompressionThreshold int
+
+	path string
 }
 
 func (e Endpoint) withDefaults() *Endpoint {

@@ -59,6 +59,14 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Its top bit is clear.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
 
+// Path returns the path that the connection was opened for, "" before OnOpen.
+func (c *Conn) Path() string {
+	if c.endpoint == nil {
+		return ""
+	}
+	return c.endpoint.path
+}
+
 // Value returns what SetValue was given last, nil before that.
 func (c *Conn) Value() any { return c.value }
 
@@ -87,6 +95,8 @@ func (c *Conn) TLS() *tls.ConnectionState {
 // feed takes bytes that have arrived. They may be modified, and are not kept.
 func (c *Conn) feed(b []byte) {
 	defer c.guard()
+	c.loop.counts.busy()
+	c.loop.counts.BytesIn += uint64(len(b))
 	c.loop.Wake()
 	if c.transport != nil {
 		c.transport.feed(b)
@@ -112,6 +122,7 @@ func (c *Conn) take(b []byte) {
 // guard turns a panic of a Handler into the end of this connection.
 func (c *Conn) guard() {
 	if r := recover(); r != nil {
+		c.loop.counts.Panics++
 		c.loop.engine.log().Error("a handler panicked; its connection is closed",
 			"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		c.fail(&codec.CloseError{Code: codec.StatusInternalError, Reason: "internal error"})

@@ -46,7 +46,7 @@ func (c *Conn) alive() {
 	}
 	c.pinged = false
 	ping := c.loop.engine.ticks.ping
-	c.expireIn(ping - ping/8*(c.slot%16)/16)
+	c.expireIn(ping - c.slot%(ping/8+1))
 }
 
 // advance lets time pass: now is in ticks since the engine began. It looks at

@@ -68,6 +68,7 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 	e.ticks = ticksOf(e.config)
 	e.handshakes = newHandshakes(e.config.HandshakeWorkers, e.clock.Load)
 	for path, endpoint := range endpoints {
+		endpoint.path = path
 		e.endpoints[path] = endpoint.withDefaults()
 	}
 	return e
@@ -260,6 +261,9 @@ func (e *Engine) MaxConnections() int { return e.limit }
 // Loops returns the loops, once started.
 func (e *Engine) Loops() []*Loop { return e.loops }
 
+// Stopping tells whether Shutdown has been called. Any goroutine.
+func (e *Engine) Stopping() bool { return e.stopping.Load() }
+
 func (e *Engine) log() *slog.Logger { return e.config.Log }
 
 // boot gives each loop its pump. gnet hands them out in turn.
@@ -343,7 +347,11 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	case in == nil: // better nobody than somebody without the TLS that is due
 		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
 		return nil, gnet.Close
-	case n > h.e.limit+refusalMax, h.e.stopping.Load():
+	case h.e.stopping.Load():
+		c.turnAway(errStopping)
+		return nil, gnet.Close
+	case n > h.e.limit+refusalMax:
+		c.turnAway(errFull)
 		return nil, gnet.Close
 	case n > h.e.limit:
 		c.surplus = true // clients are deaf to answers that come before they ask

@@ -15,28 +15,34 @@ var (
 	errTooLong = &codec.HandshakeError{
 		Status: 431,
 		Reason: fmt.Sprintf("The header block is longer than %d bytes.", maxHandshake),
+		Label:  "too_long",
 	}
 	errTooSlow = &codec.HandshakeError{
 		Status: 408,
 		Reason: "The opening handshake did not arrive in time.",
+		Label:  "timeout",
 	}
 	errFull = &codec.HandshakeError{
 		Status: 503,
 		Reason: "This server has as many connections as it may have. Try again later.",
 		Header: "Retry-After: 5\r\n",
+		Label:  "full",
 	}
 	errStopping = &codec.HandshakeError{
 		Status: 503,
 		Reason: "This server is stopping. Try again later.",
 		Header: "Retry-After: 1\r\n",
+		Label:  "stopping",
 	}
 	errOrigin = &codec.HandshakeError{
 		Status: 403,
 		Reason: "Pages of this origin may not connect here. The server's list of origins decides.",
+		Label:  "origin",
 	}
 	errNotFound = &codec.HandshakeError{
 		Status: 404,
 		Reason: "There is nothing at this path. Connect to one of the server's hubs.",
+		Label:  "not_found",
 	}
 )
 
@@ -70,6 +76,7 @@ func (c *Conn) shake(b []byte) []byte {
 	rest := b[len(b)-(len(block)-n):]
 	c.freeInput()
 	c.met = true
+	c.loop.counts.Accepted++
 	c.endpoint.Handler.OnOpen(c)
 	return rest
 }
@@ -122,6 +129,13 @@ func (c *Conn) refuse(err error) {
 		return
 	}
 	c.freeInput()
+	c.loop.counts.refused(refusal)
 	c.became(lingering)
 	c.push(codec.AppendRefusal(nil, refusal))
+}
+
+// turnAway is refuse without a word: the connection is closed at once.
+func (c *Conn) turnAway(err *codec.HandshakeError) {
+	c.loop.counts.refused(err)
+	c.became(lingering)
 }

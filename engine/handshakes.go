@@ -306,6 +306,7 @@ func (t *transport) shaken(err error) {
 		t.conn.pushSealed(reply)
 	}
 	if err != nil {
+		t.conn.loop.counts.refused(err)
 		t.notified = true
 		t.conn.became(lingering)
 		t.conn.loop.touch(t.conn)

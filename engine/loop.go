@@ -51,6 +51,7 @@ type Loop struct {
 	doomed  []*Conn // to be closed at the end of the turn
 	buried  []*Conn // closed: their slots are free from the end of the turn
 
+	counts    counters
 	pump      *pump
 	now       uint32 // ticks
 	sliceEnd  time.Time
@@ -149,6 +150,7 @@ func (l *Loop) writable(slot uint32) {
 // one write for each connection that something waits for.
 func (l *Loop) turn() {
 	l.phase.Store(turning)
+	l.counts.busy()
 	if !l.inRow {
 		l.sliceEnd = time.Now().Add(slice)
 	}
@@ -158,6 +160,7 @@ func (l *Loop) turn() {
 	l.takeInbox()
 	pause := l.work()
 	l.settle()
+	l.counts.idle()
 	if pause > 0 {
 		time.Sleep(pause)
 	}
@@ -186,6 +189,7 @@ func (l *Loop) end() {
 		l.pump.close()
 	}
 	l.phase.Store(turning)
+	l.counts.busy()
 	l.takeInbox()
 	l.settle()
 }
@@ -210,6 +214,7 @@ func (l *Loop) takeInbox() {
 func (l *Loop) protect(f func()) {
 	defer func() {
 		if r := recover(); r != nil {
+			l.counts.Panics++
 			l.engine.log().Error("work on a loop panicked",
 				"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}

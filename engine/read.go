@@ -186,6 +186,7 @@ func (c *Conn) endFrame() error {
 
 func (c *Conn) handleMessage(op codec.Opcode, payload []byte) {
 	if c.state == open {
+		c.loop.counts.MessagesIn++
 		c.endpoint.Handler.OnMessage(c, op, payload)
 	}
 }

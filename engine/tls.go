@@ -128,6 +128,7 @@ func (c *Conn) writeSealed() bool {
 		return true
 	}
 	n, err := c.loop.sockets.write(c.fd, o.sealed)
+	c.loop.counts.sent(0, n)
 	if n < len(o.sealed) {
 		o.sealed = o.sealed[n:]
 		c.blocked(err)
@@ -147,6 +148,7 @@ func (c *Conn) sealAndWrite(b []byte) bool {
 	}
 	c.out.advance(len(b))
 	n, err := c.loop.sockets.write(c.fd, sealed)
+	c.loop.counts.sent(0, n)
 	if n < len(sealed) {
 		c.out.sealed = append(c.out.sealed, sealed[n:]...)
 		c.blocked(err)
@@ -157,6 +159,7 @@ func (c *Conn) sealAndWrite(b []byte) bool {
 
 // deliverSealed is Deliver for a TLS connection that nothing else waits for.
 func (c *Conn) deliverSealed(frames [][]byte, joined []byte) {
+	c.loop.counts.sent(len(frames), 0)
 	done := 0
 	for done < len(joined) {
 		b := joined[done:min(done+writeMax, len(joined))]
@@ -167,6 +170,7 @@ func (c *Conn) deliverSealed(frames [][]byte, joined []byte) {
 		}
 		done += len(b)
 		n, err := c.loop.sockets.write(c.fd, sealed)
+		c.loop.counts.sent(0, n)
 		if n < len(sealed) {
 			c.outbox().sealed = append([]byte(nil), sealed[n:]...)
 			c.unwritten(frames, done, err)

@@ -51,6 +51,9 @@ func (c *Conn) SendFrame(frame []byte) {
 	if c.state != open {
 		return
 	}
+	if !codec.Opcode(frame[0] & 0x0f).IsControl() {
+		c.loop.counts.MessagesOut++
+	}
 	c.push(frame)
 	c.limit()
 }
@@ -81,6 +84,7 @@ func (c *Conn) limit() {
 		c.flush()
 	}
 	if c.state == open && c.tooMuch() {
+		c.loop.counts.slow("disconnect")
 		c.out.cut()
 		c.fail(ErrSlowReader)
 	}
@@ -122,6 +126,7 @@ func (c *Conn) flush() {
 		b := c.out.next(c.loop.scratch)
 		n, err := c.loop.sockets.write(c.fd, b)
 		c.out.advance(n)
+		c.loop.counts.sent(0, n)
 		if n < len(b) {
 			c.blocked(err)
 			return
@@ -199,7 +204,9 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool)
 			l.conns[slot].deliver(frames, joined, id&Several == 0 || alone)
 		} else {
 			fd := int32(id &^ Several >> 32)
-			if n, err := l.sockets.write(fd, joined); n < len(joined) {
+			n, err := l.sockets.write(fd, joined)
+			l.counts.sent(len(frames), n)
+			if n < len(joined) {
 				l.conns[slot].unwritten(frames, n, err)
 			}
 		}

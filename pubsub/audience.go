@@ -1,5 +1,10 @@
 package pubsub
 
+import (
+	"sync/atomic"
+	"time"
+)
+
 // runMax is how many bytes of frames one walk over an audience carries: enough
 // to make the cost of a write small beside them, and small enough for a core's
 // cache and a socket's send buffer.
@@ -17,19 +22,26 @@ type audience struct {
 	kind    Kind
 
 	// Guarded by the stripe of the channel.
-	pending [][]byte // frames published and not walked yet
-	queued  bool     // the shard knows that there are some
+	pending [][]byte      // frames published and not walked yet
+	queued  bool          // the shard knows that there are some
+	since   time.Duration // when the first of them was published
+
+	size atomic.Int32 // how many members there are; the loop alone sets it
 
 	// The loop's own.
 	ids     []uint64 // members, as the Sink knows them
 	members []*Subscriber
 	cursor  int
-	frames  [][]byte // the run that is being walked
-	joined  []byte   // the same as one piece
+	frames  [][]byte      // the run that is being walked
+	joined  []byte        // the same as one piece
+	began   time.Duration // when the first frame of it was published
 }
 
-// append queues a frame. The stripe is locked.
-func (a *audience) append(frame []byte) {
+// append queues a frame that was published at that time. The stripe is locked.
+func (a *audience) append(frame []byte, at time.Duration) {
+	if len(a.pending) == 0 {
+		a.since = at
+	}
 	a.pending = append(a.pending, frame)
 	a.shard.backlog.Add(int64(len(frame)))
 	if !a.queued {
@@ -65,12 +77,14 @@ func (a *audience) load() bool {
 	a.frames = append(a.frames, a.pending[:n]...)
 	a.pending = shift(a.pending, n)
 	a.cursor = 0
+	a.began = a.since
 	return true
 }
 
 // finish ends a walk. The next may begin.
 func (a *audience) finish() {
 	a.cursor = len(a.ids)
+	a.shard.delivered(a.began)
 	a.frames = shift(a.frames, len(a.frames))
 	if a.joined != nil {
 		a.shard.putBuffer(a.joined)
@@ -105,6 +119,13 @@ func (a *audience) join(s *Subscriber) {
 	}
 	a.swap(last, a.cursor)
 	a.cursor++
+	a.count(1)
+}
+
+// count notes that there are so many members more.
+func (a *audience) count(n int) {
+	a.size.Store(int32(len(a.ids)))
+	a.shard.stats.Subscriptions += n
 }
 
 // leave removes the member at index i.
@@ -118,6 +139,7 @@ func (a *audience) leave(i int) {
 	a.swap(i, last)
 	a.members[last] = nil
 	a.ids, a.members = a.ids[:last], a.members[:last]
+	a.count(-1)
 	if last == 0 {
 		a.channel.remove(a)
 	}

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"time"
 )
 
 // ErrNoChannel is returned by Publish for a channel that does not exist.
@@ -37,6 +38,8 @@ type channel struct {
 	stripe    *stripe
 	permanent bool
 	audiences []*audience // one per shard and kind with members; guarded by the stripe
+	published uint64      // frames; guarded by the stripe
+	bytes     uint64      // of those frames; guarded by the stripe
 }
 
 // NewHub returns a hub in which the permanent channels exist from the start.
@@ -98,8 +101,11 @@ func (h *Hub) PublishEach(from *Shard, name []byte, frames Frames) error {
 	if from == nil && ch.overloaded() {
 		return ErrOverloaded
 	}
+	ch.published++
+	ch.bytes += uint64(len(frames[Plain]))
+	at := ch.publishedAt(from)
 	for _, a := range ch.audiences {
-		a.append(frames.of(a.kind))
+		a.append(frames.of(a.kind), at)
 		if from != nil && from != a.shard && a.shard.overloaded() {
 			from.ahead = a.shard
 		}
@@ -168,6 +174,18 @@ func (st *stripe) channel(name string) *channel {
 	ch := &channel{name: name, stripe: st}
 	st.channels[name] = ch
 	return ch
+}
+
+// publishedAt returns the time that a frame's delivery is measured from. The
+// stripe is locked.
+func (ch *channel) publishedAt(from *Shard) time.Duration {
+	switch {
+	case from != nil && from.Began != nil:
+		return from.Began()
+	case len(ch.audiences) > 0:
+		return ch.audiences[0].shard.now()
+	}
+	return 0
 }
 
 // overloaded tells whether a shard of the channel has too much waiting.

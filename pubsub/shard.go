@@ -3,6 +3,9 @@ package pubsub
 import (
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/nu7hatch/webrocket/measure"
 )
 
 // Several is the bit of an id that says: this member has other subscriptions.
@@ -54,6 +57,44 @@ type Shard struct {
 	spare   []*audience // the inbox's other array
 	ahead   *Shard      // a shard that this loop has published too much to
 	buffers [][]byte    // for joined runs, empty
+	stats   Stats
+
+	// Clock, if it is set before anything is published, is asked when a run of
+	// frames has been delivered. Any goroutine calls it.
+	Clock func() time.Duration
+
+	// Began tells, by the same clock, when the loop has come to what it is
+	// doing: what it publishes counts as published then, without a look at the
+	// clock. If nil, the Clock is asked.
+	Began func() time.Duration
+}
+
+// Stats is what a shard holds, and has measured since it began.
+type Stats struct {
+	Subscriptions int
+
+	// Delivery is how long it took from the publishing of the first frame of a
+	// run until the last subscriber on this loop was given the run, if there is
+	// a Clock.
+	Delivery measure.Histogram
+}
+
+// Stats returns a copy. Loop only.
+func (s *Shard) Stats() Stats { return s.stats }
+
+// now asks the Clock.
+func (s *Shard) now() time.Duration {
+	if s.Clock == nil {
+		return 0
+	}
+	return s.Clock()
+}
+
+// delivered measures a run that has waited since then.
+func (s *Shard) delivered(since time.Duration) {
+	if s.Clock != nil {
+		s.stats.Delivery.Observe(s.Clock() - since)
+	}
 }
 
 // NewShard returns a shard that delivers to sink.

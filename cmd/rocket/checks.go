@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,18 @@ func checkHost(s string) error {
 		return errWant
 	}
 	return nil
+}
+
+// checkAdmin accepts "off" and what can be listened on.
+func checkAdmin(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if s == "off" {
+		return nil
+	}
+	if n, notNumber := strconv.Atoi(port); err != nil || notNumber != nil || n < 0 || n > 65535 {
+		return errWant
+	}
+	return checkHost(host)
 }
 
 // checkPath accepts what can be the path of a request, and is not a pattern.

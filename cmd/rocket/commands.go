@@ -24,6 +24,10 @@ func commands() []command {
 		{"check", "FILE", "check a configuration file", checkHelp, runCheck},
 		{"subscribe", "[FLAGS] CHANNEL...", "print the events of channels", subscribeHelp, runSubscribe},
 		{"publish", "[FLAGS] CHANNEL DATA", "publish an event", publishHelp, runPublish},
+		{"top", "[FLAGS]", "show what a server does, live", topHelp, runTop},
+		{"health", "[FLAGS]", "ask a server on this machine how it is", healthHelp, runHealth},
+		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
+		{"man", "", "print the manual page", manHelp, runMan},
 		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
 		{"help", "[COMMAND]", "explain rocket or a command", "", runHelp},
 	}

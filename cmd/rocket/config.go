@@ -15,6 +15,8 @@ type config struct {
 	host, log, logLevel string
 	port                int
 	certFile, keyFile   string
+	admin, adminToken   string
+	profiling           string // "on" or "off"
 	clientCA, unix      string
 	selfSigned          bool
 	tlsPort             int

@@ -134,7 +134,7 @@ func (o *output) want(expr string) []string {
 // startServer runs a server on a free port and returns the URL without a path.
 func startServer(t *testing.T, vars []string, args ...string) (p *process, url string) {
 	t.Helper()
-	p = start(t, vars, append(args, "-port", "0")...)
+	p = start(t, vars, append(args, "-port", "0", "-admin", "127.0.0.1:0")...)
 	url = p.stdout.want(`(ws://localhost:\d+)/ `)[1]
 	p.stdout.want(`^Ready`)
 	return p, url
@@ -237,7 +237,7 @@ func TestServeInProcess(t *testing.T) {
 	status := make(chan int, 1)
 	go func() {
 		p := &program{getenv: env(nil), root: files{}.fs(), stdout: w, stderr: io.Discard}
-		status <- p.run(ctx, []string{"-port", "0", "-max-connections", "10"})
+		status <- p.run(ctx, []string{"-port", "0", "-max-connections", "10", "-admin", "off"})
 	}()
 	stdout := newOutput(t, func() (io.ReadCloser, error) { return r, nil })
 	go stdout.read()

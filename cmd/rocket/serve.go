@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -99,10 +100,16 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		return err
 	}
 	c.listen(s, certs)
-	defer certs.reloadOnHangUp(ctx)()
+	manager := newNotifier(p.getenv)
+	defer certs.reloadOnHangUp(ctx, manager)()
 	if err := s.Start(); err != nil {
 		return startError(err)
 	}
+	console, err := startAdmin(c, s, log)
+	if err != nil {
+		return errors.Join(err, s.Shutdown(alreadyDone()))
+	}
+	defer console.close()
 	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
 	for _, w := range c.warnings() {
 		log.Warn(w)
@@ -110,10 +117,26 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	if s.MaxConnections() < c.server.MaxConnections {
 		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
 	}
-	printStart(p.stdout, c, s, files)
+	printStart(p.stdout, c, s, files, console.address())
 	certs.printFingerprint(p.stdout)
 	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
+	manager.ready()
+	defer keepTelling(ctx, manager, s)()
 	return waitForEnd(ctx, s, log)
+}
+
+// keepTelling tells the service manager that s is alive, and when it is to stop.
+// What it returns ends that.
+func keepTelling(ctx context.Context, manager notifier, s *webrocket.Server) (stop func()) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, manager.stopping)
+	var telling sync.WaitGroup
+	telling.Go(func() { manager.watch(running, s.Check) })
+	return func() {
+		unhook()
+		cancel()
+		telling.Wait()
+	}
 }
 
 // startError adds to an error of Start how the commonest one is mended.
@@ -193,7 +216,7 @@ func waitForEnd(ctx context.Context, s *webrocket.Server, log *slog.Logger) erro
 }
 
 // printStart says what runs.
-func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
+func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin string) {
 	fmt.Fprintln(w, "Rocket", webrocket.Version)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, base := range c.baseURLs(s.Addrs()) {
@@ -201,6 +224,7 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64) {
 			fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
 		}
 	}
+	fmt.Fprintf(t, "  admin\t%s\n", admin)
 	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
 	fmt.Fprintf(t, "  open files\tat most %d\n", files)
 	fmt.Fprintf(t, "  connections\tat most %d\n", s.MaxConnections())

@@ -68,6 +68,20 @@ func settings() []setting {
 			func(c *config) value { return oneOf(&c.logLevel, "debug", "info", "warn", "error") },
 		},
 		{
+			"Admin", "admin", "ADDRESS", "127.0.0.1:9773", "address of the admin API and the metrics, as host:port; off: none",
+			func(c *config) value {
+				return text(&c.admin, `an address such as "127.0.0.1:9773", or "off"`, checkAdmin)
+			},
+		},
+		{
+			"AdminToken", "admin-token", "TOKEN", "", "bearer token of the admin API; empty: it changes nothing",
+			func(c *config) value { return secret(&c.adminToken) },
+		},
+		{
+			"AdminProfiling", "admin-profiling", "on|off", "off", "serve /debug/pprof/ there too",
+			func(c *config) value { return oneOf(&c.profiling, "on", "off") },
+		},
+		{
 			"Loops", "loops", "N", "0", "event loops; 0: one per core",
 			func(c *config) value { return integer(&c.server.Loops, 0, 256) },
 		},

@@ -102,8 +102,12 @@ func (certs *certificates) printFingerprint(w io.Writer) {
 
 // reloadOnHangUp reads the certificate again at each SIGHUP, until the returned
 // function is called.
-func (certs *certificates) reloadOnHangUp(ctx context.Context) (stop func()) {
-	if certs == nil || certs.keys == nil {
+func (certs *certificates) reloadOnHangUp(ctx context.Context, manager notifier) (stop func()) {
+	reload := func() {}
+	switch {
+	case certs != nil && certs.keys != nil:
+		reload = func() { _ = certs.keys.Reload() } // it logs what came of it
+	case manager.socket == "":
 		return func() {} // SIGHUP ends the process, as when a terminal closes
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -115,7 +119,7 @@ func (certs *certificates) reloadOnHangUp(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-signals:
-				_ = certs.keys.Reload() // it logs what came of it
+				manager.reload(reload)
 			case <-ctx.Done():
 				return
 			}

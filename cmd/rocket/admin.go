@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/cmd/rocket/console"
+)
+
+// admin is the listener of the admin API. A nil one is off.
+type admin struct {
+	listener net.Listener
+	server   *http.Server
+	ended    chan struct{} // closed when the serving goroutine has ended
+}
+
+// startAdmin serves the admin API. Where nobody has chosen the address, a
+// second server on the machine goes without instead of not starting.
+func startAdmin(c *config, s *webrocket.Server, log *slog.Logger) (*admin, error) {
+	if c.admin == "off" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", c.admin)
+	if errors.Is(err, syscall.EADDRINUSE) && c.origin["admin"] == "" {
+		log.Warn("no admin API: its default address is taken; choose another with -admin, or -admin off", "address", c.admin)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("admin API: %w; choose another address with -admin or Admin", err)
+	}
+	a := &admin{listener: listener, ended: make(chan struct{})}
+	a.server = &http.Server{
+		Handler: console.New(console.Config{
+			Server: s, Token: c.adminToken, Profiling: c.profiling == "on", Log: log,
+		}),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(a.ended)
+		// It ends when close is called.
+		_ = a.server.Serve(listener)
+	}()
+	return a, nil
+}
+
+// address returns where the API is, or "off".
+func (a *admin) address() string {
+	if a == nil {
+		return "off"
+	}
+	return "http://" + a.listener.Addr().String()
+}
+
+// close ends the API, requests in progress included, and waits for that.
+func (a *admin) close() {
+	if a == nil {
+		return
+	}
+	_ = a.server.Close()
+	<-a.ended
+}
+
+// alreadyDone returns a context for what is not to be waited for.
+func alreadyDone() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}

@@ -1,0 +1,189 @@
+package console
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/measure"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// listMax is how many entries a list can have.
+const listMax = 1000
+
+// Loops is the answer of GET /api/loops. Counters go on from the start of the
+// server; two answers give the rate.
+type Loops struct {
+	Version        string  `json:"version"`
+	Ready          bool    `json:"ready"`
+	UptimeSeconds  float64 `json:"uptimeSeconds"`
+	MaxConnections int     `json:"maxConnections"`
+	Loops          []Loop  `json:"loops"`
+}
+
+// Loop is what one event loop has counted and holds.
+type Loop struct {
+	Loop             int     `json:"loop"`
+	Stale            bool    `json:"stale"`
+	Connections      int     `json:"connections"`
+	Subscriptions    int     `json:"subscriptions"`
+	Waiting          int     `json:"waiting"`
+	QueuedBytes      int     `json:"queuedBytes"`
+	MessagesReceived uint64  `json:"messagesReceived"`
+	MessagesSent     uint64  `json:"messagesSent"`
+	BytesReceived    uint64  `json:"bytesReceived"`
+	BytesSent        uint64  `json:"bytesSent"`
+	BusySeconds      float64 `json:"busySeconds"`
+	Turns            uint64  `json:"turns"`
+	Deliveries       uint64  `json:"deliveries"`
+	DeliverySeconds  float64 `json:"deliverySeconds"`
+}
+
+func (c *console) loops(r *http.Request) (any, error) {
+	answer := Loops{
+		Version: webrocket.Version, Ready: c.Server.Ready(), MaxConnections: c.Server.MaxConnections(),
+		UptimeSeconds: measure.Now().Seconds(), Loops: []Loop{},
+	}
+	for i, l := range c.Server.Stats(r.Context()).Loops {
+		answer.Loops = append(answer.Loops, Loop{
+			Loop: i, Stale: l.Stale, Connections: l.Connections, Subscriptions: l.Shard.Subscriptions,
+			Waiting: l.Waiting, QueuedBytes: l.QueuedBytes,
+			MessagesReceived: l.MessagesIn, MessagesSent: l.MessagesOut,
+			BytesReceived: l.BytesIn, BytesSent: l.BytesOut,
+			BusySeconds: l.Busy.Seconds(), Turns: l.Turns.Count(),
+			Deliveries: l.Shard.Delivery.Count(), DeliverySeconds: l.Shard.Delivery.Sum.Seconds(),
+		})
+	}
+	return answer, nil
+}
+
+type hubsAnswer struct {
+	Hubs []hubAnswer `json:"hubs"`
+}
+
+type hubAnswer struct {
+	Hub         string          `json:"hub"`
+	Connections int             `json:"connections"`
+	Channels    int             `json:"channels"`
+	Published   uint64          `json:"published"`
+	Commands    []commandAnswer `json:"commands"`
+}
+
+type commandAnswer struct {
+	Kind   string `json:"kind"`
+	Result string `json:"result"`
+	Count  uint64 `json:"count"`
+}
+
+func (c *console) hubs(r *http.Request) (any, error) {
+	answer := hubsAnswer{[]hubAnswer{}}
+	for _, h := range c.Server.Stats(r.Context()).Hubs {
+		commands := []commandAnswer{}
+		for _, k := range h.Commands {
+			commands = append(commands, commandAnswer(k))
+		}
+		answer.Hubs = append(answer.Hubs, hubAnswer{h.Path, h.Connections, h.Channels, h.Published, commands})
+	}
+	return answer, nil
+}
+
+// Channels is the answer of GET /api/channels.
+type Channels struct {
+	Total    int       `json:"total"`
+	Channels []Channel `json:"channels"`
+}
+
+// Channel is what is known of one channel.
+type Channel struct {
+	Hub         string `json:"hub"`
+	Channel     string `json:"channel"`
+	Permanent   bool   `json:"permanent"`
+	Subscribers int    `json:"subscribers"`
+	Published   uint64 `json:"published"`
+	Bytes       uint64 `json:"bytes"`
+
+	stats pubsub.ChannelStats
+}
+
+// orders are the values of the parameter sort.
+var orders = map[string]pubsub.Order{
+	"":            pubsub.ByName,
+	"name":        pubsub.ByName,
+	"published":   pubsub.ByPublished,
+	"subscribers": pubsub.BySubscribers,
+}
+
+func (c *console) channels(r *http.Request) (any, error) {
+	query := r.URL.Query()
+	order, ok := orders[query.Get("sort")]
+	if !ok {
+		return nil, &failure{http.StatusBadRequest, "sort: want name, published or subscribers"}
+	}
+	limit, err := limitOf(r)
+	if err != nil {
+		return nil, err
+	}
+	hubs := c.Server.Hubs()
+	if query.Has("hub") {
+		hubs = []string{query.Get("hub")}
+	}
+	answer := Channels{Channels: []Channel{}}
+	for _, hub := range hubs {
+		first, total, err := c.Server.Channels(hub, query.Get("prefix"), order, limit)
+		if err != nil {
+			return nil, err
+		}
+		answer.Total += total
+		for _, s := range first {
+			answer.Channels = append(answer.Channels, Channel{hub, s.Name, s.Permanent, s.Subscribers, s.Published, s.Bytes, s})
+		}
+	}
+	slices.SortStableFunc(answer.Channels, func(a, b Channel) int { return order(a.stats, b.stats) })
+	answer.Channels = answer.Channels[:min(limit, len(answer.Channels))]
+	return answer, nil
+}
+
+// limitOf returns the parameter limit.
+func limitOf(r *http.Request) (int, error) {
+	limit, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("limit"), "100"))
+	if err != nil || limit < 1 || limit > listMax {
+		return 0, &failure{http.StatusBadRequest, fmt.Sprintf("limit: want a number from 1 to %d", listMax)}
+	}
+	return limit, nil
+}
+
+// Connections is the answer of GET /api/connections/slowest.
+type Connections struct {
+	Connections []Connection `json:"connections"`
+}
+
+// Connection is a connection for which something waits to be written.
+type Connection struct {
+	Connection    string `json:"connection"`
+	Loop          int    `json:"loop"`
+	Hub           string `json:"hub"`
+	Address       string `json:"address"`
+	QueuedBytes   int    `json:"queuedBytes"`
+	QueuedFrames  int    `json:"queuedFrames"`
+	Subscriptions int    `json:"subscriptions"`
+}
+
+func (c *console) slowest(r *http.Request) (any, error) {
+	limit, err := limitOf(r)
+	if err != nil {
+		return nil, err
+	}
+	slowest, err := c.Server.Slowest(r.Context(), limit)
+	if err != nil {
+		return nil, err
+	}
+	answer := Connections{[]Connection{}}
+	for _, s := range slowest {
+		answer.Connections = append(answer.Connections, Connection{s.ID, s.Loop, s.Hub, s.Address, s.QueuedBytes, s.Queued, s.Channels})
+	}
+	return answer, nil
+}

@@ -1,0 +1,162 @@
+// Package console answers the question: how does an operator see and steer a
+// running server?
+//
+// New returns an http.Handler for a port of its own. The main path: console.go
+// (which request goes where, and who may), health.go (probes), metrics.go (what
+// Prometheus reads), api.go (what is there, as JSON), act.go (what changes
+// something). openapi.yaml describes all of it; a test holds the two together.
+//
+// # Ownership
+//
+// Every request runs on a goroutine of net/http and asks the event loops by
+// posting to them; it waits for them for two seconds at most.
+//
+// # Limits
+//
+// A request's body has at most 8 MiB, a batch at most 1,000 events, a list at
+// most 1,000 entries.
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// loopTimeout is how long a request waits for the event loops.
+const loopTimeout = 2 * time.Second
+
+// OpenAPI is the description of the requests that New's handler takes.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
+
+// Config says what a console shows.
+type Config struct {
+	// Server is the one that is operated. It must be set.
+	Server *webrocket.Server
+
+	// Token is what /api/ and /debug/ want as a bearer token. If empty, requests
+	// that only read need none, and those that change something are refused.
+	Token string
+
+	// Profiling opens /debug/pprof/.
+	Profiling bool
+
+	// Log receives what was changed through the console. It must be set.
+	Log *slog.Logger
+}
+
+type console struct {
+	Config
+	timeout time.Duration // how long a request waits for the event loops
+}
+
+// New returns the console of a server.
+func New(config Config) http.Handler {
+	return (&console{config, loopTimeout}).handler()
+}
+
+func (c *console) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", c.live)
+	mux.HandleFunc("GET /readyz", c.ready)
+	mux.Handle("GET /metrics", c.metrics())
+	mux.HandleFunc("GET /openapi.yaml", describe)
+	mux.HandleFunc("GET /api/loops", c.read(c.loops))
+	mux.HandleFunc("GET /api/hubs", c.read(c.hubs))
+	mux.HandleFunc("GET /api/channels", c.read(c.channels))
+	mux.HandleFunc("GET /api/connections/slowest", c.read(c.slowest))
+	mux.HandleFunc("POST /api/publish", c.change(c.publish))
+	mux.HandleFunc("POST /api/disconnect", c.change(c.disconnect))
+	mux.HandleFunc("POST /api/debug", c.change(c.debug))
+	if c.Profiling {
+		mux.HandleFunc("/debug/pprof/", c.guarded(pprof.Index))
+		mux.HandleFunc("/debug/pprof/cmdline", c.guarded(pprof.Cmdline))
+		mux.HandleFunc("/debug/pprof/profile", c.guarded(pprof.Profile))
+		mux.HandleFunc("/debug/pprof/symbol", c.guarded(pprof.Symbol))
+		mux.HandleFunc("/debug/pprof/trace", c.guarded(pprof.Trace))
+	}
+	return mux
+}
+
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(OpenAPI)
+}
+
+// A failure is an answer that is not what was asked for.
+type failure struct {
+	status int
+	what   string
+}
+
+func (f *failure) Error() string { return f.what }
+
+// read answers a request that changes nothing with what get returns.
+func (c *console) read(get func(*http.Request) (any, error)) http.HandlerFunc {
+	return c.guarded(func(w http.ResponseWriter, r *http.Request) {
+		answer, err := get(r)
+		reply(w, answer, err)
+	})
+}
+
+// change answers a request that does something, if there is a token.
+func (c *console) change(act func(*http.Request) (any, error)) http.HandlerFunc {
+	if c.Token == "" {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, nil, &failure{http.StatusForbidden, "the server has no admin token, so nothing can be changed here; set ROCKET_ADMIN_TOKEN or AdminToken"})
+		}
+	}
+	return c.read(act)
+}
+
+// guarded asks for the token, if there is one.
+func (c *console) guarded(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if c.Token != "" && !c.authorized(r) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			reply(w, nil, &failure{http.StatusUnauthorized, "want the admin token: Authorization: Bearer TOKEN"})
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
+		defer cancel()
+		if strings.HasPrefix(r.URL.Path, "/debug/") {
+			ctx = r.Context() // a profile takes as long as was asked for
+		}
+		next(w, r.WithContext(ctx))
+	}
+}
+
+// authorized compares digests, so that the time does not tell how much is right.
+func (c *console) authorized(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	want, got := sha256.Sum256([]byte(c.Token)), sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && ok
+}
+
+// reply sends an answer, or says why there is none.
+func reply(w http.ResponseWriter, answer any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		status, answer = statusOf(err), errorAnswer{err.Error()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// Who does not take the answer has gone.
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+type errorAnswer struct {
+	Error string `json:"error"`
+}

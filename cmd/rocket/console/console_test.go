@@ -1,0 +1,373 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// Every answer that openapi.yaml describes is one that the server gives.
+func TestEveryDescribedAnswerIsGiven(t *testing.T) {
+	o := operate(t, nil)
+	for _, r := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", "/livez", "", 200},
+		{"GET", "/readyz", "", 200},
+		{"GET", "/metrics", "", 200},
+		{"GET", "/openapi.yaml", "", 200},
+		{"GET", "/api/loops", "", 200},
+		{"GET", "/api/hubs", "", 200},
+		{"GET", "/api/channels", "", 200},
+		{"GET", "/api/channels?sort=size", "", 400},
+		{"GET", "/api/channels?hub=/nowhere", "", 404},
+		{"GET", "/api/connections/slowest", "", 200},
+		{"GET", "/api/connections/slowest?limit=0", "", 400},
+		{"POST", "/api/publish", `{"messages":[{"hub":"/","channel":"news","event":"e"}]}`, 200},
+		{"POST", "/api/publish", `{}`, 400},
+		{"POST", "/api/publish", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 200},
+		{"POST", "/api/disconnect", `{}`, 400},
+		{"POST", "/api/disconnect", `{"connection":"0-1@127.0.0.1:1"}`, 404},
+		{"POST", "/api/disconnect", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/debug", `{"hub":"/","channel":"news","every":1,"seconds":0}`, 200},
+		{"POST", "/api/debug", `{}`, 400},
+		{"POST", "/api/debug", `{"hub":"/nowhere","channel":"c"}`, 404},
+		{"POST", "/api/debug", strings.Repeat(" ", bodyMax+1), 413},
+	} {
+		o.ask(r.method, r.path, r.body, r.status)
+		if r.status == 200 && strings.HasPrefix(r.path, "/api/") {
+			o.askAs("", r.method, r.path, r.body, 401)
+			o.askAs("wrong", r.method, r.path, r.body, 401)
+		}
+	}
+	o.withoutToken()
+	o.whileALoopIsStuck()
+	o.whileShuttingDown()
+	for path, item := range description(t).Paths.Map() {
+		for method, operation := range item.Operations() {
+			for status := range operation.Responses.Map() {
+				if name := method + " " + path + " " + status; !o.seen[name] {
+					t.Errorf("openapi.yaml has %s, and no test got it", name)
+				}
+			}
+		}
+	}
+}
+
+// withoutToken asks a server that has none.
+func (o *operator) withoutToken() {
+	o.t.Helper()
+	open := operate(o.t, func(c *console, _ *webrocket.Server) { c.Token = "" })
+	open.seen = o.seen
+	for _, path := range []string{"/api/publish", "/api/disconnect", "/api/debug"} {
+		open.askAs("", "POST", path, "{}", http.StatusForbidden)
+		open.askAs("any", "POST", path, "{}", http.StatusForbidden)
+	}
+	open.askAs("", "GET", "/api/loops", "", http.StatusOK)
+}
+
+// stuck holds up the loop of whoever sends a message, until free is closed.
+type stuck struct{ in, free chan struct{} }
+
+func (s *stuck) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
+	return &webrocket.Endpoint{Handler: s}, nil
+}
+func (s *stuck) OnOpen(*webrocket.Conn)         {}
+func (s *stuck) OnClose(*webrocket.Conn, error) {}
+func (s *stuck) OnMessage(*webrocket.Conn, webrocket.Opcode, []byte) {
+	s.in <- struct{}{}
+	<-s.free
+}
+
+// whileALoopIsStuck asks a server with a loop that makes no progress.
+func (o *operator) whileALoopIsStuck() {
+	o.t.Helper()
+	hold := &stuck{make(chan struct{}), make(chan struct{})}
+	busy := operate(o.t, func(c *console, s *webrocket.Server) {
+		c.timeout = time.Millisecond
+		if err := s.Handle("/stuck", hold); err != nil {
+			o.t.Fatal(err)
+		}
+	})
+	busy.seen = o.seen
+	busy.ws += "/stuck"
+	busy.send("x")
+	<-hold.in
+	busy.ask("GET", "/livez", "", 503)
+	busy.ask("GET", "/api/connections/slowest", "", 503)
+	busy.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 503)
+	busy.ask("POST", "/api/debug", `{"hub":"/","channel":"news"}`, 503)
+	if text := busy.ask("GET", "/metrics", "", 200); !strings.Contains(text, "} 1\n") || !strings.Contains(text, "rocket_loop_stale") {
+		o.t.Errorf("the metrics do not say that a loop is stale:\n%s", text)
+	}
+	close(hold.free)
+}
+
+// whileShuttingDown asks a server that is.
+func (o *operator) whileShuttingDown() {
+	o.t.Helper()
+	if err := o.server.Shutdown(o.t.Context()); err != nil {
+		o.t.Error(err)
+	}
+	o.ask("GET", "/readyz", "", 503)
+	o.ask("GET", "/livez", "", 200)
+	o.ask("GET", "/metrics", "", 200)
+}
+
+func TestBeforeTheStart(t *testing.T) {
+	c := New(Config{Server: webrocket.NewServer(""), Log: slog.New(slog.DiscardHandler)})
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 503, "/metrics": 200, "/api/loops": 200, "/api/connections/slowest": 200} {
+		w := httptest.NewRecorder()
+		c.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", path, nil))
+		if w.Code != want {
+			t.Errorf("%s: got %d %s, want %d", path, w.Code, w.Body, want)
+		}
+	}
+}
+
+func TestPublish(t *testing.T) {
+	o := operate(t, nil)
+	c := o.dial("news")
+	large, err := json.Marshal(strings.Repeat("x", 4096))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, message, want string }{
+		{"data as it was sent", `{"hub":"/","channel":"news","event":"e","data":{"a": 1.0, "b":"<é>"}}`, "ok"},
+		{"no data", `{"hub":"/","channel":"news","event":"e"}`, "ok"},
+		{"null", `{"hub":"/","channel":"news","event":"e","data":null}`, "ok"},
+		{"no such hub", `{"hub":"/x","channel":"news","event":"e"}`, "invalid_hub"},
+		{"no such channel", `{"hub":"/","channel":"nobody","event":"e"}`, "invalid_channel"},
+		{"no event", `{"hub":"/","channel":"news","event":""}`, "invalid_data"},
+		{"too large", `{"hub":"/","channel":"news","event":"e","data":` + string(large) + `}`, "too_large"},
+	} {
+		var answer publishAnswer
+		text := o.ask("POST", "/api/publish", `{"messages":[`+tt.message+`]}`, 200)
+		if err := json.Unmarshal([]byte(text), &answer); err != nil {
+			t.Fatal(err)
+		}
+		want := publishAnswer{0, []publishResult{{Err: tt.want}}}
+		if tt.want == "ok" {
+			want = publishAnswer{1, []publishResult{{OK: true}}}
+		}
+		if !reflect.DeepEqual(answer, want) {
+			t.Errorf("%s: got %+v, want %+v", tt.name, answer, want)
+		}
+	}
+	c.want(`{"event":"e","channel":"news","data":{"a": 1.0, "b":"<é>"}}`)
+	c.want(`{"event":"e","channel":"news"}`)
+	c.want(`{"event":"e","channel":"news","data":null}`)
+}
+
+func TestPublishBatch(t *testing.T) {
+	o := operate(t, nil)
+	c := o.dial("news")
+	const message = `{"hub":"/","channel":"%s","event":"%d"}`
+	var batch []string
+	for i, channel := range []string{"news", "nobody", "news"} {
+		batch = append(batch, fmt.Sprintf(message, channel, i))
+	}
+	got := o.ask("POST", "/api/publish", `{"messages":[`+strings.Join(batch, ",")+`]}`, 200)
+	if want := `{"published":2,"results":[{"ok":true},{"err":"invalid_channel"},{"ok":true}]}` + "\n"; got != want {
+		t.Errorf("got %s want %s", got, want)
+	}
+	c.want(`{"event":"0","channel":"news"}`)
+	c.want(`{"event":"2","channel":"news"}`)
+	for _, bad := range []string{
+		"", "[]", `{"messages":[]}`, `{"messages":[{"hub":"/","channel":"news","event":"e","secret":"s"}]}`,
+		`{"messages":[]} {}`, `{"messages":[` + strings.Repeat(batch[0]+",", batchMax) + batch[0] + `]}`,
+	} {
+		o.ask("POST", "/api/publish", bad, 400)
+	}
+}
+
+func TestDisconnect(t *testing.T) {
+	o := operate(t, nil)
+	a, b, c := o.dial("news"), o.dial("news"), o.dial("weather")
+	if got := o.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news","code":4000,"reason":"go"}`, 200); got != "{\"disconnected\":2}\n" {
+		t.Errorf("got %s", got)
+	}
+	a.wantClose(4000, "go")
+	b.wantClose(4000, "go")
+	c.do(`{"unsubscribe":{"channel":"weather"}}`, `{"ok":true}`)
+	for _, bad := range []string{
+		`{"connection":"0-1@a","channel":"news"}`, `{"hub":"/","channel":"news","code":1006}`,
+		`{"hub":"/","channel":"news","reason":"` + strings.Repeat("x", reasonMax+1) + `"}`,
+	} {
+		o.ask("POST", "/api/disconnect", bad, 400)
+	}
+	for _, none := range []string{"", "x", "-1-1@a", "9-1@a", "0-x@a", "0-ffffffffffffffff@a"} {
+		if none != "" {
+			o.ask("POST", "/api/disconnect", `{"connection":"`+none+`"}`, 404)
+		}
+	}
+	if text := o.log.String(); !strings.Contains(text, `"connections":2`) || !strings.Contains(text, "closed through the admin API") {
+		t.Errorf("the log does not tell what was done:\n%s", text)
+	}
+}
+
+func TestChannels(t *testing.T) {
+	o := operate(t, nil)
+	c := o.dial("a1", "a2", "b1")
+	o.dial("a2")
+	c.do(`{"publish":{"channel":"a1","event":"e"}}`, `{"ok":true}`)
+	for _, tt := range []struct {
+		query, want string
+		total       int
+	}{
+		{"", "a1 a2 b1 news", 4},
+		{"?prefix=a", "a1 a2", 2},
+		{"?sort=published&limit=1", "a1", 4},
+		{"?sort=subscribers&hub=/&limit=2", "a2 a1", 4},
+		{"?prefix=x", "", 0},
+	} {
+		answer := get[Channels](o, "/api/channels"+tt.query)
+		var names []string
+		for _, channel := range answer.Channels {
+			names = append(names, channel.Channel)
+		}
+		if got := strings.Join(names, " "); got != tt.want || answer.Total != tt.total {
+			t.Errorf("%s: got %q of %d, want %q of %d", tt.query, got, answer.Total, tt.want, tt.total)
+		}
+	}
+	for _, channel := range get[Channels](o, "/api/channels?sort=published").Channels[:1] {
+		if channel.Subscribers != 1 || channel.Published != 1 || channel.Bytes == 0 || channel.Permanent {
+			t.Errorf("got %+v", channel)
+		}
+	}
+}
+
+func TestHubsCountCommands(t *testing.T) {
+	o := operate(t, nil)
+	c := o.dial("news")
+	c.do(`nonsense`, `{"err":"invalid_data"}`)
+	c.do(`{"publish":{"channel":"nobody","event":"e"}}`, `{"err":"invalid_channel"}`)
+	got := get[hubsAnswer](o, "/api/hubs")
+	want := hubsAnswer{[]hubAnswer{{Hub: "/", Connections: 1, Channels: 1, Commands: []commandAnswer{
+		{"none", "invalid_data", 1}, {"auth", "ok", 1}, {"subscribe", "ok", 1}, {"publish", "invalid_channel", 1},
+	}}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v want %+v", got, want)
+	}
+}
+
+// A sample of commands is logged, never what they carry.
+func TestDebug(t *testing.T) {
+	o := operate(t, nil)
+	c := o.dial("news")
+	const publish = `{"publish":{"channel":"news","event":"e","data":"private"}}`
+	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","every":2}`, 200)
+	for range 4 {
+		c.do(publish, `{"ok":true}`)
+		c.want(`{"event":"e","channel":"news","data":"private"}`)
+	}
+	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","seconds":0}`, 200)
+	c.do(publish, `{"ok":true}`)
+	text := o.log.String()
+	if n := strings.Count(text, "a watched command"); n != 2 {
+		t.Errorf("got %d records, want 2:\n%s", n, text)
+	}
+	if !strings.Contains(text, `"command":"publish","channel":"news","event":"e","bytes":59,"result":"ok"`) || strings.Contains(text, "private") {
+		t.Errorf("the log has\n%s", text)
+	}
+	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","seconds":601}`, 400)
+	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","every":-1}`, 400)
+}
+
+func TestProfilingIsOnRequest(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		o := operate(t, func(c *console, _ *webrocket.Server) { c.Profiling = on })
+		for token, want := range map[string]int{"": 401, token: 200} {
+			if !on {
+				want = 404
+			}
+			request, err := http.NewRequestWithContext(t.Context(), "GET", o.url+"/debug/pprof/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "Bearer "+token)
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("profiling %v, token %q: got %d, want %d", on, token, response.StatusCode, want)
+			}
+		}
+	}
+}
+
+// docs/operations.md explains each request.
+func TestDocsNameEveryRequest(t *testing.T) {
+	docs, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range description(t).Paths.Map() {
+		for method := range item.Operations() {
+			if row := fmt.Sprintf("\n| `%s %s` |", method, path); !strings.Contains(string(docs), row) {
+				t.Errorf("docs/operations.md lacks the row %q", row)
+			}
+		}
+	}
+}
+
+// Every message that docs/operations.md explains is one that is logged.
+func TestDocumentedLogMessages(t *testing.T) {
+	docs, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(docs), "| message | level | means |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	source := readSource(t)
+	rows := regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(table, -1)
+	if len(rows) < 5 {
+		t.Fatalf("got the rows %v", rows)
+	}
+	for _, row := range rows {
+		for _, message := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			start, _, _ := strings.Cut(message[1], "…")
+			if !strings.Contains(source, `"`+start) {
+				t.Errorf("nothing logs %q", message[1])
+			}
+		}
+	}
+}
+
+// readSource returns the code of the module, without its tests.
+func readSource(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range []string{"../../../*.go", "../../../engine/*.go", "../*.go", "*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+	}
+	return all.String()
+}

@@ -1,0 +1,48 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/engine"
+)
+
+// live tells whether every event loop makes progress. Restarting the process is
+// the remedy where one does not.
+func (c *console) live(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
+	defer cancel()
+	// A server that has ended its loops is about to end the process.
+	if err := c.Server.Check(ctx); err != nil && c.Server.Ready() {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+// ready tells whether new connections are welcome.
+func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
+	if !c.Server.Ready() {
+		http.Error(w, "not ready: the server is starting or shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+// statusOf returns the HTTP status that says what went wrong.
+func statusOf(err error) int {
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		return f.status
+	case errors.Is(err, webrocket.ErrNoHub), errors.Is(err, webrocket.ErrNoConnection):
+		return http.StatusNotFound
+	case errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrStopped):
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}

@@ -1,0 +1,316 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/measure"
+)
+
+// metrics answers with all numbers, in Prometheus' format.
+func (c *console) metrics() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collector{c},
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// collector asks the server whenever it is asked itself.
+type collector struct{ *console }
+
+func (c collector) Describe(to chan<- *prometheus.Desc) {
+	for _, m := range table() {
+		to <- m.desc()
+	}
+	to <- deliverySeconds()
+	to <- turnSeconds()
+}
+
+func (c collector) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	now := reading{c.Server.Stats(ctx), engine.Stats{}, measure.Histogram{}, c.Server}
+	for i := range now.Loops {
+		now.addLoop(&now.Loops[i])
+	}
+	for _, m := range table() {
+		desc := m.desc()
+		m.collect(&now, func(value float64, labels ...string) {
+			to <- prometheus.MustNewConstMetric(desc, m.kind, value, labels...)
+		})
+	}
+	to <- histogram(deliverySeconds(), &now.delivery)
+	to <- histogram(turnSeconds(), &now.total.Turns)
+}
+
+// reading is what the server has told, and its sum.
+type reading struct {
+	webrocket.Stats
+	total    engine.Stats
+	delivery measure.Histogram
+	server   *webrocket.Server
+}
+
+// addLoop adds a loop to the sum.
+func (r *reading) addLoop(l *webrocket.LoopStats) {
+	t := &r.total
+	t.Connections += l.Connections
+	t.Waiting += l.Waiting
+	t.QueuedBytes += l.QueuedBytes
+	t.Accepted += l.Accepted
+	t.Timeouts += l.Timeouts
+	t.Panics += l.Panics
+	t.MessagesIn += l.MessagesIn
+	t.MessagesOut += l.MessagesOut
+	t.BytesIn += l.BytesIn
+	t.BytesOut += l.BytesOut
+	t.Refused = sum(t.Refused, l.Refused)
+	t.Closed = sum(t.Closed, l.Closed)
+	t.Slow = sum(t.Slow, l.Slow)
+	t.Turns.Add(&l.Turns)
+	r.delivery.Add(&l.Shard.Delivery)
+}
+
+// sum adds the counts of b to those of a.
+func sum[K comparable](a, b map[K]uint64) map[K]uint64 {
+	if a == nil {
+		a = make(map[K]uint64)
+	}
+	for k, n := range b {
+		a[k] += n
+	}
+	return a
+}
+
+// yield takes one value of a metric, with its labels' values.
+type yield func(value float64, labels ...string)
+
+// metric is one name that Prometheus sees.
+type metric struct {
+	name    string
+	kind    prometheus.ValueType
+	labels  []string
+	help    string
+	collect func(*reading, yield)
+}
+
+func (m metric) desc() *prometheus.Desc {
+	return prometheus.NewDesc(m.name, m.help, m.labels, nil)
+}
+
+func deliverySeconds() *prometheus.Desc {
+	return prometheus.NewDesc("rocket_delivery_seconds", "Time from when a loop began with what the first event of a run came in, until the last subscriber of a loop was given the run.", nil, nil)
+}
+
+func turnSeconds() *prometheus.Desc {
+	return prometheus.NewDesc("rocket_loop_turn_seconds", "Time for which a loop is busy before it looks for events again.", nil, nil)
+}
+
+// histogram is h as Prometheus wants it: each bucket with those below it.
+func histogram(desc *prometheus.Desc, h *measure.Histogram) prometheus.Metric {
+	buckets := make(map[float64]uint64, measure.Buckets)
+	var n uint64
+	for i := range measure.Buckets {
+		n += h.Counts[i]
+		buckets[measure.Bound(i).Seconds()] = n
+	}
+	return prometheus.MustNewConstHistogram(desc, h.Count(), h.Sum.Seconds(), buckets)
+}
+
+// one is the sum over the loops.
+func one[N int | uint64](get func(*engine.Stats) N) func(*reading, yield) {
+	return func(r *reading, y yield) { y(float64(get(&r.total))) }
+}
+
+// table returns all metrics but the histograms.
+func table() []metric {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []metric{
+		{
+			"rocket_build_info", gauge,
+			[]string{"version", "goversion"},
+			"Always 1; the labels say what runs.", func(_ *reading, y yield) {
+				y(1, webrocket.Version, runtime.Version())
+			},
+		},
+		{
+			"rocket_ready", gauge, nil,
+			"1 if new connections are served, otherwise 0.", func(r *reading, y yield) { y(truth(r.server.Ready())) },
+		},
+		{
+			"rocket_connections", gauge, nil,
+			"Open connections, those in a handshake included.", one(func(t *engine.Stats) int { return t.Connections }),
+		},
+		{
+			"rocket_connections_limit", gauge, nil,
+			"Connections that may be open.", func(r *reading, y yield) { y(float64(r.server.MaxConnections())) },
+		},
+		{
+			"rocket_connections_accepted_total", counter, nil,
+			"Opening handshakes that came to their end.", one(func(t *engine.Stats) uint64 { return t.Accepted }),
+		},
+		{
+			"rocket_connections_refused_total", counter,
+			[]string{"reason"},
+			"Opening handshakes that did not, by reason.", func(r *reading, y yield) {
+				each(y, r.total.Refused, refusals)
+			},
+		},
+		{
+			"rocket_disconnects_total", counter,
+			[]string{"code"},
+			"Ends of open connections, by close code (RFC 6455 section 7.4); 1006: without a closing handshake.", collectCodes,
+		},
+		{
+			"rocket_ping_timeouts_total", counter, nil,
+			"Connections ended because no sign of life came in time.", one(func(t *engine.Stats) uint64 { return t.Timeouts }),
+		},
+		{
+			"rocket_slow_readers_total", counter,
+			[]string{"policy"},
+			"Slow readers over the limit, by what was done to them.", func(r *reading, y yield) {
+				each(y, r.total.Slow, []string{"disconnect"})
+			},
+		},
+		{
+			"rocket_connections_waiting", gauge, nil,
+			"Connections for which something waits to be written.", one(func(t *engine.Stats) int { return t.Waiting }),
+		},
+		{
+			"rocket_queue_bytes", gauge, nil,
+			"Bytes that wait to be written.", one(func(t *engine.Stats) int { return t.QueuedBytes }),
+		},
+		{
+			"rocket_received_messages_total", counter, nil,
+			"Messages of clients.", one(func(t *engine.Stats) uint64 { return t.MessagesIn }),
+		},
+		{
+			"rocket_sent_messages_total", counter, nil,
+			"Messages for clients, each subscriber's counted.", one(func(t *engine.Stats) uint64 { return t.MessagesOut }),
+		},
+		{
+			"rocket_received_bytes_total", counter, nil,
+			"Bytes read from sockets.", one(func(t *engine.Stats) uint64 { return t.BytesIn }),
+		},
+		{
+			"rocket_sent_bytes_total", counter, nil,
+			"Bytes written to sockets.", one(func(t *engine.Stats) uint64 { return t.BytesOut }),
+		},
+		{
+			"rocket_panics_total", counter, nil,
+			"Panics of handlers and of work on a loop.", one(func(t *engine.Stats) uint64 { return t.Panics }),
+		},
+		{
+			"rocket_subscriptions", gauge,
+			[]string{"loop"},
+			"Subscriptions, by loop.", perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Shard.Subscriptions) }),
+		},
+		{
+			"rocket_loop_connections", gauge,
+			[]string{"loop"},
+			"Open connections, by loop.", perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Connections) }),
+		},
+		{
+			"rocket_loop_busy_seconds_total", counter,
+			[]string{"loop"},
+			"Time for which the loop did not wait for events.", perLoop(func(l *webrocket.LoopStats) float64 { return l.Busy.Seconds() }),
+		},
+		{
+			"rocket_loop_stale", gauge,
+			[]string{"loop"},
+			"1 if the loop did not answer in time and its numbers are old, otherwise 0.", perLoop(func(l *webrocket.LoopStats) float64 { return truth(l.Stale) }),
+		},
+		{
+			"rocket_hub_connections", gauge,
+			[]string{"hub"},
+			"Open connections, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Connections) }),
+		},
+		{
+			"rocket_channels", gauge,
+			[]string{"hub"},
+			"Channels, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Channels) }),
+		},
+		{
+			"rocket_server_published_total", counter,
+			[]string{"hub"},
+			"Events published through the admin API or by the program, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Published) }),
+		},
+		{
+			"rocket_commands_total", counter,
+			[]string{"hub", "kind", "result"},
+			"Commands of clients, by hub, kind and result.", collectCommands,
+		},
+	}
+}
+
+// refusals are the reasons that are there from the start, so that the first one
+// is seen as an increase.
+var refusals = []string{"full", "gone", "invalid", "not_found", "origin", "stopping", "timeout", "too_long", "transport"}
+
+// each yields the counts, and 0 for the names that have none.
+func each(y yield, counts map[string]uint64, names []string) {
+	counts = sum(nil, counts)
+	for _, name := range names {
+		counts[name] += 0
+	}
+	for name, n := range counts {
+		y(float64(n), name)
+	}
+}
+
+func perLoop(get func(*webrocket.LoopStats) float64) func(*reading, yield) {
+	return func(r *reading, y yield) {
+		for i := range r.Loops {
+			y(get(&r.Loops[i]), strconv.Itoa(i))
+		}
+	}
+}
+
+func perHub(get func(*webrocket.HubStats) float64) func(*reading, yield) {
+	return func(r *reading, y yield) {
+		for i := range r.Hubs {
+			y(get(&r.Hubs[i]), r.Hubs[i].Path)
+		}
+	}
+}
+
+func collectCommands(r *reading, y yield) {
+	for _, h := range r.Hubs {
+		for _, k := range h.Commands {
+			y(float64(k.Count), h.Path, k.Kind, k.Result)
+		}
+	}
+}
+
+// collectCodes joins the codes that programs may give a meaning of their own, of
+// which there are thousands.
+func collectCodes(r *reading, y yield) {
+	joined := map[string]uint64{}
+	for code, n := range r.total.Closed {
+		name := strconv.Itoa(int(code))
+		if code >= 3000 {
+			name = fmt.Sprintf("%dxxx", code/1000)
+		}
+		joined[name] += n
+	}
+	each(y, joined, []string{"1000", "1001", "1006"})
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

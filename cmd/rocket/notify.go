@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// notifier tells the service manager how the server is doing (sd_notify(3)).
+// Without a socket it tells nobody.
+type notifier struct {
+	socket string
+	every  time.Duration // how often it wants a sign of life; 0: not at all
+}
+
+// newNotifier reads what systemd has set.
+func newNotifier(getenv func(string) string) notifier {
+	n := notifier{socket: getenv("NOTIFY_SOCKET")}
+	pid := getenv("WATCHDOG_PID")
+	if pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return n
+	}
+	if micros, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64); err == nil && micros > 0 {
+		n.every = time.Duration(micros) * time.Microsecond / 2
+	}
+	return n
+}
+
+// tell sends a state. What is lost is lost: systemd has time-outs of its own.
+func (n notifier) tell(state string) {
+	if n.socket == "" {
+		return
+	}
+	conn, err := net.Dial("unixgram", n.socket)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte(state))
+}
+
+func (n notifier) ready()    { n.tell("READY=1") }
+func (n notifier) stopping() { n.tell("STOPPING=1") }
+
+// reload calls f between the two states that Type=notify-reload wants to see.
+func (n notifier) reload(f func()) {
+	var now unix.Timespec
+	// CLOCK_MONOTONIC is always there.
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
+	f()
+	n.ready()
+}
+
+// watch gives signs of life until ctx is done, as long as check finds that the
+// server makes progress.
+func (n notifier) watch(ctx context.Context, check func(context.Context) error) {
+	if n.socket == "" || n.every == 0 {
+		return
+	}
+	ticker := time.NewTicker(n.every)
+	defer ticker.Stop()
+	for {
+		bounded, cancel := context.WithTimeout(ctx, n.every)
+		if check(bounded) == nil {
+			n.tell("WATCHDOG=1")
+		}
+		cancel()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// manager is what listens to a service, as systemd does.
+type manager struct {
+	t      *testing.T
+	socket string
+	conn   *net.UnixConn
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	m := &manager{t: t, socket: filepath.Join(t.TempDir(), "notify")}
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	m.conn = conn
+	return m
+}
+
+// want waits for a state that matches.
+func (m *manager) want(expr string) {
+	m.t.Helper()
+	_ = m.conn.SetReadDeadline(time.Now().Add(patience))
+	b := make([]byte, 1000)
+	n, err := m.conn.Read(b)
+	if err != nil || !regexp.MustCompile("^(?:"+expr+")$").Match(b[:n]) {
+		m.t.Fatalf("got %q, %v, want %s", b[:n], err, expr)
+	}
+}
+
+func TestNotifyStates(t *testing.T) {
+	m := newManager(t)
+	n := newNotifier(env(map[string]string{"NOTIFY_SOCKET": m.socket}))
+	n.reload(func() { m.want(`RELOADING=1\nMONOTONIC_USEC=\d+`) })
+	m.want("READY=1")
+	newNotifier(env(nil)).ready() // tells nobody
+	newNotifier(env(map[string]string{"NOTIFY_SOCKET": "/nowhere"})).ready()
+}
+
+func TestWatchdogInterval(t *testing.T) {
+	for _, tt := range []struct {
+		usec, pid string
+		want      time.Duration
+	}{
+		{"", "", 0},
+		{"30000000", "", 15 * time.Second},
+		{"30000000", "1", 0},
+		{"30000000", strconv.Itoa(syscall.Getpid()), 15 * time.Second},
+		{"soon", "", 0},
+	} {
+		n := newNotifier(env(map[string]string{"WATCHDOG_USEC": tt.usec, "WATCHDOG_PID": tt.pid}))
+		if n.every != tt.want {
+			t.Errorf("%q for %q: got %v, want %v", tt.usec, tt.pid, n.every, tt.want)
+		}
+	}
+}
+
+// A server that makes no progress gives no sign of life.
+func TestWatchdogChecks(t *testing.T) {
+	m := newManager(t)
+	n := notifier{socket: m.socket, every: time.Millisecond}
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	n.watch(ctx, func(context.Context) error {
+		if calls++; calls == 3 {
+			cancel()
+		}
+		if calls == 1 {
+			return nil
+		}
+		return errors.New("stuck")
+	})
+	n.tell("the end")
+	m.want("WATCHDOG=1")
+	m.want("the end")
+	notifier{every: time.Millisecond}.watch(t.Context(), nil) // nobody listens
+}
+
+func TestNotifyEndToEnd(t *testing.T) {
+	m := newManager(t)
+	server, _ := startServer(t, []string{"NOTIFY_SOCKET=" + m.socket, "WATCHDOG_USEC=3600000000"})
+	m.want("READY=1")
+	m.want("WATCHDOG=1")
+	server.signal(syscall.SIGHUP)
+	m.want(`RELOADING=1\nMONOTONIC_USEC=\d+`)
+	m.want("READY=1")
+	server.signal(syscall.SIGTERM)
+	m.want("STOPPING=1")
+	server.wantStatus(0)
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nu7hatch/webrocket/cmd/rocket/console"
+)
+
+const topHelp = `
+It asks the admin port of a server again and again, and shows each event loop,
+the busiest channels and the slowest readers: on a terminal until Ctrl-C, and
+otherwise one report as plain text. The token is read from ROCKET_ADMIN_TOKEN.
+
+  -admin ADDRESS   where the server has its admin port (default
+                   127.0.0.1:9773, or ROCKET_ADMIN)
+  -interval TIME   time between two reports, over which rates are counted
+                   (default 2s)
+  -n N             number of reports; 0: until Ctrl-C (default 0 on a terminal,
+                   otherwise 1)
+
+The busiest channels are sought among the 1,000 that have had most events.
+
+Examples:
+  rocket top
+  rocket top -interval 10s -n 6 > load.txt
+`
+
+// topRows is how many channels and readers are shown.
+const topRows = 10
+
+// runTop is the command top.
+func runTop(ctx context.Context, p *program, args []string) error {
+	fs := newFlags("top")
+	var remote adminClient
+	remote.register(fs, p)
+	live := isTerminal(p.stdout)
+	interval := fs.Duration("interval", 2*time.Second, "")
+	reports := 1
+	if live {
+		reports = 0
+	}
+	fs.IntVar(&reports, "n", reports, "")
+	if err := parseFlags(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 || *interval <= 0 || reports < 0 {
+		return usageError("want no arguments but flags, an interval above zero, and 0 or more reports")
+	}
+	err := remote.follow(ctx, *interval, reports, func(before, after sample) error {
+		_, err := p.stdout.Write(onScreen(view(before, after), live))
+		return err
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil // that is how it ends
+	}
+	return err
+}
+
+// follow asks a server n times, or until ctx is done if n is 0, and hands each
+// sample and the one before it to show.
+func (a *adminClient) follow(ctx context.Context, interval time.Duration, n int, show func(before, after sample) error) error {
+	before, err := a.sample(ctx)
+	for i := 0; err == nil && (n == 0 || i < n); i++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(interval):
+		}
+		var after sample
+		if after, err = a.sample(ctx); err == nil {
+			err = show(before, after)
+		}
+		before = after
+	}
+	return err
+}
+
+// onScreen makes a terminal show the text in place of the last one: each line
+// clears what is left of it, the end what is below.
+func onScreen(text []byte, live bool) []byte {
+	if !live {
+		return text
+	}
+	text = bytes.ReplaceAll(text, []byte("\n"), []byte("\x1b[K\n"))
+	return append(append([]byte("\x1b[H"), text...), "\x1b[J"...)
+}
+
+// sample is what a server has answered at one time.
+type sample struct {
+	loops    console.Loops
+	channels console.Channels
+	slowest  console.Connections
+}
+
+// sample asks a server.
+func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
+	for path, to := range map[string]any{
+		"/api/loops": &s.loops,
+		"/api/channels?sort=published&limit=1000": &s.channels,
+		"/api/connections/slowest?limit=10":       &s.slowest,
+	} {
+		answer, err := a.get(ctx, path)
+		if err == nil {
+			err = json.Unmarshal(answer, to)
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// view is a report on the time between two samples.
+func view(before, after sample) []byte {
+	var b bytes.Buffer
+	seconds := after.loops.UptimeSeconds - before.loops.UptimeSeconds
+	if seconds <= 0 || len(before.loops.Loops) != len(after.loops.Loops) {
+		before, seconds = sample{}, after.loops.UptimeSeconds // another process
+		before.loops.Loops = make([]console.Loop, len(after.loops.Loops))
+	}
+	state := "ready"
+	if !after.loops.Ready {
+		state = "not ready"
+	}
+	up := time.Duration(after.loops.UptimeSeconds * float64(time.Second)).Round(time.Second)
+	fmt.Fprintf(&b, "Rocket %s  %s  up %v  at most %d connections\n\n", after.loops.Version, state, up, after.loops.MaxConnections)
+	viewLoops(&b, before.loops.Loops, after.loops.Loops, seconds)
+	viewChannels(&b, before.channels, after.channels, seconds)
+	viewSlowest(&b, after.slowest)
+	return b.Bytes()
+}
+
+// table is a writer of columns that are aligned to the right.
+func table(w io.Writer) *tabwriter.Writer {
+	return tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+}
+
+func viewLoops(w io.Writer, before, after []console.Loop, seconds float64) {
+	t := table(w)
+	fmt.Fprintln(t, "LOOP\tBUSY\tCONNS\tSUBS\tIN/s\tOUT/s\tIN B/s\tOUT B/s\tDELIVERY\tWAITING\tQUEUED B\t")
+	var a, b console.Loop
+	for i := range after {
+		loopRow(t, fmt.Sprint(i), &before[i], &after[i], seconds)
+		addLoop(&a, &before[i])
+		addLoop(&b, &after[i])
+	}
+	if n := float64(len(after)); n > 1 {
+		a.BusySeconds, b.BusySeconds = a.BusySeconds/n, b.BusySeconds/n
+		loopRow(t, "all", &a, &b, seconds)
+	}
+	t.Flush()
+}
+
+// loopRow shows a loop. A loop that does not answer has a mark.
+func loopRow(w io.Writer, name string, a, b *console.Loop, seconds float64) {
+	if b.Stale {
+		name += "!"
+	}
+	delivery := "-"
+	if n := b.Deliveries - a.Deliveries; n > 0 {
+		mean := (b.DeliverySeconds - a.DeliverySeconds) / float64(n)
+		delivery = time.Duration(mean * float64(time.Second)).Round(time.Microsecond).String()
+	}
+	fmt.Fprintf(w, "%s\t%.0f%%\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t\n", name,
+		100*(b.BusySeconds-a.BusySeconds)/seconds, b.Connections, b.Subscriptions,
+		short(float64(b.MessagesReceived-a.MessagesReceived)/seconds), short(float64(b.MessagesSent-a.MessagesSent)/seconds),
+		short(float64(b.BytesReceived-a.BytesReceived)/seconds), short(float64(b.BytesSent-a.BytesSent)/seconds),
+		delivery, b.Waiting, short(float64(b.QueuedBytes)))
+}
+
+// addLoop adds a loop to a sum.
+func addLoop(sum, l *console.Loop) {
+	sum.Connections += l.Connections
+	sum.Subscriptions += l.Subscriptions
+	sum.Waiting += l.Waiting
+	sum.QueuedBytes += l.QueuedBytes
+	sum.MessagesReceived += l.MessagesReceived
+	sum.MessagesSent += l.MessagesSent
+	sum.BytesReceived += l.BytesReceived
+	sum.BytesSent += l.BytesSent
+	sum.BusySeconds += l.BusySeconds
+	sum.Deliveries += l.Deliveries
+	sum.DeliverySeconds += l.DeliverySeconds
+}
+
+func viewChannels(w io.Writer, before, after console.Channels, seconds float64) {
+	type key struct{ hub, channel string }
+	had := map[key]console.Channel{}
+	for _, c := range before.Channels {
+		had[key{c.Hub, c.Channel}] = c
+	}
+	busy := slices.Clone(after.Channels)
+	for i, c := range busy {
+		// A channel may have gone and come again: then it counts from 0.
+		if old := had[key{c.Hub, c.Channel}]; old.Published <= c.Published {
+			busy[i].Published -= old.Published
+			busy[i].Bytes -= old.Bytes
+		}
+	}
+	slices.SortStableFunc(busy, func(a, b console.Channel) int {
+		return cmp.Or(cmp.Compare(b.Published, a.Published), b.Subscribers-a.Subscribers)
+	})
+	fmt.Fprintf(w, "\n%d channels, the busiest:\n", after.Total)
+	t := table(w)
+	fmt.Fprintln(t, "EVENTS/s\tB/s\tSUBS\t  CHANNEL")
+	for _, c := range busy[:min(topRows, len(busy))] {
+		fmt.Fprintf(t, "%s\t%s\t%d\t  %s %s\n", short(float64(c.Published)/seconds), short(float64(c.Bytes)/seconds),
+			c.Subscribers, c.Hub, c.Channel)
+	}
+	t.Flush()
+}
+
+func viewSlowest(w io.Writer, slowest console.Connections) {
+	if len(slowest.Connections) == 0 {
+		fmt.Fprintln(w, "\nno slow readers")
+		return
+	}
+	fmt.Fprintln(w, "\nslowest readers:")
+	t := table(w)
+	fmt.Fprintln(t, "QUEUED B\tFRAMES\tSUBS\t  CONNECTION")
+	for _, c := range slowest.Connections {
+		fmt.Fprintf(t, "%s\t%d\t%d\t  %s %s\n", short(float64(c.QueuedBytes)), c.QueuedFrames, c.Subscriptions, c.Hub, c.Connection)
+	}
+	t.Flush()
+}
+
+// short is a number with three digits at least: 999, 1.5k, 20M.
+func short(n float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+		if n >= 0.9995*unit.size { // what would be rounded up to it
+			return fmt.Sprintf("%.3g%s", n/unit.size, unit.name)
+		}
+	}
+	return fmt.Sprintf("%.3g", n)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/nu7hatch/webrocket/cmd/rocket/console"
+)
+
+func TestView(t *testing.T) {
+	before := sample{
+		loops: console.Loops{
+			Version: "1", Ready: true, UptimeSeconds: 60, MaxConnections: 100,
+			Loops: []console.Loop{{MessagesSent: 1000, BusySeconds: 10}, {BytesSent: 5}},
+		},
+		channels: console.Channels{Total: 3, Channels: []console.Channel{
+			{Hub: "/", Channel: "old", Published: 9000}, {Hub: "/", Channel: "again", Published: 5},
+		}},
+	}
+	after := sample{
+		loops: console.Loops{
+			Version: "1", Ready: true, UptimeSeconds: 62, MaxConnections: 100,
+			Loops: []console.Loop{
+				{Connections: 3, Subscriptions: 4, MessagesSent: 5000, BusySeconds: 11, Deliveries: 10, DeliverySeconds: 0.01},
+				{Stale: true, Connections: 1, BytesSent: 5},
+			},
+		},
+		channels: console.Channels{Total: 3, Channels: []console.Channel{
+			{Hub: "/", Channel: "old", Published: 9002, Subscribers: 7},
+			{Hub: "/", Channel: "new", Published: 100, Bytes: 4000000},
+			{Hub: "/", Channel: "again", Published: 4},
+		}},
+		slowest: console.Connections{Connections: []console.Connection{{Connection: "0-1@a:1", Hub: "/", QueuedBytes: 12345, QueuedFrames: 3}}},
+	}
+	want := `Rocket 1  ready  up 1m2s  at most 100 connections
+
+  LOOP  BUSY  CONNS  SUBS  IN/s  OUT/s  IN B/s  OUT B/s  DELIVERY  WAITING  QUEUED B
+     0   50%      3     4     0     2k       0        0       1ms        0         0
+    1!    0%      1     0     0      0       0        0         -        0         0
+   all   25%      4     4     0     2k       0        0       1ms        0         0
+
+3 channels, the busiest:
+  EVENTS/s  B/s  SUBS  CHANNEL
+        50   2M     0  / new
+         2    0     0  / again
+         1    0     7  / old
+
+slowest readers:
+  QUEUED B  FRAMES  SUBS  CONNECTION
+     12.3k       3     0  / 0-1@a:1
+`
+	if got := string(view(before, after)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	restarted := before
+	restarted.loops.UptimeSeconds = 0.5
+	restarted.loops.Ready = false
+	if got := string(view(after, restarted)); !strings.Contains(got, "not ready") || !strings.Contains(got, " 2k ") || !strings.Contains(got, "no slow readers") {
+		t.Errorf("after a restart: got\n%s", got)
+	}
+}
+
+func TestOnScreen(t *testing.T) {
+	text := []byte("a\nb\n")
+	if got := onScreen(text, false); !bytes.Equal(got, text) {
+		t.Errorf("piped: got %q", got)
+	}
+	if got, want := string(onScreen(text, true)), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"; got != want {
+		t.Errorf("on a terminal: got %q want %q", got, want)
+	}
+}
+
+func TestShort(t *testing.T) {
+	for n, want := range map[float64]string{0: "0", 0.25: "0.25", 999: "999", 999.9: "1k", 999999: "1M", 1500: "1.5k", 2e6: "2M", 3.456e9: "3.46G"} {
+		if got := short(n); got != want {
+			t.Errorf("%v: got %s want %s", n, got, want)
+		}
+	}
+}
+
+func TestTopEndToEnd(t *testing.T) {
+	server, url := startServer(t, []string{"ROCKET_ADMIN_TOKEN=topsecret"})
+	reader := start(t, nil, "subscribe", "-url", url, "news")
+	reader.stderr.want(`^subscribed`)
+	top := start(t, []string{"ROCKET_ADMIN_TOKEN=topsecret", "ROCKET_ADMIN=" + adminOf(server)}, "top", "-interval", "1ms")
+	top.stdout.want(`^Rocket 0.* ready `)
+	top.stdout.want(`^ +LOOP `)
+	top.stdout.want(`^1 channels`)
+	top.stdout.want(` / news$`)
+	top.stdout.want(`^no slow readers$`)
+	top.wantStatus(0)
+
+	top = start(t, []string{"ROCKET_ADMIN=" + adminOf(server)}, "top")
+	top.wantStatus(1)
+	if got := top.stderr.all(); !strings.Contains(got, "set ROCKET_ADMIN_TOKEN") {
+		t.Errorf("without a token: got %s", got)
+	}
+	for _, args := range []string{"top x", "top -interval 0s", "top -n -1", "health x"} {
+		if _, stderr, status := call(strings.Fields(args)...); status != statusUsage {
+			t.Errorf("%s: got status %d, %s", args, status, stderr)
+		}
+	}
+}

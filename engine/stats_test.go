@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"testing"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+func TestStatsOfMessages(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	a, b := tl.open(), tl.open()
+	before := tl.Stats()
+	if before.Accepted != 2 || before.Connections != 2 || before.MessagesIn != 0 {
+		t.Fatalf("after two handshakes: got %+v", before)
+	}
+	a.send(masked(codec.OpText, "one"), masked(codec.OpPing, "two"))
+	frame := text("three")
+	tl.Deliver([]uint64{a.ID(), b.ID()}, [][]byte{frame, frame}, append(frame, frame...), true)
+	b.SendFrame(frame)
+	tl.turn()
+	got := tl.Stats()
+	if got.MessagesIn != 1 {
+		t.Errorf("got %d messages in, want 1: control frames are none", got.MessagesIn)
+	}
+	if n := got.MessagesOut - before.MessagesOut; n != 5 {
+		t.Errorf("got %d messages out, want 5", n)
+	}
+	if n, want := got.BytesIn-before.BytesIn, len(masked(codec.OpText, "one"))+len(masked(codec.OpPing, "two")); n != uint64(want) {
+		t.Errorf("got %d bytes in, want %d", n, want)
+	}
+	if n, want := got.BytesOut-before.BytesOut, len(a.got)+len(b.got); n != uint64(want) {
+		t.Errorf("got %d bytes out, want %d", n, want)
+	}
+	if got.Turns.Count() == 0 || got.Busy <= 0 {
+		t.Errorf("no turn is counted: %+v", got)
+	}
+}
+
+func TestStatsOfSlowReaders(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000})
+	slow, slower, gone := tl.open(), tl.open(), tl.open()
+	tl.turn()
+	for i, tc := range []*testConn{slow, slower, gone} {
+		tc.room = 0
+		for range (i + 1) * 2 {
+			tc.SendFrame(make([]byte, 200))
+			tl.turn()
+		}
+	}
+	s := tl.Stats()
+	if s.Waiting != 3 || s.Slow["disconnect"] != 1 || s.Closed[codec.StatusTryAgainLater] != 1 {
+		t.Errorf("got %+v", s)
+	}
+	_, last := gone.Queued()
+	if s.QueuedBytes != 400+800+last {
+		t.Errorf("got %d bytes waiting, want 400, 800 and %d", s.QueuedBytes, last)
+	}
+	if got := tl.Slowest(1); len(got) != 1 || got[0] != slower.Conn {
+		t.Errorf("the slowest is not the second: %v", got)
+	}
+	if frames, bytes := slower.Queued(); frames != 4 || bytes != 800 {
+		t.Errorf("got %d frames with %d bytes, want 4 with 800", frames, bytes)
+	}
+}
+
+func TestStatsOfEnds(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{Origins: []string{"https://example.com"}})
+	tl.script.onMessage = func(c *Conn, _ codec.Opcode, payload []byte) {
+		if string(payload) == "panic" {
+			panic("a test's")
+		}
+	}
+	tl.open().send(closeFrame(4321, ""))
+	tl.open().hangUp(errReset)
+	tl.open().send(masked(codec.OpText, "panic"))
+	silent := tl.open()
+	tl.dial().hangUp(nil)
+	tl.dial().send([]byte("nonsense\r\n\r\n"))
+	tl.dial().drop(errNoTLS)
+	other := tl.dial()
+	tl.turn()
+	silent.advance(DefaultPingInterval)
+	silent.advance(DefaultPongTimeout)
+	s := tl.Stats()
+	if want := map[uint16]uint64{4321: 1, 1006: 2, 1011: 1}; !maps.Equal(s.Closed, want) {
+		t.Errorf("closed: got %v, want %v", s.Closed, want)
+	}
+	if want := map[string]uint64{"gone": 1, "invalid": 1, "timeout": 1, "transport": 1}; !maps.Equal(s.Refused, want) {
+		t.Errorf("refused: got %v, want %v", s.Refused, want)
+	}
+	if s.Timeouts != 1 || s.Panics != 1 {
+		t.Errorf("got %d time-outs and %d panics, want one of each", s.Timeouts, s.Panics)
+	}
+	if got := tl.Loop.Conn(other.ID()); got != nil {
+		t.Error("a connection that is not open is found")
+	}
+}
+
+func TestConnByID(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	tc := tl.open()
+	if got := tl.Loop.Conn(tc.ID()); got != tc.Conn || got.Path() != "/" {
+		t.Errorf("got %v, want the connection at /", got)
+	}
+	for _, id := range []uint64{tc.ID() + 1, tc.ID() + 1<<32} {
+		if tl.Loop.Conn(id) != nil {
+			t.Errorf("the ID %x is not that of %x", id, tc.ID())
+		}
+	}
+}
+
+// Who has given up a call may rely on it that it does not begin any more.
+func TestCallGivenUp(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := newCall()
+	if c.wait(over, nil) {
+		t.Error("a call that has not begun is waited for")
+	}
+	c.run(func() { t.Error("a call begins that was given up") })
+
+	c = newCall()
+	c.run(func() {})
+	if !c.wait(over, nil) {
+		t.Error("a call that was done is given up")
+	}
+}

@@ -1,0 +1,157 @@
+package webrocket_test
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// stalled starts a server with a subscriber of the channel c that reads nothing,
+// and publishes until something waits for it.
+func stalled(t *testing.T, log *slog.Logger) (*webrocket.Server, *rawClient, webrocket.ConnStats) {
+	t.Helper()
+	h := webrocket.NewJSONHandler()
+	h.MaxQueuedBytes = 64 << 20
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Log = log
+	s.Config.SendBuffer = 4096
+	if err := s.Handle("/", h); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, s) })
+	reader := dialRaw(t, s, "/")
+	for _, command := range []string{`{"auth":{"access":"read-only","secret":""}}`, `{"subscribe":{"channel":"c"}}`} {
+		reader.command(command)
+		reader.frame()
+	}
+	for range 1000 {
+		if err := s.Publish("/", "c", "e", strings.Repeat("x", 60_000)); err != nil {
+			t.Fatal(err)
+		}
+		slowest, err := s.Slowest(t.Context(), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(slowest) > 0 {
+			return s, reader, slowest[0]
+		}
+	}
+	t.Fatal("nothing waits for who reads nothing")
+	return nil, nil, webrocket.ConnStats{}
+}
+
+func TestOperateAConnection(t *testing.T) {
+	var log lockedBuffer
+	s, reader, slow := stalled(t, slog.New(slog.NewTextHandler(&log, nil)))
+	if slow.Hub != "/" || slow.Channels != 1 || slow.QueuedBytes == 0 || slow.Queued == 0 || slow.Address != reader.conn.LocalAddr().String() {
+		t.Errorf("got %+v", slow)
+	}
+	if err := s.Watch(t.Context(), webrocket.Watch{Connection: slow.ID, For: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	reader.command(`{"unsubscribe":{"channel":"other"}}`)
+	for {
+		if _, message := reader.frame(); message == `{"ok":true}` {
+			break
+		}
+	}
+	if got := log.String(); !strings.Contains(got, "command=unsubscribe channel=other") || strings.Count(got, "a watched command") != 1 {
+		t.Errorf("the log has\n%s", got)
+	}
+	if err := s.Disconnect(t.Context(), slow.ID, 4000, "go"); err != nil {
+		t.Fatal(err)
+	}
+	for op := codec.OpText; op != codec.OpClose; {
+		var message string
+		if op, message = reader.frame(); op == codec.OpClose && message != "\x0f\xa0go" {
+			t.Errorf("got the Close frame %q", message)
+		}
+	}
+	if err := s.Disconnect(t.Context(), slow.ID, 4000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
+		t.Errorf("twice: got %v", err)
+	}
+}
+
+// What is asked of a server that has not started has answers too.
+func TestOperateBeforeStart(t *testing.T) {
+	s := webrocket.NewServer("127.0.0.1:0")
+	h := webrocket.NewJSONHandler()
+	h.Channels = []string{"c"}
+	if err := h.PublishJSON("c", "e", nil); !errors.Is(err, webrocket.ErrInvalidChannel) {
+		t.Errorf("PublishJSON without a server: got %v", err)
+	}
+	if err := s.Handle("/", h); err != nil {
+		t.Fatal(err)
+	}
+	if s.Ready() || s.Check(t.Context()) == nil {
+		t.Error("it is ready")
+	}
+	if got := s.Stats(t.Context()); len(got.Loops) != 0 || len(got.Hubs) != 1 || got.Hubs[0].Channels != 1 {
+		t.Errorf("Stats: got %+v", got)
+	}
+	if slowest, err := s.Slowest(t.Context(), 1); slowest != nil || err != nil {
+		t.Errorf("Slowest: got %v, %v", slowest, err)
+	}
+	if err := s.Disconnect(t.Context(), "0-1@a", 1000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
+		t.Errorf("Disconnect: got %v", err)
+	}
+	if n, err := s.DisconnectChannel(t.Context(), "/", "c", 1000, ""); n != 0 || err != nil {
+		t.Errorf("DisconnectChannel: got %d, %v", n, err)
+	}
+	if first, total, err := s.Channels("/", "", pubsub.ByName, 1); len(first) != 1 || total != 1 || err != nil {
+		t.Errorf("Channels: got %v of %d, %v", first, total, err)
+	}
+	for name, err := range map[string]error{
+		"DisconnectChannel": second(s.DisconnectChannel(t.Context(), "/x", "c", 1000, "")),
+		"Watch":             s.Watch(t.Context(), webrocket.Watch{Hub: "/x", Channel: "c"}),
+		"PublishJSON":       s.PublishJSON("/x", "c", "e", nil),
+	} {
+		if !errors.Is(err, webrocket.ErrNoHub) {
+			t.Errorf("%s: got %v, want ErrNoHub", name, err)
+		}
+	}
+}
+
+func second(_ int, err error) error { return err }
+
+// What Go publishes as JSON is checked like a client's command, and kept as it is.
+func TestPublishJSON(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.MaxMessageSize = 100
+	s := serve(t, hubs{"/": h})
+	c := dial(t, s, "/")
+	c.write(`{"auth":{"access":"read-only","secret":""}}`)
+	c.want(`{"ok":true}`)
+	c.write(`{"subscribe":{"channel":"c"}}`)
+	c.want(`{"ok":true}`)
+	for _, tt := range []struct {
+		name, channel, event, data string
+		want                       error
+	}{
+		{"an object", "c", "e", `{"a" :"<&>"}`, nil},
+		{"nothing", "c", "e", "", nil},
+		{"no event", "c", "", "1", webrocket.ErrInvalidData},
+		{"no JSON", "c", "e", `1},"x":{"y":1`, webrocket.ErrInvalidData},
+		{"no UTF-8", "c", "e", "\"\xff\"", webrocket.ErrInvalidData},
+		{"too large", "c", "e", `"` + strings.Repeat("x", 100) + `"`, webrocket.ErrTooLarge},
+		{"no channel", "d", "e", "1", webrocket.ErrInvalidChannel},
+	} {
+		if err := s.PublishJSON("/", tt.channel, tt.event, []byte(tt.data)); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	c.want(`{"event":"e","channel":"c","data":{"a" :"<&>"}}`)
+	c.want(`{"event":"e","channel":"c"}`)
+	if got := s.Stats(t.Context()).Hubs[0].Published; got != 2 {
+		t.Errorf("got %d published from Go, want 2", got)
+	}
+}

@@ -1,0 +1,108 @@
+package pubsub
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestChannels(t *testing.T) {
+	h, s, other := NewHub("quiet"), newSink(t), newSink(t)
+	s.members(h, "a1", 1)
+	s.members(h, "a2", 2)
+	other.members(h, "a2", 3)
+	s.members(h, "b", 4)
+	publish(t, h, "b", "x")
+	publish(t, h, "a1", "xx", "yy")
+	for _, tt := range []struct {
+		name   string
+		prefix string
+		order  Order
+		n      int
+		want   []string
+		total  int
+	}{
+		{"by name", "", ByName, 9, []string{"a1", "a2", "b", "quiet"}, 4},
+		{"by prefix", "a", ByName, 9, []string{"a1", "a2"}, 2},
+		{"the first", "", ByName, 1, []string{"a1"}, 4},
+		{"none", "x", ByName, 9, nil, 0},
+		{"most frames", "", ByPublished, 3, []string{"a1", "b", "a2"}, 4},
+		{"most subscribers", "", BySubscribers, 2, []string{"a2", "b"}, 4},
+	} {
+		found, total := h.Channels(tt.prefix, tt.order, tt.n)
+		var got []string
+		for _, c := range found {
+			got = append(got, c.Name)
+		}
+		if !slices.Equal(got, tt.want) || total != tt.total {
+			t.Errorf("%s: got %v of %d, want %v of %d", tt.name, got, total, tt.want, tt.total)
+		}
+	}
+	found, _ := h.Channels("a", ByName, 2)
+	want := []ChannelStats{
+		{Name: "a1", Subscribers: 1, Published: 2, Bytes: 4},
+		{Name: "a2", Subscribers: 5},
+	}
+	if !slices.Equal(found, want) {
+		t.Errorf("got %+v, want %+v", found, want)
+	}
+	if found, _ := h.Channels("quiet", ByName, 1); !found[0].Permanent {
+		t.Errorf("got %+v, want it permanent", found)
+	}
+}
+
+// Many channels are looked at, and few kept.
+func TestManyChannels(t *testing.T) {
+	h := NewHub()
+	for i := range 3000 {
+		h.stripe([]byte(fmt.Sprint(i))).channel(fmt.Sprint(i)).published = uint64(i)
+	}
+	found, total := h.Channels("", ByPublished, 2)
+	if total != 3000 || found[0].Name != "2999" || found[1].Name != "2998" || cap(found) > 512 {
+		t.Errorf("got %+v of %d in a list for %d", found, total, cap(found))
+	}
+}
+
+func TestMembers(t *testing.T) {
+	h, s, other := NewHub(), newSink(t), newSink(t)
+	s.members(h, "a", 3)
+	s.members(h, "b", 1)
+	got := h.Members(s.shard, []byte("a"))
+	slices.Sort(got)
+	if len(got) != 3 || got[2]&Several != 0 {
+		t.Errorf("got %x, want the ids of three", got)
+	}
+	if got := h.Members(other.shard, []byte("a")); got != nil {
+		t.Errorf("the other shard: got %x", got)
+	}
+	if got := h.Members(s.shard, []byte("c")); got != nil {
+		t.Errorf("no channel: got %x", got)
+	}
+}
+
+// The time of a run counts from its first frame to its last member.
+func TestDeliveryIsMeasured(t *testing.T) {
+	h, s := NewHub(), newSink(t)
+	var now time.Duration
+	s.shard.Clock = func() time.Duration { return now }
+	s.members(h, "a", 2)
+	publish(t, h, "a", "1")
+	now = time.Second
+	publish(t, h, "a", "2")
+	now = 3 * time.Second
+	if got := s.work(1); got != More {
+		t.Fatalf("got %v, want More", got)
+	}
+	now = 4 * time.Second
+	s.rest()
+	s.shard.Began = func() time.Duration { return 2 * time.Second }
+	if err := h.Publish(s.shard, []byte("a"), []byte("3")); err != nil {
+		t.Fatal(err)
+	}
+	s.rest()
+	stats := s.shard.Stats()
+	if stats.Subscriptions != 2 || stats.Delivery.Count() != 2 || stats.Delivery.Sum != 6*time.Second {
+		t.Errorf("got %+v, want runs of 4 s and 2 s for 2 subscriptions", stats)
+	}
+}
