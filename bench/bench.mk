@@ -14,12 +14,12 @@ RUN := $(shell date -u +%Y-%m-%d)-$(shell git describe --always --exclude '*' --
 
 .PHONY: bench bench-compare bench-binaries
 
-bench: bench-binaries ## the standard set, about 5 minutes
+bench: bench-binaries ## the standard set, about 7 minutes
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench standard $(BENCHFLAGS) -json $(RESULTS)/$(RUN).json -html $(RESULTS)/$(RUN).html > $(RESULTS)/$(RUN).txt; \
 		status=$$?; cat $(RESULTS)/$(RUN).txt; exit $$status
 
-bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo ## the standard set for Rocket and its peers, about 7 minutes
+bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo ## the standard set for Rocket and its peers, about 8 minutes
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench compare $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-compare.json -html $(RESULTS)/$(RUN)-compare.html > $(RESULTS)/$(RUN)-compare.txt; \
 		status=$$?; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status

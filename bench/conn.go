@@ -15,7 +15,8 @@ type connState uint8
 const (
 	connIdle       connState = iota // has no socket
 	connConnecting                  // connect(2) is under way
-	connUpgrading                   // the handshake was sent
+	connSecuring                    // the TLS handshake is under way
+	connUpgrading                   // the opening handshake was sent
 	connSetup                       // hello and subscribe were sent
 	connReady                       // everything was answered
 	connLeaving                     // unsubscribe was sent
@@ -42,8 +43,9 @@ type conn struct {
 	ackHead  int     // of those, how many were answered since
 	in       []byte  // start of a frame that is not complete
 	part     []byte  // start of a message that is not complete (stream dialects)
-	out      []byte  // what the socket did not take yet
-	openedAt int64   // when it was due to connect
+	out      []byte  // what the socket did not take yet; with TLS, what is not encrypted yet
+	secured  *secured
+	openedAt int64 // when it was due to connect
 }
 
 // errClosed is wrapped by all errors that say that a server ended a connection.
@@ -117,6 +119,10 @@ func (w *worker) shut(c *conn) {
 		w.ready.Add(-1)
 	}
 	reset(c.fd)
+	if c.secured != nil {
+		c.secured.end()
+		c.secured = nil
+	}
 	c.state, c.streams = connIdle, 0
 	c.in, c.part, c.out = c.in[:0], c.part[:0], c.out[:0]
 	w.Unanswered += int64(len(c.acks) - c.ackHead)
@@ -131,6 +137,14 @@ func (w *worker) connected(c *conn) error {
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", w.run.target.Host, err)
 	}
+	if w.run.tls != nil {
+		return w.begin(c)
+	}
+	return w.upgrade(c)
+}
+
+// upgrade sends the opening handshake.
+func (w *worker) upgrade(c *conn) error {
 	c.state = connUpgrading
 	c.out = append(c.out, w.run.request...)
 	return w.flush(c)
@@ -138,9 +152,17 @@ func (w *worker) connected(c *conn) error {
 
 // flush sends what is waiting and asks for EPOLLOUT only if the socket does not take it all.
 func (w *worker) flush(c *conn) error {
+	out := &c.out
+	if c.secured != nil {
+		if err := c.secured.seal(c.out); err != nil {
+			return fmt.Errorf("TLS: %w", err)
+		}
+		c.out = c.out[:0]
+		out = &c.secured.sealed
+	}
 	sent := 0
-	for sent < len(c.out) {
-		n, errno := send(c.fd, c.out[sent:])
+	for sent < len(*out) {
+		n, errno := send(c.fd, (*out)[sent:])
 		if errno == unix.EAGAIN {
 			break
 		}
@@ -149,8 +171,8 @@ func (w *worker) flush(c *conn) error {
 		}
 		sent += n
 	}
-	c.out = c.out[:copy(c.out, c.out[sent:])]
-	if wants := len(c.out) > 0; wants != c.armed {
+	*out = (*out)[:copy(*out, (*out)[sent:])]
+	if wants := len(*out) > 0; wants != c.armed {
 		c.armed = wants
 		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.local, Pad: c.gen}
 		if wants {
@@ -163,20 +185,40 @@ func (w *worker) flush(c *conn) error {
 
 // read takes what the socket has, up to the size of the worker's buffer, and handles all that is complete.
 func (w *worker) read(c *conn) error {
+	if c.secured != nil {
+		n, err := w.receive(c, w.sealed)
+		if n == 0 {
+			return err
+		}
+		return w.readSealed(c, n)
+	}
 	have := copy(w.buf, c.in)
-	n, errno := recv(c.fd, w.buf[have:])
+	n, err := w.receive(c, w.buf[have:])
+	if n == 0 {
+		return err
+	}
+	return w.takeBytes(c, w.buf[:have+n])
+}
+
+// receive returns 0 and no error if there was nothing.
+func (w *worker) receive(c *conn, b []byte) (int, error) {
+	n, errno := recv(c.fd, b)
 	switch {
 	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return nil
+		return 0, nil
 	case errno != 0:
-		return fmt.Errorf("%w (receive: %w)", errClosed, errno)
+		return 0, fmt.Errorf("%w (receive: %w)", errClosed, errno)
 	case n == 0:
-		return errClosed
+		return 0, errClosed
 	}
 	w.now = w.run.clock()
 	w.reads++
 	w.bytes += int64(n)
-	b := w.buf[:have+n]
+	return n, nil
+}
+
+// takeBytes handles what is complete in b and keeps the rest.
+func (w *worker) takeBytes(c *conn, b []byte) error {
 	used, err := w.takeAll(c, b)
 	if err == nil && c.state != connIdle {
 		c.in = append(c.in[:0], b[used:]...)

@@ -32,6 +32,12 @@ type Dialect interface {
 	Serve(binary, dir string, port, loops int) ([]string, error)
 }
 
+// tlsDialect is a Dialect whose server can be started with TLS.
+type tlsDialect interface {
+	// ServeTLS returns what follows the command line of Serve.
+	ServeTLS(keyPair) []string
+}
+
 // Kind says what a Message of a server is.
 type Kind uint8
 

@@ -10,6 +10,7 @@
 //	session.go     the phases: connect, warm up, measure, drain, check
 //	worker.go      one generator thread: an epoll set, its connections, its publishes
 //	conn.go        one connection: handshake, set-up, frames in, frames out
+//	tls.go         the same over TLS; keypair.go makes a certificate for a server that is started
 //	dialect.go     how a server speaks (rocket.go, nats.go, centrifugo.go)
 //	verify.go      every delivery is the next of its stream, or it is lost, doubled, late or astray
 //	window.go      closed loop: how many publishes may be unfinished
@@ -18,6 +19,7 @@
 //	floor.go       the same bytes to the same number of sockets by plain sends
 //	result.go      what is known afterwards; metric.go, table.go and html.go show it
 //	suite.go       the standard set, repeated, with medians and spread
+//	column.go      one scenario without and with TLS, side by side
 //
 // # What a delivery carries
 //
@@ -29,7 +31,7 @@
 // # Ownership
 //
 // A worker owns its connections, the streams they publish and all tallies about them; it is the only goroutine that
-// touches them. Others leave work in its inbox. Workers share two things: how far a stream was published (written by the
+// touches them. A TLS handshake is a coroutine that only its worker resumes, on its own thread. Others leave work in its inbox. Workers share two things: how far a stream was published (written by the
 // owner of the stream, read at the end and by those who join late), and how far each worker has received it. Reports are
 // taken by a function that runs on the worker.
 //

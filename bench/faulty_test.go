@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,9 +34,29 @@ func (s *faultyServer) send(to *websocket.Conn, m []byte) {
 }
 
 func startFaulty(t *testing.T, s *faultyServer) (target string) {
+	return startFaultyOn(t, s, httptest.NewUnstartedServer(nil), (*httptest.Server).Start)
+}
+
+func startFaultyTLS(t *testing.T, s *faultyServer) (target, ca string) {
+	srv := httptest.NewUnstartedServer(nil)
+	target = startFaultyOn(t, s, srv, (*httptest.Server).StartTLS)
+	return target, trusted(t, srv)
+}
+
+// trusted returns a file with the server's certificate.
+func trusted(t *testing.T, srv *httptest.Server) (ca string) {
+	t.Helper()
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	if err := writePEM(ca, "CERTIFICATE", srv.Certificate().Raw); err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+func startFaultyOn(t *testing.T, s *faultyServer, srv *httptest.Server, start func(*httptest.Server)) (target string) {
 	s.subs = map[string][]*websocket.Conn{}
 	var conns sync.WaitGroup
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return
@@ -52,7 +73,8 @@ func startFaulty(t *testing.T, s *faultyServer) (target string) {
 		}
 		defer conns.Done()
 		s.serve(ws)
-	}))
+	})
+	start(srv)
 	t.Cleanup(func() {
 		s.mu.Lock()
 		s.over = true

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -96,13 +97,13 @@ var metrics = []metric{
 		return float64(r.Memory.After-r.Memory.Before) / 1e6, true
 	}},
 	{metricConnects, func(r *Result) (float64, bool) {
-		if r.Connect == nil || r.Idle == nil {
+		if !r.tellsConnects() {
 			return 0, false
 		}
 		return r.Connect.PerSecond, true
 	}},
 	{metricConnect, func(r *Result) (float64, bool) {
-		if r.Connect == nil || r.Idle == nil {
+		if !r.tellsConnects() {
 			return 0, false
 		}
 		return r.Connect.ServerMicros, r.Connect.ServerMicros > 0
@@ -120,6 +121,11 @@ var metrics = []metric{
 		}
 		return r.Churn.Join.P99, true
 	}},
+}
+
+// tellsConnects: a thousand plain connects take a few hundredths of a second, too short to be a line of each scenario.
+func (r *Result) tellsConnects() bool {
+	return r.Connect != nil && (r.Idle != nil || r.TLS != nil || r.Column != "")
 }
 
 func latencyMetric(f func(*Latency) float64) func(*Result) (float64, bool) {
@@ -163,14 +169,15 @@ type Column struct {
 	Results []*Result
 }
 
-// ByDialect makes one column per dialect.
+// ByDialect makes one column per dialect, or what else a result names as its column.
 func ByDialect(results []*Result) []Column {
 	var columns []Column
 	for _, r := range results {
-		i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == r.Options.Dialect })
+		name := cmp.Or(r.Column, r.Options.Dialect)
+		i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == name })
 		if i < 0 {
 			i = len(columns)
-			columns = append(columns, Column{Name: r.Options.Dialect})
+			columns = append(columns, Column{Name: name})
 		}
 		columns[i].Results = append(columns[i].Results, r)
 	}

@@ -10,11 +10,15 @@ import (
 
 // Options say what to run. DefaultOptions are the place to start from.
 type Options struct {
-	Target  string `json:"target,omitempty"` // ws://host:port/path; empty: start a server
+	Target  string `json:"target,omitempty"` // ws:// or wss://host:port/path; empty: start a server
 	Dialect string `json:"dialect"`
 	Secret  string `json:"-"`
 	NoAuth  bool   `json:"noAuth,omitempty"` // do not authenticate
 	Owned   bool   `json:"-"`                // the target may be another machine
+
+	TLS      bool   `json:"tls,omitempty"`      // the server speaks TLS: it is started so, or the target is wss://
+	CA       string `json:"-"`                  // file of certificates in PEM to trust; empty: those of the system
+	Insecure bool   `json:"insecure,omitempty"` // take any certificate
 
 	Server     string `json:"server,omitempty"` // program to start; empty: look for it
 	ServerArgs string `json:"serverArgs,omitempty"`
@@ -63,7 +67,7 @@ func DefaultOptions() Options {
 	return Options{
 		Dialect: "rocket", Loops: 1, CPUs: generator, ServerCPUs: server,
 		Payload: 128, Warmup: 2 * time.Second, Duration: 10 * time.Second, Drain: 3 * time.Second,
-		Threads: 1, Handshakes: 256, ConnectTimeout: time.Minute,
+		Threads: 1, Handshakes: 256, ConnectTimeout: 3 * time.Minute,
 	}
 }
 
@@ -90,6 +94,10 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: -threads must be 1 to 64; -handshakes, -connect-timeout and -loops must be positive", ErrUsage)
 	case o.Stalled < 0 || o.Stalled >= 1:
 		return fmt.Errorf("%w: -stalled must be at least 0 and less than 1", ErrUsage)
+	case o.CA != "" && o.Insecure:
+		return fmt.Errorf("%w: -ca and -insecure exclude each other", ErrUsage)
+	case o.Target == "" && (o.CA != "" || o.Insecure):
+		return fmt.Errorf("%w: -ca and -insecure are for a -target; a server that is started is trusted", ErrUsage)
 	case o.Rounds < 0 || o.Rounds > maxRounds:
 		return fmt.Errorf("%w: -rounds must be at most %d", ErrUsage, maxRounds)
 	}
@@ -102,8 +110,8 @@ func parseTarget(raw string, owned bool) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: -target: %w", ErrUsage, err)
 	}
-	if u.Scheme != "ws" || u.Hostname() == "" {
-		return nil, fmt.Errorf("%w: -target %q is not ws://host:port/path", ErrUsage, raw)
+	if u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "" {
+		return nil, fmt.Errorf("%w: -target %q is not ws:// or wss://host:port/path", ErrUsage, raw)
 	}
 	if u.Path == "" {
 		u.Path = "/"

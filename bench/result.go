@@ -15,7 +15,8 @@ import (
 
 // Result is what is known after a run. Fields that do not apply are left out.
 type Result struct {
-	Label       string    `json:"label"` // of the run among others, such as "S1 fanout"
+	Label       string    `json:"label"`            // of the run among others, such as "S1 fanout"
+	Column      string    `json:"column,omitempty"` // of a table; empty: that of the dialect
 	Scenario    string    `json:"scenario"`
 	Options     Options   `json:"options"`
 	Started     time.Time `json:"started"`
@@ -27,6 +28,7 @@ type Result struct {
 	Published int64            `json:"published"` // publishes in all, warm-up included
 	Check     Check            `json:"check"`
 	Refusals  map[string]int64 `json:"refusals,omitempty"`
+	TLS       *TLS             `json:"tls,omitempty"`
 	Connect   *Connects        `json:"connect,omitempty"`
 	Load      *Load            `json:"load,omitempty"`
 	Latency   *Latency         `json:"latency,omitempty"`
@@ -54,14 +56,21 @@ type Machine struct {
 	Commit string `json:"commit,omitempty"`
 }
 
-// Connects is how the connections came about: TCP, handshake, authentication and subscription.
+// TLS is what the connections of a run agreed on with the server.
+type TLS struct {
+	Agreed     string `json:"agreed"`     // version, cipher, key exchange
+	Handshakes int64  `json:"handshakes"` // done; none is resumed
+}
+
+// Connects is how the connections came about: TCP, TLS if there is TLS, handshake, authentication and subscription.
 type Connects struct {
-	Count         int     `json:"count"`
-	Seconds       float64 `json:"seconds"`
-	PerSecond     float64 `json:"perSecond"`
-	ServerMicros  float64 `json:"serverMicrosEach,omitempty"`
-	SetUpP99      float64 `json:"setUpP99"` // milliseconds
-	SourceAddress int     `json:"sourceAddresses"`
+	Count           int     `json:"count"`
+	Seconds         float64 `json:"seconds"`
+	PerSecond       float64 `json:"perSecond"`
+	ServerMicros    float64 `json:"serverMicrosEach,omitempty"`
+	GeneratorMicros float64 `json:"generatorMicrosEach"`
+	SetUpP99        float64 `json:"setUpP99"` // milliseconds
+	SourceAddress   int     `json:"sourceAddresses"`
 }
 
 // Load is what happened in the measured window.

@@ -77,6 +77,10 @@ func (rocket) Serve(binary, _ string, port, loops int) ([]string, error) {
 	return []string{binary, "-host", "127.0.0.1", "-port", strconv.Itoa(port), "-loops", strconv.Itoa(loops)}, nil
 }
 
+func (rocket) ServeTLS(pair keyPair) []string {
+	return []string{"-tls-cert", pair.cert, "-tls-key", pair.key}
+}
+
 // isPlainString tells whether b looks like a quoted string that begins with a digit. Its contents are compared with
 // what was sent, so the look is enough.
 func isPlainString(b []byte) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type run struct {
 	auth    bool
 	secret  string
 	target  *url.URL
+	tls     *tls.Config // nil: without
 	address *net.TCPAddr
 	sources []net.IP
 	request []byte
@@ -94,6 +96,10 @@ func newRun(opts *Options, d Dialect, target *url.URL, p *plan) (*run, error) {
 		target: target, payload: payload(opts.Payload), hold: int64(opts.Hold),
 		started: time.Now(), changed: make(chan struct{}, 1),
 	}
+	var err error
+	if r.tls, err = clientConfig(opts, target); err != nil {
+		return nil, err
+	}
 	if err := r.resolve(); err != nil {
 		return nil, err
 	}
@@ -121,7 +127,7 @@ func newRun(opts *Options, d Dialect, target *url.URL, p *plan) (*run, error) {
 func (r *run) resolve() error {
 	port := r.target.Port()
 	if port == "" {
-		port = "80"
+		port = map[string]string{"ws": "80", "wss": "443"}[r.target.Scheme]
 	}
 	addr, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(r.target.Hostname(), port))
 	if err != nil {

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"os"
 	"strings"
@@ -12,10 +13,26 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
-func startRocket(t *testing.T) (target string) {
+func startRocket(t *testing.T) (target string) { return startRocketWith(t, nil, "ws") }
+
+// startSecureRocket has a certificate of its own, which is in the file ca.
+func startSecureRocket(t *testing.T) (target, ca string) {
+	t.Helper()
+	pair, err := newKeyPair(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.LoadX509KeyPair(pair.cert, pair.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startRocketWith(t, &tls.Config{Certificates: []tls.Certificate{cert}}, "wss"), pair.cert
+}
+
+func startRocketWith(t *testing.T, config *tls.Config, scheme string) (target string) {
 	t.Helper()
 	s := webrocket.NewServer("127.0.0.1:0")
-	s.Log = slog.New(slog.DiscardHandler)
+	s.Log, s.TLS = slog.New(slog.DiscardHandler), config
 	h := webrocket.NewJSONHandler()
 	h.MaxQueuedBytes = 256 << 20 // nobody is thrown out because this machine is busy with something else
 	if err := s.Handle("/", h); err != nil {
@@ -25,10 +42,10 @@ func startRocket(t *testing.T) (target string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Shutdown(context.Background()) })
-	return "ws://" + s.Addr().String() + "/"
+	return scheme + "://" + s.Addr().String() + "/"
 }
 
-// Every scenario against the real server: what is published arrives, exactly as often as it should.
+// Every scenario against the real server, without and with TLS: what is published arrives, exactly as often as it should.
 func TestScenarios(t *testing.T) {
 	tests := []struct {
 		scenario  string
@@ -49,16 +66,16 @@ func TestScenarios(t *testing.T) {
 		{"broadcast", func(o *Options) { o.Rate, o.ProbeRate, o.Count = 200, 500, 20 }, 0, 0},
 		{"idle", func(o *Options) { o.Channels, o.Duration, o.Count = 5, time.Millisecond, 0 }, 5, 10},
 		{"storm", func(o *Options) { o.Rounds, o.Count = 2, 0 }, 1, 10},
-		{"slow", func(o *Options) { o.Rate, o.Stalled, o.Duration, o.Count = 2000, 0.2, 20*time.Millisecond, 0 }, 0, 0},
+		{"slow", func(o *Options) { o.Rate, o.Stalled, o.Duration, o.Count = 200, 0.2, 20*time.Millisecond, 0 }, 0, 0},
 		{"churn", func(o *Options) {
 			o.Rate, o.Churn, o.Hold, o.Duration, o.Count = 1000, 200, 20*time.Millisecond, 200*time.Millisecond, 0
 		}, 0, 0},
 	}
 	for _, tt := range tests {
-		t.Run(tt.scenario, func(t *testing.T) {
+		run := func(t *testing.T, target, ca string) *Result {
 			sc := ScenarioNamed(tt.scenario)
-			o := quick(sc, startRocket(t), 200)
-			o.ServerPID = os.Getpid()
+			o := quick(sc, target, 200)
+			o.ServerPID, o.CA = os.Getpid(), ca
 			tt.set(&o)
 			res, err := Run(t.Context(), sc, o, func(Progress) {})
 			if err != nil {
@@ -78,7 +95,29 @@ func TestScenarios(t *testing.T) {
 			if err := WriteText(&text, res); err != nil || !strings.Contains(text.String(), "every delivery right") {
 				t.Errorf("text: %s, %v", &text, err)
 			}
+			return res
+		}
+		t.Run(tt.scenario, func(t *testing.T) {
+			if res := run(t, startRocket(t), ""); res.TLS != nil {
+				t.Errorf("TLS %+v without TLS", res.TLS)
+			}
 		})
+		t.Run(tt.scenario+" over TLS", func(t *testing.T) {
+			target, ca := startSecureRocket(t)
+			checkTLS(t, run(t, target, ca))
+		})
+	}
+}
+
+// checkTLS: each connect has one handshake.
+func checkTLS(t *testing.T, res *Result) {
+	t.Helper()
+	want := int64(res.Connect.Count * (1 + len(res.Storms)))
+	if res.TLS == nil || !strings.HasPrefix(res.TLS.Agreed, "TLS 1.3, ") {
+		t.Fatalf("TLS %+v", res.TLS)
+	}
+	if res.Churn == nil && res.TLS.Handshakes != want {
+		t.Errorf("%d handshakes, want %d", res.TLS.Handshakes, want)
 	}
 }
 

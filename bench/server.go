@@ -20,6 +20,7 @@ type server struct {
 	cmd    *exec.Cmd
 	args   []string
 	addr   string
+	pair   keyPair // if it speaks TLS
 	dir    string
 	exited chan struct{}
 	err    error // why it ended; read after exited is closed
@@ -88,13 +89,12 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 	if err != nil {
 		return nil, err
 	}
-	args, err := d.Serve(binary, dir, port, opts.Loops)
+	args, pair, err := commandLine(opts, d, binary, dir, port)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}
-	args = append(args, strings.Fields(opts.ServerArgs)...)
-	s := &server{args: args, dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", port), exited: make(chan struct{})}
+	s := &server{args: args, pair: pair, dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", port), exited: make(chan struct{})}
 	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	// The server ends with us, and ^C on the terminal is for us alone.
@@ -114,6 +114,19 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 		return nil, err
 	}
 	return s, nil
+}
+
+func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args []string, pair keyPair, err error) {
+	if args, err = d.Serve(binary, dir, port, opts.Loops); err != nil {
+		return nil, pair, err
+	}
+	if opts.TLS {
+		if pair, err = newKeyPair(dir); err != nil {
+			return nil, pair, err
+		}
+		args = append(args, d.(tlsDialect).ServeTLS(pair)...)
+	}
+	return append(args, strings.Fields(opts.ServerArgs)...), pair, nil
 }
 
 func freePort() (int, error) {

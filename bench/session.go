@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +55,12 @@ func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) 
 		if _, err := cpuTime(opts.ServerPID); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUsage, err)
 		}
+	}
+	if strings.HasPrefix(opts.Target, "wss:") {
+		opts.TLS = true
+	}
+	if _, ok := d.(tlsDialect); opts.TLS && opts.Target == "" && !ok {
+		return nil, fmt.Errorf("%w: a server for dialect %s is started without TLS only", ErrUsage, d.Name())
 	}
 	res.Options = opts
 	s := &session{opts: opts, res: res, pid: opts.ServerPID, watch: watch}
@@ -129,6 +137,10 @@ func (s *session) reach(ctx context.Context, d Dialect) (*url.URL, error) {
 	s.pid = s.server.cmd.Process.Pid
 	s.res.Server = s.server.args
 	path, _ := d.Handshake()
+	if s.opts.TLS {
+		s.opts.CA = s.server.pair.cert
+		return &url.URL{Scheme: "wss", Host: s.server.addr, Path: path}, nil
+	}
 	return &url.URL{Scheme: "ws", Host: s.server.addr, Path: path}, nil
 }
 
@@ -179,7 +191,7 @@ func (s *session) progress() Progress {
 func (s *session) connect(ctx context.Context, want func(connPlan) bool) error {
 	s.enter("connect")
 	runtime.GC() // the plan is made; what follows hardly allocates
-	before, start, have := s.serverCPU(), time.Now(), s.run.ready()
+	before, own, start, have := s.serverCPU(), ownCPUTime(), time.Now(), s.run.ready()
 	if err := s.run.open(ctx, want); err != nil {
 		return err
 	}
@@ -188,7 +200,8 @@ func (s *session) connect(ctx context.Context, want func(connPlan) bool) error {
 	joins := s.joins()
 	s.res.Connect = &Connects{
 		Count: n, Seconds: took, PerSecond: float64(n) / took, SetUpP99: summarize(joins).P99,
-		ServerMicros: micros(s.serverCPU()-before, int64(n)), SourceAddress: max(len(s.run.sources), 1),
+		ServerMicros: micros(s.serverCPU()-before, int64(n)), GeneratorMicros: micros(ownCPUTime()-own, int64(n)),
+		SourceAddress: max(len(s.run.sources), 1),
 	}
 	return nil
 }
@@ -378,14 +391,41 @@ func (s *session) finish() {
 		s.perWrite()
 		s.warn()
 	}
-	for _, w := range s.run.workers {
+	res.TLS = s.agreed()
+	res.Refusals = s.refusals()
+}
+
+// refusals adds up what servers refused. It returns nil if that was nothing.
+func (s *session) refusals() map[string]int64 {
+	var mu sync.Mutex
+	var total map[string]int64
+	s.run.call(func(w *worker) {
+		mu.Lock()
+		defer mu.Unlock()
 		for text, n := range w.refusals {
-			if res.Refusals == nil {
-				res.Refusals = map[string]int64{}
+			if total == nil {
+				total = map[string]int64{}
 			}
-			res.Refusals[text] += n
+			total[text] += n
 		}
+	})
+	return total
+}
+
+// agreed adds up the TLS handshakes of the workers. It returns nil if there were none.
+func (s *session) agreed() *TLS {
+	var mu sync.Mutex
+	var total TLS
+	s.run.call(func(w *worker) {
+		mu.Lock()
+		defer mu.Unlock()
+		total.Handshakes += w.handshakes
+		total.Agreed = cmp.Or(total.Agreed, w.agreed)
+	})
+	if total.Handshakes == 0 {
+		return nil
 	}
+	return &total
 }
 
 // perWrite compares the messages to subscribers since the load began with the segments that brought them.

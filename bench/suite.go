@@ -20,11 +20,13 @@ var Standard = []Entry{
 	{"S1", "fan-out, 1,000 subscribers, 16 publishes in flight", "fanout", func(o *Options) { o.Saturate = 16 }},
 	{"S1w", "fan-out, 1,000 subscribers, 256 publishes in flight", "fanout", func(o *Options) { o.Saturate = 256 }},
 	{"S1b", "fan-out, 1,000 subscribers, 1 publish in flight", "fanout", func(o *Options) { o.Saturate = 1 }},
+	{"S1t", "S1 over TLS", "fanout", func(o *Options) { o.Saturate, o.TLS = 16, true }},
 	{"S2", "fan-out, 1,000 subscribers, 100 publishes/s", "fanout", func(o *Options) { o.Saturate, o.Rate = 0, 100 }},
 	{"S3", "10,000 connections, 1,000 channels, 100 publishers, 5,000 publishes/s", "channels", func(*Options) {}},
 	{"S4", "1,000 connections, each alone in its channel, 1 in flight each", "chat", func(*Options) {}},
 	{"S5", "19,000 idle connections, one channel", "idle", func(o *Options) { o.Conns = 19_000 }},
 	{"S5c", "19,000 idle connections, 1,000 channels", "idle", func(o *Options) { o.Conns, o.Channels = 19_000, 1000 }},
+	{"S5t", "S5 over TLS", "idle", func(o *Options) { o.Conns, o.TLS = 19_000, true }},
 	{"S6", "one message to 19,000, once per second", "broadcast", func(o *Options) { o.Conns = 19_000 }},
 }
 
@@ -51,12 +53,14 @@ func (b Bound) String() string {
 var Targets = map[string]map[string]Bound{
 	"S1":  {metricRate: atLeast(4.5e6), metricServer: atMost(0.20)},
 	"S1w": {metricServer: atMost(0.10)},
+	"S1t": {metricServer: atMost(0.30)},
 	"S1b": {metricRatio: atMost(1.12)},
 	"S2":  {metricRatio: atMost(1.12), metricP99: atMost(5)},
 	"S3":  {metricServer: atMost(7.0), metricP99: atMost(3.5)},
 	"S4":  {metricRate: atLeast(225e3), metricServer: atMost(4.3)},
 	"S5":  {metricResident: atMost(1024), metricConnects: atLeast(40e3), metricConnect: atMost(20)},
 	"S5c": {metricResident: atMost(1024), metricConnects: atLeast(40e3), metricConnect: atMost(20)},
+	"S5t": {metricResident: atMost(8 << 10), metricConnect: atMost(400)},
 	"S6":  {metricLast: atMost(120), metricServer: atMost(6.3), metricProbe: atMost(5)},
 }
 
@@ -70,8 +74,8 @@ type SuiteOptions struct {
 	Duration time.Duration
 }
 
-// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition,
-// so that all of them see the same moods of the machine. done, which may be nil, is told each result.
+// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition, so
+// that all of them see the same moods of the machine. Entries over TLS are for those that can be started so. done, which may be nil, is told each result.
 //
 // A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options and
 // for servers that do not start.
@@ -88,6 +92,9 @@ func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p P
 					return results, nil
 				default:
 				}
+				if !e.speaks(dialect) {
+					continue
+				}
 				res, err := e.run(ctx, so, dialect, i == 0, watch)
 				if errors.Is(err, ErrUsage) || errors.Is(err, errNoServer) {
 					return results, err
@@ -102,18 +109,27 @@ func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p P
 	return results, nil
 }
 
+// speaks tells whether a server of this dialect can be started as the entry needs it. One that is unknown fails later.
+func (e *Entry) speaks(dialect string) bool {
+	var o Options
+	e.set(&o)
+	d, err := DialectNamed(dialect)
+	_, secure := d.(tlsDialect)
+	return err != nil || secure || !o.TLS
+}
+
 // run measures the whole floor only the first time, and then just the part that the result is compared to.
 func (e *Entry) run(ctx context.Context, so SuiteOptions, dialect string, first bool, watch func(string, Progress)) (*Result, error) {
-	sc := *ScenarioNamed(e.Scenario)
+	sc := ScenarioNamed(e.Scenario)
 	opts := so.Base
 	sc.defaults(&opts)
 	e.set(&opts)
 	opts.Dialect, opts.Warmup, opts.Duration = dialect, so.Warmup, so.Duration
-	if whole := sc.floor; whole != nil && !first {
-		sc.floor = func(o *Options) []FloorSpec { return whole(o)[:1] }
+	if !first {
+		sc = sc.withFirstFloor()
 	}
 	label := e.ID + " " + dialect
-	res, err := Run(ctx, &sc, opts, func(p Progress) {
+	res, err := Run(ctx, sc, opts, func(p Progress) {
 		if watch != nil {
 			watch(label, p)
 		}

@@ -14,8 +14,12 @@ func WriteText(w io.Writer, r *Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 
-	line("run", "%s, dialect %s, %d connections, %d channels, payload %d bytes",
-		r.Scenario, r.Options.Dialect, r.Options.Conns, r.Options.Channels, r.Options.Payload)
+	secure := ""
+	if r.Options.TLS {
+		secure = " over TLS"
+	}
+	line("run", "%s, dialect %s%s, %d connections, %d channels, payload %d bytes",
+		r.Scenario, r.Options.Dialect, secure, r.Options.Conns, r.Options.Channels, r.Options.Payload)
 	writeConnects(line, r)
 	writeLoad(line, r)
 	writeSpecial(line, r)
@@ -37,8 +41,11 @@ func writeConnects(line lineFunc, r *Result) {
 	if c == nil {
 		return
 	}
-	line("connects", "%d in %.2f s, %s/s, %.1f µs of server CPU each, set-up p99 %.1f ms",
-		c.Count, c.Seconds, short(c.PerSecond), c.ServerMicros, c.SetUpP99)
+	line("connects", "%d in %.2f s, %s/s, set-up p99 %.1f ms", c.Count, c.Seconds, short(c.PerSecond), c.SetUpP99)
+	line("CPU per connect", "server %.1f µs, generator %.1f µs", c.ServerMicros, c.GeneratorMicros)
+	if r.TLS != nil {
+		line("TLS", "%s; %d handshakes, none resumed, %s/s", r.TLS.Agreed, r.TLS.Handshakes, short(c.PerSecond))
+	}
 }
 
 func writeLoad(line lineFunc, r *Result) {
@@ -109,12 +116,16 @@ func writeVerdict(line lineFunc, r *Result) {
 	if r.Error != "" {
 		line("error", "%s", r.Error)
 	}
-	c := r.Check
+	line("check", "%s", r.Check)
+}
+
+// String says on one line whether every delivery was right.
+func (c Check) String() string {
 	verdict := "every delivery right"
 	if !c.Good() {
 		verdict = "FAILED"
 	}
-	line("check", "%s: %d delivered, %d lost, %d duplicated, %d out of order, %d astray, %d corrupted, %d refused, %d unanswered",
+	return fmt.Sprintf("%s: %d delivered, %d lost, %d duplicated, %d out of order, %d astray, %d corrupted, %d refused, %d unanswered",
 		verdict, c.Delivered, c.Lost, c.Duplicated, c.OutOfOrder, c.Astray, c.Corrupted, c.Refused, c.Unanswered)
 }
 

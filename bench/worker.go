@@ -23,6 +23,7 @@ type worker struct {
 	ep     int
 	wake   int // eventfd
 	buf    []byte
+	sealed []byte // what is received with TLS, before it is decrypted into buf
 	events []unix.EpollEvent
 	conns  []conn
 
@@ -52,6 +53,8 @@ type worker struct {
 	reads, bytes int64
 	toSteady     int64 // messages that steady subscribers got
 	pings        int64
+	handshakes   int64  // of TLS, done
+	agreed       string // by the first of them: version, cipher, key exchange
 	refusals     map[string]int64
 	nextTick     int64
 	progress     int64 // deliveries at the last tick
@@ -97,6 +100,9 @@ type inbox struct {
 
 func newWorker(r *run, id int) (*worker, error) {
 	w := &worker{run: r, id: id, buf: make([]byte, readBuffer), events: make([]unix.EpollEvent, turnEvents)}
+	if r.tls != nil {
+		w.sealed = make([]byte, readBuffer)
+	}
 	w.address, w.family = sockaddr(r.address.IP, r.address.Port)
 	for _, ip := range r.sources {
 		source, _ := sockaddr(ip, 0)
@@ -158,6 +164,16 @@ func (w *worker) loop() {
 			w.handle(w.events[:n])
 		}
 		w.publishTally()
+	}
+	w.endHandshakes()
+}
+
+// endHandshakes gives up what is under way: only this thread can.
+func (w *worker) endHandshakes() {
+	for i := range w.conns {
+		if s := w.conns[i].secured; s != nil {
+			s.end()
+		}
 	}
 }
 

@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
+	"log"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +18,67 @@ import (
 
 func TestMain(m *testing.M) {
 	bench.BeFloor()
+	if os.Getenv(beServer) != "" {
+		serve(os.Args[1:])
+	}
 	os.Exit(m.Run())
+}
+
+// beServer, in the environment, makes this program the server that a run starts.
+const beServer = "ROCKET_BENCH_TEST_SERVER"
+
+// serve understands the flags of rocket that a run gives it.
+func serve(args []string) {
+	fs := flag.NewFlagSet("server", flag.ExitOnError)
+	host, port := fs.String("host", "", ""), fs.String("port", "", "")
+	cert, key := fs.String("tls-cert", "", ""), fs.String("tls-key", "", "")
+	fs.Int("loops", 0, "")
+	fs.Parse(args)
+	s := webrocket.NewServer(net.JoinHostPort(*host, *port))
+	s.Log = slog.New(slog.DiscardHandler)
+	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		log.Fatal(err)
+	}
+	if *cert != "" {
+		log.Fatal(s.ListenAndServeTLS(*cert, *key))
+	}
+	log.Fatal(s.ListenAndServe())
+}
+
+func TestTLSColumn(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(beServer, "yes")
+	tests := []struct {
+		args      string
+		delivered string
+	}{
+		{"fanout -conns 5 -count 20 -warmup 0s -duration 1m -no-floor", "every delivery right: 100 delivered"},
+		{"idle -conns 6 -channels 3 -warmup 0s -duration 1ms", "every delivery right: 6 delivered"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			json := filepath.Join(t.TempDir(), "a.json")
+			var out, errs bytes.Buffer
+			args := append(strings.Fields(tt.args), "-tls-column", "-server", self, "-json", json)
+			if status := run(t.Context(), args, &out, &errs); status != exitGood {
+				t.Fatalf("status %d: %s%s", status, &out, &errs)
+			}
+			if status := run(t.Context(), []string{"report", json}, &out, &errs); status != exitGood {
+				t.Fatalf("report: status %d: %s", status, &errs)
+			}
+			for want, times := range map[string]int{
+				"plain: " + tt.delivered: 1, "TLS: " + tt.delivered: 1, "TLS: TLS 1.3, ": 1,
+				"metric": 2, "plain ": 2, "connects/s": 2, "server µs per connect": 2,
+			} {
+				if n := strings.Count(out.String(), want); n < times {
+					t.Errorf("%q is there %d times, want %d:\n%s", want, n, times, &out)
+				}
+			}
+		})
+	}
 }
 
 func TestExitStatus(t *testing.T) {
@@ -38,6 +101,9 @@ func TestExitStatus(t *testing.T) {
 		{"bad CPU", "fanout -cpus x", exitUsage, "not a CPU"},
 		{"bad option", "fanout -conns -1", exitUsage, "-conns"},
 		{"foreign target", "fanout -target ws://192.0.2.1/", exitUsage, "-i-own-this-target"},
+		{"columns of a target", "idle -tls-column -target ws://127.0.0.1:1/", exitUsage, "-tls-column starts both"},
+		{"authority without a target", "idle -tls -ca x.pem", exitUsage, "-ca and -insecure are for a -target"},
+		{"no such authority", "idle -target wss://127.0.0.1:1/ -ca /nonexistent.pem", exitUsage, "-ca: open /nonexistent.pem"},
 		{"nobody there", "fanout -target ws://127.0.0.1:1/ -no-floor", exitError, "connection refused"},
 		{"no program", "fanout -server /nonexistent/rocket", exitError, "no server"},
 		{"unknown entry", "standard -only S99", exitUsage, `no entry "S99"`},

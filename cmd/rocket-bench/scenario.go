@@ -58,6 +58,7 @@ func runScenario(ctx context.Context, sc *bench.Scenario, args []string, out, er
 	o.flags(fs)
 	serverFlags(fs, &opts)
 	loadFlags(fs, &opts)
+	columns := fs.Bool("tls-column", false, "run twice, without and with -tls, and show a table with a column for each")
 	if err := parse(fs, args); err != nil {
 		return false, err
 	}
@@ -76,6 +77,9 @@ func runScenario(ctx context.Context, sc *bench.Scenario, args []string, out, er
 		}
 	}
 	progress := newProgress(errs, o.quiet)
+	if *columns {
+		return runColumns(ctx, sc, opts, &o, progress, out)
+	}
 	res, err := bench.Run(ctx, sc, opts, progress.show)
 	progress.clear()
 	if res == nil {
@@ -83,6 +87,33 @@ func runScenario(ctx context.Context, sc *bench.Scenario, args []string, out, er
 	}
 	shown := errors.Join(bench.WriteText(out, res), o.write([]*bench.Result{res}))
 	return res.Good(), errors.Join(err, shown)
+}
+
+// runColumns shows a scenario without and with TLS, side by side.
+func runColumns(
+	ctx context.Context, sc *bench.Scenario, opts bench.Options, o *outputs, progress *progress, out io.Writer,
+) (good bool, err error) {
+	if opts.Target != "" || opts.TLS {
+		return false, fmt.Errorf("%w: -tls-column starts both servers itself, without -target and -tls", bench.ErrUsage)
+	}
+	results, err := bench.TLSColumns(ctx, sc, opts, func(column string, p bench.Progress) {
+		progress.label = column + " "
+		progress.show(p)
+	})
+	progress.clear()
+	if len(results) == 0 {
+		return false, err
+	}
+	good = err == nil && ctx.Err() == nil
+	shown := bench.WriteTable(out, bench.ByDialect(results))
+	for _, r := range results {
+		good = good && r.Good()
+		fmt.Fprintf(out, "%s: %s\n", r.Column, r.Check)
+		if r.TLS != nil {
+			fmt.Fprintf(out, "%s: %s, no handshake resumed\n", r.Column, r.TLS.Agreed)
+		}
+	}
+	return good, errors.Join(err, shown, o.write(results))
 }
 
 func parse(fs *flag.FlagSet, args []string) error {
@@ -98,7 +129,10 @@ func parse(fs *flag.FlagSet, args []string) error {
 }
 
 func serverFlags(fs *flag.FlagSet, o *bench.Options) {
-	fs.StringVar(&o.Target, "target", o.Target, "ws://host:port/path of a server that runs; without it one is started")
+	fs.StringVar(&o.Target, "target", o.Target, "ws:// or wss://host:port/path of a server that runs; without it one is started")
+	fs.BoolVar(&o.TLS, "tls", o.TLS, "start the server with TLS")
+	fs.StringVar(&o.CA, "ca", "", "trust the certificates in this `file` for a wss:// target; without it, those of the system")
+	fs.BoolVar(&o.Insecure, "insecure", false, "take any certificate of a wss:// target")
 	fs.BoolVar(&o.Owned, "i-own-this-target", false, "allow a target that is not loopback")
 	fs.IntVar(&o.ServerPID, "server-pid", 0, "`process` of the target, for its CPU time and memory")
 	fs.StringVar(&o.Dialect, "dialect", o.Dialect, "how the server speaks: "+strings.Join(bench.DialectNames(), ", "))
