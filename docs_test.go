@@ -77,6 +77,8 @@ func TestDocumentedLimits(t *testing.T) {
 		fmt.Sprintf("| a client's message | %d KiB |", engine.DefaultMaxMessageSize>>10),
 		fmt.Sprintf("| what waits for a slow reader | %d MiB |", engine.DefaultMaxQueuedBytes>>20),
 		fmt.Sprintf("| channels of one connection | %d |", webrocket.DefaultMaxSubscriptions),
+		fmt.Sprintf("| logins of one connection that fail | %d |", webrocket.DefaultMaxFailedLogins),
+		fmt.Sprintf("| time for a message to arrive | %.0f s |", engine.DefaultMessageTimeout.Seconds()),
 		fmt.Sprintf("| time for the opening handshake | %.0f s |", engine.DefaultHandshakeTimeout.Seconds()),
 		fmt.Sprintf("| silence of a client before a ping | %.0f s |", engine.DefaultPingInterval.Seconds()),
 		fmt.Sprintf("| silence after a ping | %.0f s |", engine.DefaultPongTimeout.Seconds()),
@@ -89,7 +91,7 @@ func TestDocumentedLimits(t *testing.T) {
 	}
 	for _, payload := range []webrocket.Payload{
 		webrocket.InvalidData, webrocket.InvalidCredentials, webrocket.InvalidChannelName,
-		webrocket.InvalidChannel, webrocket.AccessDenied, webrocket.LimitExceeded,
+		webrocket.InvalidChannel, webrocket.AccessDenied, webrocket.LimitExceeded, webrocket.RateLimited,
 	} {
 		if row := fmt.Sprintf("\n| `%s` |", payload["err"]); !strings.Contains(document, row) {
 			t.Errorf("docs/protocol.md does not explain %v", payload["err"])

@@ -25,6 +25,18 @@ type Protocol = engine.Handler
 // Endpoint is a Protocol with its limits.
 type Endpoint = engine.Endpoint
 
+// SlowPolicy is what happens to a client that reads too slowly.
+type SlowPolicy = engine.SlowPolicy
+
+// What may happen to a slow reader: it is closed with 1013; it loses the events
+// that have waited longest, and is told how many; it gets only the newest event
+// of each channel and name.
+const (
+	Disconnect = engine.Disconnect
+	DropOldest = engine.DropOldest
+	Conflate   = engine.Conflate
+)
+
 // Codec is an encoding of the native protocol: JSON, or one of your own.
 type Codec = codec.Codec
 

@@ -1,12 +1,10 @@
 package webrocket
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -38,12 +36,15 @@ var (
 	ErrTooLarge = errors.New("webrocket: over the hub's limit of a message")
 )
 
+// DefaultMaxFailedLogins is how many logins of one connection may fail.
+const DefaultMaxFailedLogins = 10
+
 // DefaultMaxSubscriptions is how many channels one connection may hear.
 const DefaultMaxSubscriptions = 128
 
 // HubHandler serves a hub of channels with the native protocol, which
 // docs/protocol.md describes. Make it with NewHandler or NewJSONHandler, and
-// set the fields before Server.Handle.
+// set the fields before Server.Handle; later Server.Reload replaces them.
 type HubHandler struct {
 	// Codec is the encoding of messages.
 	Codec Codec
@@ -65,6 +66,10 @@ type HubHandler struct {
 	MaxMessageSize int
 	MaxQueuedBytes int
 
+	// SlowReaders is what happens to a client for which more than MaxQueuedBytes
+	// wait. DropOldest needs a codec with the method AppendLost, as JSON has it.
+	SlowReaders SlowPolicy
+
 	// Compression and CompressionThreshold are those of the Endpoint. An event
 	// is compressed once for all its subscribers.
 	Compression          bool
@@ -75,8 +80,28 @@ type HubHandler struct {
 	// client decides how long the list is that each of its commands searches.
 	MaxSubscriptions int
 
+	// MaxChannels limits the channels of the hub; a subscribe that would make a
+	// further one gets limit_exceeded. Loops that make one at the same moment may
+	// go beyond it by one each. If zero, no limit.
+	MaxChannels int
+
+	// MaxChannelName limits the length of a channel's name in bytes. If zero,
+	// or more than that, 255.
+	MaxChannelName int
+
+	// MaxFailedLogins is how many logins of one connection may fail; the last of
+	// them closes it with 1008. If zero, 10. Negative, or more than 255: no limit.
+	MaxFailedLogins int
+
+	// CommandRate and ByteRate limit the commands, and the bytes of their
+	// messages, of one connection in a second; a second's worth may come at once.
+	// A command above it gets rate_limited and is not obeyed; the tenth in a row
+	// closes the connection with 1008. If zero, no limit.
+	CommandRate, ByteRate int
+
 	hub       *pubsub.Hub
 	replies   *replies
+	rules     atomic.Pointer[rules]
 	index     int           // among the server's hubs
 	published atomic.Uint64 // events from Go
 }
@@ -92,6 +117,19 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 	if h.hub != nil {
 		return nil, errors.New("this handler is in use already; make one for each path")
 	}
+	r, err := h.check(s, id)
+	if err != nil {
+		return nil, err
+	}
+	h.replies = encodeReplies(h.Codec)
+	h.hub = pubsub.NewHub()
+	h.index = s.nextHub()
+	h.obeyRules(r)
+	return h.endpoint(r, h), nil
+}
+
+// check tells what is wrong with the fields, or returns the rules that they make.
+func (h *HubHandler) check(s *Server, id any) (*rules, error) {
 	if h.Codec == nil {
 		return nil, errors.New("the handler has no codec; use NewJSONHandler")
 	}
@@ -100,31 +138,52 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 			return nil, fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)
 		}
 	}
-	switch {
-	case h.MaxSubscriptions == 0:
-		h.MaxSubscriptions = DefaultMaxSubscriptions
-	case h.MaxSubscriptions < 0:
-		h.MaxSubscriptions = math.MaxInt
+	lost, err := h.lossNotice()
+	if err != nil {
+		return nil, err
 	}
-	if h.CompressionThreshold == 0 {
-		h.CompressionThreshold = engine.DefaultCompressionThreshold
+	return h.rulesFor(s, id, lost), nil
+}
+
+// obeyRules makes the hub obey them from now on.
+func (h *HubHandler) obeyRules(r *rules) {
+	h.rules.Store(r)
+	h.hub.SetPermanent(r.channels...)
+	if r.conflate {
+		h.hub.KeepEvents()
 	}
-	if h.Log == nil {
-		h.Log = s.log()
-	}
-	h.Log = h.Log.With("hub", id)
-	h.replies = encodeReplies(h.Codec)
-	h.hub = pubsub.NewHub(h.Channels...)
-	h.index = s.nextHub()
+}
+
+// endpoint returns what answers the connections of h, with the limits of from.
+func (h *HubHandler) endpoint(r *rules, from *HubHandler) *Endpoint {
 	return &Endpoint{
 		Handler:        protocol{h},
-		Origins:        h.Origins,
-		Subprotocols:   h.Subprotocols,
-		MaxMessageSize: h.MaxMessageSize,
-		MaxQueuedBytes: h.MaxQueuedBytes,
+		Origins:        from.Origins,
+		Subprotocols:   from.Subprotocols,
+		MaxMessageSize: from.MaxMessageSize,
+		MaxQueuedBytes: from.MaxQueuedBytes,
+		Slow:           from.SlowReaders,
+		Lost:           r.lost,
 
-		Compression:          h.Compression,
-		CompressionThreshold: h.CompressionThreshold,
+		Compression:          from.Compression,
+		CompressionThreshold: from.CompressionThreshold,
+	}
+}
+
+// lossNotice returns what makes the frame that tells a client what it has lost,
+// nil if nobody is to be told.
+func (h *HubHandler) lossNotice() (func(channel string, n int) []byte, error) {
+	if h.SlowReaders != DropOldest {
+		return nil, nil
+	}
+	c, ok := h.Codec.(interface {
+		AppendLost(dst []byte, n int, channel []byte) []byte
+	})
+	if !ok {
+		return nil, errors.New("the codec has no AppendLost, without which nobody can be told what DropOldest drops")
+	}
+	return func(channel string, n int) []byte {
+		return codec.AppendFrame(nil, h.Codec.Opcode(), c.AppendLost(nil, n, []byte(channel)))
 	}, nil
 }
 
@@ -169,7 +228,7 @@ func (h *HubHandler) PublishJSON(channel, event string, data []byte) error {
 		message = append(message[:len(message)-2], `,"data":`...)
 		message = append(append(message, data...), "}}"...)
 	}
-	if len(message) > cmp.Or(h.MaxMessageSize, engine.DefaultMaxMessageSize) {
+	if len(message) > h.rules.Load().maxMessageSize {
 		return ErrTooLarge
 	}
 	var cmd codec.Command
@@ -191,13 +250,14 @@ func (h *HubHandler) publishFromGo(channel, event, data []byte) error {
 // publish encodes the event once for all subscribers, and compresses it once for
 // those who have agreed on that. The slices are not kept.
 func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) error {
+	r := h.rules.Load()
 	frame, payload := eventFrame(h.Codec, event, channel, data)
 	frames := pubsub.Frames{frame}
 	// Who joins in between, as the first that wants it compressed, gets it plain.
-	if h.Compression && len(payload) >= h.CompressionThreshold && h.hub.Hears(channel, pubsub.Deflated) {
+	if r.compression && len(payload) >= r.compressionThreshold && h.hub.Hears(channel, pubsub.Deflated) {
 		frames[pubsub.Deflated] = engine.Deflate(h.Codec.Opcode(), payload)
 	}
-	err := h.hub.PublishEach(from, channel, frames)
+	err := h.hub.PublishEvent(from, channel, event, frames)
 	if errors.Is(err, pubsub.ErrNoChannel) {
 		return ErrInvalidChannel
 	}
@@ -208,8 +268,25 @@ func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) er
 type worker struct {
 	*pubsub.Shard
 	command codec.Command // the one that is being obeyed
-	hubs    []hubCounts   // by the index of the hub
-	watch   *watch        // nil if nobody looks on
+	meters  map[*session]*meter
+	hubs    []hubCounts // by the index of the hub
+	watch   *watch      // nil if nobody looks on
+}
+
+// A meter counts what a session sends to a hub that limits it. There is none for
+// others: not a byte for each.
+type meter struct{ commands, bytes engine.Bucket }
+
+func (w *worker) meter(s *session) *meter {
+	m := w.meters[s]
+	if m == nil {
+		m = new(meter)
+		if w.meters == nil {
+			w.meters = make(map[*session]*meter)
+		}
+		w.meters[s] = m
+	}
+	return m
 }
 
 // Work is called in each turn of the loop.

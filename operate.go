@@ -21,13 +21,6 @@ import (
 // ErrNoConnection says that there is no connection of that ID.
 var ErrNoConnection = errors.New("webrocket: there is no such connection")
 
-// Ready tells whether new connections are served: the server has started and is
-// not shutting down.
-func (s *Server) Ready() bool {
-	e := s.running()
-	return e != nil && !e.Stopping()
-}
-
 // Check returns nil if every event loop answers before ctx is done, otherwise
 // an error that names one that does not. Any goroutine but a loop's.
 func (s *Server) Check(ctx context.Context) error {
@@ -230,7 +223,7 @@ func (w *worker) look(h *HubHandler, c *Conn, cmd *codec.Command, result code, s
 	if !w.watch.wants(h, c, cmd) {
 		return
 	}
-	h.Log.Info("a watched command", "connection", connID(c), "command", cmd.Kind.String(),
+	h.rules.Load().log.Info("a watched command", "connection", connID(c), "command", cmd.Kind.String(),
 		"channel", string(cmd.Channel), "event", string(cmd.Event), "bytes", size,
 		"result", cmp.Or(result.String(), "ok"))
 }

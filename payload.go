@@ -24,6 +24,7 @@ var (
 	InvalidChannel     = Payload{"err": invalidChannel.String()}
 	AccessDenied       = Payload{"err": accessDenied.String()}
 	LimitExceeded      = Payload{"err": limitExceeded.String()}
+	RateLimited        = Payload{"err": rateLimited.String()}
 )
 
 // code is the result of a command.
@@ -37,6 +38,7 @@ const (
 	invalidChannel
 	accessDenied
 	limitExceeded
+	rateLimited
 	codes // how many there are
 )
 
@@ -50,6 +52,7 @@ func (c code) String() string {
 		"invalid_channel",
 		"access_denied",
 		"limit_exceeded",
+		"rate_limited",
 	}[c]
 }
 

@@ -12,6 +12,8 @@ import (
 // connection's loop.
 type session struct {
 	access     auth.Access
+	failed     uint8 // logins
+	limited    uint8 // commands in a row
 	subscriber pubsub.Subscriber
 }
 
@@ -32,9 +34,11 @@ func (p protocol) OnOpen(c *Conn) {
 
 // OnClose ends the session.
 func (p protocol) OnClose(c *Conn, reason error) {
-	c.Value().(*session).subscriber.Leave()
-	c.Loop().Worker().(*worker).countsOf(p.HubHandler).connections--
-	p.Log.Debug("a connection has ended", "reason", reason)
+	s, w := c.Value().(*session), c.Loop().Worker().(*worker)
+	s.subscriber.Leave()
+	delete(w.meters, s)
+	w.countsOf(p.HubHandler).connections--
+	p.rules.Load().log.Debug("a connection has ended", "reason", reason)
 }
 
 var errOpcode = codec.CloseError{
@@ -47,60 +51,100 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 		c.Close(errOpcode.Code, errOpcode.Reason)
 		return
 	}
+	s, r := c.Value().(*session), p.rules.Load()
 	w := c.Loop().Worker().(*worker)
+	if r.metered() && p.tooFast(c, s, r, message) {
+		return
+	}
 	cmd := &w.command
 	result := invalidData
 	if err := p.Codec.ParseCommand(message, cmd); err == nil {
-		result = p.obey(c, c.Value().(*session), cmd)
+		result = p.obey(c, s, r, cmd)
 	}
 	w.countsOf(p.HubHandler).commands[cmd.Kind][result]++
 	if w.watch != nil {
 		w.look(p.HubHandler, c, cmd, result, len(message))
 	}
 	p.reply(c, result, cmd.ID)
-	if cmd.Kind == codec.Disconnect {
+	switch {
+	case cmd.Kind == codec.Disconnect:
 		c.Close(codec.StatusNormal, "")
+	case int(s.failed) >= r.maxFailedLogins:
+		c.Close(codec.StatusPolicyViolation, "too many logins have failed")
 	}
 }
 
+// limitedMax is how many commands in a row may come too fast.
+const limitedMax = 10
+
+// tooFast tells whether a message comes faster than it may, and closes the
+// connection if that happens again and again. The client is told why.
+func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
+	w := c.Loop().Worker().(*worker)
+	m := w.meter(s)
+	slow := (r.commandRate == 0 || c.Loop().Take(&m.commands, 1, r.commandRate)) &&
+		(r.byteRate == 0 || c.Loop().Take(&m.bytes, len(message), r.byteRate))
+	if slow {
+		s.limited = 0
+		return false
+	}
+	_ = p.Codec.ParseCommand(message, &w.command) // for the id
+	w.countsOf(p.HubHandler).commands[w.command.Kind][rateLimited]++
+	if w.watch != nil {
+		w.look(p.HubHandler, c, &w.command, rateLimited, len(message))
+	}
+	p.reply(c, rateLimited, w.command.ID)
+	if s.limited++; s.limited >= limitedMax {
+		c.Close(codec.StatusPolicyViolation, "too many commands in a second")
+	}
+	return true
+}
+
 // obey returns the code of the reply.
-func (p protocol) obey(c *Conn, s *session, cmd *codec.Command) code {
+func (p protocol) obey(c *Conn, s *session, r *rules, cmd *codec.Command) code {
 	switch cmd.Kind {
 	case codec.Auth:
-		return p.login(s, cmd)
+		return p.login(s, r, cmd)
 	case codec.Subscribe:
-		return p.subscribe(s, cmd)
+		return p.subscribe(s, r, cmd)
 	case codec.Unsubscribe:
 		p.hub.Unsubscribe(&s.subscriber, cmd.Channel)
 	case codec.Publish:
 		return p.publishFor(c, s, cmd)
 	case codec.Logout:
-		s.access = auth.None
-		s.subscriber.Leave()
+		s.logout()
 	}
 	return success
 }
 
+// logout ends access and all subscriptions.
+func (s *session) logout() {
+	s.access = auth.None
+	s.subscriber.Leave()
+}
+
 // login grants access. One that fails ends an earlier login.
-func (p protocol) login(s *session, cmd *codec.Command) code {
+func (p protocol) login(s *session, r *rules, cmd *codec.Command) code {
 	access := auth.Codes[cmd.Access]
-	if !p.Secrets.Allow(access, cmd.Secret) {
-		s.access = auth.None
-		s.subscriber.Leave()
-		p.Log.Debug("a login was refused", "access", cmd.Access)
+	if !r.secrets.Allow(access, cmd.Secret) {
+		s.logout()
+		s.failed = max(s.failed, s.failed+1)
+		r.log.Debug("a login was refused", "access", cmd.Access)
 		return invalidCredentials
 	}
 	s.access = access
 	return success
 }
 
-func (p protocol) subscribe(s *session, cmd *codec.Command) code {
+func (p protocol) subscribe(s *session, r *rules, cmd *codec.Command) code {
 	switch {
 	case s.access < auth.ReadOnly:
 		return accessDenied
-	case !codec.ValidChannelName(cmd.Channel):
+	case len(cmd.Channel) > r.maxChannelName || !codec.ValidChannelName(cmd.Channel):
 		return invalidChannelName
-	case s.subscriber.Len() >= p.MaxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
+	case s.subscriber.Len() >= r.maxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
+		return limitExceeded
+	case p.hub.Len() >= r.maxChannels && !p.hub.Exists(cmd.Channel):
 		return limitExceeded
 	}
 	p.hub.Subscribe(&s.subscriber, cmd.Channel)

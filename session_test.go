@@ -492,6 +492,100 @@ func TestMaxSubscriptions(t *testing.T) {
 		b < {"ok":true}`)
 }
 
+func TestMaxChannels(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.MaxChannels = 2
+	h.MaxChannelName = 3
+	h.Channels = []string{"one"}
+	talk(t, serve(t, hubs{"/": h}), `
+		a > {"auth":{"access":"read-only","secret":""}}
+		a < {"ok":true}
+		a > {"subscribe":{"channel":"four"}}
+		a < {"err":"invalid_channel_name"}
+		a > {"subscribe":{"channel":"2"}}
+		a < {"ok":true}
+		a > {"subscribe":{"channel":"3"},"id":3}
+		a < {"err":"limit_exceeded","id":3}
+		# what is there may be heard
+		a > {"subscribe":{"channel":"one"}}
+		a < {"ok":true}
+		b > {"auth":{"access":"read-only","secret":""}}
+		b < {"ok":true}
+		b > {"subscribe":{"channel":"2"}}
+		b < {"ok":true}
+		# it is gone with its last subscriber
+		a > {"unsubscribe":{"channel":"2"}}
+		a < {"ok":true}
+		b > {"unsubscribe":{"channel":"2"}}
+		b < {"ok":true}
+		b > {"subscribe":{"channel":"3"}}
+		b < {"ok":true}`)
+}
+
+func TestMaxFailedLogins(t *testing.T) {
+	h := locked()
+	h.MaxFailedLogins = 2
+	talk(t, serve(t, hubs{"/": h}), `
+		a > {"auth":{"access":"read-only","secret":"?"}}
+		a < {"err":"invalid_credentials"}
+		# a login between them does not start the count anew
+		a > {"auth":{"access":"read-only","secret":"r"}}
+		a < {"ok":true}
+		a > {"auth":{"access":"read-write","secret":"r"},"id":1}
+		a < {"err":"invalid_credentials","id":1}
+		a ! 1008`)
+}
+
+// A second's worth of commands may come at once; of more each is refused, and
+// the tenth in a row ends the connection. Others are not concerned.
+func TestCommandRate(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.CommandRate = 1
+	s := serve(t, hubs{"/": h})
+	c := dialRaw(t, s, "/")
+	for i := range 30 {
+		c.queue(fmt.Sprintf(`{"logout":true,"id":%d}`, i))
+	}
+	c.flush()
+	for id, refused := 0, 0; refused < 10; id++ {
+		_, reply := c.frame()
+		switch reply {
+		case fmt.Sprintf(`{"ok":true,"id":%d}`, id):
+			refused = 0 // a second has passed
+		case fmt.Sprintf(`{"err":"rate_limited","id":%d}`, id):
+			refused++
+		default:
+			t.Fatalf("command %d: got %s", id, reply)
+		}
+	}
+	if op, payload := c.frame(); op != codec.OpClose || !strings.HasPrefix(payload, "\x03\xf0") {
+		t.Errorf("got %v %q, want a Close frame with 1008", op, payload)
+	}
+	limited := uint64(0)
+	for _, n := range s.Stats(t.Context()).Hubs[0].Commands {
+		if n.Kind == "logout" && n.Result == "rate_limited" {
+			limited = n.Count
+		}
+	}
+	if limited < 10 {
+		t.Errorf("%d commands are counted as limited, want at least 10", limited)
+	}
+	talk(t, s, `
+		b > {"logout":true}
+		b < {"ok":true}`)
+}
+
+// Bytes are limited too. One message may be larger than a second's worth.
+func TestByteRate(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.ByteRate = 10
+	talk(t, serve(t, hubs{"/": h}), `
+		a > {"auth":{"access":"read-only","secret":"0123456789012345678901234567890123456789"}}
+		a < {"ok":true}
+		a > {"subscribe":{"channel":"c"},"id":7}
+		a < {"err":"rate_limited","id":7}`)
+}
+
 func TestMaxSubscriptionsDefaultAndNone(t *testing.T) {
 	for _, test := range []struct {
 		max  int

@@ -20,9 +20,15 @@ func event(channel string, n int) (command, event string) {
 // subscribers of the channels a and b.
 func slowHub(t *testing.T, queued, subscribers int) (publisher *client, readers []*rawClient) {
 	t.Helper()
+	return slowHubWith(t, queued, subscribers, webrocket.Disconnect)
+}
+
+func slowHubWith(t *testing.T, queued, subscribers int, policy webrocket.SlowPolicy) (publisher *client, readers []*rawClient) {
+	t.Helper()
 	h := webrocket.NewJSONHandler()
 	h.Channels = []string{"a", "b"}
 	h.MaxQueuedBytes = queued
+	h.SlowReaders = policy
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Config.Loops = 2
 	s.Config.SendBuffer = 4096
@@ -111,5 +117,75 @@ func TestSlowReaderIsClosed(t *testing.T) {
 		if _, want := event("a", n); got != want {
 			t.Fatalf("the slow reader, event %d: got %.60s…, want %.60s…", n, got, want)
 		}
+	}
+}
+
+// stalledReader serves a hub with a policy and returns a publisher, a reader
+// that does not read, and one that does.
+func stalledReader(t *testing.T, policy webrocket.SlowPolicy) (publisher *client, slow, quick *rawClient) {
+	t.Helper()
+	publisher, readers := slowHubWith(t, 256<<10, 2, policy)
+	return publisher, readers[0], readers[1]
+}
+
+// flood publishes events that the quick reader gets at once.
+func flood(t *testing.T, publisher *client, quick *rawClient, events int) {
+	t.Helper()
+	for n := range events {
+		command, want := event("a", n)
+		publisher.write(command)
+		publisher.want(`{"ok":true}`)
+		if _, got := quick.frame(); got != want {
+			t.Fatalf("the quick reader: got %.60s…, want %.60s…", got, want)
+		}
+	}
+}
+
+// Who does not read loses the oldest events, is told how many, and stays.
+func TestSlowReaderIsTold(t *testing.T) {
+	const events = 1000
+	publisher, slow, quick := stalledReader(t, webrocket.DropOldest)
+	flood(t, publisher, quick, events)
+	lost := 0
+	for next := 0; next < events; {
+		_, got := slow.frame()
+		var n int
+		if _, err := fmt.Sscanf(got, `{"lost":%d,"channel":"a"}`, &n); err == nil {
+			lost += n
+			next += n
+			continue
+		}
+		if _, want := event("a", next); got != want {
+			t.Fatalf("event %d: got %.60s…, want %.60s…", next, got, want)
+		}
+		next++
+	}
+	if lost == 0 {
+		t.Error("nothing was lost")
+	}
+}
+
+// Who does not read gets the newest event, whatever came before.
+func TestSlowReaderGetsTheNewest(t *testing.T) {
+	const events = 1000
+	publisher, slow, quick := stalledReader(t, webrocket.Conflate)
+	flood(t, publisher, quick, events)
+	_, last := event("a", events-1)
+	for n := 1; ; n++ {
+		_, got := slow.frame()
+		if got == last {
+			if n == events {
+				t.Error("nothing was left out")
+			}
+			return
+		}
+	}
+}
+
+func TestDropOldestNeedsANotice(t *testing.T) {
+	h := webrocket.NewHandler(struct{ webrocket.Codec }{codec.JSON{}})
+	h.SlowReaders = webrocket.DropOldest
+	if err := webrocket.NewServer("").Handle("/", h); err == nil {
+		t.Error("a codec without a notice may drop events")
 	}
 }

@@ -40,6 +40,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nu7hatch/webrocket/engine"
 )
@@ -84,6 +85,7 @@ type Server struct {
 	started   bool                   // no Handle any more; guarded by mu
 	endpoints map[string]Endpoint    // guarded by mu
 	hubs      map[string]*HubHandler // guarded by mu
+	handlers  map[string]Handler     // guarded by mu
 	indices   int                    // hubs that have been given one; guarded by mu
 	stats     statsCache
 	listeners []Listener // guarded by mu
@@ -100,6 +102,7 @@ func NewServer(addr string) *Server {
 		addr:      addr,
 		endpoints: make(map[string]Endpoint),
 		hubs:      make(map[string]*HubHandler),
+		handlers:  make(map[string]Handler),
 	}
 }
 
@@ -107,39 +110,51 @@ func NewServer(addr string) *Server {
 // It calls h.Register, and returns its error, or an error that says what is
 // wrong with path. It must be called before the server starts.
 func (s *Server) Handle(path string, h Handler) error {
-	if h == nil {
-		return fmt.Errorf("webrocket: handle %s: there is no handler", path)
+	if err := s.mayHandle(path); err != nil {
+		return fmt.Errorf("webrocket: handle %w", err)
 	}
-	if err := s.checkPath(path); err != nil {
-		return err
-	}
-	endpoint, err := h.Register(s, path)
+	endpoint, err := s.register(path, h)
 	if err != nil {
 		return fmt.Errorf("webrocket: handle %s: %w", path, err)
-	}
-	if endpoint == nil || endpoint.Handler == nil {
-		return fmt.Errorf("webrocket: handle %s: Register returned no endpoint with a Handler", path)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endpoints[path] = *endpoint
+	s.handlers[path] = h
 	if hub, ok := h.(*HubHandler); ok {
 		s.hubs[path] = hub
 	}
 	return nil
 }
 
-func (s *Server) checkPath(path string) error {
+// register calls h.Register and looks at what it returns.
+func (s *Server) register(path string, h Handler) (*Endpoint, error) {
+	if h == nil {
+		return nil, errors.New("there is no handler")
+	}
+	endpoint, err := h.Register(s, path)
+	if err == nil && (endpoint == nil || endpoint.Handler == nil) {
+		err = errors.New("Register returned no endpoint with a Handler")
+	}
+	return endpoint, err
+}
+
+func (s *Server) mayHandle(path string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	_, taken := s.endpoints[path]
 	switch {
 	case s.started:
-		return fmt.Errorf("webrocket: handle %s: the server has started already", path)
-	case !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n"):
-		return fmt.Errorf("webrocket: handle %q: a path starts with / and has no query, fragment or space", path)
+		return fmt.Errorf("%s: the server has started already", path)
 	case taken:
-		return fmt.Errorf("webrocket: handle %s: there is a handler for this path already", path)
+		return fmt.Errorf("%s: there is a handler for this path already", path)
+	}
+	return checkPath(path)
+}
+
+func checkPath(path string) error {
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n") {
+		return fmt.Errorf("%q: a path starts with / and has no query, fragment or space", path)
 	}
 	return nil
 }
@@ -251,6 +266,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return e.Shutdown(ctx)
 }
 
+// Drain lets nobody in any more and closes those who are there with 1001,
+// spread evenly over the window, so that they do not all come back elsewhere at
+// once. With Config.ReusePort it takes about a second at least, for those who have
+// knocked; then nobody is refused while another process takes over the port. It returns nil once everybody has gone, or an error
+// with how many are left when ctx is done. Then call Shutdown. Any goroutine but
+// a loop's.
+func (s *Server) Drain(ctx context.Context, window time.Duration) error {
+	if e := s.running(); e != nil {
+		return e.Drain(ctx, window)
+	}
+	return nil
+}
+
 // Listen adds an address to that of NewServer. It must be called before the
 // server starts, which then listens on all of them.
 func (s *Server) Listen(l Listener) {
@@ -266,6 +294,30 @@ func (s *Server) Addrs() []net.Addr {
 		return e.Addrs()
 	}
 	return nil
+}
+
+// Ready tells whether the server should be sent clients: it has started, and
+// neither Drain nor Shutdown has been called.
+func (s *Server) Ready() bool {
+	e := s.running()
+	return e != nil && !e.Draining()
+}
+
+// Stalled returns how many event loops do not get on at the moment: a watchdog
+// should let a server be replaced that stays so.
+func (s *Server) Stalled() int {
+	if e := s.running(); e != nil {
+		return e.Stalled()
+	}
+	return 0
+}
+
+// Stalls returns how often an event loop did not get on.
+func (s *Server) Stalls() uint64 {
+	if e := s.running(); e != nil {
+		return e.Stalls()
+	}
+	return 0
 }
 
 // Addr returns the address of NewServer as it was bound, nil before Start.

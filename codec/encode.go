@@ -1,6 +1,9 @@
 package codec
 
-import "unicode/utf8"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // AppendReply extends dst by {"ok":true} or {"err":errCode}, with the id as it was sent.
 func (JSON) AppendReply(dst []byte, errCode string, id []byte) []byte {
@@ -23,6 +26,12 @@ func (JSON) AppendEvent(dst []byte, event, channel, data []byte) []byte {
 		dst = append(append(dst, `,"data":`...), data...)
 	}
 	return append(dst, '}')
+}
+
+// AppendLost extends dst by {"lost":n,"channel":…}, which tells a subscriber how many events it has missed.
+func (JSON) AppendLost(dst []byte, n int, channel []byte) []byte {
+	dst = strconv.AppendInt(append(dst, `{"lost":`...), int64(n), 10)
+	return append(appendString(append(dst, `,"channel":`...), channel), '}')
 }
 
 // appendString extends dst by s as a JSON string (RFC 8259 §7).

@@ -28,6 +28,13 @@ func TestAppendReply(t *testing.T) {
 	}
 }
 
+func TestAppendLost(t *testing.T) {
+	const want = `{"lost":12,"channel":"a\"b"}`
+	if got := (JSON{}).AppendLost([]byte("x"), 12, []byte(`a"b`)); string(got) != "x"+want {
+		t.Errorf("got %s, want x%s", got, want)
+	}
+}
+
 func TestAppendEvent(t *testing.T) {
 	for _, tt := range []struct {
 		name                 string

@@ -18,6 +18,17 @@ type Config struct {
 	// allows. It is never more than that.
 	MaxConnections int
 
+	// ReusePort allows a port on which another process of the same user listens
+	// already: the kernel deals new connections out to both. If false, a port
+	// that is taken is an error.
+	ReusePort bool
+
+	// ConnectRate is how many connections may come in a second, and
+	// ConnectRatePerAddress how many from one address (of IPv6, one network of
+	// 64 bits); further ones are refused with 503. A second's worth may come at
+	// once. If zero, any number.
+	ConnectRate, ConnectRatePerAddress int
+
 	// HandshakeTimeout ends connections that have not sent a whole opening
 	// handshake, with that of TLS before it. If zero, 10 s. Negative: never.
 	HandshakeTimeout time.Duration
@@ -31,14 +42,26 @@ type Config struct {
 	// If zero, 60 s. Negative: no pings.
 	PingInterval time.Duration
 
-	// PongTimeout is the silence after a ping that ends the connection. It also
-	// limits, together with PingInterval, how long one frame may take to
-	// arrive. If zero, 20 s.
+	// PongTimeout is the silence after a ping that ends the connection. If zero,
+	// 20 s.
 	PongTimeout time.Duration
+
+	// MessageTimeout is how long a message may take to arrive, from its first byte
+	// to its last. If zero, 60 s. Negative: for ever.
+	MessageTimeout time.Duration
 
 	// CloseTimeout is how long a closing handshake may take. If zero, 5 s.
 	// Negative: for ever.
 	CloseTimeout time.Duration
+
+	// MemoryLimit is how much memory the process may use, in bytes: newcomers are
+	// refused with 503 when 80 % of it are in use. If zero, what the Go runtime
+	// has been told (GOMEMLIMIT, debug.SetMemoryLimit). Negative: no limit.
+	MemoryLimit int64
+
+	// StallTimeout is how long a loop may be at one piece of work before that is
+	// logged, with what all goroutines are doing. If zero, 10 s. Negative: never.
+	StallTimeout time.Duration
 
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
 	// bytes: what a slow reader can hold there. If zero, 128 KiB. Negative: the
@@ -70,7 +93,9 @@ const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultPingInterval     = 60 * time.Second
 	DefaultPongTimeout      = 20 * time.Second
+	DefaultMessageTimeout   = 60 * time.Second
 	DefaultCloseTimeout     = 5 * time.Second
+	DefaultStallTimeout     = 10 * time.Second
 	DefaultSendBuffer       = 128 << 10
 	DefaultMaxMessageSize   = 64 << 10
 	DefaultMaxQueuedBytes   = 1 << 20
@@ -90,7 +115,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&c.PingInterval, DefaultPingInterval)
 	setDefault(&c.PongTimeout, DefaultPongTimeout)
+	setDefault(&c.MessageTimeout, DefaultMessageTimeout)
 	setDefault(&c.CloseTimeout, DefaultCloseTimeout)
+	setDefault(&c.StallTimeout, DefaultStallTimeout)
 	setDefault(&c.SendBuffer, DefaultSendBuffer)
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -124,9 +151,15 @@ type Endpoint struct {
 
 	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
 	// the kernel's send buffer and behind the message that is being sent; above
-	// it the connection is closed with 1013. Each message counts 32 bytes more
-	// than it has. If zero, 1 MiB.
+	// it Slow says what happens. Each message counts 32 bytes more than it has. If zero, 1 MiB.
 	MaxQueuedBytes int
+
+	// Slow is what happens to a reader for which more waits than that.
+	Slow SlowPolicy
+
+	// Lost makes the frame that tells a client how many events of a channel it
+	// has lost. It must be set if Slow is DropOldest.
+	Lost func(channel string, n int) []byte
 
 	// Compression lets clients agree on permessage-deflate (RFC 7692), without
 	// context takeover: no connection keeps a buffer for it.

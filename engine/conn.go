@@ -48,7 +48,7 @@ type Conn struct {
 	deflate   codec.Deflate // what was agreed about compression
 	pinged    bool          // a ping is unanswered
 	met       bool          // OnOpen has been called, and OnClose is due
-	surplus   bool          // it came when there was no room
+	refused   refusal       // why it is not let in, 0 if it is
 }
 
 // Loop returns the loop that owns the connection.
@@ -137,7 +137,7 @@ func (c *Conn) became(s state) {
 	case open:
 		c.alive()
 	case closing, lingering, finished:
-		c.expireIn(c.loop.engine.ticks.closing)
+		c.expireIn(c.loop.ticks.closing)
 	case dead:
 		c.expireIn(0)
 	}

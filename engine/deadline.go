@@ -11,7 +11,7 @@ const tick = 250 * time.Millisecond
 
 // ticks are the times of Config, in ticks; 0 is never.
 type ticks struct {
-	opening, ping, pong, closing uint32
+	opening, ping, pong, message, closing uint32
 }
 
 func ticksOf(c Config) ticks {
@@ -19,6 +19,7 @@ func ticksOf(c Config) ticks {
 		opening: inTicks(c.HandshakeTimeout),
 		ping:    inTicks(c.PingInterval),
 		pong:    inTicks(c.PongTimeout),
+		message: inTicks(c.MessageTimeout),
 		closing: inTicks(c.CloseTimeout),
 	}
 }
@@ -45,19 +46,40 @@ func (c *Conn) alive() {
 		return
 	}
 	c.pinged = false
-	ping := c.loop.engine.ticks.ping
+	ping := c.loop.ticks.ping
 	c.expireIn(ping - c.slot%(ping/8+1))
+	c.hurry()
+}
+
+// hurry brings the deadline forward to that of a message that has begun.
+func (c *Conn) hurry() {
+	limit := c.loop.ticks.message
+	if c.in == nil || c.state != open || limit == 0 {
+		return
+	}
+	due := &c.loop.due[c.slot]
+	if last := c.in.since + limit; *due == 0 || *due > last {
+		*due = last
+	}
+}
+
+// late tells whether a message that has begun should have arrived by now.
+func (c *Conn) late() bool {
+	limit := c.loop.ticks.message
+	return c.in != nil && limit > 0 && c.loop.now-c.in.since >= limit
 }
 
 // advance lets time pass: now is in ticks since the engine began. It looks at
 // four bytes for each connection.
 func (l *Loop) advance(now uint32) {
 	l.now = now
+	l.beat.Store(now)
 	for slot, due := range l.due {
 		if due != 0 && due <= now {
 			l.conns[slot].expire()
 		}
 	}
+	l.drainMore()
 }
 
 // expire acts on a deadline.
@@ -66,12 +88,17 @@ func (c *Conn) expire() {
 	case opening:
 		c.refuse(errTooSlow)
 	case open:
+		if c.late() {
+			c.fail(errHalfSent)
+			return
+		}
 		if c.pinged {
 			c.drop(ErrTimeout)
 			return
 		}
 		c.pinged = true
-		c.expireIn(c.loop.engine.ticks.pong)
+		c.expireIn(c.loop.ticks.pong)
+		c.hurry()
 		c.Send(codec.OpPing, nil)
 	default:
 		c.drop(nil)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -62,9 +63,39 @@ func TestSignsOfLife(t *testing.T) {
 	}
 }
 
-// One byte now and then keeps no connection.
+// One byte now and then, or a fragment or ping, keeps no message alive.
+func TestMessageThatNeverEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		begin, more []any
+	}{
+		{"byte by byte", []any{"1 000 0010 1 1111101", mask}, []any{"x"}},
+		{"fragment by fragment", []any{"0 000 0010 1 0000001", mask, "a"}, []any{"0 000 0000 1 0000001", mask, "a"}},
+		{"pings in between", []any{"0 000 0010 1 0000001", mask, "a"}, []any{masked(codec.OpPing, "")}},
+		{"half a header", []any{"1 000 0010"}, nil},
+	} {
+		for _, config := range []Config{{}, {PingInterval: -1}, {PingInterval: 10 * time.Second}} {
+			t.Run(fmt.Sprint(tt.name, config.PingInterval), func(t *testing.T) {
+				config.PongTimeout = 2 * DefaultMessageTimeout
+				tc := newTestLoop(t, config, Endpoint{}).open()
+				tc.write(tt.begin...)
+				for since := time.Duration(0); since < DefaultMessageTimeout; since += time.Second {
+					tc.wantOpen()
+					tc.got = nil
+					tc.advance(time.Second)
+					tc.write(tt.more...)
+				}
+				tc.wantClose(codec.StatusPolicyViolation)
+				tc.wantOnClose(errHalfSent.Code, errHalfSent.Reason)
+				tc.wantFinished()
+			})
+		}
+	}
+}
+
+// Without the deadline of messages those of pings count.
 func TestFrameThatNeverEnds(t *testing.T) {
-	tc := newTestConn(t)
+	tc := newTestLoop(t, Config{MessageTimeout: -1}, Endpoint{}).open()
 	tc.write("1 000 0010 1 1111101", mask)
 	for since := time.Duration(0); since < DefaultPingInterval+DefaultPongTimeout; since += time.Second {
 		tc.wantOpen()
@@ -73,6 +104,18 @@ func TestFrameThatNeverEnds(t *testing.T) {
 	}
 	tc.wantEvents("close: " + ErrTimeout.Error())
 	tc.wantClosed()
+}
+
+// A message that ends in time leaves no deadline behind.
+func TestMessageInTime(t *testing.T) {
+	tc := newTestLoop(t, Config{PingInterval: 10 * DefaultMessageTimeout}, Endpoint{}).open()
+	tc.write("0 000 0001 1 0000001", mask, "a")
+	tc.advance(DefaultMessageTimeout - tick)
+	tc.write("1 000 0000 1 0000001", mask, "b")
+	tc.wantMessage("ab")
+	tc.advance(2 * DefaultMessageTimeout)
+	tc.wantNothing()
+	tc.wantOpen()
 }
 
 // Connections that fall silent together are not pinged together.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -538,5 +539,80 @@ func TestRemoteAddr(t *testing.T) {
 	conn := dialDeaf(t, e)
 	if got := <-addrs; got.String() != conn.LocalAddr().String() {
 		t.Errorf("got %v, want %v", got, conn.LocalAddr())
+	}
+}
+
+// A process that is short of memory refuses newcomers.
+func TestMemoryLimitRefuses(t *testing.T) {
+	log := newLines(t)
+	e := New(Config{Loops: 1, MemoryLimit: 1, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	if err := e.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Shutdown(context.Background()) }()
+	log.want(t, "memory is short")
+	response, err := http.Get("http://" + e.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != 503 || response.Header.Get("Retry-After") != "5" {
+		t.Errorf("got %v, want 503 and when to come again", response)
+	}
+	wantRefused(t, e, "no_memory")
+}
+
+// Who comes too fast is told to come later, and others are let in.
+func TestConnectRate(t *testing.T) {
+	e := start(t, Config{Loops: 2, ConnectRatePerAddress: 3}, Endpoint{Handler: echo})
+	connect := func(ip string) string {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", e.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return fmt.Sprint(response.StatusCode, " ", response.Header.Get("Retry-After"))
+	}
+	refused := ""
+	for range 20 {
+		if got := connect("127.0.0.1"); got != "101 " {
+			refused = got
+		}
+	}
+	if refused != "503 2" {
+		t.Errorf("the last that was refused got %q, want 503 and when to come again", refused)
+	}
+	if got := connect("127.0.0.2"); got != "101 " {
+		t.Errorf("another address: got %q", got)
+	}
+	wantRefused(t, e, "too_many")
+}
+
+// wantRefused fails unless connections were refused, all for one reason.
+func wantRefused(t *testing.T, e *Engine, label string) {
+	t.Helper()
+	refused := make([]map[string]uint64, len(e.Loops()))
+	if err := e.Each(t.Context(), func(l *Loop) { refused[l.Index()] = l.Stats().Refused }); err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(0)
+	for _, labels := range refused {
+		n += labels[label]
+		delete(labels, label)
+		if len(labels) > 0 {
+			t.Errorf("refused too: %v", labels)
+		}
+	}
+	if n == 0 {
+		t.Errorf("none is counted as %s", label)
 	}
 }

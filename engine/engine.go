@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,16 +19,16 @@ import (
 // without it, and the reason in OnClose where that cut the connection off.
 var ErrStopped = errors.New("engine: stopped")
 
-// refusalMax is how many connections above the limit may be open at once to be
-// told that there is no room. The rest is closed without a word.
+// refusalMax is how many connections that are not let in may be open at once to
+// be told so. The rest is closed without a word.
 const refusalMax = 64
 
 // An Engine accepts connections and runs them on event loops.
 type Engine struct {
 	config    Config
-	ticks     ticks
-	endpoints map[string]*Endpoint
-	limit     int
+	endpoints atomic.Pointer[table]
+	caps      atomic.Pointer[caps]
+	maxFiles  int         // that the process may have open
 	listeners []*listener // nil before Start
 
 	loops      []*Loop
@@ -36,41 +38,51 @@ type Engine struct {
 	accepting  sync.WaitGroup // their goroutines
 	events     gnet.Engine
 
-	life    sync.Mutex // Start is at work
-	closing sync.Once  // Shutdown says good-bye
-	halting sync.Once  // Shutdown ends the loops
+	gate     gate
+	watchdog watchdog
+	ports    ports // the clock's
+	others   []int // listening sockets on the same port that are not ours
+
+	life     sync.Mutex // Start is at work
+	emptying sync.Once  // Drain begins
+	closing  sync.Once  // Shutdown says good-bye
+	shutting sync.Once  // the ports are closed after Drain
+	halting  sync.Once  // Shutdown ends the loops
 
 	mu       sync.Mutex
 	attached map[gnet.EventLoop]*Loop // guarded by mu
 
 	clock    atomic.Uint32 // ticks since the start
 	conns    atomic.Int64
-	stopping atomic.Bool
+	refused  atomic.Int64 // of them
+	crowded  atomic.Bool  // memory is short
+	stalled  atomic.Int32 // loops that do not get on
+	stalls   atomic.Uint64
+	leaving  atomic.Bool // Drain
+	stopping atomic.Bool // Shutdown
 
 	booted  chan error    // Start waits for it
 	ended   chan struct{} // closed when gnet has returned
 	stopped chan struct{} // closed when all is done after that
 	err     error         // why; read after stopped is closed
-	gone    chan struct{} // a connection has been closed while stopping
+	shut    chan struct{} // closed when nobody comes any more, after Drain
+	gone    chan struct{} // a connection has been closed while draining
 }
 
 // New returns an engine that is not started. The endpoints' keys are paths.
 func New(config Config, endpoints map[string]Endpoint) *Engine {
 	e := &Engine{
-		config:    config.withDefaults(),
-		endpoints: make(map[string]*Endpoint, len(endpoints)),
-		attached:  make(map[gnet.EventLoop]*Loop),
-		booted:    make(chan error, 1),
-		ended:     make(chan struct{}),
-		stopped:   make(chan struct{}),
-		gone:      make(chan struct{}, 1),
+		config:   config.withDefaults(),
+		attached: make(map[gnet.EventLoop]*Loop),
+		booted:   make(chan error, 1),
+		ended:    make(chan struct{}),
+		stopped:  make(chan struct{}),
+		gone:     make(chan struct{}, 1),
+		shut:     make(chan struct{}),
 	}
-	e.ticks = ticksOf(e.config)
 	e.handshakes = newHandshakes(e.config.HandshakeWorkers, e.clock.Load)
-	for path, endpoint := range endpoints {
-		endpoint.path = path
-		e.endpoints[path] = endpoint.withDefaults()
-	}
+	e.endpoints.Store(newTable(endpoints))
+	e.caps.Store(new(caps))
 	return e
 }
 
@@ -104,15 +116,20 @@ func (e *Engine) Listen(on ...Listener) error {
 
 // prepare makes everything that the loops need.
 func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
-	limit, err := connectionLimit(e.config.MaxConnections, e.config.Loops)
+	caps, err := capsOf(e.config)
 	if err != nil {
 		return nil, err
 	}
+	most, err := FileLimit()
+	if err != nil {
+		return nil, err
+	}
+	e.maxFiles = int(min(most, math.MaxInt32))
 	listeners := make([]*listener, len(on))
 	for i, l := range on {
 		listeners[i] = newListener(l)
 	}
-	files, err := bind(listeners)
+	files, err := bind(listeners, e.config.ReusePort)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +151,11 @@ func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 	if sockets.writable, err = newWritable(loops); err != nil {
 		return nil, err
 	}
-	e.limit, e.listeners, e.files = limit, listeners, files
+	if e.others, err = listening(portsOf(listeners)...); err != nil {
+		return nil, err
+	}
+	e.caps.Store(caps)
+	e.listeners, e.files = listeners, files
 	e.loops, e.writable = loops, sockets.writable
 	return addrs, nil
 }
@@ -184,16 +205,13 @@ func (e *Engine) Wait() error {
 // goroutine but a loop's.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	e.stopping.Store(true)
-	e.life.Lock()
-	started := e.listeners != nil
-	e.life.Unlock()
-	if !started {
+	if !e.started() {
 		return nil
 	}
 	e.closing.Do(func() {
 		e.closeFiles()
 		for _, l := range e.loops {
-			l.Post(l.closeAll)
+			l.Post(func() { l.closeAll(false) })
 		}
 	})
 	err := e.drained(ctx)
@@ -202,19 +220,11 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// drained waits until no connection is left.
-func (e *Engine) drained(ctx context.Context) error {
-	defer e.oneGone() // others may wait
-	for e.conns.Load() > 0 {
-		select {
-		case <-e.gone:
-		case <-e.stopped:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("engine: %d connections were cut off: %w", e.conns.Load(), ctx.Err())
-		}
-	}
-	return nil
+// started waits for a Start that is at work, and tells whether there was one.
+func (e *Engine) started() bool {
+	e.life.Lock()
+	defer e.life.Unlock()
+	return e.listeners != nil
 }
 
 // oneGone makes drained look again.
@@ -256,28 +266,29 @@ func (e *Engine) Addrs() []net.Addr {
 func (e *Engine) Connections() int { return int(e.conns.Load()) }
 
 // MaxConnections returns the limit in force, once started.
-func (e *Engine) MaxConnections() int { return e.limit }
+func (e *Engine) MaxConnections() int { return e.caps.Load().connections }
 
 // Loops returns the loops, once started.
 func (e *Engine) Loops() []*Loop { return e.loops }
 
-// Stopping tells whether Shutdown has been called. Any goroutine.
-func (e *Engine) Stopping() bool { return e.stopping.Load() }
-
 func (e *Engine) log() *slog.Logger { return e.config.Log }
 
-// boot gives each loop its pump. gnet hands them out in turn.
-func (e *Engine) boot() {
+// boot finds the ports, and gives each loop its pump. gnet hands them out in turn.
+func (e *Engine) boot() error {
+	fds, err := listening(portsOf(e.listeners)...)
+	if err != nil {
+		return err
+	}
+	e.ports.watch(slices.DeleteFunc(fds, func(fd int) bool { return slices.Contains(e.others, fd) }))
 	for range e.loops {
 		if err := newPump(e.events); err != nil {
-			e.booted <- err
-			return
+			return err
 		}
 	}
 	for _, f := range e.files {
 		e.accepting.Go(func() { f.accept(e) })
 	}
-	e.booted <- nil
+	return nil
 }
 
 // loopOf returns the loop that goes with one of gnet's.
@@ -307,6 +318,7 @@ func (h *handler) OnBoot(events gnet.Engine) gnet.Action {
 // OnShutdown is called before the loops end. From then on nobody may ask them
 // for a turn: gnet would write to a file descriptor that it has closed.
 func (h *handler) OnShutdown(gnet.Engine) {
+	h.e.ports.forget()
 	for _, l := range h.e.loops {
 		l.events.Store(nil)
 	}
@@ -315,7 +327,13 @@ func (h *handler) OnShutdown(gnet.Engine) {
 // OnTick is the clock. gnet calls it first when the loops have begun.
 func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	if h.e.clock.Add(1) == 1 {
-		h.e.boot()
+		h.e.booted <- h.e.boot()
+	}
+	h.e.watchLoops(h.e.clock.Load())
+	h.e.watchFiles()
+	h.e.watchMemory(memoryInUse())
+	if h.e.leaving.Load() {
+		h.e.closePorts()
 	}
 	for _, l := range h.e.loops {
 		l.Wake()
@@ -343,20 +361,47 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	socket.SetContext(c)
 	l.add(c)
 	n := int(h.e.conns.Add(1))
-	switch {
-	case in == nil: // better nobody than somebody without the TLS that is due
+	if in == nil { // better nobody than somebody without the TLS that is due
 		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
 		return nil, gnet.Close
-	case h.e.stopping.Load():
+	}
+	if h.e.stopping.Load() {
 		c.turnAway(errStopping)
 		return nil, gnet.Close
-	case n > h.e.limit+refusalMax:
+	}
+	c.refused = h.e.judge(c, n)
+	switch {
+	case c.refused != admitted && h.e.refused.Add(1) > refusalMax:
+		c.turnAway(refusals[c.refused])
+		return nil, gnet.Close
+	case h.e.maxFiles-int(c.fd) < closeBelow:
 		c.turnAway(errFull)
 		return nil, gnet.Close
-	case n > h.e.limit:
-		c.surplus = true // clients are deaf to answers that come before they ask
 	}
 	return nil, gnet.None
+}
+
+// judge tells whether a connection may come in, as the n-th.
+func (e *Engine) judge(c *Conn, n int) refusal {
+	caps := e.caps.Load()
+	switch {
+	case n > caps.connections, e.maxFiles-int(c.fd) < refuseBelow:
+		return full
+	case e.crowded.Load():
+		return noMemory
+	case c.transport.announces():
+		return admitted // it is judged when it is known who it is
+	}
+	return e.tooMany(c)
+}
+
+// tooMany tells whether a connection comes too soon after others.
+func (e *Engine) tooMany(c *Conn) refusal {
+	caps := e.caps.Load()
+	if e.gate.admit(c.RemoteAddr(), e.clock.Load(), caps.rate, caps.perSource) {
+		return admitted
+	}
+	return tooMany
 }
 
 // OnTraffic is also how a loop hears of its pump. A turn closes connections,
@@ -378,7 +423,10 @@ func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 	}
 	c.closed(err)
 	h.e.conns.Add(-1)
-	if h.e.stopping.Load() {
+	if c.refused != admitted {
+		h.e.refused.Add(-1)
+	}
+	if h.e.Draining() {
 		h.e.oneGone()
 	}
 	return gnet.None

@@ -71,7 +71,7 @@ func (f *fileListener) accept(e *Engine) {
 // enrol gives a connection to a loop. gnet takes a copy of it, and closes conn.
 func (f *fileListener) enrol(e *Engine, l *Loop, conn *net.UnixConn) {
 	events := l.events.Load()
-	if events == nil || e.Connections() > e.limit+refusalMax {
+	if events == nil || e.Connections() > e.MaxConnections()+refusalMax {
 		_ = conn.Close()
 		return
 	}

@@ -28,6 +28,18 @@ var (
 		Header: "Retry-After: 5\r\n",
 		Label:  "full",
 	}
+	errNoMemory = &codec.HandshakeError{
+		Status: 503,
+		Reason: "This server is short of memory. Try again later.",
+		Header: "Retry-After: 5\r\n",
+		Label:  "no_memory",
+	}
+	errTooMany = &codec.HandshakeError{
+		Status: 503,
+		Reason: "Too many connections come at the same time. Try again later, after a random pause.",
+		Header: "Retry-After: 2\r\n",
+		Label:  "too_many",
+	}
 	errStopping = &codec.HandshakeError{
 		Status: 503,
 		Reason: "This server is stopping. Try again later.",
@@ -45,6 +57,19 @@ var (
 		Label:  "not_found",
 	}
 )
+
+// A refusal is why a connection is not let in, which it is told when it asks:
+// clients are deaf to answers that come before.
+type refusal uint8
+
+const (
+	admitted refusal = iota
+	full
+	noMemory
+	tooMany
+)
+
+var refusals = [...]*codec.HandshakeError{full: errFull, noMemory: errNoMemory, tooMany: errTooMany}
 
 // shake takes bytes of the opening handshake (RFC 6455 §4.2) and returns those
 // that follow it.
@@ -83,10 +108,10 @@ func (c *Conn) shake(b []byte) []byte {
 
 // accept answers a handshake, or says why not.
 func (c *Conn) accept(r *codec.Request) error {
-	if c.surplus {
-		return errFull
+	if c.refused != admitted {
+		return refusals[c.refused]
 	}
-	endpoint := c.loop.engine.endpoints[string(r.Path)]
+	endpoint := (*c.loop.engine.endpoints.Load())[string(r.Path)]
 	if endpoint == nil {
 		return errNotFound
 	}

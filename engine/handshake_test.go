@@ -122,7 +122,7 @@ func (tc *testConn) wantRefusal(status int) {
 
 func TestHandshakeSurplus(t *testing.T) {
 	tc := newTestLoop(t, Config{}, Endpoint{}).dial()
-	tc.surplus = true
+	tc.refused = full
 	tc.write(request[:20])
 	tc.wantNothing()
 	tc.write(request[20:])

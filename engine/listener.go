@@ -82,9 +82,8 @@ func (l *listener) proxied(from net.Addr) bool {
 }
 
 // bind tells which addresses the listeners have, and opens those that are
-// files. gnet's loops share a port, each with a listener of its own, and would
-// share it with another process too: that the port is taken shows only here.
-func bind(listeners []*listener) (files []*fileListener, err error) {
+// files.
+func bind(listeners []*listener, share bool) (files []*fileListener, err error) {
 	defer func() {
 		if err != nil {
 			for _, f := range files {
@@ -101,12 +100,12 @@ func bind(listeners []*listener) (files []*fileListener, err error) {
 			files = append(files, f)
 			continue
 		}
-		reserved, err := net.Listen(l.network, l.address)
+		addr, release, err := reserve(l.address, share)
 		if err != nil {
 			return files, err
 		}
-		defer reserved.Close() // of all at once: two must not get the same port
-		l.addr = reserved.Addr()
+		defer release() // of all at once: two must not get the same port
+		l.addr = addr
 	}
 	return files, nil
 }

@@ -34,6 +34,7 @@ type Loop struct {
 	worker  Worker
 
 	phase  atomic.Uint32 // asleep, called, …
+	beat   atomic.Uint32 // the last tick that it has seen
 	events atomic.Pointer[gnet.EventLoop]
 
 	mu    sync.Mutex
@@ -54,6 +55,8 @@ type Loop struct {
 	counts    counters
 	pump      *pump
 	now       uint32 // ticks
+	ticks     ticks
+	drain     drain
 	sliceEnd  time.Time
 	inRow     bool // the turn follows another directly, in the same slice
 	scratch   []byte
@@ -63,6 +66,7 @@ type Loop struct {
 	listeners map[net.Addr]*listener // by the address that gnet gives
 	inputs    []*input
 	outboxes  []*outbox
+	newest    map[topic]struct{} // of conflate, empty
 	inflater  codec.Inflater
 	inflated  []byte // room for a message
 }
@@ -74,7 +78,7 @@ type departure struct {
 }
 
 func newLoop(e *Engine, index int, s sockets) *Loop {
-	l := &Loop{engine: e, index: index, sockets: s, scratch: make([]byte, 0, writeMax)}
+	l := &Loop{engine: e, index: index, sockets: s, ticks: ticksOf(e.config), scratch: make([]byte, 0, writeMax)}
 	if e.config.Worker != nil {
 		l.worker = e.config.Worker(l)
 	}
@@ -202,6 +206,7 @@ func (l *Loop) takeInbox() {
 	for _, slot := range ready {
 		if c := l.conns[slot]; c != nil && c.out != nil {
 			c.out.blocked = false
+			c.catchUp()
 			l.touch(c)
 		}
 	}
@@ -222,11 +227,13 @@ func (l *Loop) protect(f func()) {
 	f()
 }
 
-func (l *Loop) work() time.Duration {
-	if l.worker == nil {
-		return -1
+// work lets the worker work. One that panics is left alone until the next turn.
+func (l *Loop) work() (pause time.Duration) {
+	pause = -1
+	if l.worker != nil {
+		l.protect(func() { pause = l.worker.Work() })
 	}
-	return l.worker.Work()
+	return pause
 }
 
 // settle tells handlers who has left, writes what waits and closes what is to
@@ -328,7 +335,7 @@ func (l *Loop) add(c *Conn) {
 		l.held.grow(len(l.conns))
 	}
 	l.hold(c)
-	c.expireIn(l.engine.ticks.opening)
+	c.expireIn(l.ticks.opening)
 }
 
 // release takes the slot of a closed connection back.
@@ -340,17 +347,4 @@ func (l *Loop) release(c *Conn) {
 	}
 	l.conns[c.slot] = nil
 	l.free = append(l.free, c.slot)
-}
-
-// closeAll begins the closing handshake with everybody.
-func (l *Loop) closeAll() {
-	for _, c := range l.conns {
-		switch {
-		case c == nil:
-		case c.state == opening:
-			c.refuse(errStopping)
-		default:
-			c.Close(codec.StatusGoingAway, "server is stopping")
-		}
-	}
 }

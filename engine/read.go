@@ -16,6 +16,9 @@ var (
 	errNoMessage = &codec.CloseError{
 		Code: codec.StatusProtocolError, Reason: "continuation without a message",
 	}
+	errHalfSent = &codec.CloseError{
+		Code: codec.StatusPolicyViolation, Reason: "a message did not arrive in time",
+	}
 	errUnfinished = &codec.CloseError{
 		Code: codec.StatusProtocolError, Reason: "new message before the last one ended",
 	}
@@ -23,6 +26,8 @@ var (
 
 // input is what has arrived of a frame or message that is not complete.
 type input struct {
+	since uint32 // tick of its first byte
+
 	head    [codec.MaxHeaderSize]byte // of the next frame
 	headLen int
 
@@ -48,6 +53,8 @@ func (c *Conn) read(b []byte) []byte {
 	}
 	if n == 0 || !h.Fin || int64(len(b)-n) < h.Length {
 		c.in = c.loop.getInput()
+		c.in.since = c.loop.now
+		c.hurry()
 		return c.resume(b)
 	}
 	if err := c.check(h); err != nil {
@@ -118,6 +125,9 @@ func (c *Conn) resume(b []byte) []byte {
 		c.alive()
 		if err := c.endFrame(); err != nil {
 			return c.violation(err)
+		}
+		if c.in == nil {
+			c.alive() // without the deadline of the message
 		}
 	}
 	return b[n:]

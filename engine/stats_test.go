@@ -17,7 +17,7 @@ func TestStatsOfMessages(t *testing.T) {
 	}
 	a.send(masked(codec.OpText, "one"), masked(codec.OpPing, "two"))
 	frame := text("three")
-	tl.Deliver([]uint64{a.ID(), b.ID()}, [][]byte{frame, frame}, append(frame, frame...), true)
+	tl.Deliver([]uint64{a.ID(), b.ID()}, [][]byte{frame, frame}, append(frame, frame...), true, "c", nil)
 	b.SendFrame(frame)
 	tl.turn()
 	got := tl.Stats()
@@ -62,6 +62,27 @@ func TestStatsOfSlowReaders(t *testing.T) {
 	}
 	if frames, bytes := slower.Queued(); frames != 4 || bytes != 800 {
 		t.Errorf("got %d frames with %d bytes, want 4 with 800", frames, bytes)
+	}
+}
+
+// What is done to slow readers beside disconnecting them is counted, and so are
+// events that may be dropped.
+func TestStatsOfDroppedEvents(t *testing.T) {
+	for slow, name := range map[SlowPolicy]string{DropOldest: "drop-oldest", Conflate: "conflate"} {
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: slow, Lost: lossNotice})
+		tc := tl.open()
+		tc.room = 0
+		before := tl.Stats().MessagesOut
+		for range 100 {
+			tc.publish("c", "e", pad("event"))
+		}
+		s := tl.Stats()
+		if s.Slow[name] == 0 || len(s.Slow) != 1 {
+			t.Errorf("%s: got %v", name, s.Slow)
+		}
+		if n := s.MessagesOut - before; n != 100 {
+			t.Errorf("%s: got %d messages out, want 100", name, n)
+		}
 	}
 }
 

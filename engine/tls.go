@@ -158,7 +158,7 @@ func (c *Conn) sealAndWrite(b []byte) bool {
 }
 
 // deliverSealed is Deliver for a TLS connection that nothing else waits for.
-func (c *Conn) deliverSealed(frames [][]byte, joined []byte) {
+func (c *Conn) deliverSealed(frames [][]byte, joined []byte, channel string, events []string) {
 	c.loop.counts.sent(len(frames), 0)
 	done := 0
 	for done < len(joined) {
@@ -173,7 +173,7 @@ func (c *Conn) deliverSealed(frames [][]byte, joined []byte) {
 		c.loop.counts.sent(0, n)
 		if n < len(sealed) {
 			c.outbox().sealed = append([]byte(nil), sealed[n:]...)
-			c.unwritten(frames, done, err)
+			c.unwritten(frames, done, err, channel, events)
 			return
 		}
 	}

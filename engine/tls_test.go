@@ -632,9 +632,9 @@ func TestTLSDeliver(t *testing.T) {
 	l := e.Loops()[0]
 	l.Post(func() {
 		for rest := all; len(rest) > 0; {
-			rest = rest[l.Deliver(rest, frames, joined, true):]
+			rest = rest[l.Deliver(rest, frames, joined, true, "c", nil):]
 		}
-		l.Deliver(all[:1], frames, joined, true) // it has something queued by now
+		l.Deliver(all[:1], frames, joined, true, "c", nil) // it has something queued by now
 	})
 	for i, conn := range conns {
 		want := joined

@@ -47,6 +47,9 @@ func newTransport(c *Conn, in *listener) *transport {
 // secured tells whether the bytes on the socket are those of TLS.
 func (t *transport) secured() bool { return t != nil && t.listener.tls != nil }
 
+// announces tells whether a balancer has yet to say who it speaks for.
+func (t *transport) announces() bool { return t != nil && t.stage == announcing }
+
 // mute tells whether nothing of the protocol can be said yet.
 func (t *transport) mute() bool { return t != nil && t.stage != through }
 
@@ -90,9 +93,21 @@ func (t *transport) announce(b []byte) []byte {
 	if t.listener.tls != nil {
 		t.stage = greeting
 	}
+	t.conn.announced()
 	rest := slices.Clone(b[n:])
 	t.conn.freeInput()
 	return rest
+}
+
+// announced judges a connection once it is known who it is.
+func (c *Conn) announced() {
+	e := c.loop.engine
+	if c.refused != admitted {
+		return
+	}
+	if c.refused = e.tooMany(c); c.refused != admitted {
+		e.refused.Add(1)
+	}
 }
 
 // greet takes bytes of the client's first record. Nothing begins before all of

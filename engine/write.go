@@ -23,6 +23,7 @@ const frameCost = 32
 type outbox struct {
 	sealed  []byte   // encrypted, and goes first; with TLS only
 	frames  [][]byte // the first may be sent in part
+	lag     *lag     // which of them may be dropped, nil if none
 	sent    int      // bytes of it that are
 	bytes   int      // that wait in all
 	dirty   bool     // the loop will write at the end of its turn
@@ -83,7 +84,7 @@ func (c *Conn) limit() {
 	if !c.out.blocked {
 		c.flush()
 	}
-	if c.state == open && c.tooMuch() {
+	if c.state == open && c.tooMuch() && !c.thinOut() {
 		c.loop.counts.slow("disconnect")
 		c.out.cut()
 		c.fail(ErrSlowReader)
@@ -177,6 +178,7 @@ func (o *outbox) advance(n int) {
 		done++
 	}
 	o.sent = n
+	o.lag.shift(done)
 	rest := copy(o.frames, o.frames[done:])
 	clear(o.frames[rest:])
 	o.frames = o.frames[:rest]
@@ -193,21 +195,22 @@ func (c *Conn) freeOutbox() {
 // Deliver gives a run of frames to each of the connections ids, whose OnClose has
 // not returned, and tells how many it has served: not all if the loop's slice of
 // time is used up, but at least one. joined is the frames as one piece. The frames may be kept and must
-// not be modified any more; joined is not used after Deliver returns.
+// not be modified any more; joined is not used after Deliver returns. The frames
+// are events of the channel, of the names events if those are known.
 //
 // A connection that nothing else waits for gets the run in one write at once;
 // unless it has the bit Several and the run is not alone in this turn.
-func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool) int {
+func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, channel string, events []string) int {
 	for i, id := range ids {
 		slot := uint32(id)
 		if l.held.has(slot) || id&Several != 0 && !alone {
-			l.conns[slot].deliver(frames, joined, id&Several == 0 || alone)
+			l.conns[slot].deliver(frames, joined, id&Several == 0 || alone, channel, events)
 		} else {
 			fd := int32(id &^ Several >> 32)
 			n, err := l.sockets.write(fd, joined)
 			l.counts.sent(len(frames), n)
 			if n < len(joined) {
-				l.conns[slot].unwritten(frames, n, err)
+				l.conns[slot].unwritten(frames, n, err, channel, events)
 			}
 		}
 		if i&15 == 15 && l.sliceOver() {
@@ -218,9 +221,13 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool)
 }
 
 // deliver is Deliver for a connection that is held.
-func (c *Conn) deliver(frames [][]byte, joined []byte, alone bool) {
+func (c *Conn) deliver(frames [][]byte, joined []byte, alone bool, channel string, events []string) {
 	if alone && c.state == open && c.out == nil && c.transport.secured() {
-		c.deliverSealed(frames, joined)
+		c.deliverSealed(frames, joined, channel, events)
+		return
+	}
+	if c.state == open && c.endpoint.Slow != Disconnect {
+		c.sendDroppable(frames, channel, events)
 		return
 	}
 	for _, f := range frames {
@@ -229,11 +236,14 @@ func (c *Conn) deliver(frames [][]byte, joined []byte, alone bool) {
 }
 
 // unwritten queues the rest of frames of which the socket took n bytes.
-func (c *Conn) unwritten(frames [][]byte, n int, err error) {
+func (c *Conn) unwritten(frames [][]byte, n int, err error, channel string, events []string) {
 	o := c.outbox()
 	o.frames = append(o.frames, frames...)
 	for _, f := range frames {
 		o.bytes += len(f)
+	}
+	if c.endpoint.Slow != Disconnect {
+		o.mark(len(frames), channel, events)
 	}
 	o.advance(n)
 	if c.blocked(err) {

@@ -262,7 +262,7 @@ func (tl *testLoop) deliver(conns []*testConn, alone bool, flag uint64, frames .
 		ids[i] = tc.ID() | flag
 	}
 	tl.work = func() time.Duration {
-		served = tl.Deliver(ids, frames, bytes.Join(frames, nil), alone)
+		served = tl.Deliver(ids, frames, bytes.Join(frames, nil), alone, "c", nil)
 		return -1
 	}
 	tl.turn()
@@ -320,8 +320,8 @@ func TestDeliverSeveral(t *testing.T) {
 			tc := newTestConn(t)
 			ids := []uint64{tc.ID() | tt.flag}
 			tc.tl.work = func() time.Duration {
-				tc.tl.Deliver(ids, [][]byte{text("one")}, text("one"), tt.alone)
-				tc.tl.Deliver(ids, [][]byte{text("two")}, text("two"), tt.alone)
+				tc.tl.Deliver(ids, [][]byte{text("one")}, text("one"), tt.alone, "c", nil)
+				tc.tl.Deliver(ids, [][]byte{text("two")}, text("two"), tt.alone, "c", nil)
 				return -1
 			}
 			tc.tl.turn()
@@ -408,7 +408,7 @@ func TestDeliverTakesASliceOfTime(t *testing.T) {
 	tl.work = func() time.Duration {
 		for len(ids) > 0 {
 			tl.sliceEnd = time.Time{} // it is over
-			n := tl.Deliver(ids, [][]byte{text("hello")}, text("hello"), true)
+			n := tl.Deliver(ids, [][]byte{text("hello")}, text("hello"), true, "c", nil)
 			if n < 1 || n > 32 {
 				t.Fatalf("%d served, want a few", n)
 			}
@@ -483,7 +483,7 @@ func TestSlotIsReused(t *testing.T) {
 				t.Fatalf("fd %d, slot %d; want fd %d again, and not slot %d", neighbour.fd, neighbour.slot, old.fd, old.slot)
 			}
 			tl.work = func() time.Duration {
-				tl.Deliver([]uint64{oldID}, [][]byte{text("secret")}, text("secret"), true)
+				tl.Deliver([]uint64{oldID}, [][]byte{text("secret")}, text("secret"), true, "c", nil)
 				return -1
 			}
 			tl.writable(old.slot)

@@ -23,6 +23,7 @@ type audience struct {
 
 	// Guarded by the stripe of the channel.
 	pending [][]byte      // frames published and not walked yet
+	events  []string      // their names, if the hub keeps them
 	queued  bool          // the shard knows that there are some
 	since   time.Duration // when the first of them was published
 
@@ -33,6 +34,7 @@ type audience struct {
 	members []*Subscriber
 	cursor  int
 	frames  [][]byte      // the run that is being walked
+	names   []string      // of its events, if the hub keeps them
 	joined  []byte        // the same as one piece
 	began   time.Duration // when the first frame of it was published
 }
@@ -50,12 +52,20 @@ func (a *audience) append(frame []byte, at time.Duration) {
 	}
 }
 
+// name names the frame that was appended last. The stripe is locked.
+func (a *audience) name(event string) {
+	for len(a.events) < len(a.pending)-1 {
+		a.events = append(a.events, "") // from before the hub kept them
+	}
+	a.events = append(a.events, event)
+}
+
 // discard drops what is pending. The stripe is locked.
 func (a *audience) discard() {
 	for _, f := range a.pending {
 		a.shard.backlog.Add(-int64(len(f)))
 	}
-	a.pending = nil
+	a.pending, a.events = nil, nil
 }
 
 // load begins a walk with what is pending, and tells whether there was any.
@@ -76,6 +86,11 @@ func (a *audience) load() bool {
 	a.shard.backlog.Add(-int64(size))
 	a.frames = append(a.frames, a.pending[:n]...)
 	a.pending = shift(a.pending, n)
+	if len(a.events) > 0 {
+		known := min(n, len(a.events))
+		a.names = append(a.names, a.events[:known]...)
+		a.events = shift(a.events, known)
+	}
 	a.cursor = 0
 	a.began = a.since
 	return true
@@ -86,6 +101,7 @@ func (a *audience) finish() {
 	a.cursor = len(a.ids)
 	a.shard.delivered(a.began)
 	a.frames = shift(a.frames, len(a.frames))
+	a.names = shift(a.names, len(a.names))
 	if a.joined != nil {
 		a.shard.putBuffer(a.joined)
 		a.joined = nil
@@ -156,12 +172,12 @@ func (a *audience) swap(i, j int) {
 	a.members[j].moved(a, j)
 }
 
-// frameListMax is how many entries an emptied list of frames may keep.
+// frameListMax is how many entries an emptied list may keep.
 const frameListMax = 64
 
-// shift removes the first n frames of a list, and gives a large one that is
+// shift removes the first n entries of a list, and gives a large one that is
 // empty then to the garbage collector.
-func shift(list [][]byte, n int) [][]byte {
+func shift[T any](list []T, n int) []T {
 	rest := copy(list, list[n:])
 	if rest == 0 && cap(list) > frameListMax {
 		return nil

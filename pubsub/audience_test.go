@@ -208,7 +208,7 @@ type capture struct {
 
 func (c *capture) Wake() {}
 
-func (c *capture) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool) int {
+func (c *capture) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool, _ string, _ []string) int {
 	c.f(ids, frames)
 	return len(ids)
 }

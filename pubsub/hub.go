@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ const stripeCount = 256
 // except for those that take a Subscriber: they belong on that one's loop.
 type Hub struct {
 	seed    maphash.Seed
+	count   atomic.Int64 // of channels
+	named   atomic.Bool  // events are kept by name
 	stripes [stripeCount]stripe
 }
 
@@ -35,6 +38,7 @@ type stripe struct {
 // A channel exists while it has an audience, or always if it is permanent.
 type channel struct {
 	name      string
+	hub       *Hub
 	stripe    *stripe
 	permanent bool
 	audiences []*audience // one per shard and kind with members; guarded by the stripe
@@ -46,9 +50,41 @@ type channel struct {
 func NewHub(permanent ...string) *Hub {
 	h := &Hub{seed: maphash.MakeSeed()}
 	for _, name := range permanent {
-		h.stripe([]byte(name)).channel(name).permanent = true
+		if st := h.stripe([]byte(name)); st.channels[name] == nil {
+			h.channel(st, name).permanent = true
+		}
 	}
 	return h
+}
+
+// SetPermanent replaces the permanent channels.
+func (h *Hub) SetPermanent(names ...string) {
+	for i := range h.stripes {
+		h.stripes[i].forget(h)
+	}
+	for _, name := range names {
+		st := h.stripe([]byte(name))
+		st.mu.Lock()
+		ch := st.channels[name]
+		if ch == nil {
+			ch = h.channel(st, name)
+		}
+		ch.permanent = true
+		st.mu.Unlock()
+	}
+}
+
+// forget makes no channel permanent, and removes those that only that has kept.
+func (st *stripe) forget(h *Hub) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for name, ch := range st.channels {
+		ch.permanent = false
+		if len(ch.audiences) == 0 {
+			delete(st.channels, name)
+			h.count.Add(-1)
+		}
+	}
 }
 
 // Exists tells whether there is a channel of that name.
@@ -61,15 +97,12 @@ func (h *Hub) Exists(name []byte) bool {
 
 // Len returns the number of channels.
 func (h *Hub) Len() int {
-	n := 0
-	for i := range h.stripes {
-		st := &h.stripes[i]
-		st.mu.Lock()
-		n += len(st.channels)
-		st.mu.Unlock()
-	}
-	return n
+	return int(h.count.Load())
 }
+
+// KeepEvents makes the hub tell the Sink the names of the events that
+// PublishEvent gives from now on.
+func (h *Hub) KeepEvents() { h.named.Store(true) }
 
 // Hears tells whether the channel has subscribers of a kind.
 func (h *Hub) Hears(name []byte, kind Kind) bool {
@@ -85,12 +118,17 @@ func (h *Hub) Publish(from *Shard, name, frame []byte) error {
 	return h.PublishEach(from, name, Frames{frame})
 }
 
-// PublishEach gives every subscriber of the channel the frame for its kind. The
-// frames are kept and must not be modified any more. The caller is on the loop of from, or from is
-// nil: then Publish refuses with ErrOverloaded where a shard has too much
-// waiting already, and nobody gets the frame. A loop is slowed down instead
-// (see Shard.Work). It returns ErrNoChannel if there is none.
+// PublishEach is PublishEvent without a name.
 func (h *Hub) PublishEach(from *Shard, name []byte, frames Frames) error {
+	return h.PublishEvent(from, name, nil, frames)
+}
+
+// PublishEvent gives every subscriber of the channel the frame for its kind. The
+// frames are kept and must not be modified any more. The caller is on the loop
+// of from, or from is nil: then it refuses with ErrOverloaded where a shard has
+// too much waiting already, and nobody gets the frame. A loop is slowed down
+// instead (see Shard.Work). It returns ErrNoChannel if there is none.
+func (h *Hub) PublishEvent(from *Shard, name, event []byte, frames Frames) error {
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -101,11 +139,19 @@ func (h *Hub) PublishEach(from *Shard, name []byte, frames Frames) error {
 	if from == nil && ch.overloaded() {
 		return ErrOverloaded
 	}
+	named := h.named.Load()
+	var kept string // the same for all
+	if named {
+		kept = string(event)
+	}
 	ch.published++
 	ch.bytes += uint64(len(frames[Plain]))
 	at := ch.publishedAt(from)
 	for _, a := range ch.audiences {
 		a.append(frames.of(a.kind), at)
+		if named {
+			a.name(kept)
+		}
 		if from != nil && from != a.shard && a.shard.overloaded() {
 			from.ahead = a.shard
 		}
@@ -121,7 +167,7 @@ func (h *Hub) Subscribe(s *Subscriber, name []byte) bool {
 	defer st.mu.Unlock()
 	ch := st.channels[string(name)]
 	if ch == nil {
-		ch = st.channel(string(name))
+		ch = h.channel(st, string(name))
 	}
 	a := ch.audience(s.seat)
 	if s.find(a) >= 0 {
@@ -167,11 +213,12 @@ func (h *Hub) stripe(name []byte) *stripe {
 
 // channel adds a channel that is not there yet. The stripe is locked, or not
 // shared yet.
-func (st *stripe) channel(name string) *channel {
+func (h *Hub) channel(st *stripe, name string) *channel {
+	h.count.Add(1)
 	if st.channels == nil {
 		st.channels = make(map[string]*channel)
 	}
-	ch := &channel{name: name, stripe: st}
+	ch := &channel{name: name, hub: h, stripe: st}
 	st.channels[name] = ch
 	return ch
 }
@@ -228,5 +275,6 @@ func (ch *channel) remove(gone *audience) {
 	gone.discard()
 	if len(ch.audiences) == 0 && !ch.permanent {
 		delete(ch.stripe.channels, ch.name)
+		ch.hub.count.Add(-1)
 	}
 }

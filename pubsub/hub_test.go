@@ -428,7 +428,7 @@ func (s *loopSink) Wake() {
 	}
 }
 
-func (s *loopSink) Deliver(ids []uint64, _ [][]byte, joined []byte, _ bool) int {
+func (s *loopSink) Deliver(ids []uint64, _ [][]byte, joined []byte, _ bool, _ string, _ []string) int {
 	s.calls++
 	n := len(ids)
 	if s.calls%3 == 0 {
@@ -460,7 +460,9 @@ type nothing struct{}
 
 func (nothing) Wake() {}
 
-func (nothing) Deliver(ids []uint64, _ [][]byte, _ []byte, _ bool) int { return len(ids) }
+func (nothing) Deliver(ids []uint64, _ [][]byte, _ []byte, _ bool, _ string, _ []string) int {
+	return len(ids)
+}
 
 func BenchmarkPublish(b *testing.B) {
 	for _, members := range []int{1, 1000} {
@@ -520,5 +522,54 @@ func BenchmarkSubscribe(b *testing.B) {
 				h.Unsubscribe(sub, name)
 			}
 		})
+	}
+}
+
+// named is a Sink that notes the names of events beside their frames.
+type named struct{ got []string }
+
+func (n *named) Wake() {}
+
+func (n *named) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool, channel string, events []string) int {
+	for i, f := range frames {
+		event := "?"
+		if len(events) > 0 {
+			event = events[i]
+		}
+		n.got = append(n.got, channel+" "+event+" "+string(f))
+	}
+	return len(ids)
+}
+
+// A hub that is asked for it gives the name of each event with its frame.
+func TestKeepEvents(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		sink := &named{}
+		shard := NewShard(sink)
+		h := NewHub()
+		if keep {
+			h.KeepEvents()
+		}
+		var s Subscriber
+		s.Init(shard, 1)
+		h.Subscribe(&s, []byte("c"))
+		var want []string
+		for round := range 3 {
+			for i := range 100 {
+				event, frame := fmt.Sprint("e", i), fmt.Sprint(round, " ", i)
+				if err := h.PublishEvent(nil, []byte("c"), []byte(event), Frames{[]byte(frame)}); err != nil {
+					t.Fatal(err)
+				}
+				if !keep {
+					event = "?"
+				}
+				want = append(want, "c "+event+" "+frame)
+			}
+			shard.Work()
+		}
+		if !slices.Equal(sink.got, want) {
+			t.Errorf("keep %t: got %q, want %q", keep, sink.got, want)
+		}
+		s.Leave()
 	}
 }

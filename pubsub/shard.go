@@ -27,8 +27,10 @@ type Sink interface {
 	// joined is the frames as one piece, valid until Deliver returns; each of
 	// frames is immutable and may be kept. If alone, only runs of this channel come
 	// in this turn; otherwise others may, for members with the bit Several.
+	// Every frame is an event of the channel, and events has their names if the
+	// Hub keeps them.
 	// Called on the loop only; it must not subscribe or unsubscribe anybody.
-	Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool) int
+	Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, channel string, events []string) int
 
 	// Wake makes the loop call Work soon. Any goroutine.
 	Wake()
@@ -54,6 +56,7 @@ type Shard struct {
 
 	// The loop's own.
 	active  queue       // in the order in which they are served
+	current *audience   // that is being served
 	spare   []*audience // the inbox's other array
 	ahead   *Shard      // a shard that this loop has published too much to
 	buffers [][]byte    // for joined runs, empty
@@ -123,13 +126,16 @@ func (s *Shard) overloaded() bool { return s.backlog.Load() > backlogMax }
 // Sink's slice of time is used up. Loop only.
 func (s *Shard) Work() State {
 	s.take()
+	s.recover()
 	alone := s.active.len() == 1
 	for s.active.len() > 0 {
 		a := s.active.pop()
 		if len(a.frames) == 0 && !a.load() {
 			continue
 		}
+		s.current = a
 		inTime := s.walk(a, alone)
+		s.current = nil
 		if len(a.frames) > 0 || a.load() {
 			s.active.push(a)
 		}
@@ -146,13 +152,23 @@ func (s *Shard) walk(a *audience, alone bool) bool {
 	next := a.ids[a.cursor:min(a.cursor+portion, len(a.ids))]
 	served := 0
 	if len(next) > 0 {
-		served = s.sink.Deliver(next, a.frames, a.run(), alone)
+		served = s.sink.Deliver(next, a.frames, a.run(), alone, a.channel.name, a.names)
 	}
 	a.cursor += served
 	if a.cursor == len(a.ids) {
 		a.finish()
 	}
 	return served == len(next)
+}
+
+// recover goes on after a panic of the Sink. Who of the audience has its run is
+// not known, and nobody shall get it twice: the walk is given up.
+func (s *Shard) recover() {
+	if a := s.current; a != nil {
+		s.current = nil
+		a.finish()
+		s.active.push(a)
+	}
 }
 
 // take moves what the inbox holds behind the active audiences.

@@ -314,3 +314,63 @@ func TestNoAllocations(t *testing.T) {
 		t.Errorf("got %v allocations, want 0", got)
 	}
 }
+
+// clumsy is a Sink that panics in some of its deliveries.
+type clumsy struct {
+	calls, panics int
+	got           map[uint64][]string
+}
+
+func (c *clumsy) Wake() {}
+
+func (c *clumsy) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool, _ string, _ []string) int {
+	c.calls++
+	for i, id := range ids {
+		if c.calls%3 == 0 && i == 1 {
+			c.panics++
+			panic("out of order")
+		}
+		for _, f := range frames {
+			c.got[id] = append(c.got[id], string(f))
+		}
+	}
+	return len(ids)
+}
+
+// After a panic of the Sink what comes later is delivered, nothing twice, and in
+// order.
+func TestWorkAfterAPanic(t *testing.T) {
+	sink := &clumsy{got: map[uint64][]string{}}
+	shard := NewShard(sink)
+	h := NewHub()
+	subscribers := make([]Subscriber, 3)
+	for i := range subscribers {
+		subscribers[i].Init(shard, uint64(i))
+		h.Subscribe(&subscribers[i], []byte("c"))
+	}
+	work := func() {
+		defer func() { _ = recover() }()
+		shard.Work()
+	}
+	const rounds = 100
+	for i := range rounds {
+		if err := h.Publish(nil, []byte("c"), fmt.Appendf(nil, "%03d", i)); err != nil {
+			t.Fatal(err)
+		}
+		work()
+	}
+	for id, got := range sink.got {
+		if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+			t.Errorf("member %d: got %q", id, got)
+		}
+		if id != 0 && len(got) != rounds-sink.panics {
+			t.Errorf("member %d: got %d of %d, with %d panics", id, len(got), rounds, sink.panics)
+		}
+	}
+	if sink.panics == 0 {
+		t.Error("there was no panic")
+	}
+	for i := range subscribers {
+		subscribers[i].Leave()
+	}
+}

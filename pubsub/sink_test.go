@@ -47,7 +47,7 @@ func (s *sink) rest() {
 	s.t.Fatal("Work does not come to an end")
 }
 
-func (s *sink) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool) int {
+func (s *sink) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, _ string, _ []string) int {
 	if len(ids) == 0 || len(frames) == 0 {
 		s.t.Errorf("Deliver: got %d members and %d frames, want some of both", len(ids), len(frames))
 	}

@@ -56,7 +56,7 @@ func TestChannels(t *testing.T) {
 func TestManyChannels(t *testing.T) {
 	h := NewHub()
 	for i := range 3000 {
-		h.stripe([]byte(fmt.Sprint(i))).channel(fmt.Sprint(i)).published = uint64(i)
+		h.channel(h.stripe([]byte(fmt.Sprint(i))), fmt.Sprint(i)).published = uint64(i)
 	}
 	found, total := h.Channels("", ByPublished, 2)
 	if total != 3000 || found[0].Name != "2999" || found[1].Name != "2998" || cap(found) > 512 {

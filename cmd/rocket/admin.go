@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/cmd/rocket/console"
 )
@@ -27,7 +29,11 @@ func startAdmin(c *config, s *webrocket.Server, log *slog.Logger) (*admin, error
 	if c.admin == "off" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", c.admin)
+	var config net.ListenConfig
+	if c.server.ReusePort {
+		config.Control = sharePort // the next process starts before this one ends
+	}
+	listener, err := config.Listen(context.Background(), "tcp", c.admin)
 	if errors.Is(err, syscall.EADDRINUSE) && c.origin["admin"] == "" {
 		log.Warn("no admin API: its default address is taken; choose another with -admin, or -admin off", "address", c.admin)
 		return nil, nil
@@ -52,6 +58,15 @@ func startAdmin(c *config, s *webrocket.Server, log *slog.Logger) (*admin, error
 		_ = a.server.Serve(listener)
 	}()
 	return a, nil
+}
+
+// sharePort lets a socket listen where another process does, if that agrees.
+func sharePort(_, _ string, socket syscall.RawConn) error {
+	var err error
+	controlErr := socket.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(controlErr, err)
 }
 
 // address returns where the API is, or "off".

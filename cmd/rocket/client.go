@@ -188,13 +188,14 @@ func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error 
 		}
 		var reply struct {
 			Event *string `json:"event"`
+			Lost  int     `json:"lost"`
 			Err   string  `json:"err"`
 		}
 		if err := json.Unmarshal(message, &reply); err != nil {
 			return fmt.Errorf("%s does not speak Rocket's protocol: %w", c.url, err)
 		}
 		switch {
-		case reply.Event != nil:
+		case reply.Event != nil, reply.Lost > 0:
 			deliver(message)
 		case reply.Err != "":
 			return r.explain(reply.Err)

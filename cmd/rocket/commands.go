@@ -22,6 +22,7 @@ func commands() []command {
 	return []command{
 		{"serve", "[FLAGS] [FILE]", "run a server (the command when none is named)", serveHelp(), runServe},
 		{"check", "FILE", "check a configuration file", checkHelp, runCheck},
+		{"reload", "[FLAGS] [FILE]", "make a running server read its configuration again", reloadHelp, runReload},
 		{"subscribe", "[FLAGS] CHANNEL...", "print the events of channels", subscribeHelp, runSubscribe},
 		{"publish", "[FLAGS] CHANNEL DATA", "publish an event", publishHelp, runPublish},
 		{"top", "[FLAGS]", "show what a server does, live", topHelp, runTop},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -15,6 +16,8 @@ type config struct {
 	host, log, logLevel string
 	port                int
 	certFile, keyFile   string
+	drain               time.Duration
+	pidFile             string
 	admin, adminToken   string
 	profiling           string // "on" or "off"
 	clientCA, unix      string

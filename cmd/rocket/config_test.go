@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nu7hatch/webrocket"
 )
 
 // writeFile returns the name of a new file with the content.
@@ -195,7 +197,8 @@ func TestPrecedence(t *testing.T) {
 func TestHubReachesHandler(t *testing.T) {
 	c, err := sources{file: writeFile(t, `{"PingInterval": "off", "CloseTimeout": "1m", "Hubs": [{
 		"Path": "/a", "Codec": "json", "Channels": ["c"], "Origins": ["https://o", "null"], "Subprotocols": ["p"],
-		"MaxMessageSize": 1, "MaxQueuedBytes": 2, "MaxSubscriptions": 3, "Compression": "On", "CompressionThreshold": 4,
+		"MaxMessageSize": 1, "MaxQueuedBytes": 2, "SlowReaders": "Drop-Oldest", "MaxSubscriptions": 3, "MaxChannels": 4, "MaxChannelName": 5, "MaxFailedLogins": 6, "CommandRate": 7, "ByteRate": 8,
+		"Compression": "On", "CompressionThreshold": 4,
 		"Secrets": {"ReadOnly": "r", "ReadWrite": "w"}}]}`)}.load()
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +209,8 @@ func TestHubReachesHandler(t *testing.T) {
 	h := c.hubs[0].handler()
 	if h.Secrets.ReadOnly != "r" || h.Secrets.ReadWrite != "w" || strings.Join(h.Channels, " ") != "c" ||
 		strings.Join(h.Origins, " ") != "https://o null" || strings.Join(h.Subprotocols, " ") != "p" ||
-		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.MaxSubscriptions != 3 ||
+		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.SlowReaders != webrocket.DropOldest || h.MaxSubscriptions != 3 ||
+		h.MaxChannels != 4 || h.MaxChannelName != 5 || h.MaxFailedLogins != 6 || h.CommandRate != 7 || h.ByteRate != 8 ||
 		!h.Compression || h.CompressionThreshold != 4 {
 		t.Errorf("got %+v", h)
 	}

@@ -58,7 +58,11 @@ func TestDeployedProbes(t *testing.T) {
 
 // Who stops the server leaves it the time that it takes.
 func TestDeployedTimes(t *testing.T) {
-	needed := shutdownTimeout
+	c, err := sources{}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	needed := c.drain + shutdownTimeout
 	for _, tt := range []struct{ file, expr string }{
 		{"kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`},
 		{"rocket.service", `TimeoutStopSec=(\d+)s`},

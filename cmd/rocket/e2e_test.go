@@ -32,7 +32,12 @@ type process struct {
 // start runs the built command. Secrets and other settings come from vars only.
 func start(t testing.TB, vars []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(rocket, args...), ended: make(chan struct{})}
+	return startCommand(t, exec.Command(rocket, args...), vars)
+}
+
+func startCommand(t testing.TB, cmd *exec.Cmd, vars []string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, ended: make(chan struct{})}
 	p.cmd.Env = append(vars, "HOME="+t.TempDir())
 	p.stdout = newOutput(t, p.cmd.StdoutPipe)
 	p.stderr = newOutput(t, p.cmd.StderrPipe)
@@ -134,7 +139,7 @@ func (o *output) want(expr string) []string {
 // startServer runs a server on a free port and returns the URL without a path.
 func startServer(t *testing.T, vars []string, args ...string) (p *process, url string) {
 	t.Helper()
-	p = start(t, vars, append(args, "-port", "0", "-admin", "127.0.0.1:0")...)
+	p = start(t, vars, append([]string{"-port", "0", "-admin", "127.0.0.1:0"}, args...)...)
 	url = p.stdout.want(`(ws://localhost:\d+)/ `)[1]
 	p.stdout.want(`^Ready`)
 	return p, url

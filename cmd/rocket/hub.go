@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/nu7hatch/webrocket"
+)
 
 // hub is the configuration of one hub.
 type hub struct {
@@ -11,10 +15,23 @@ type hub struct {
 	subprotocols        []string
 	maxMessageSize      int
 	maxQueuedBytes      int
+	slowReaders         string
 	maxSubscriptions    int
+	maxChannels         int
+	maxChannelName      int
+	maxFailedLogins     int
+	commandRate         int
+	byteRate            int
 
 	compression          bool
 	compressionThreshold int
+}
+
+// slowPolicies are what SlowReaders can be.
+var slowPolicies = map[string]webrocket.SlowPolicy{
+	"disconnect":  webrocket.Disconnect,
+	"drop-oldest": webrocket.DropOldest,
+	"conflate":    webrocket.Conflate,
 }
 
 // What a hub speaks.

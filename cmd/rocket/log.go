@@ -12,7 +12,7 @@ import (
 // logs opens each destination once, so that hubs may share a file.
 type logs struct {
 	stderr io.Writer
-	level  slog.Level
+	level  slog.LevelVar
 	open   map[string]*slog.Logger
 	files  []*os.File
 }
@@ -20,9 +20,14 @@ type logs struct {
 // newLogs returns the logs of a level's name.
 func newLogs(stderr io.Writer, level string) *logs {
 	l := &logs{stderr: stderr, open: map[string]*slog.Logger{}}
-	// The name is one of slog's: settings allows no other.
-	_ = l.level.UnmarshalText([]byte(level))
+	l.setLevel(level)
 	return l
+}
+
+// setLevel changes the level of all of them.
+func (l *logs) setLevel(name string) {
+	// The name is one of slog's: settings allows no other.
+	_ = l.level.UnmarshalText([]byte(name))
 }
 
 // to returns the logger that writes to a file, or to standard error for "" and "-".
@@ -43,7 +48,7 @@ func (l *logs) to(name string) (*slog.Logger, error) {
 
 // handler writes text for a person at a terminal, and JSON for programs.
 func (l *logs) handler(name string) (slog.Handler, error) {
-	options := &slog.HandlerOptions{Level: l.level}
+	options := &slog.HandlerOptions{Level: &l.level}
 	if name == "-" {
 		if isTerminal(l.stderr) {
 			return slog.NewTextHandler(l.stderr, options), nil

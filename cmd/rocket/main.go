@@ -4,7 +4,8 @@
 // It answers one question: how is a Rocket server run? The main path, in
 // reading order: settings.go (every setting, once), document.go (a JSON file
 // that knows its lines), config.go and hub.go (defaults, file, environment
-// and flags become one configuration), serve.go (the server from start to stop), and
+// and flags become one configuration), serve.go (the server's start), service.go (its
+// signals and its end), reload.go (another configuration while it runs), and
 // client.go with subscribe.go and publish.go (the other end). Aside from it,
 // machine.go reads what the machine allows, for doctor.go and memory.go.
 //
@@ -15,8 +16,8 @@
 //
 // # Limits
 //
-// The configuration is read once, at start; a certificate also at SIGHUP, and
-// when its files change.
+// What can be reloaded, and what takes a restart, is in reload.go. A certificate
+// is also reloaded when its files change.
 package main
 
 import (
@@ -43,15 +44,18 @@ func main() {
 	os.Exit(p.run(untilSignal(), os.Args[1:]))
 }
 
-// untilSignal returns a context that is done at the first SIGINT or SIGTERM.
-// The second one ends the process at once.
+// untilSignal returns a context that is done at the first SIGINT or SIGTERM, the
+// latter with the cause errTerminated. The second one ends the process at once.
 func untilSignal() context.Context {
 	signals := make(chan os.Signal, 2) // room for both, so that none is lost
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
-		<-signals
-		cancel()
+		if <-signals == syscall.SIGTERM {
+			cancel(errTerminated)
+		} else {
+			cancel(nil)
+		}
 		<-signals
 		os.Exit(statusFailed)
 	}()

@@ -9,33 +9,21 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"text/tabwriter"
-	"time"
 
 	"github.com/nu7hatch/webrocket"
 )
-
-// shutdownTimeout is how long clients have for the closing handshake when the
-// server ends.
-const shutdownTimeout = 10 * time.Second
 
 // runServe is the command serve, and what rocket does without a command.
 func runServe(ctx context.Context, p *program, args []string) error {
 	fs := newFlags("serve")
 	version := fs.Bool("version", false, "")
-	given := map[string]string{}
-	for _, st := range settings() {
-		store := func(s string) error { given[st.flag] = s; return nil }
-		if st.at(&config{}).truth {
-			fs.BoolFunc(st.flag, "", store)
-		} else {
-			fs.Func(st.flag, "", store)
-		}
-	}
+	given := settingFlags(fs)
 	file, err := parseServeArgs(fs, args)
 	if err != nil {
 		return err
@@ -44,11 +32,12 @@ func runServe(ctx context.Context, p *program, args []string) error {
 		fmt.Fprintln(p.stdout, "rocket", webrocket.Version)
 		return nil
 	}
-	c, err := sources{file: file, getenv: p.getenv, flags: given}.load()
+	src := sources{file: file, getenv: p.getenv, flags: given}
+	c, err := src.load()
 	if err != nil {
 		return err
 	}
-	return p.serve(ctx, c)
+	return p.serve(ctx, c, src)
 }
 
 // parseServeArgs returns the file, which may stand before or after the flags.
@@ -78,8 +67,8 @@ func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
 	return files[0], nil
 }
 
-// serve runs a server until ctx is done or it fails.
-func (p *program) serve(ctx context.Context, c *config) error {
+// serve runs a server until ctx is done or it fails. To reload it reads src again.
+func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	logs := newLogs(p.stderr, c.logLevel)
 	defer logs.close()
 	log, err := logs.to(c.log)
@@ -91,6 +80,7 @@ func (p *program) serve(ctx context.Context, c *config) error {
 		log.Warn(err.Error())
 	}
 	gcSettingsFor(p.getenv, readMachine(p.root)).apply(log)
+	applyMemoryLimit(c.server.MemoryLimit)
 	s, err := newServer(c, log, logs)
 	if err != nil {
 		return err
@@ -101,7 +91,10 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	}
 	c.listen(s, certs)
 	manager := newNotifier(p.getenv)
-	defer certs.reloadOnHangUp(ctx, manager)()
+	running := &service{
+		server: s, log: log, logs: logs, sources: src, config: c, certs: certs, manager: manager,
+	}
+	defer running.obeySignals()()
 	if err := s.Start(); err != nil {
 		return startError(err)
 	}
@@ -122,7 +115,14 @@ func (p *program) serve(ctx context.Context, c *config) error {
 	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
 	manager.ready()
 	defer keepTelling(ctx, manager, s)()
-	return waitForEnd(ctx, s, log)
+	return running.wait(ctx)
+}
+
+// applyMemoryLimit tells the garbage collector too, if there is a limit.
+func applyMemoryLimit(limit int64) {
+	if limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // keepTelling tells the service manager that s is alive, and when it is to stop.
@@ -189,30 +189,16 @@ func (h hub) handler() *webrocket.HubHandler {
 	handler.Subprotocols = h.subprotocols
 	handler.MaxMessageSize = h.maxMessageSize
 	handler.MaxQueuedBytes = h.maxQueuedBytes
+	handler.SlowReaders = slowPolicies[h.slowReaders]
 	handler.MaxSubscriptions = h.maxSubscriptions
+	handler.MaxChannels = h.maxChannels
+	handler.MaxChannelName = h.maxChannelName
+	handler.MaxFailedLogins = h.maxFailedLogins
+	handler.CommandRate = h.commandRate
+	handler.ByteRate = h.byteRate
 	handler.Compression = h.compression
 	handler.CompressionThreshold = h.compressionThreshold
 	return handler
-}
-
-// waitForEnd returns when the server has stopped: by itself, or because ctx is
-// done and its connections are closed.
-func waitForEnd(ctx context.Context, s *webrocket.Server, log *slog.Logger) error {
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-		defer cancel()
-		log.Info("shutting down", "connections", s.Connections())
-		if err := s.Shutdown(bounded); err != nil {
-			log.Warn("not every connection was closed in time", "error", err)
-		}
-	})
-	err := s.Wait()
-	if !stop() {
-		<-ended
-	}
-	return err
 }
 
 // printStart says what runs.

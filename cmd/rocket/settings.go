@@ -1,6 +1,11 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+)
 
 // setting is one setting of the server: its names, its default and its place
 // in a config. Help, environment and docs/configuration.md follow this table.
@@ -30,6 +35,10 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.port, 0, 65535) },
 		},
 		{
+			"ReusePort", "reuse-port", "", "", "listen also where another process does, for a rolling restart",
+			func(c *config) value { return boolean(&c.server.ReusePort) },
+		},
+		{
 			"Unix", "unix", "FILE", "", "socket's file to listen on too, without TLS",
 			func(c *config) value { return text(&c.unix, "a file", nil) },
 		},
@@ -46,6 +55,10 @@ func settings() []setting {
 		{
 			"TLSKeyFile", "tls-key", "FILE", "", "private key of the certificate, in PEM",
 			func(c *config) value { return text(&c.keyFile, "a file", checkReadable) },
+		},
+		{
+			"PidFile", "pid-file", "FILE", "", "file for the number of the process, which rocket reload reads",
+			func(c *config) value { return text(&c.pidFile, "a file", checkAppendable) },
 		},
 		{
 			"TLSSelfSigned", "tls-self-signed", "", "", "wss:// with a certificate made at the start, for development",
@@ -90,6 +103,18 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.server.MaxConnections, 0, 0) },
 		},
 		{
+			"MemoryLimit", "memory-limit", "BYTES", "0", "memory that the process may use; 0: GOMEMLIMIT, or what the control group allows; -1: any",
+			func(c *config) value { return integer64(&c.server.MemoryLimit, -1) },
+		},
+		{
+			"ConnectRate", "connect-rate", "N", "0", "connections that may come in a second; 0: any number",
+			func(c *config) value { return integer(&c.server.ConnectRate, 0, 0) },
+		},
+		{
+			"ConnectRatePerAddress", "connect-rate-per-address", "N", "0", "connections that may come from one address in a second; 0: any number",
+			func(c *config) value { return integer(&c.server.ConnectRatePerAddress, 0, 0) },
+		},
+		{
 			"HandshakeTimeout", "handshake-timeout", "TIME", "10s", "time that a client has for the opening handshake, with that of TLS",
 			func(c *config) value { return duration(&c.server.HandshakeTimeout) },
 		},
@@ -106,8 +131,20 @@ func settings() []setting {
 			func(c *config) value { return duration(&c.server.PongTimeout) },
 		},
 		{
+			"MessageTimeout", "message-timeout", "TIME", "60s", "time that a message may take to arrive, once it has begun; off: any",
+			func(c *config) value { return durationOrOff(&c.server.MessageTimeout) },
+		},
+		{
 			"CloseTimeout", "close-timeout", "TIME", "5s", "time that a client has for the closing handshake",
 			func(c *config) value { return duration(&c.server.CloseTimeout) },
+		},
+		{
+			"Drain", "drain", "TIME", "30s", "time over which connections are closed after SIGTERM or SIGUSR2; off: all at once",
+			func(c *config) value { return durationOrOff(&c.drain) },
+		},
+		{
+			"StallTimeout", "stall-timeout", "TIME", "10s", "time after which the log tells of an event loop that does not get on; off: never",
+			func(c *config) value { return durationOrOff(&c.server.StallTimeout) },
 		},
 		{
 			"SendBuffer", "send-buffer", "BYTES", "131072", "kernel send buffer per connection; -1: the kernel decides",
@@ -152,12 +189,36 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return integer(&h.maxMessageSize, 1, 0) },
 		},
 		{
-			"MaxQueuedBytes", "max-queued-bytes", "BYTES", "1048576", "bytes that may wait for a slow reader before it is closed",
+			"MaxQueuedBytes", "max-queued-bytes", "BYTES", "1048576", "bytes that may wait for a slow reader",
 			func(h *hub) value { return integer(&h.maxQueuedBytes, 1, 0) },
+		},
+		{
+			"SlowReaders", "slow-readers", "POLICY", "disconnect", "what happens to a slow reader above that: disconnect, drop-oldest or conflate",
+			func(h *hub) value { return oneOf(&h.slowReaders, "disconnect", "drop-oldest", "conflate") },
 		},
 		{
 			"MaxSubscriptions", "max-subscriptions", "N", "128", "subscriptions that one connection may have",
 			func(h *hub) value { return integer(&h.maxSubscriptions, 1, 0) },
+		},
+		{
+			"MaxChannels", "max-channels", "N", "0", "channels that a hub may have; 0: any number",
+			func(h *hub) value { return integer(&h.maxChannels, 0, 0) },
+		},
+		{
+			"MaxChannelName", "max-channel-name", "BYTES", "255", "length that a channel's name may have",
+			func(h *hub) value { return integer(&h.maxChannelName, 1, codec.MaxChannelName) },
+		},
+		{
+			"MaxFailedLogins", "max-failed-logins", "N", "10", "logins of one connection that may fail before it is closed",
+			func(h *hub) value { return integer(&h.maxFailedLogins, 1, 255) },
+		},
+		{
+			"CommandRate", "command-rate", "N", "0", "commands that one connection may send in a second; 0: any number",
+			func(h *hub) value { return integer(&h.commandRate, 0, engine.BucketMax) },
+		},
+		{
+			"ByteRate", "byte-rate", "BYTES", "0", "bytes of messages that one connection may send in a second; 0: any number",
+			func(h *hub) value { return integer(&h.byteRate, 0, engine.BucketMax) },
 		},
 		{
 			"Compression", "compression", "on|off", "off", "permessage-deflate for clients that offer it: on or off",

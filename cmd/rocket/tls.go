@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,10 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -100,35 +97,10 @@ func (certs *certificates) printFingerprint(w io.Writer) {
 	}
 }
 
-// reloadOnHangUp reads the certificate again at each SIGHUP, until the returned
-// function is called.
-func (certs *certificates) reloadOnHangUp(ctx context.Context, manager notifier) (stop func()) {
-	reload := func() {}
-	switch {
-	case certs != nil && certs.keys != nil:
-		reload = func() { _ = certs.keys.Reload() } // it logs what came of it
-	case manager.socket == "":
-		return func() {} // SIGHUP ends the process, as when a terminal closes
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-signals:
-				manager.reload(reload)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		cancel()
-		<-done
+// reload reads the certificate again, if it is in files.
+func (certs *certificates) reload() {
+	if certs != nil && certs.keys != nil {
+		_ = certs.keys.Reload() // it logs what came of it
 	}
 }
 

@@ -59,7 +59,7 @@ func TestSelfSignedEndToEnd(t *testing.T) {
 	reader.stderr.want(`^subscribed`)
 	start(t, nil, "publish", "-insecure", "-url", url, "c", "1").wantStatus(0)
 	reader.stdout.want(`"data":1`)
-	server.signal(syscall.SIGTERM)
+	server.signal(syscall.SIGINT)
 	reader.stderr.want(`1001`)
 	server.wantStatus(0)
 }

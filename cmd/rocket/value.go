@@ -112,6 +112,18 @@ func integer(p *int, least, most int) value {
 	}}
 }
 
+// integer64 is integer for large numbers.
+func integer64(p *int64, least int64) value {
+	return value{want: fmt.Sprintf("a whole number of at least %d", least), number: true, set: func(s string) error {
+		i, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || i < least {
+			return errWant
+		}
+		*p = i
+		return nil
+	}}
+}
+
 // boolean is true or false.
 func boolean(p *bool) value {
 	return value{want: "true or false", truth: true, set: func(s string) error {

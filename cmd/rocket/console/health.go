@@ -16,7 +16,7 @@ func (c *console) live(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
 	defer cancel()
 	// A server that has ended its loops is about to end the process.
-	if err := c.Server.Check(ctx); err != nil && c.Server.Ready() {
+	if err := c.Server.Check(ctx); errors.Is(err, engine.ErrBusy) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}

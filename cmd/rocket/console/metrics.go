@@ -181,7 +181,7 @@ func table() []metric {
 			"rocket_slow_readers_total", counter,
 			[]string{"policy"},
 			"Slow readers over the limit, by what was done to them.", func(r *reading, y yield) {
-				each(y, r.total.Slow, []string{"disconnect"})
+				each(y, r.total.Slow, []string{"conflate", "disconnect", "drop-oldest"})
 			},
 		},
 		{
@@ -233,6 +233,14 @@ func table() []metric {
 			"1 if the loop did not answer in time and its numbers are old, otherwise 0.", perLoop(func(l *webrocket.LoopStats) float64 { return truth(l.Stale) }),
 		},
 		{
+			"rocket_loops_stalled", gauge, nil,
+			"Loops that do not get on: no turn for the time of StallTimeout.", func(r *reading, y yield) { y(float64(r.server.Stalled())) },
+		},
+		{
+			"rocket_loop_stalls_total", counter, nil,
+			"How often a loop did not get on.", func(r *reading, y yield) { y(float64(r.server.Stalls())) },
+		},
+		{
 			"rocket_hub_connections", gauge,
 			[]string{"hub"},
 			"Open connections, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Connections) }),
@@ -257,7 +265,7 @@ func table() []metric {
 
 // refusals are the reasons that are there from the start, so that the first one
 // is seen as an increase.
-var refusals = []string{"full", "gone", "invalid", "not_found", "origin", "stopping", "timeout", "too_long", "transport"}
+var refusals = []string{"full", "gone", "invalid", "no_memory", "not_found", "origin", "stopping", "timeout", "too_long", "too_many", "transport"}
 
 // each yields the counts, and 0 for the names that have none.
 func each(y yield, counts map[string]uint64, names []string) {

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// reloadAll reads again what may have changed: the certificate and the configuration.
+func (s *service) reloadAll() {
+	s.certs.reload()
+	s.reload()
+}
+
+// reload reads the configuration again and obeys it, all of it or nothing.
+func (s *service) reload() {
+	c, err := s.sources.load()
+	if err != nil {
+		s.log.Error("not reloaded: the configuration is wrong", "error", err)
+		return
+	}
+	if err := s.apply(c); err != nil {
+		s.log.Error("not reloaded", "error", err)
+		return
+	}
+	for _, name := range s.config.needRestart(c) {
+		s.log.Warn("a setting has changed that only a restart puts in force", "setting", name)
+	}
+	s.config = c
+	s.log.Info("reloaded", "hubs", len(c.hubs), "connections", s.server.Connections())
+	for _, w := range c.warnings() {
+		s.log.Warn(w)
+	}
+}
+
+// apply makes the server obey c.
+func (s *service) apply(c *config) error {
+	handlers := make(map[string]webrocket.Handler, len(c.hubs))
+	for _, h := range c.hubs {
+		handler, err := h.answers(s.logs)
+		if err != nil {
+			return err
+		}
+		handlers[h.path] = handler
+	}
+	// Nothing else is left to fail after this.
+	if err := s.server.Reload(c.server, handlers); err != nil {
+		return err
+	}
+	s.logs.setLevel(c.logLevel)
+	applyMemoryLimit(c.server.MemoryLimit)
+	return nil
+}
+
+// needRestart names the settings that differ in next and cannot be reloaded.
+func (c *config) needRestart(next *config) []string {
+	var names []string
+	for _, st := range []struct {
+		name    string
+		changed bool
+	}{
+		{"Host", c.host != next.host},
+		{"Port", c.port != next.port},
+		{"TLSCertFile", c.certFile != next.certFile},
+		{"TLSKeyFile", c.keyFile != next.keyFile},
+		{"TLSSelfSigned", c.selfSigned != next.selfSigned},
+		{"TLSClientCA", c.clientCA != next.clientCA},
+		{"TLSPort", c.tlsPort != next.tlsPort},
+		{"Unix", c.unix != next.unix},
+		{"ProxyFrom", !slices.Equal(c.proxyFrom, next.proxyFrom)},
+		{"HandshakeWorkers", c.server.HandshakeWorkers != next.server.HandshakeWorkers},
+		{"PidFile", c.pidFile != next.pidFile},
+		{"Admin", c.admin != next.admin},
+		{"AdminToken", c.adminToken != next.adminToken},
+		{"AdminProfiling", c.profiling != next.profiling},
+		{"Log", c.log != next.log},
+		{"Loops", c.server.Loops != next.server.Loops},
+		{"ReusePort", c.server.ReusePort != next.server.ReusePort},
+		{"StallTimeout", c.server.StallTimeout != next.server.StallTimeout},
+		{"SendBuffer", c.server.SendBuffer != next.server.SendBuffer},
+	} {
+		if st.changed {
+			names = append(names, st.name)
+		}
+	}
+	return names
+}
+
+// writePID writes the number of this process to a file, if there is to be one.
+// remove removes it, unless another process has taken over.
+func writePID(name string) (remove func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	pid := strconv.Itoa(os.Getpid())
+	if err := os.WriteFile(name, []byte(pid+"\n"), 0o644); err != nil {
+		return nil, fmt.Errorf("pid file: %w", err)
+	}
+	return func() {
+		if text, err := os.ReadFile(name); err == nil && strings.TrimSpace(string(text)) == pid {
+			_ = os.Remove(name)
+		}
+	}, nil
+}
+
+// readPID returns the number in a pid file.
+func readPID(name string) (int, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %s; is the server running?", name, reason(err))
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("%s: it has no number of a process", name)
+	}
+	return pid, nil
+}
+
+// runReload is the command reload: it checks the configuration, and tells the
+// server to read it.
+func runReload(_ context.Context, p *program, args []string) error {
+	fs := newFlags("reload")
+	given := settingFlags(fs)
+	file, err := parseServeArgs(fs, args)
+	if err != nil {
+		return err
+	}
+	c, err := sources{file: file, getenv: p.getenv, flags: given}.load()
+	if err != nil {
+		return err
+	}
+	if c.pidFile == "" {
+		return usageError("want -pid-file FILE, or PidFile in the configuration, as the server has it")
+	}
+	pid, err := readPID(c.pidFile)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGHUP); errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("%s: there is no process %d; the server did not end in order", c.pidFile, pid)
+	} else if err != nil {
+		return fmt.Errorf("process %d: %w", pid, err)
+	}
+	fmt.Fprintf(p.stdout, "told process %d to reload; its log says what came of it\n", pid)
+	return nil
+}
+
+// settingFlags defines a flag for each setting, and returns where they will be.
+func settingFlags(fs *flag.FlagSet) map[string]string {
+	given := map[string]string{}
+	for _, st := range settings() {
+		give := func(s string) error { given[st.flag] = s; return nil }
+		if st.at(&config{}).truth {
+			fs.BoolFunc(st.flag, "", give)
+		} else {
+			fs.Func(st.flag, "", give)
+		}
+	}
+	return given
+}
+
+const reloadHelp = `
+It checks the configuration, which is given as for the server, and sends SIGHUP
+to the process in the pid file. The server then reads its own configuration again
+and obeys all of it, or says in its log what is wrong and changes nothing.
+
+  -pid-file FILE             file with the number of the server's process
+
+The other flags are those of serve.
+
+Example:
+  rocket reload my.json -pid-file /run/rocket.pid
+`

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// shutdownTimeout is how long clients have for the closing handshake when the
+// server ends.
+const shutdownTimeout = 10 * time.Second
+
+// errTerminated is the cause of a context that SIGTERM has ended: there is time
+// to drain.
+var errTerminated = errors.New("terminated")
+
+// service is a server that runs, and obeys signals.
+type service struct {
+	server  *webrocket.Server
+	log     *slog.Logger
+	logs    *logs
+	sources sources
+	config  *config // in force
+	certs   *certificates
+	manager notifier
+	signals chan os.Signal
+	ending  sync.WaitGroup
+}
+
+// obeySignals begins before anybody is told that the server is there. What comes
+// early waits for wait.
+func (s *service) obeySignals() (stop func()) {
+	s.signals = make(chan os.Signal, 1)
+	signal.Notify(s.signals, syscall.SIGUSR2, syscall.SIGHUP)
+	return func() { signal.Stop(s.signals) }
+}
+
+// wait returns when the server has stopped: by itself, or because ctx is done
+// or SIGUSR2 came, and its connections are closed.
+func (s *service) wait(ctx context.Context) error {
+	defer s.ending.Wait()
+	removePID, err := writePID(s.config.pidFile)
+	if err != nil {
+		return err
+	}
+	defer removePID()
+	stopped := make(chan error, 1)
+	s.ending.Go(func() { stopped <- s.server.Wait() })
+	done := ctx.Done()
+	for {
+		select {
+		case err := <-stopped:
+			return err
+		case <-done:
+			done = nil
+			window := time.Duration(-1)
+			if errors.Is(context.Cause(ctx), errTerminated) {
+				window = s.config.window(s.server.Connections())
+			}
+			s.ending.Go(func() { s.end(ctx, window) })
+		case sig := <-s.signals:
+			if sig == syscall.SIGHUP {
+				s.manager.reload(s.reloadAll)
+			} else {
+				window := s.config.window(s.server.Connections())
+				s.ending.Go(func() { s.leave(window) })
+			}
+		}
+	}
+}
+
+// drainRate is how many connections are closed in a second, at least, where nobody
+// has chosen how long a drain takes: few need not be spread.
+const drainRate = 100
+
+// window returns over which time so many connections are closed, negative if they
+// are not to be drained.
+func (c *config) window(connections int) time.Duration {
+	if c.origin["drain"] != "" {
+		return c.drain
+	}
+	return min(c.drain, time.Duration(connections/drainRate)*time.Second)
+}
+
+// end stops the server: after the window if it is to be drained, and at most
+// shutdownTimeout later.
+func (s *service) end(ctx context.Context, window time.Duration) {
+	drain := window >= 0
+	window = max(window, 0)
+	s.log.Info("shutting down", "connections", s.server.Connections(), "window", window.String())
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), window+shutdownTimeout)
+	defer cancel()
+	if drain {
+		if err := s.server.Drain(bounded, window); err != nil {
+			s.log.Warn("not everybody has left in time", "error", err)
+		}
+	}
+	if err := s.server.Shutdown(bounded); err != nil {
+		s.log.Warn("not every connection was closed in time", "error", err)
+	}
+}
+
+// leave drains the server and stops it when it is empty, however long that takes.
+func (s *service) leave(window time.Duration) {
+	window = max(window, 0)
+	s.log.Info("draining", "connections", s.server.Connections(), "window", window.String())
+	ctx := context.Background()
+	if err := s.server.Drain(ctx, window); err != nil {
+		s.log.Warn("draining", "error", err)
+	}
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.log.Warn("shutting down", "error", err)
+	}
+}

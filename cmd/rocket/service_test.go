@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// visit connects, is served, and leaves. To be sent away later is no error.
+func visit(ctx context.Context, url string) error {
+	ws, _, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ws.CloseNow() }()
+	if err := ws.Write(ctx, websocket.MessageText, []byte(`{"logout":true}`)); err != nil {
+		return err
+	}
+	_, _, err = ws.Read(ctx)
+	if websocket.CloseStatus(err) == websocket.StatusGoingAway {
+		return nil
+	}
+	return err
+}
+
+func TestDrainWindow(t *testing.T) {
+	for _, tt := range []struct {
+		name, given string
+		connections int
+		want        time.Duration
+	}{
+		{"nobody", "", 0, 0},
+		{"few", "", 99, 0},
+		{"a hundred", "", 100, time.Second},
+		{"some", "", 1999, 19 * time.Second},
+		{"many", "", 1_000_000, 30 * time.Second},
+		{"few, given", "5s", 2, 5 * time.Second},
+		{"many, given", "5s", 1_000_000, 5 * time.Second},
+		{"the default, given", "30s", 2, 30 * time.Second},
+		{"off", "off", 2, -1},
+	} {
+		given := sources{getenv: env(nil)}
+		if tt.given != "" {
+			given.getenv = env(map[string]string{"ROCKET_DRAIN": tt.given})
+		}
+		c, err := given.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.window(tt.connections); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// SIGTERM closes the connections one after the other, and ends with status 0.
+func TestDrainEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, "-drain", "2s")
+	var clients []*process
+	for range 4 {
+		c := start(t, nil, "subscribe", "-url", url, "c")
+		c.stderr.want(`^subscribed`)
+		clients = append(clients, c)
+	}
+	begin := time.Now()
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`"shutting down","connections":4,"window":"2s"`)
+	for _, c := range clients {
+		c.stderr.want(`1001`)
+		c.wantStatus(0)
+	}
+	server.wantStatus(0)
+	if took := time.Since(begin); took < time.Second {
+		t.Errorf("all were closed within %v", took)
+	}
+}
+
+// A server with few connections does not take the whole default time.
+func TestDrainOfFewEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil)
+	var clients []*process
+	for range 2 {
+		c := start(t, nil, "subscribe", "-url", url, "c")
+		c.stderr.want(`^subscribed`)
+		clients = append(clients, c)
+	}
+	begin := time.Now()
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`"shutting down","connections":2,"window":"0s"`)
+	for _, c := range clients {
+		c.stderr.want(`1001`)
+		c.wantStatus(0)
+	}
+	server.wantStatus(0)
+	// Far from the 30 s, and with room for a busy machine.
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// An empty server waits for nobody, however long it may drain.
+func TestDrainOfNobodyEndToEnd(t *testing.T) {
+	server, _ := startServer(t, nil, "-drain", "1h")
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`"shutting down","connections":0,"window":"1h0m0s"`)
+	server.wantStatus(0)
+}
+
+// A process that takes over the port of another, which is told to leave: no
+// client is refused at any time.
+func TestRollingRestartEndToEnd(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR2} {
+		old, url := startServer(t, nil, "-reuse-port")
+		port := url[strings.LastIndex(url, ":")+1:]
+		ctx, stop := context.WithCancel(t.Context())
+		var clients sync.WaitGroup
+		for range 4 {
+			clients.Go(func() {
+				for ctx.Err() == nil {
+					if err := visit(ctx, url); err != nil && ctx.Err() == nil {
+						t.Errorf("%v: %v", signal, err)
+						return
+					}
+				}
+			})
+		}
+		next := start(t, nil, "-reuse-port", "-port", port, "-admin", adminOf(old))
+		next.stdout.want(`^Ready`)
+		old.signal(signal)
+		old.wantStatus(0)
+		for range 5 {
+			if _, stderr, status := call("health", "-ready", "-admin", adminOf(next)); status != 0 {
+				t.Errorf("%v: the admin port after the change: %s", signal, stderr)
+			}
+			if err := visit(ctx, url); err != nil {
+				t.Errorf("%v: after the change: %v", signal, err)
+			}
+		}
+		stop()
+		clients.Wait()
+		next.signal(syscall.SIGINT)
+		next.wantStatus(0)
+	}
+}
+
+// The real thing under a limit of 512 open files, of which some are taken by
+// others: a flood of twice as many connections does not stop it.
+func TestFloodEndToEnd(t *testing.T) {
+	var dials []net.Conn
+	defer func() {
+		for _, c := range dials {
+			_ = c.Close()
+		}
+	}()
+	server := startUnder(t, 512, 100)
+	url := server.stdout.want(`(ws://localhost:\d+)/ `)[1]
+	server.stdout.want(`^Ready`)
+	address := strings.TrimPrefix(url, "ws://")
+	good := start(t, nil, "subscribe", "-url", url, "c")
+	good.stderr.want(`^subscribed`)
+	refused := 0
+	for range 1024 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dials = append(dials, conn)
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		status, _ := bufio.NewReader(conn).ReadString('\n')
+		if !strings.Contains(status, "101") {
+			refused++
+		}
+	}
+	if refused < 1024-512 || refused == 1024 {
+		t.Errorf("%d of 1024 are refused", refused)
+	}
+	for _, c := range dials {
+		_ = c.Close()
+	}
+	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(0)
+	good.stdout.want(`"data":1`)
+	server.signal(syscall.SIGINT)
+	server.wantStatus(0)
+}
+
+// startUnder runs a server under a limit of open files, with files that it
+// inherits.
+func startUnder(t *testing.T, limit, inherited int) *process {
+	t.Helper()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	script := fmt.Sprintf("ulimit -n %d; exec %s -port 0 -admin off", limit, rocket)
+	cmd := exec.Command("sh", "-c", script)
+	for range inherited {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, null)
+	}
+	return startCommand(t, cmd, nil)
+}

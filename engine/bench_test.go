@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"testing"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// nowhere are sockets that take everything.
+type nowhere struct{}
+
+func (nowhere) write(_ int32, b []byte) (int, error) { return len(b), nil }
+func (nowhere) watch(*Conn) error                    { return nil }
+func (nowhere) finish(int32)                         {}
+func (nowhere) close(*Conn)                          {}
+
+// A frame arrives, and is answered in the turn that follows.
+func BenchmarkMessage(b *testing.B) {
+	tc := newTestLoop(b, Config{}, Endpoint{}).open()
+	tc.tl.sockets = nowhere{}
+	tc.endpoint.Handler = echo
+	frame := masked(codec.OpText, "hello")
+	buffer := make([]byte, len(frame))
+	b.ReportAllocs()
+	for b.Loop() {
+		copy(buffer, frame)
+		tc.feed(buffer)
+		tc.tl.turn()
+	}
+}
+
+// A run is given to a thousand connections, half of which hear other channels.
+func BenchmarkDeliver(b *testing.B) {
+	tl := newTestLoop(b, Config{}, Endpoint{})
+	var ids []uint64
+	for i := range uint64(1000) {
+		ids = append(ids, tl.open().ID()|i%2*Several)
+	}
+	tl.sockets = nowhere{}
+	f := text("hello")
+	b.ReportAllocs()
+	for b.Loop() {
+		for rest := ids; len(rest) > 0; {
+			rest = rest[tl.Deliver(rest, [][]byte{f}, f, false, "c", nil):]
+		}
+		tl.turn()
+	}
+}

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/sys/unix"
+
+	"github.com/nu7hatch/webrocket/codec"
+)
+
+// The connections of a loop are closed evenly over the window.
+func TestDrainIsEven(t *testing.T) {
+	for _, tt := range []struct {
+		n      int
+		window time.Duration
+	}{
+		{0, 10 * time.Second},
+		{1, 10 * time.Second},
+		{7, 10 * time.Second},
+		{100, 10 * time.Second},
+		{1000, 10 * time.Second},
+		{5, 500 * time.Millisecond},
+		{1000, tick},
+	} {
+		n, window := tt.n, tt.window
+		tl := newTestLoop(t, Config{Loops: 1, CloseTimeout: -1}, Endpoint{})
+		var conns []*testConn
+		for range n {
+			conns = append(conns, tl.open())
+		}
+		tl.Post(func() { tl.drainOver(inTicks(window)) })
+		tl.turn()
+		for passed := time.Duration(0); ; passed += tick {
+			closed := 0
+			for _, tc := range conns {
+				if tc.state != open {
+					closed++
+				}
+			}
+			if want := int(int64(n) * int64(passed) / int64(window)); closed != want {
+				t.Fatalf("%d connections, after %v: %d are closed, want %d", n, passed, closed, want)
+			}
+			if passed == window {
+				break
+			}
+			tl.advance(tick)
+		}
+		for _, tc := range conns {
+			tc.wantClose(codec.StatusGoingAway)
+		}
+	}
+}
+
+// What was queued is sent before the Close frame, and who comes late is sent
+// away too.
+func TestDrainSendsWhatIsQueued(t *testing.T) {
+	tl := newTestLoop(t, Config{Loops: 1}, Endpoint{})
+	slow := tl.open()
+	slow.room = 3
+	slow.SendFrame(text("hello"))
+	tl.turn()
+	tl.Post(func() { tl.drainOver(0) })
+	tl.turn()
+	late, half := tl.open(), tl.dial()
+	tl.advance(drainMin * tick)
+	late.wantClose(codec.StatusGoingAway)
+	half.wantNothing()
+	tl.advance(drainGrace * tick)
+	half.want([]byte("HTTP/1.1 503 "))
+	slow.read(unlimited)
+	slow.wantText("hello")
+	slow.wantClose(codec.StatusGoingAway)
+}
+
+// wantDrained fails unless the port is closed and Drain returns.
+func wantDrained(t *testing.T, e *Engine, done <-chan error) {
+	t.Helper()
+	if err := <-done; err != nil {
+		t.Errorf("Drain: %v", err)
+	}
+	if !e.Draining() {
+		t.Error("it does not say that it drains")
+	}
+	if conn, err := net.Dial("tcp", e.Addr().String()); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("Dial after Drain: got %v, %v, want that it is refused", conn, err)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	var clients []*websocket.Conn
+	for range 20 {
+		clients = append(clients, dial(t, e))
+	}
+	done := make(chan error)
+	go func() { done <- e.Drain(t.Context(), time.Second) }()
+	for _, ws := range clients {
+		if _, _, err := ws.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+			t.Errorf("got %v, want 1001", err)
+		}
+	}
+	wantDrained(t, e, done)
+	if err := e.Drain(t.Context(), time.Hour); err != nil {
+		t.Errorf("the second Drain: %v", err)
+	}
+}
+
+// Who does not go is counted when the time is up.
+func TestDrainGivesUp(t *testing.T) {
+	e := start(t, Config{Loops: 1, CloseTimeout: time.Second}, Endpoint{Handler: echo})
+	dialDeaf(t, e)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Drain(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("Drain: got %v, want that a connection is left", err)
+	}
+	if n := e.Connections(); n != 1 {
+		t.Errorf("got %d connections, want 1", n)
+	}
+}
+
+// A second engine takes over a port while clients come and go: none is refused.
+func TestTakeOverWithoutRefusal(t *testing.T) {
+	one := start(t, Config{Loops: 2, ReusePort: true}, Endpoint{Handler: echo})
+	var stop atomic.Bool
+	clients := make(chan error)
+	for range 4 {
+		go func() {
+			var err error
+			for err == nil && !stop.Load() {
+				err = visit(t, one)
+			}
+			clients <- err
+		}()
+	}
+	two := New(Config{Loops: 2, ReusePort: true}, at("/", Endpoint{Handler: echo}))
+	if err := two.Start(one.Addr().String()); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+	defer func() { _ = two.Shutdown(context.Background()) }()
+	if err := one.Drain(t.Context(), 0); err != nil {
+		t.Errorf("Drain: %v", err)
+	}
+	if err := one.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	for range 3 {
+		if err := visit(t, two); err != nil {
+			t.Errorf("after the change: %v", err)
+		}
+	}
+	stop.Store(true)
+	for range 4 {
+		if err := <-clients; err != nil {
+			t.Errorf("a client: %v", err)
+		}
+	}
+}
+
+// visit connects, gets an echo and leaves. A Close frame with 1001 is no error.
+func visit(t *testing.T, e *Engine) error {
+	ws, _, err := websocket.Dial(t.Context(), "ws://"+e.Addr().String()+"/", nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ws.CloseNow() }()
+	if err := ws.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+		return err
+	}
+	if _, _, err = ws.Read(t.Context()); websocket.CloseStatus(err) == websocket.StatusGoingAway {
+		err = nil
+	}
+	return err
+}
+
+// Only who says so shares a port.
+func TestPortIsNotShared(t *testing.T) {
+	e := start(t, Config{Loops: 1, ReusePort: true}, Endpoint{Handler: echo})
+	other := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+	if err := other.Start(e.Addr().String()); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("Start: got %v, want that the port is taken", err)
+		_ = other.Shutdown(t.Context())
+	}
+}

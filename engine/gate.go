@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// ticksPerSecond is how often buckets are filled.
+const ticksPerSecond = uint32(1_000_000_000 / tick)
+
+// A Bucket limits how often something may happen: at most a second's worth at
+// once (a token bucket). The zero value is full.
+type Bucket struct {
+	spent int32  // tokens of a tick's worth each are missing, ticksPerSecond for one
+	at    uint32 // the tick of that
+}
+
+// BucketMax is the highest rate of a Bucket, so that no sum overflows.
+const BucketMax = 1 << 27
+
+// Take spends n at a rate per second, at most BucketMax, if one at least is left,
+// and tells whether it was. More may be spent than is left; that is waited for
+// too. now is in ticks.
+func (b *Bucket) Take(now uint32, n, rate int) bool {
+	passed := min(now-b.at, 1<<16)
+	b.at = now
+	spent := max(0, int64(b.spent)-int64(passed)*int64(rate))
+	full := int64(ticksPerSecond) * int64(rate)
+	left := spent+int64(ticksPerSecond) <= full
+	if left {
+		spent += int64(ticksPerSecond) * int64(min(n, BucketMax))
+	}
+	b.spent = int32(min(spent, 1<<31-1))
+	return left
+}
+
+// Take is b.Take at the loop's time. Loop only.
+func (l *Loop) Take(b *Bucket, n, rate int) bool { return b.Take(l.now, n, rate) }
+
+// A gate limits how many connections come, in all and from one address.
+type gate struct {
+	mu      sync.Mutex
+	all     Bucket                 // guarded by mu
+	sources map[netip.Addr]*Bucket // those that came in the last second; guarded by mu
+	swept   uint32                 // when they were looked through; guarded by mu
+}
+
+// admit tells whether one more may come from there, at so many a second in all
+// and from one source, 0 for any number.
+func (g *gate) admit(from net.Addr, now uint32, rate, perSource int) bool {
+	if rate == 0 && perSource == 0 {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sweep(now)
+	return g.fromSource(from, now, perSource) && (rate == 0 || g.all.Take(now, 1, rate))
+}
+
+func (g *gate) fromSource(from net.Addr, now uint32, rate int) bool {
+	source, ok := sourceOf(from)
+	if rate == 0 || !ok {
+		return true
+	}
+	b := g.sources[source]
+	if b == nil {
+		b = new(Bucket)
+		if g.sources == nil {
+			g.sources = make(map[netip.Addr]*Bucket)
+		}
+		g.sources[source] = b
+	}
+	return b.Take(now, 1, rate)
+}
+
+// sweep forgets, once a second, the sources whose buckets are full again.
+func (g *gate) sweep(now uint32) {
+	if now-g.swept < ticksPerSecond {
+		return
+	}
+	g.swept = now
+	for source, b := range g.sources {
+		if now-b.at >= 2*ticksPerSecond {
+			delete(g.sources, source)
+		}
+	}
+}
+
+// sourceOf returns who an address belongs to: in IPv6, whoever has one has all of
+// a network of 64 bits.
+func sourceOf(addr net.Addr) (netip.Addr, bool) {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if ip.Is6() {
+		network, _ := ip.Prefix(64)
+		return network.Addr(), true
+	}
+	return ip, true
+}

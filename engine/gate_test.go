@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestBucket(t *testing.T) {
+	type step struct {
+		now  uint32
+		n    int
+		want bool
+	}
+	for _, tt := range []struct {
+		name  string
+		rate  int
+		steps []step
+	}{
+		{"a second's worth at once", 2, []step{{100, 1, true}, {100, 1, true}, {100, 1, false}}},
+		{"one comes back after its share", 2, []step{{0, 1, true}, {0, 1, true}, {1, 1, false}, {2, 1, true}, {2, 1, false}}},
+		{"one a second", 1, []step{{0, 1, true}, {3, 1, false}, {4, 1, true}, {4, 1, false}}},
+		{"what is refused costs nothing", 1, []step{{0, 1, true}, {2, 1, false}, {3, 1, false}, {4, 1, true}}},
+		{"a large one is waited for", 4, []step{{0, 12, true}, {7, 1, false}, {9, 1, true}}},
+		{"full is full", 1, []step{{0, 1, true}, {1 << 30, 1, true}, {1 << 30, 1, false}}},
+		{"the largest", BucketMax, []step{{0, BucketMax, true}, {0, 1, false}, {1, BucketMax, true}, {1, 1, false}}},
+		{"more than the largest", 1, []step{{0, 1 << 40, true}, {1 << 20, 1, false}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b Bucket
+			for i, s := range tt.steps {
+				if got := b.Take(s.now, s.n, tt.rate); got != s.want {
+					t.Errorf("step %d: got %t, want %t", i, got, s.want)
+				}
+			}
+		})
+	}
+}
+
+func from(ip string) net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1234))
+}
+
+func TestGate(t *testing.T) {
+	none := &gate{}
+	for range 100 {
+		if !none.admit(from("192.0.2.1"), 0, 0, 0) {
+			t.Fatal("without a limit somebody is refused")
+		}
+	}
+	if none.sources != nil {
+		t.Error("without a limit sources are kept")
+	}
+
+	g := &gate{}
+	for i, step := range []struct {
+		now  uint32
+		ip   string
+		want bool
+	}{
+		{0, "192.0.2.1", true},
+		{0, "192.0.2.1", true},
+		{0, "::ffff:192.0.2.1", false}, // the same as IPv6
+		{0, "2001:db8::1", true},
+		{0, "2001:db8::2", true},  // the same network
+		{0, "192.0.2.2", false},   // the limit for all
+		{4, "2001:db8::3", true},  // a second later
+		{4, "2001:db8:1::", true}, // another network
+	} {
+		if got := g.admit(from(step.ip), step.now, 4, 2); got != step.want {
+			t.Errorf("step %d, %s: got %t, want %t", i, step.ip, got, step.want)
+		}
+	}
+	g.admit(from("192.0.2.9"), 100, 4, 2)
+	if n := len(g.sources); n != 1 {
+		t.Errorf("%d sources are kept, want 1", n)
+	}
+}
+
+// Behind a balancer the address that counts is the client's.
+func TestConnectRateBehindABalancer(t *testing.T) {
+	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Handler: echo}))
+	err := e.Listen(Listener{Addr: "127.0.0.1:0", ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Shutdown(t.Context()) }()
+	connect := func(client string) string {
+		conn, err := net.Dial("tcp", e.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "PROXY TCP4 %s 198.51.100.1 1 2\r\n%s", client, request); err != nil {
+			t.Fatal(err)
+		}
+		status, _ := bufio.NewReader(conn).ReadString('\n')
+		return status
+	}
+	for i := range 10 {
+		if got := connect(fmt.Sprint("192.0.2.", i)); !strings.Contains(got, "101") {
+			t.Errorf("client %d: got %q", i, got)
+		}
+	}
+	refused := false
+	for range 10 {
+		refused = refused || strings.Contains(connect("192.0.2.99"), "503")
+	}
+	if !refused {
+		t.Error("ten connections of one client at once are let in")
+	}
+}

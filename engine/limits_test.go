@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// lines is a log that hands out its messages.
+type lines struct {
+	slog.Handler
+	messages chan string
+}
+
+func newLines(t *testing.T) lines {
+	return lines{slog.NewTextHandler(t.Output(), nil), make(chan string, 100)}
+}
+
+func (l lines) Handle(ctx context.Context, r slog.Record) error {
+	l.messages <- r.Message
+	return l.Handler.Handle(ctx, r)
+}
+
+// want waits for a message.
+func (l lines) want(t *testing.T, begin string) {
+	t.Helper()
+	for message := range l.messages {
+		if strings.HasPrefix(message, begin) {
+			return
+		}
+	}
+}
+
+// limitFiles sets how many files the process may have open, for the test.
+func limitFiles(t *testing.T, n uint64) {
+	t.Helper()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
+}
+
+// takeFiles opens files until so many are free, and returns them.
+func takeFiles(t *testing.T, limit, free int) (taken []int) {
+	t.Helper()
+	for freeFiles(limit, 0) > free {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken = append(taken, fd)
+	}
+	return taken
+}
+
+func giveBack(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// knock connects a socket, asks, and returns the status of the answer.
+func knock(t *testing.T, e *Engine, socket int) string {
+	t.Helper()
+	port := e.Addr().(*net.TCPAddr).Port
+	if err := unix.Connect(socket, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	if _, err := unix.Write(socket, []byte(request)); err != nil {
+		t.Fatalf("write: %v", err)
+	}
+	answer := make([]byte, 4096)
+	n, err := unix.Read(socket, answer)
+	if errors.Is(err, unix.ECONNRESET) {
+		return "" // closed without a word, with the request unread
+	}
+	if err != nil {
+		t.Fatalf("read: %v", err)
+	}
+	status, _, _ := strings.Cut(string(answer[:n]), "\r\n")
+	return status
+}
+
+// Files that are not connections may take up all that the process may have: who
+// comes is refused while there is room for that, then has to wait, and is served
+// when there are files again. The server lives on.
+func TestOtherFilesTakeAll(t *testing.T) {
+	const limit = 1024
+	limitFiles(t, limit)
+	log := newLines(t)
+	e := New(Config{Loops: 2, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	if err := e.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Shutdown(context.Background()) }()
+	sockets := make([]int, 4)
+	for i := range sockets {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets[i] = fd
+	}
+	defer giveBack(sockets)
+	if got := knock(t, e, sockets[0]); !strings.Contains(got, "101") {
+		t.Errorf("with files: got %q", got)
+	}
+	most := takeFiles(t, limit, refuseBelow-1)
+	if got := knock(t, e, sockets[1]); !strings.Contains(got, "503") {
+		t.Errorf("with few files: got %q", got)
+	}
+	rest := takeFiles(t, limit, closeBelow-1)
+	if got := knock(t, e, sockets[2]); got != "" {
+		t.Errorf("with hardly any: got %q", got)
+	}
+	rest = append(rest, takeFiles(t, limit, 0)...)
+	log.want(t, "the open files are used up")
+	status := make(chan string)
+	go func() { status <- knock(t, e, sockets[3]) }()
+	giveBack(rest)
+	giveBack(most)
+	log.want(t, "there are open files again")
+	if got := <-status; !strings.Contains(got, "101") {
+		t.Errorf("with files again: got %q", got)
+	}
+}

@@ -1,0 +1,205 @@
+package engine
+
+import "slices"
+
+// SlowPolicy is what happens to a slow reader.
+type SlowPolicy uint8
+
+const (
+	// Disconnect closes it with 1013.
+	Disconnect SlowPolicy = iota
+
+	// DropOldest drops the events that have waited longest, and tells the client
+	// how many of which channel.
+	DropOldest
+
+	// Conflate keeps, from when the socket takes nothing more, only the newest
+	// event of each channel and name.
+	Conflate
+)
+
+// A topic is what an event is about. A frame that is no event has no channel.
+type topic struct{ channel, event string }
+
+// A lag says which of the frames in an outbox are events. Hubs that disconnect
+// slow readers have none. nil is an empty one.
+type lag struct {
+	topics []topic // of the outbox's frames; those that are missing are no events
+	lost   []loss  // that the client has not been told of
+	calm   int     // frames below which it is not worth while to look for old ones
+}
+
+// A loss is how many events of a channel were dropped.
+type loss struct {
+	channel string
+	n       int
+}
+
+// mark says what the last n frames are about.
+func (o *outbox) mark(n int, channel string, events []string) {
+	if o.lag == nil {
+		o.lag = new(lag)
+	}
+	first := len(o.frames) - n
+	for len(o.lag.topics) < first {
+		o.lag.topics = append(o.lag.topics, topic{})
+	}
+	for i := range n {
+		t := topic{channel: channel}
+		if i < len(events) {
+			t.event = events[i]
+		}
+		o.lag.topics = append(o.lag.topics, t)
+	}
+}
+
+// shift forgets the first n frames.
+func (g *lag) shift(n int) {
+	if g != nil {
+		g.topics = slices.Delete(g.topics, 0, min(n, len(g.topics)))
+	}
+}
+
+// topic returns what the i-th frame is about.
+func (o *outbox) topic(i int) topic {
+	if o.lag == nil || i >= len(o.lag.topics) {
+		return topic{}
+	}
+	return o.lag.topics[i]
+}
+
+// calmMin is how many frames may wait before Conflate looks for old ones.
+const calmMin = 32
+
+// sendDroppable is sendEvents where the hub has a way with slow readers.
+func (c *Conn) sendDroppable(frames [][]byte, channel string, events []string) {
+	for i, f := range frames {
+		if c.state != open {
+			return
+		}
+		c.loop.counts.sent(1, 0)
+		c.push(f)
+		c.out.mark(1, channel, events[min(i, len(events)):])
+		if c.endpoint.Slow == Conflate && c.out.blocked && len(c.out.frames) > max(c.out.lag.calm, calmMin) {
+			c.conflate()
+		}
+		c.limit()
+	}
+}
+
+// thinOut drops events of a connection for which too much waits, and tells
+// whether that was enough.
+func (c *Conn) thinOut() bool {
+	switch {
+	case c.out.lag == nil:
+	case c.endpoint.Slow == DropOldest:
+		c.dropOldest()
+	case c.endpoint.Slow == Conflate:
+		c.conflate()
+	}
+	return !c.tooMuch()
+}
+
+// dropOldest drops events until a quarter of the room is free: one by one they
+// would cost a look at all others each.
+func (c *Conn) dropOldest() {
+	o := c.out
+	before := len(o.frames)
+	most := c.endpoint.MaxQueuedBytes / 4 * 3
+	excess := o.behind() - most
+	o.drop(func(i int) bool {
+		t := o.topic(i)
+		if excess <= 0 || t.channel == "" {
+			return false
+		}
+		excess -= len(o.frames[i]) + frameCost
+		o.lag.lose(t.channel)
+		return true
+	})
+	if len(o.frames) < before {
+		c.loop.counts.slow("drop-oldest")
+	}
+}
+
+// conflate drops each event after which another one of the same topic waits.
+func (c *Conn) conflate() {
+	o, l := c.out, c.loop
+	if l.newest == nil {
+		l.newest = make(map[topic]struct{})
+	}
+	old := make([]bool, len(o.frames))
+	for i := len(o.frames) - 1; i > 0; i-- {
+		t := o.topic(i)
+		if t.channel == "" {
+			continue
+		}
+		if _, old[i] = l.newest[t]; !old[i] {
+			l.newest[t] = struct{}{}
+		}
+	}
+	clear(l.newest)
+	before := len(o.frames)
+	o.drop(func(i int) bool { return old[i] })
+	if len(o.frames) < before {
+		l.counts.slow("conflate")
+	}
+	o.lag.calm = 2 * len(o.frames)
+}
+
+// drop removes the frames that f chooses, in order, but never the first, of which
+// a part may have been sent.
+func (o *outbox) drop(f func(i int) bool) {
+	kept := min(1, len(o.frames))
+	for i := kept; i < len(o.frames); i++ {
+		if f(i) {
+			o.bytes -= len(o.frames[i])
+			continue
+		}
+		o.frames[kept] = o.frames[i]
+		if kept < len(o.lag.topics) {
+			o.lag.topics[kept] = o.topic(i)
+		}
+		kept++
+	}
+	clear(o.frames[kept:])
+	o.frames = o.frames[:kept]
+	if len(o.lag.topics) > kept {
+		clear(o.lag.topics[kept:])
+		o.lag.topics = o.lag.topics[:kept]
+	}
+}
+
+// lose counts an event that was dropped.
+func (g *lag) lose(channel string) {
+	i := slices.IndexFunc(g.lost, func(l loss) bool { return l.channel == channel })
+	if i < 0 {
+		g.lost = append(g.lost, loss{channel: channel})
+		i = len(g.lost) - 1
+	}
+	g.lost[i].n++
+}
+
+// catchUp prepares what waits for a socket that takes more: what is old is left
+// out, and the client is told what it has lost, where it would have been.
+func (c *Conn) catchUp() {
+	defer c.guard()
+	o := c.out
+	if o.lag == nil || c.state > closing || c.endpoint.Lost == nil && c.endpoint.Slow != Conflate {
+		return
+	}
+	if c.endpoint.Slow == Conflate {
+		c.conflate()
+		return
+	}
+	notices := make([][]byte, len(o.lag.lost))
+	for i, l := range o.lag.lost {
+		notices[i] = c.endpoint.Lost(l.channel, l.n)
+		o.bytes += len(notices[i])
+	}
+	o.lag.lost = nil
+	at := min(1, len(o.frames))
+	o.frames = slices.Insert(o.frames, at, notices...)
+	if at < len(o.lag.topics) {
+		o.lag.topics = slices.Insert(o.lag.topics, at, make([]topic, len(notices))...)
+	}
+}

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A loop that does not get on is told of once, and again when it does.
+func TestWatchdog(t *testing.T) {
+	log := newLines(t)
+	e := New(Config{Loops: 2, StallTimeout: 10 * tick, Log: slog.New(log)}, nil)
+	e.loops = []*Loop{newLoop(e, 0, nil), newLoop(e, 1, nil)}
+	want := func(now uint32, stalled int, stalls uint64, lines int) {
+		t.Helper()
+		e.watchLoops(now)
+		if e.Stalled() != stalled || e.Stalls() != stalls || len(log.messages) != lines {
+			t.Errorf("at %d: %d loops are stalled, for the %d. time, %d lines are logged, want %d, %d, %d",
+				now, e.Stalled(), e.Stalls(), len(log.messages), stalled, stalls, lines)
+		}
+	}
+	want(10, 0, 0, 0)
+	e.loops[0].advance(5)
+	want(11, 1, 1, 1) // the second
+	want(12, 1, 1, 1)
+	want(16, 2, 2, 2)
+	e.loops[0].advance(16)
+	e.loops[1].advance(16)
+	want(17, 0, 2, 4)
+	want(30, 2, 4, 6)
+}
+
+// The whole of it: work that blocks its loop.
+func TestStall(t *testing.T) {
+	log := newLines(t)
+	e := New(Config{Loops: 2, StallTimeout: tick, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	if err := e.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Shutdown(t.Context()) }()
+	block := make(chan struct{})
+	e.Loops()[1].Post(func() { <-block })
+	log.want(t, "a loop does not get on")
+	if n := e.Stalled(); n != 1 {
+		t.Errorf("%d loops are stalled, want 1", n)
+	}
+	close(block)
+	log.want(t, "a loop gets on again")
+	if !strings.Contains(stacks(), "engine.TestStall") {
+		t.Error("the stacks lack this test")
+	}
+}
+
+// A worker that panics does not end the loop, and works in the next turn.
+func TestWorkerPanics(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	works := 0
+	tl.work = func() time.Duration {
+		if works++; works == 1 {
+			panic("out of order")
+		}
+		return -1
+	}
+	tc := tl.open()
+	tc.write(masked(1, "hello"))
+	tc.wantMessage("hello")
+	if n := tl.Stats().Panics; n != 1 || works < 2 {
+		t.Errorf("%d panics and %d turns, want one and more", n, works)
+	}
+}
+
+// A panic of Lost costs the connection that was to be told.
+func TestLostPanics(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 100, Slow: DropOldest, Lost: func(string, int) []byte { panic("no words") }})
+	broken, good := tl.open(), tl.open()
+	broken.room = 0
+	for range 10 {
+		broken.publish("c", "e", "hello")
+		good.publish("c", "e", "hello")
+	}
+	broken.read(unlimited)
+	broken.wantOnClose(1011, "internal error")
+	for range 10 {
+		good.wantText("hello")
+	}
+	good.wantOpen()
+	if n := tl.Stats().Panics; n != 1 {
+		t.Errorf("%d panics, want 1", n)
+	}
+}

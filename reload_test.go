@@ -1,0 +1,192 @@
+package webrocket_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+func reload(t *testing.T, s *webrocket.Server, handlers hubs) {
+	t.Helper()
+	if err := s.Reload(s.Config, handlers); err != nil {
+		t.Fatalf("Reload: %v", err)
+	}
+}
+
+// login logs a client in.
+func login(t *testing.T, s *webrocket.Server, path, access, secret string) *client {
+	t.Helper()
+	c := dial(t, s, path)
+	c.write(`{"auth":{"access":"` + access + `","secret":"` + secret + `"}}`)
+	c.want(`{"ok":true}`)
+	return c
+}
+
+// Who has logged in with a secret that is gone is closed with 1008; the others
+// keep what they have.
+func TestReloadSecrets(t *testing.T) {
+	s := serve(t, hubs{"/": locked(), "/open": webrocket.NewJSONHandler()})
+	reader := login(t, s, "/", "read-only", "r")
+	writer := login(t, s, "/", "read-write", "rw")
+	writer.write(`{"subscribe":{"channel":"c"}}`)
+	writer.want(`{"ok":true}`)
+	stranger := dial(t, s, "/")
+	guest := login(t, s, "/open", "read-write", "any")
+
+	next, closed := locked(), webrocket.NewJSONHandler()
+	next.Secrets.ReadOnly = "new"
+	closed.Secrets.ReadWrite = "now there is one"
+	reload(t, s, hubs{"/": next, "/open": closed})
+	reader.wantClose(1008)
+	guest.wantClose(1008)
+	writer.write(`{"publish":{"event":"e","channel":"c"}}`)
+	writer.want(`{"ok":true}`)
+	writer.want(`{"event":"e","channel":"c"}`)
+	stranger.write(`{"auth":{"access":"read-only","secret":"r"}}`)
+	stranger.want(`{"err":"invalid_credentials"}`)
+	stranger.write(`{"auth":{"access":"read-only","secret":"new"}}`)
+	stranger.want(`{"ok":true}`)
+
+	// A hub that is opened logs nobody out.
+	reload(t, s, hubs{"/": webrocket.NewJSONHandler(), "/open": closed})
+	writer.write(`{"publish":{"event":"e","channel":"c"}}`)
+	writer.want(`{"ok":true}`)
+}
+
+func TestReloadHubs(t *testing.T) {
+	s := serve(t, hubs{"/": locked(), "/old": locked()})
+	stays, goes := dial(t, s, "/"), dial(t, s, "/old")
+	reload(t, s, hubs{"/": locked(), "/new": webrocket.NewJSONHandler()})
+	goes.wantClose(1001)
+	stays.write(`{"logout":true}`)
+	stays.want(`{"ok":true}`)
+	dial(t, s, "/new")
+	response, err := http.Get("http://" + s.Addr().String() + "/old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusNotFound {
+		t.Errorf("the old path: got %s", response.Status)
+	}
+	if err := s.Publish("/old", "c", "e", nil); err == nil {
+		t.Error("Publish to the old path is no error")
+	}
+}
+
+// New limits and channels are in force for the connections that are there.
+func TestReloadLimits(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.Channels = []string{"one", "two"}
+	s := serve(t, hubs{"/": h})
+	c := login(t, s, "/", "read-write", "")
+	next := webrocket.NewJSONHandler()
+	next.Channels = []string{"two", "three"}
+	next.MaxSubscriptions = 1
+	next.MaxMessageSize = 100
+	reload(t, s, hubs{"/": next})
+	for _, step := range []struct{ command, reply string }{
+		{`{"publish":{"event":"e","channel":"one"}}`, `{"err":"invalid_channel"}`},
+		{`{"publish":{"event":"e","channel":"two"}}`, `{"ok":true}`},
+		{`{"publish":{"event":"e","channel":"three"}}`, `{"ok":true}`},
+		{`{"subscribe":{"channel":"a"}}`, `{"ok":true}`},
+		{`{"subscribe":{"channel":"b"}}`, `{"err":"limit_exceeded"}`},
+	} {
+		c.write(step.command)
+		c.want(step.reply)
+	}
+	c.write(strings.Repeat(" ", 101))
+	c.wantClose(1009)
+}
+
+// What is wrong changes nothing, and is said.
+func TestReloadOfNonsense(t *testing.T) {
+	s := serve(t, hubs{"/": locked()})
+	c := login(t, s, "/", "read-only", "r")
+	wrong := webrocket.NewJSONHandler()
+	wrong.Channels = []string{""}
+	for _, test := range []struct {
+		name, want string
+		handlers   hubs
+	}{
+		{"nothing", "nothing to serve", nil},
+		{"a channel", "cannot name a channel", hubs{"/": wrong}},
+		{"a new hub", "no codec", hubs{"/": webrocket.NewJSONHandler(), "/new": &webrocket.HubHandler{}}},
+		{"a path", "a path starts with /", hubs{"/": webrocket.NewJSONHandler(), "new": webrocket.NewJSONHandler()}},
+		{"no handler", "there is no handler", hubs{"/": nil}},
+	} {
+		err := s.Reload(s.Config, test.handlers)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want that %s", test.name, err, test.want)
+		}
+	}
+	c.write(`{"subscribe":{"channel":"c"}}`)
+	c.want(`{"ok":true}`)
+	if err := webrocket.NewServer("").Reload(webrocket.Config{}, hubs{"/": locked()}); err == nil {
+		t.Error("a server that does not run reloads")
+	}
+}
+
+// Reloading while messages go back and forth loses and doubles nothing.
+func TestReloadUnderLoad(t *testing.T) {
+	s := serve(t, hubs{"/": locked()})
+	reader := login(t, s, "/", "read-only", "r")
+	reader.write(`{"subscribe":{"channel":"c"}}`)
+	reader.want(`{"ok":true}`)
+	writer := login(t, s, "/", "read-write", "rw")
+	done := make(chan struct{})
+	var reloading sync.WaitGroup
+	reloading.Go(func() {
+		for i := 0; ; i++ {
+			next := locked()
+			next.MaxSubscriptions = 1 + i%3
+			next.SlowReaders = []webrocket.SlowPolicy{webrocket.Disconnect, webrocket.Conflate, webrocket.DropOldest}[i%3]
+			if err := s.Reload(s.Config, hubs{"/": next}); err != nil {
+				t.Errorf("Reload: %v", err)
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for i := range 500 {
+		command, want := event("c", i%26)
+		writer.write(command)
+		writer.want(`{"ok":true}`)
+		reader.want(want)
+	}
+	close(done)
+	reloading.Wait()
+}
+
+// A hub that comes at run time has numbers of its own, and one that stays keeps
+// those it has. PublishJSON obeys the new limits.
+func TestReloadCounts(t *testing.T) {
+	s := serve(t, hubs{"/": locked(), "/old": locked()})
+	old := login(t, s, "/", "read-only", "r")
+	next := locked()
+	next.MaxMessageSize = 100
+	reload(t, s, hubs{"/": next, "/new": locked()})
+	login(t, s, "/new", "read-only", "r")
+	old.write(`{"logout":true}`)
+	old.want(`{"ok":true}`)
+	stats := s.Stats(t.Context()).Hubs
+	want := map[string]int{"/": 2, "/new": 1}
+	for _, h := range stats {
+		if h.Connections != 1 || len(h.Commands) != want[h.Path] {
+			t.Errorf("%s: got %+v, want a connection and %d kinds of commands", h.Path, h, want[h.Path])
+		}
+	}
+	if len(stats) != 2 {
+		t.Errorf("got %d hubs, want 2", len(stats))
+	}
+	if err := s.PublishJSON("/", "c", "e", []byte(`"`+strings.Repeat("x", 100)+`"`)); !errors.Is(err, webrocket.ErrTooLarge) {
+		t.Errorf("PublishJSON: got %v, want %v", err, webrocket.ErrTooLarge)
+	}
+}

@@ -1,0 +1,81 @@
+package webrocket
+
+import (
+	"cmp"
+	"log/slog"
+	"math"
+
+	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+)
+
+// rules are what the fields of a HubHandler say, with the defaults filled in.
+// Nobody modifies them: Server.Reload replaces them.
+type rules struct {
+	secrets          Credentials
+	log              *slog.Logger
+	channels         []string
+	lost             func(channel string, n int) []byte
+	conflate         bool
+	maxSubscriptions int
+	maxMessageSize   int
+	maxChannels      int
+	maxChannelName   int
+	maxFailedLogins  int
+	commandRate      int
+	byteRate         int
+
+	compression          bool
+	compressionThreshold int
+}
+
+func (h *HubHandler) rulesFor(s *Server, id any, lost func(string, int) []byte) *rules {
+	log := h.Log
+	if log == nil {
+		log = s.log()
+	}
+	return &rules{
+		secrets:          h.Secrets,
+		log:              log.With("hub", id),
+		channels:         h.Channels,
+		lost:             lost,
+		conflate:         h.SlowReaders == Conflate,
+		maxSubscriptions: limitOf(h.MaxSubscriptions, DefaultMaxSubscriptions),
+		maxMessageSize:   cmp.Or(h.MaxMessageSize, engine.DefaultMaxMessageSize),
+		maxChannels:      limitOf(h.MaxChannels, math.MaxInt),
+		maxChannelName:   min(cmp.Or(h.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName),
+		maxFailedLogins:  limitOf(h.MaxFailedLogins, DefaultMaxFailedLogins),
+		commandRate:      min(max(h.CommandRate, 0), engine.BucketMax),
+		byteRate:         min(max(h.ByteRate, 0), engine.BucketMax),
+
+		compression:          h.Compression,
+		compressionThreshold: cmp.Or(h.CompressionThreshold, engine.DefaultCompressionThreshold),
+	}
+}
+
+// limitOf returns the limit that a field stands for.
+func limitOf(field, zero int) int {
+	switch {
+	case field == 0:
+		return zero
+	case field < 0:
+		return math.MaxInt
+	}
+	return field
+}
+
+// metered tells whether commands are counted.
+func (r *rules) metered() bool { return r.commandRate > 0 || r.byteRate > 0 }
+
+// holds tells whether who has logged in by the old rules may stay so: the secret
+// is the same, or none is asked for any more.
+func (r *rules) holds(access auth.Access, old *rules) bool {
+	switch access {
+	case auth.ReadOnly:
+		return r.secrets.ReadOnly == old.secrets.ReadOnly || r.secrets.ReadOnly == ""
+	case auth.ReadWrite:
+		return r.secrets.ReadWrite == old.secrets.ReadWrite || r.secrets.ReadWrite == ""
+	}
+	return true
+}
