@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -135,7 +136,7 @@ func (s *session) reach(ctx context.Context, d Dialect) (*url.URL, error) {
 		return nil, err
 	}
 	s.pid = s.server.cmd.Process.Pid
-	s.res.Server = s.server.args
+	s.res.Server = append([]string{filepath.Base(s.server.args[0])}, s.server.args[1:]...) // without this machine's folders
 	path, _ := d.Handshake()
 	if s.opts.TLS {
 		s.opts.CA = s.server.pair.cert
