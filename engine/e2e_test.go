@@ -366,6 +366,16 @@ func TestGoroutines(t *testing.T) {
 
 // Who does not read is closed, and holds up nobody.
 func TestSlowReader(t *testing.T) {
+	testSlowReader(t, func(endpoint Endpoint) (*websocket.Conn, io.ReadWriter) {
+		e := start(t, Config{Loops: 1}, endpoint)
+		return dial(t, e), dialDeaf(t, e)
+	})
+}
+
+// testSlowReader has two clients of one loop from connect, and reads only from
+// the first until the other is closed.
+func testSlowReader(t *testing.T, connect func(Endpoint) (other *websocket.Conn, deaf io.ReadWriter)) {
+	t.Helper()
 	closed := make(chan error, 1)
 	handler := echo
 	handler.close = func(_ *Conn, err error) {
@@ -373,9 +383,7 @@ func TestSlowReader(t *testing.T) {
 			closed <- err
 		}
 	}
-	e := start(t, Config{Loops: 1}, Endpoint{Handler: handler, MaxQueuedBytes: 1 << 20})
-	other := dial(t, e)
-	deaf := dialDeaf(t, e)
+	other, deaf := connect(Endpoint{Handler: handler, MaxQueuedBytes: 1 << 20})
 
 	message := masked(codec.OpBinary, string(make([]byte, 32<<10)))
 	sent := 0
@@ -405,7 +413,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	want := codec.AppendClose(nil, ErrSlowReader.Code, ErrSlowReader.Reason)
 	if frames == 0 || frames >= sent || !bytes.Equal(got, want) {
-		t.Errorf("got %d of %d frames, then %q, want some, then %q", frames, sent, got, want)
+		t.Errorf("got %d of %d frames, then %.100q, want some, then %q", frames, sent, got, want)
 	}
 }
 

@@ -551,44 +551,10 @@ func TestTLSTampered(t *testing.T) {
 
 // Who does not read is closed with 1013, and holds up nobody.
 func TestTLSSlowReader(t *testing.T) {
-	closed := make(chan error, 1)
-	handler := echo
-	handler.close = func(_ *Conn, err error) {
-		if errors.Is(err, ErrSlowReader) {
-			closed <- err
-		}
-	}
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: handler, MaxQueuedBytes: 1 << 20})
-	other := dialTLS(t, e, clientTLS())
-	deaf := openTLS(t, e, clientTLS())
-	message := masked(codec.OpBinary, string(make([]byte, 32<<10)))
-	sent := 0
-	for done := false; !done; {
-		if _, err := deaf.Write(message); err != nil {
-			t.Fatalf("Write: %v", err)
-		}
-		sent++
-		roundTrip(t, other, []byte("hello"))
-		select {
-		case <-closed:
-			done = true
-		default:
-		}
-	}
-	got, err := io.ReadAll(deaf)
-	if err != nil {
-		t.Fatalf("Read: %v", err)
-	}
-	echoed := codec.AppendFrame(nil, codec.OpBinary, make([]byte, 32<<10))
-	frames := 0
-	for bytes.HasPrefix(got, echoed) {
-		got = got[len(echoed):]
-		frames++
-	}
-	want := codec.AppendClose(nil, ErrSlowReader.Code, ErrSlowReader.Reason)
-	if frames == 0 || frames >= sent || !bytes.Equal(got, want) {
-		t.Errorf("got %d of %d frames, then %.100q, want some, then %q", frames, sent, got, want)
-	}
+	testSlowReader(t, func(endpoint Endpoint) (*websocket.Conn, io.ReadWriter) {
+		e := startTLS(t, Config{Loops: 1}, endpoint)
+		return dialTLS(t, e, clientTLS()), openTLS(t, e, clientTLS())
+	})
 }
 
 // A slow reader gets everything once it reads.
