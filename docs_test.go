@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,6 +68,32 @@ func TestDocumentedCode(t *testing.T) {
 	for _, block := range blocks {
 		if !strings.Contains(examples.String(), block) {
 			t.Errorf("no example has this:\n%s", block)
+		}
+	}
+}
+
+// The programs in the documentation, and parts of some, can be built.
+func TestDocumentedPrograms(t *testing.T) {
+	programs := fenced(readFile(t, "README.md"), "go")
+	for _, part := range fenced(readFile(t, "docs/tls.md"), "go") {
+		program := "package main\n\nimport (\n"
+		for _, name := range []string{"crypto/tls", module} {
+			if base := name[strings.LastIndex(name, "/")+1:]; strings.Contains(part, base+".") {
+				program += strconv.Quote(name) + "\n"
+			}
+		}
+		programs = append(programs, program+")\n\nfunc main() {\n"+part+"\n_ = err\n}\n")
+	}
+	if len(programs) < 3 {
+		t.Fatalf("there are only %d", len(programs))
+	}
+	for _, program := range programs {
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), "go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, program)
 		}
 	}
 }
@@ -131,7 +159,8 @@ func TestDocumentedRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(conn, "%s\r\n%s\r\n", test.request, test.headers)
-		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		answer := bufio.NewReader(conn)
+		response, err := http.ReadResponse(answer, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", test.request, err)
 		}
@@ -147,6 +176,10 @@ func TestDocumentedRefusals(t *testing.T) {
 			}
 			if !strings.Contains(document, fmt.Sprintf("\n| %d |", test.status)) {
 				t.Errorf("docs/protocol.md does not explain %d", test.status)
+			}
+			// The connection is closed after it.
+			if rest, err := io.ReadAll(answer); err != nil || len(rest) > 0 {
+				t.Errorf("%d: got %q, %v after it, want the end", test.status, rest, err)
 			}
 		}
 		_ = response.Body.Close()

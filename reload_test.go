@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/coder/websocket"
+
 	"github.com/nu7hatch/webrocket"
 )
 
@@ -101,6 +103,36 @@ func TestReloadLimits(t *testing.T) {
 	}
 	c.write(strings.Repeat(" ", 101))
 	c.wantClose(1009)
+}
+
+// New origins and subprotocols are for newcomers: who is there stays.
+func TestReloadOrigins(t *testing.T) {
+	s := serve(t, hubs{"/": webrocket.NewJSONHandler()})
+	const page = "Origin: https://elsewhere.example\r\n"
+	old, err := connectOffering(t, s.Addr().String(), "/", page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.conn.Close()
+	next := webrocket.NewJSONHandler()
+	next.Origins = []string{"https://example.com"}
+	next.Subprotocols = []string{"rocket.v1"}
+	reload(t, s, hubs{"/": next})
+	if c, err := connectOffering(t, s.Addr().String(), "/", page); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("a newcomer from elsewhere: got %v, %v, want 403", c, err)
+	}
+	ws, response, err := websocket.Dial(t.Context(), "ws://"+s.Addr().String()+"/", &websocket.DialOptions{Subprotocols: []string{"rocket.v1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.CloseNow() }()
+	if got := response.Header.Get("Sec-WebSocket-Protocol"); got != "rocket.v1" {
+		t.Errorf("a newcomer's subprotocol: got %q", got)
+	}
+	old.command(`{"logout":true}`)
+	if _, reply := old.frame(); reply != `{"ok":true}` {
+		t.Errorf("who was there: got %s", reply)
+	}
 }
 
 // What is wrong changes nothing, and is said.

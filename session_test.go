@@ -138,6 +138,32 @@ func TestDialogues(t *testing.T) {
 			a > {"publish":{"event":"\u0065","channel":"c/"}}
 			a < {"ok":true}
 			a < {"event":"e","channel":"c/"}`},
+		{"subscribe, case counts and nothing is normalized", `
+			a > {"auth":{"access":"read-write","secret":"rw"}}
+			a < {"ok":true}
+			a > {"subscribe":{"channel":"Caf\u00e9"}}
+			a < {"ok":true}
+			a > {"publish":{"event":"e","channel":"caf\u00e9"}}
+			a < {"err":"invalid_channel"}
+			a > {"publish":{"event":"e","channel":"Cafe\u0301"}}
+			a < {"err":"invalid_channel"}
+			a > {"publish":{"event":"e","channel":"Caf\u00e9 "}}
+			a < {"err":"invalid_channel"}
+			a > {"publish":{"event":"e","channel":"Caf\u00e9"}}
+			a < {"ok":true}
+			a < {"event":"e","channel":"Café"}`},
+		{"subscribe, what was published before is gone", `
+			a > {"auth":{"access":"read-write","secret":"rw"}}
+			a < {"ok":true}
+			a > {"publish":{"event":"before","channel":"permanent"}}
+			a < {"ok":true}
+			b > {"auth":{"access":"read-only","secret":"r"}}
+			b < {"ok":true}
+			b > {"subscribe":{"channel":"permanent"}}
+			b < {"ok":true}
+			a > {"publish":{"event":"after","channel":"permanent"}}
+			a < {"ok":true}
+			b < {"event":"after","channel":"permanent"}`},
 		{"subscribe, invalid data", `
 			a > {"auth":{"access":"read-only","secret":"r"}}
 			a < {"ok":true}
@@ -215,6 +241,22 @@ func TestDialogues(t *testing.T) {
 			a < {"ok":true,"id":1}
 			a < {"event":"e","channel":"c","data":{"n":1}}
 			b < {"event":"e","channel":"c","data":{"n":1}}`},
+		{"publish, half of a surrogate pair in a name", `
+			a > {"auth":{"access":"read-write","secret":"rw"}}
+			a < {"ok":true}
+			a > {"subscribe":{"channel":"c\ud800"}}
+			a < {"ok":true}
+			a > {"publish":{"event":"e\udc00","channel":"c\ufffd"}}
+			a < {"ok":true}
+			a < {"event":"e�","channel":"c�"}`},
+		{"publish, an event may be longer than its command", `
+			a > {"auth":{"access":"read-write","secret":"rw"}}
+			a < {"ok":true}
+			a > {"subscribe":{"channel":"c"}}
+			a < {"ok":true}
+			a > {"publish":{"event":"\b\b\b\b","channel":"c"}}
+			a < {"ok":true}
+			a < {"event":"\u0008\u0008\u0008\u0008","channel":"c"}`},
 		{"publish, to channels one by one", `
 			a > {"auth":{"access":"read-write","secret":"rw"}}
 			a < {"ok":true}
@@ -361,7 +403,12 @@ func TestDialogues(t *testing.T) {
 			a > {"logout":true,"id":{}}
 			a < {"err":"invalid_data"}
 			a > {"id":1,"logout":true,"id":2}
-			a < {"err":"invalid_data"}`},
+			a < {"err":"invalid_data"}
+			# two commands may have the same
+			a > {"logout":true,"id":3}
+			a < {"ok":true,"id":3}
+			a > {"logout":true,"id":3}
+			a < {"ok":true,"id":3}`},
 		{"unknown members of a command's object are ignored, of two the last counts", `
 			a > {"auth":{"access":"read-only","secret":"wrong","note":[1],"secret":"r"}}
 			a < {"ok":true}`},
@@ -404,6 +451,23 @@ func TestHalfOpenHub(t *testing.T) {
 		a < {"err":"invalid_credentials"}
 		a > {"auth":{"access":"read-write","secret":"rw"}}
 		a < {"ok":true}`)
+}
+
+// Reading and publishing includes reading: who may log in for publishing without
+// a secret is not locked out by one for reading.
+func TestReadOnlySecretAlone(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.Secrets.ReadOnly = "r"
+	talk(t, serve(t, hubs{"/": h}), `
+		a > {"auth":{"access":"read-only","secret":"anything"}}
+		a < {"err":"invalid_credentials"}
+		a > {"auth":{"access":"read-write","secret":"anything"}}
+		a < {"ok":true}
+		a > {"subscribe":{"channel":"c"}}
+		a < {"ok":true}
+		a > {"publish":{"event":"e","channel":"c"}}
+		a < {"ok":true}
+		a < {"event":"e","channel":"c"}`)
 }
 
 func TestHubsAreIsolated(t *testing.T) {
@@ -534,6 +598,15 @@ func TestMaxFailedLogins(t *testing.T) {
 		a > {"auth":{"access":"read-write","secret":"r"},"id":1}
 		a < {"err":"invalid_credentials","id":1}
 		a ! 1008`)
+}
+
+func TestMaxFailedLoginsDefault(t *testing.T) {
+	c := dial(t, serve(t, hubs{"/": locked()}), "/")
+	for range webrocket.DefaultMaxFailedLogins {
+		c.write(`{"auth":{"access":"read-only","secret":"?"}}`)
+		c.want(`{"err":"invalid_credentials"}`)
+	}
+	c.wantClose(1008)
 }
 
 // A second's worth of commands may come at once; of more each is refused, and

@@ -160,6 +160,11 @@ func TestListen(t *testing.T) {
 // logTo returns a log that the test can read.
 func logTo(b io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
+// debugLogTo is logTo with all that there is to say.
+func debugLogTo(b io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
 // New connections get the new certificate, old ones go on; a pair that does not
 // fit together changes nothing.
 func TestReload(t *testing.T) {
