@@ -213,6 +213,43 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// So many are told that there is no room. Above that connections are closed
+// without an answer, and those who are in are served.
+func TestFarAboveTheConnectionLimit(t *testing.T) {
+	e := start(t, Config{Loops: 2, MaxConnections: 1}, Endpoint{Handler: echo})
+	ws := dial(t, e)
+	told := make([]net.Conn, refusalMax)
+	for i := range told {
+		told[i] = dialHalf(t, e, nil)
+	}
+	waitFor(t, func() bool { return e.Connections() == 1+refusalMax })
+	for range 10 {
+		if got, err := io.ReadAll(dialHalf(t, e, nil)); err != nil || len(got) > 0 {
+			t.Errorf("got %q, %v, want the end", got, err)
+		}
+	}
+	for _, conn := range told {
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(conn); err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 503 ")) {
+			t.Errorf("got %q, %v, want 503", got, err)
+		}
+		_ = conn.Close()
+	}
+	roundTrip(t, ws, []byte("hello"))
+}
+
+// waitFor returns when it is so.
+func waitFor(t *testing.T, so func() bool) {
+	t.Helper()
+	for begin := time.Now(); !so(); runtime.Gosched() {
+		if time.Since(begin) > time.Minute {
+			t.Fatal("it does not come to that")
+		}
+	}
+}
+
 func TestShutdown(t *testing.T) {
 	reasons := make(chan error, 10)
 	e := start(t, Config{Loops: 2}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { reasons <- err }}})
@@ -538,6 +575,18 @@ func TestPost(t *testing.T) {
 			}()
 		}
 		wg.Wait()
+	}
+}
+
+// What is posted once the engine has stopped is not done.
+func TestPostAfterTheEnd(t *testing.T) {
+	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	loops := e.Loops()
+	if err := e.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	for _, l := range loops {
+		l.Post(func() { t.Error("it is done") })
 	}
 }
 

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bufio"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -64,6 +66,39 @@ func TestFileInUse(t *testing.T) {
 		t.Errorf("the document has %q, %v", text, err)
 	}
 	roundTrip(t, dialFile(t, left), []byte("hello"))
+}
+
+// Who connects to the file is a balancer, or nobody who does is.
+func TestFileProxied(t *testing.T) {
+	const line = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
+	addrs := make(chan string, 1)
+	endpoint := Endpoint{Handler: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr().String() }}}
+	for _, proxies := range [][]netip.Prefix{nil, {{}}} {
+		file := filepath.Join(t.TempDir(), "rocket.sock")
+		on := fileAndPort(file)
+		on[1].ProxyFrom = proxies
+		startOn(t, Config{Loops: 1}, endpoint, on...)
+		for _, say := range []string{line + request, request} {
+			conn, err := net.Dial("unix", file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Write([]byte(say)); err != nil {
+				t.Fatal(err)
+			}
+			first, _ := bufio.NewReader(conn).ReadString(' ')
+			welcomed := first == "HTTP/1.1 " && len(addrs) == 1
+			if want := (say == request) == (proxies == nil); welcomed != want {
+				t.Errorf("balancers %v, %.10q: welcomed %t, want %t", proxies, say, welcomed, want)
+			}
+			if welcomed {
+				if addr := <-addrs; proxies != nil && addr != "192.0.2.7:56324" {
+					t.Errorf("got %s, want the client's address", addr)
+				}
+			}
+			_ = conn.Close()
+		}
+	}
 }
 
 func TestFileAlone(t *testing.T) {

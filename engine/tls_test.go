@@ -240,6 +240,39 @@ func TestTLSResumption(t *testing.T) {
 	}
 }
 
+// A ticket allows no data ahead of the handshake, which somebody might repeat.
+func TestTLSNoEarlyData(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	tickets := make(ticketCache, 10)
+	config := clientTLS()
+	config.ClientSessionCache = tickets
+	roundTrip(t, dialTLS(t, e, config), []byte("hello")) // the ticket has come by then
+	_, state, err := (<-tickets).ResumptionState()
+	if err != nil || state.EarlyData {
+		t.Errorf("got %+v, %v, want no early data", state, err)
+	}
+}
+
+// ticketCache hands out what it is to keep.
+type ticketCache chan *tls.ClientSessionState
+
+func (c ticketCache) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+
+func (c ticketCache) Put(_ string, s *tls.ClientSessionState) { c <- s }
+
+// The versions before 1.2 are not spoken.
+func TestTLSVersions(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
+		config := clientTLS()
+		config.MinVersion, config.MaxVersion = version, version
+		if conn, err := tls.Dial("tcp", e.Addr().String(), config); err == nil {
+			t.Errorf("%s is spoken", tls.VersionName(version))
+			_ = conn.Close()
+		}
+	}
+}
+
 func TestTLSClientCertificates(t *testing.T) {
 	config := serverTLS()
 	config.ClientAuth = tls.RequireAndVerifyClientCert

@@ -162,6 +162,21 @@ func TestSlowReaderIsClosed(t *testing.T) {
 	}
 }
 
+// Who does not read the Close frame either is cut off.
+func TestSlowReaderIsCutOff(t *testing.T) {
+	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 500}).open()
+	tc.room = 10
+	for range 20 {
+		tc.Send(codec.OpText, make([]byte, 100))
+		tc.tl.turn()
+	}
+	tc.wantOnClose(ErrSlowReader.Code, ErrSlowReader.Reason)
+	tc.advance(DefaultCloseTimeout - tick)
+	tc.wantOpen()
+	tc.advance(tick)
+	tc.wantClosed()
+}
+
 // The limit is about what the socket does not take.
 func TestFastReaderIsNotClosed(t *testing.T) {
 	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 500}).open()
