@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,50 @@ func TestCheckReports(t *testing.T) {
 		name + ":2: port: unknown key; did you mean Port?\n"
 	if stdout != "" || stderr != want || status != 1 {
 		t.Errorf("got status %d\n%s%s\nwant\n%s", status, stdout, stderr, want)
+	}
+}
+
+// A server that is started with such a file says the same.
+func TestServerReportsTheSame(t *testing.T) {
+	name := writeFile(t, "{\n\"port\": 1}")
+	_, want, _ := call("check", name)
+	stdout, stderr, status := call(name)
+	if stdout != "" || stderr != want || status != 1 {
+		t.Errorf("got status %d\n%s%s\nwant\n%s", status, stdout, stderr, want)
+	}
+}
+
+// Every message that docs/configuration.md explains is one that there is.
+func TestDocumentedProblems(t *testing.T) {
+	_, table, _ := strings.Cut(readDocs(t), "| message | means |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	_, all, _ := call("check", "/nowhere.json")
+	for _, file := range []string{
+		`{"Hubs": [}`, `{"Hubs": [`, `{}`, `{"Hubs": [{}]}`, `{"port": 1, "Hubs": [{"Path": "/"}, {"Path": "/"}]}`,
+		`{"Port": 1, "Port": 1, "Hubs": [{"Path": 1}]}`,
+		`{"Log": "/nowhere/x.log", "Hubs": [{"Path": "/", "Log": "/"}]}`,
+		`{"TLSCertFile": "/nowhere.pem", "Hubs": [{"Path": "/"}]}`,
+		`{"TLSCertFile": "/dev/null", "Hubs": [{"Path": "/"}]}`,
+		`{"TLSKeyFile": "/dev/null", "Hubs": [{"Path": "/"}]}`,
+		`{"TLSCertFile": "/dev/null", "TLSKeyFile": "/dev/null", "TLSSelfSigned": true, "Hubs": [{"Path": "/"}]}`,
+		`{"TLSPort": 1, "Hubs": [{"Path": "/"}]}`,
+		`{"Host": "", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}}]}`,
+	} {
+		stdout, stderr, _ := call("check", writeFile(t, file))
+		all += stdout + stderr
+	}
+	rows := strings.Split(table, "\n")
+	if len(rows) < 10 {
+		t.Fatalf("got the rows %q", rows)
+	}
+	for _, row := range rows {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " |")
+		for message := range strings.SplitSeq(strings.Trim(cell, "`"), "`, `") {
+			expr := strings.ReplaceAll(regexp.QuoteMeta(message), "…", ".+")
+			if !regexp.MustCompile(expr).MatchString(all) {
+				t.Errorf("nothing says %q in\n%s", message, all)
+			}
+		}
 	}
 }
 

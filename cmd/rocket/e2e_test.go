@@ -263,14 +263,14 @@ func TestServeInProcess(t *testing.T) {
 	}
 }
 
-// The second signal does not wait for clients that are slow to say goodbye.
-func TestSecondSignalEndToEnd(t *testing.T) {
-	server, url := startServer(t, []string{"ROCKET_CLOSE_TIMEOUT=1m"})
-	deaf, err := net.Dial("tcp", strings.TrimPrefix(url, "ws://"))
+// dialDeaf connects a client that reads nothing once it is welcome.
+func dialDeaf(t *testing.T, address string) {
+	t.Helper()
+	deaf, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer deaf.Close()
+	t.Cleanup(func() { _ = deaf.Close() })
 	if _, err := io.WriteString(deaf, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"); err != nil {
 		t.Fatal(err)
@@ -278,6 +278,12 @@ func TestSecondSignalEndToEnd(t *testing.T) {
 	if _, err := http.ReadResponse(bufio.NewReader(deaf), nil); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// The second signal does not wait for clients that are slow to say goodbye.
+func TestSecondSignalEndToEnd(t *testing.T) {
+	server, url := startServer(t, []string{"ROCKET_CLOSE_TIMEOUT=1m"})
+	dialDeaf(t, strings.TrimPrefix(url, "ws://"))
 	server.signal(syscall.SIGTERM)
 	server.stderr.want(`shutting down`)
 	server.signal(syscall.SIGTERM)

@@ -60,6 +60,34 @@ func checkEcho(t *testing.T, ws *websocket.Conn) {
 	}
 }
 
+// As many of the longest messages may wait, whatever MaxQueuedBytes says.
+func TestEchoQueue(t *testing.T) {
+	for _, tt := range []struct{ message, queued, want int }{{1000, 1, 32_000}, {1000, 40_000, 40_000}} {
+		endpoint, err := echo{hub{maxMessageSize: tt.message, maxQueuedBytes: tt.queued}}.Register(nil, "/")
+		if err != nil || endpoint.MaxQueuedBytes != tt.want {
+			t.Errorf("%+v: got %+v, %v", tt, endpoint, err)
+		}
+	}
+}
+
+// Reloading closes the connections of an echo hub, which has no state to keep.
+func TestEchoReloadEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, writeFile(t, `{"Hubs": [{"Path": "/", "Codec": "Echo"}, {"Path": "/hub"}]}`))
+	stays := start(t, nil, "subscribe", "-url", url+"/hub", "c")
+	stays.stderr.want(`^subscribed`)
+	ws, _, err := websocket.Dial(t.Context(), url+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	server.signal(syscall.SIGHUP)
+	if _, _, err := ws.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("got %v, want 1001", err)
+	}
+	start(t, nil, "publish", "-url", url+"/hub", "c", "1").wantStatus(0)
+	stays.stdout.want(`"data":1`)
+}
+
 func TestEchoHasNoSecrets(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "echo.json")
 	config := "{\"Hubs\": [\n{\"Path\": \"/echo\", \"Codec\": \"Echo\", \"Secrets\": {\"ReadOnly\": \"r\"}}]}"

@@ -1,11 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestLogs(t *testing.T) {
@@ -47,6 +55,78 @@ func TestLogs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A person at a terminal gets text.
+func TestLogOnATerminal(t *testing.T) {
+	screen, terminal := openTerminal(t)
+	log, err := newLogs(terminal, "info").to("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("hello", "n", 1)
+	line, err := bufio.NewReader(screen).ReadString('\n')
+	if err != nil || !strings.Contains(line, " level=INFO msg=hello n=1") {
+		t.Errorf("got %q, %v, want text", line, err)
+	}
+}
+
+// openTerminal returns both ends of a pseudo-terminal.
+func openTerminal(t *testing.T) (screen, terminal *os.File) {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = screen.Close() })
+	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = terminal.Close() })
+	return screen, terminal
+}
+
+// The names of files are relative to where rocket is started.
+func TestRelativeFilesEndToEnd(t *testing.T) {
+	cmd := exec.Command(rocket, "-port", "0", "-admin", "off", "-log", "my.log", "-pid-file", "my.pid")
+	cmd.Dir = t.TempDir()
+	server := startCommand(t, cmd, nil)
+	server.stdout.want(`^Ready`)
+	server.signal(syscall.SIGHUP) // it has written the file by the time that it obeys
+	waitForFile(t, filepath.Join(cmd.Dir, "my.log"), "reloaded")
+	waitForFile(t, filepath.Join(cmd.Dir, "my.pid"), fmt.Sprint(server.cmd.Process.Pid))
+	server.signal(syscall.SIGINT)
+	server.wantStatus(0)
+}
+
+// waitForFile returns when a file has a text.
+func waitForFile(t *testing.T, name, text string) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience; runtime.Gosched() {
+		if b, err := os.ReadFile(name); err == nil && strings.Contains(string(b), text) {
+			return
+		}
+	}
+	t.Fatalf("%s does not have %q", name, text)
+}
+
+// A log that cannot be written, as on a full disk, keeps nobody from anything.
+func TestLogDiskFullEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, "-log", "/dev/full", "-log-level", "debug")
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(0)
+	reader.stdout.want(`"data":1`)
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(0)
 }
 
 func TestLogFails(t *testing.T) {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,6 +67,49 @@ func TestReloadEndToEnd(t *testing.T) {
 	r = start(t, nil, reload...)
 	r.wantStatus(1)
 	r.stderr.want(`is the server running`)
+}
+
+// Each setting is obeyed when the configuration is read again, or the log says
+// that it takes a restart. docs/configuration.md names the latter.
+func TestNeedRestart(t *testing.T) {
+	_, table, _ := strings.Cut(readDocs(t), "| what | what becomes of connections |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	_, row, _ := strings.Cut(table, "\n| `Host`")
+	documented := map[string]bool{"Host": true}
+	for _, m := range regexp.MustCompile("`([A-Za-z]+)`").FindAllStringSubmatch(row, -1) {
+		documented[m[1]] = true
+	}
+	others := map[string]string{ // values other than the default, where 7 is none
+		"admin": "127.0.0.1:1", "admin-profiling": "on", "admin-token": "t", "host": "127.0.0.1", "log-level": "debug",
+		"proxy-from": "10.0.0.0/8", "slow-readers": "conflate", "compression": "on", "origins": "https://example.com",
+		"tls-cert": "/dev/null", "tls-key": "/dev/null", "tls-client-ca": "/dev/null",
+	}
+	before, err := sources{flags: nil}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range settings() {
+		if st.key == "" {
+			continue // of a hub
+		}
+		after := *before
+		value := st.at(&after)
+		text := cmp.Or(others[st.flag], "7")
+		switch {
+		case value.truth:
+			text = "true"
+		case strings.HasSuffix(st.def, "s"):
+			text = "7s"
+		}
+		if found := value.fromText("test", text); found != nil {
+			t.Fatalf("-%s %s: %v", st.flag, text, found)
+		}
+		names := before.needRestart(&after)
+		inDocs := documented[st.key] || strings.HasPrefix(st.key, "TLS") // "the settings of TLS"
+		if got := slices.Contains(names, st.key); got != inDocs || len(names) > 1 {
+			t.Errorf("%s: told of %q, and docs/configuration.md says a restart: %t", st.key, names, inDocs)
+		}
+	}
 }
 
 func TestPIDFile(t *testing.T) {

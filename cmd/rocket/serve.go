@@ -93,6 +93,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	manager := newNotifier(p.getenv)
 	running := &service{
 		server: s, log: log, logs: logs, sources: src, config: c, certs: certs, manager: manager,
+		goodbye: shutdownTimeout,
 	}
 	defer running.obeySignals()()
 	if err := s.Start(); err != nil {

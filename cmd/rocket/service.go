@@ -30,6 +30,7 @@ type service struct {
 	config  *config // in force
 	certs   *certificates
 	manager notifier
+	goodbye time.Duration // for the closing handshakes when it ends
 	signals chan os.Signal
 	ending  sync.WaitGroup
 }
@@ -90,12 +91,12 @@ func (c *config) window(connections int) time.Duration {
 }
 
 // end stops the server: after the window if it is to be drained, and at most
-// shutdownTimeout later.
+// s.goodbye later.
 func (s *service) end(ctx context.Context, window time.Duration) {
 	drain := window >= 0
 	window = max(window, 0)
 	s.log.Info("shutting down", "connections", s.server.Connections(), "window", window.String())
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), window+shutdownTimeout)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), window+s.goodbye)
 	defer cancel()
 	if drain {
 		if err := s.server.Drain(bounded, window); err != nil {

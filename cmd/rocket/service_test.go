@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -83,6 +84,59 @@ func TestDrainEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 	if took := time.Since(begin); took < time.Second {
 		t.Errorf("all were closed within %v", took)
+	}
+}
+
+// While it drains the server is well, but not ready.
+func TestNotReadyWhileDrainingEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, "-drain", "1h")
+	c := start(t, nil, "subscribe", "-url", url, "c")
+	c.stderr.want(`^subscribed`)
+	if _, stderr, status := call("health", "-ready", "-admin", adminOf(server)); status != 0 {
+		t.Errorf("before: %s", stderr)
+	}
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`shutting down`)
+	for {
+		if _, _, status := call("health", "-ready", "-admin", adminOf(server)); status == 1 {
+			break
+		}
+	}
+	if _, stderr, status := call("health", "-admin", adminOf(server)); status != 0 {
+		t.Errorf("it is not well: %s", stderr)
+	}
+	for { // after the last call nobody is let in
+		if _, stderr, status := call("publish", "-url", url, "c", "1"); status == 1 && strings.Contains(stderr, "nothing listens") {
+			break
+		}
+	}
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(1)
+}
+
+// Clients that do not say goodbye are cut off when the time for that is over.
+func TestEndGivesUp(t *testing.T) {
+	for _, window := range []time.Duration{-1, 0} { // SIGINT, SIGTERM
+		var log strings.Builder
+		c, err := sources{flags: map[string]string{"port": "0", "close-timeout": "1h"}}.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &service{log: slog.New(slog.NewTextHandler(&log, nil)), config: c, goodbye: 10 * time.Millisecond}
+		if s.server, err = newServer(c, s.log, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		dialDeaf(t, s.server.Addr().String())
+		s.end(t.Context(), window)
+		if err := s.server.Wait(); err != nil || !strings.Contains(log.String(), "not every") {
+			t.Errorf("window %v: got %v and the log %s", window, err, &log)
+		}
+	}
+	if shutdownTimeout != 10*time.Second {
+		t.Errorf("clients have %v, and docs/configuration.md says 10 s", shutdownTimeout)
 	}
 }
 

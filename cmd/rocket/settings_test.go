@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -75,6 +76,35 @@ func TestDocsNameEverySetting(t *testing.T) {
 	for _, table := range []string{server.String(), hubs.String()} {
 		if !strings.Contains(docs, "\n\n"+table+"\n") {
 			t.Errorf("docs/configuration.md lacks this table:\n%s", table)
+		}
+	}
+}
+
+// The README's settings are some of them, with the same defaults.
+func TestReadmeNamesSettings(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := map[string]string{}
+	for _, st := range settings() {
+		defaults["-"+st.flag] = st.def
+	}
+	rows := regexp.MustCompile("(?m)^\\| (`-.*?`) \\| (.*?) ?\\|").FindAllStringSubmatch(string(readme), -1)
+	if len(rows) < 5 {
+		t.Fatalf("got the rows %q", rows)
+	}
+	for _, row := range rows {
+		var want []string
+		for flag := range strings.SplitSeq(row[1], ", ") {
+			def, ok := defaults[strings.Trim(flag, "`")]
+			if !ok {
+				t.Errorf("there is no %s", flag)
+			}
+			want = append(want, def)
+		}
+		if want := strings.Trim(strings.Join(want, ", "), ", "); row[2] != want {
+			t.Errorf("%s: the README has the default %q, want %q", row[1], row[2], want)
 		}
 	}
 }

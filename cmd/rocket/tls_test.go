@@ -1,15 +1,24 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -120,6 +129,39 @@ func TestTLSPortEndToEnd(t *testing.T) {
 	reader.stderr.want(`^subscribed`)
 	start(t, nil, "publish", "-insecure", "-url", secure, "c", "1").wantStatus(0)
 	reader.stdout.want(`"data":1`)
+}
+
+// With -tls-client-ca only clients with a certificate of that authority get in.
+func TestClientCertificateEndToEnd(t *testing.T) {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, url := startSecure(t, "-tls-self-signed", "-tls-client-ca", file)
+	for name, certs := range map[string][]tls.Certificate{
+		"": nil, "of the authority": {{Certificate: [][]byte{der}, PrivateKey: key}},
+	} {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certs}}
+		ws, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+		if (err == nil) != (name != "") {
+			t.Errorf("with a certificate %q: got %v", name, err)
+		}
+		if err == nil {
+			_ = ws.CloseNow()
+		}
+	}
 }
 
 func TestTLSProblems(t *testing.T) {
