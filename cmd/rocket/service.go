@@ -114,9 +114,9 @@ func (s *service) leave(window time.Duration) {
 	s.log.Info("draining", "connections", s.server.Connections(), "window", window.String())
 	ctx := context.Background()
 	if err := s.server.Drain(ctx, window); err != nil {
-		s.log.Warn("draining", "error", err)
+		s.log.Warn("not everybody has left in time", "error", err)
 	}
 	if err := s.server.Shutdown(ctx); err != nil {
-		s.log.Warn("shutting down", "error", err)
+		s.log.Warn("not every connection was closed in time", "error", err)
 	}
 }
