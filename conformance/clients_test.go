@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -166,6 +167,53 @@ func TestNode(t *testing.T) {
 		out, status := run(t, "node", filepath.Join("node", "client.js"), "wss://"+address()+"/", caFile(t), version)
 		if status != 0 || out != "ok\n" {
 			t.Errorf("%s: got %d, %s", version, status, out)
+		}
+	}
+}
+
+// The script for a page in docs/protocol.md hears events, and comes back after
+// the connection has ended.
+func TestDocumentedPage(t *testing.T) {
+	docs, err := os.ReadFile("../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(string(docs), "```js\n")
+	script, _, _ = strings.Cut(script, "```")
+	const there = "ws://localhost:9772/"
+	if strings.Count(script, there) != 1 {
+		t.Fatalf("the script does not connect to %s:\n%s", there, script)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", filepath.Join("node", "page.js"))
+	cmd.Stdin = strings.NewReader(strings.Replace(script, there, "ws://"+server.Addr().String()+"/deflate/hub", 1))
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = cmd.Wait()
+	}()
+	heard := bufio.NewReader(out)
+	for _, event := range []string{"first", "second"} {
+		// Until it has subscribed there is no such channel.
+		for server.Publish("/deflate/hub", "news", event, map[string]string{"title": "Hello"}) != nil {
+			if ctx.Err() != nil {
+				t.Fatalf("%s: it does not subscribe", event)
+			}
+			runtime.Gosched()
+		}
+		if got, err := heard.ReadString('\n'); got != event+" { title: 'Hello' }\n" {
+			t.Fatalf("got %q, %v, want %s", got, err, event)
+		}
+		if _, err := server.DisconnectChannel(ctx, "/deflate/hub", "news", 1001, ""); err != nil {
+			t.Error(err)
 		}
 	}
 }
