@@ -653,10 +653,12 @@ func TestByteRate(t *testing.T) {
 	h := webrocket.NewJSONHandler()
 	h.ByteRate = 10
 	talk(t, serve(t, hubs{"/": h}), `
-		a > {"auth":{"access":"read-only","secret":"0123456789012345678901234567890123456789"}}
+		a > {"auth":{"access":"read-only","secret":"`+strings.Repeat("x", 1000)+`"}}
 		a < {"ok":true}
+		`+strings.Repeat(`
 		a > {"subscribe":{"channel":"c"},"id":7}
-		a < {"err":"rate_limited","id":7}`)
+		a < {"err":"rate_limited","id":7}`, 10)+`
+		a ! 1008`)
 }
 
 func TestMaxSubscriptionsDefaultAndNone(t *testing.T) {

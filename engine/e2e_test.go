@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/sys/unix"
 
 	"github.com/nu7hatch/webrocket/codec"
 )
@@ -652,6 +653,39 @@ func TestConnectRate(t *testing.T) {
 		t.Errorf("another address: got %q", got)
 	}
 	wantRefused(t, e, "too_many")
+}
+
+// Wherever they come from, no more than so many come in a second.
+func TestConnectRateOfAll(t *testing.T) {
+	e := start(t, Config{Loops: 2, ConnectRate: 3}, Endpoint{Handler: echo})
+	answers := map[string]int{}
+	for range 20 {
+		status, _ := bufio.NewReader(dialHalf(t, e, []byte(request))).ReadString('\n')
+		answers[status[:min(len(status), len("HTTP/1.1 503"))]]++
+	}
+	if answers["HTTP/1.1 101"] < 3 || answers["HTTP/1.1 503"] == 0 || len(answers) != 2 {
+		t.Errorf("got %v", answers)
+	}
+	wantRefused(t, e, "too_many")
+}
+
+// The kernel's buffers are as large as the setting says: it doubles the value for
+// what it keeps beside the bytes.
+func TestSendBuffer(t *testing.T) {
+	for set, want := range map[int]int{0: 2 * DefaultSendBuffer, 64 << 10: 128 << 10} {
+		sizes := make(chan int, 1)
+		e := start(t, Config{Loops: 1, SendBuffer: set}, Endpoint{Handler: hooks{open: func(c *Conn) {
+			size, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+			if err != nil {
+				t.Error(err)
+			}
+			sizes <- size
+		}}})
+		dialDeaf(t, e)
+		if got := <-sizes; got != want {
+			t.Errorf("%d: got %d, want %d", set, got, want)
+		}
+	}
 }
 
 // wantRefused fails unless connections were refused, all for one reason.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -264,7 +263,7 @@ func TestServeInProcess(t *testing.T) {
 }
 
 // dialDeaf connects a client that reads nothing once it is welcome.
-func dialDeaf(t *testing.T, address string) {
+func dialDeaf(t *testing.T, address string) net.Conn {
 	t.Helper()
 	deaf, err := net.Dial("tcp", address)
 	if err != nil {
@@ -275,9 +274,14 @@ func dialDeaf(t *testing.T, address string) {
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := http.ReadResponse(bufio.NewReader(deaf), nil); err != nil {
-		t.Fatal(err)
+	for end := ""; !strings.HasSuffix(end, "\r\n\r\n"); { // not a byte more
+		b := make([]byte, 1)
+		if _, err := deaf.Read(b); err != nil {
+			t.Fatal(err)
+		}
+		end += string(b)
 	}
+	return deaf
 }
 
 // The second signal does not wait for clients that are slow to say goodbye.

@@ -114,21 +114,29 @@ func TestNotReadyWhileDrainingEndToEnd(t *testing.T) {
 	server.wantStatus(1)
 }
 
+// newService starts a server whose clients have no time to say goodbye when it
+// ends.
+func newService(t *testing.T, log io.Writer) *service {
+	t.Helper()
+	c, err := sources{flags: map[string]string{"port": "0", "close-timeout": "1h"}}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), config: c, goodbye: 1}
+	if s.server, err = newServer(c, s.log, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // Clients that do not say goodbye are cut off when the time for that is over.
 func TestEndGivesUp(t *testing.T) {
 	for _, window := range []time.Duration{-1, 0} { // SIGINT, SIGTERM
 		var log strings.Builder
-		c, err := sources{flags: map[string]string{"port": "0", "close-timeout": "1h"}}.load()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &service{log: slog.New(slog.NewTextHandler(&log, nil)), config: c, goodbye: 10 * time.Millisecond}
-		if s.server, err = newServer(c, s.log, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.server.Start(); err != nil {
-			t.Fatal(err)
-		}
+		s := newService(t, &log)
 		dialDeaf(t, s.server.Addr().String())
 		s.end(t.Context(), window)
 		if err := s.server.Wait(); err != nil || !strings.Contains(log.String(), "not every") {
@@ -137,6 +145,27 @@ func TestEndGivesUp(t *testing.T) {
 	}
 	if shutdownTimeout != 10*time.Second {
 		t.Errorf("clients have %v, and docs/configuration.md says 10 s", shutdownTimeout)
+	}
+}
+
+// After SIGUSR2 the server waits for them, however long that takes.
+func TestLeaveWaits(t *testing.T) {
+	var log strings.Builder
+	s := newService(t, &log)
+	deaf := dialDeaf(t, s.server.Addr().String())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		s.leave(0)
+	}()
+	frame := make([]byte, 4)
+	if _, err := io.ReadFull(deaf, frame); err != nil || string(frame[2:]) != "\x03\xe9" {
+		t.Errorf("got %q, %v, want a Close frame with 1001", frame, err)
+	}
+	_ = deaf.Close()
+	<-left
+	if strings.Contains(log.String(), "not ever") {
+		t.Errorf("got the log %s", &log)
 	}
 }
 
