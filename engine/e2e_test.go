@@ -307,7 +307,10 @@ func TestShutdownCutsOff(t *testing.T) {
 	dialDeaf(t, e)
 	patient := make(chan error)
 	go func() { patient <- e.Shutdown(context.Background()) }()
-	<-closed // the Close frame has been sent
+	var reason *codec.CloseError // the Close frame has been sent
+	if err := <-closed; !errors.As(err, &reason) || reason.Code != codec.StatusGoingAway {
+		t.Errorf("OnClose: got %v, want 1001", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := e.Shutdown(ctx); !errors.Is(err, context.Canceled) {

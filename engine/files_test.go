@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+	"golang.org/x/sys/unix"
 )
 
 // fileAndPort are an address of each kind.
@@ -34,6 +35,18 @@ func TestFile(t *testing.T) {
 	}
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
 		t.Errorf("the file is left: %v", err)
+	}
+}
+
+// Who may connect is for the umask to say.
+func TestFilePermissions(t *testing.T) {
+	before := unix.Umask(0o027)
+	defer unix.Umask(before)
+	file := filepath.Join(t.TempDir(), "rocket.sock")
+	startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, fileAndPort(file)...)
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o750 {
+		t.Errorf("got %v, %v, want what the umask leaves", info.Mode(), err)
 	}
 }
 

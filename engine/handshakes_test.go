@@ -3,10 +3,14 @@ package engine
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -113,6 +117,27 @@ func TestHandshakeFlood(t *testing.T) {
 	p := e.handshakes
 	if most := p.unread + (bound+1)*len(b); p.running > bound || p.bytes > most {
 		t.Errorf("%d goroutines and %d bytes, want at most %d and %d", p.running, p.bytes, bound, most)
+	}
+}
+
+// The bounds in docs/tls.md are those of the code.
+func TestDocumentedHandshakeBounds(t *testing.T) {
+	docs, err := os.ReadFile("../docs/tls.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		fmt.Sprintf("| handshakes with a goroutine, most of which wait for their client | %d |", handshakesMax),
+		fmt.Sprintf("| bytes that all clients have sent ahead of their handshakes | %d MiB, and %d KiB for each with a goroutine |", unreadMax>>20, unreadShare>>10),
+		fmt.Sprintf("| bytes that one client has | %d KiB |", eagerMax>>10),
+		fmt.Sprintf("| time for TLS and the opening handshake together | `HandshakeTimeout`, %.0f s |", DefaultHandshakeTimeout.Seconds()),
+	} {
+		if !strings.Contains(string(docs), "\n"+row+"\n") {
+			t.Errorf("docs/tls.md lacks the row %q", row)
+		}
+	}
+	if wait := time.Duration(handshakePatience) * tick; wait != time.Second {
+		t.Errorf("who keeps a goroutine waiting for %v makes room, and docs/tls.md says a second", wait)
 	}
 }
 
