@@ -135,6 +135,17 @@ func TestOpenSSLKeyUpdate(t *testing.T) {
 	}
 }
 
+// A handshake within a connection is refused.
+func TestOpenSSLRenegotiation(t *testing.T) {
+	o := newOpenSSL(t, "-tls1_2")
+	o.hear("Verify return code: 0")
+	o.say(request("/", ""))
+	o.hear("\r\n\r\n")
+	o.say("R\n")
+	o.hear("RENEGOTIATING")
+	o.hear("no renegotiation")
+}
+
 func TestOpenSSL(t *testing.T) {
 	for _, args := range [][]string{
 		{"-tls1_2"},

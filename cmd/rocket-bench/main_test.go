@@ -139,7 +139,7 @@ func TestWrongDeliveriesHaveAStatus(t *testing.T) {
 	var out bytes.Buffer
 	status := run(t.Context(), []string{
 		"fanout", "-target", "ws://" + s.Addr().String(), "-conns", "3", "-count", "10", "-saturate", "1",
-		"-warmup", "0s", "-duration", "1m", "-no-floor",
+		"-warmup", "0s", "-duration", "1m", "-no-floor", "-drain", "1ms",
 	}, &out, &out)
 	if status != exitWrong || !strings.Contains(out.String(), "rate_limited") {
 		t.Errorf("status %d, want %d and what was refused in:\n%s", status, exitWrong, &out)
