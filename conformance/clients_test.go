@@ -143,7 +143,7 @@ func TestOpenSSLRenegotiation(t *testing.T) {
 	o.hear("\r\n\r\n")
 	o.say("R\n")
 	o.hear("RENEGOTIATING")
-	o.hear("no renegotiation")
+	o.hear("alert")
 }
 
 func TestOpenSSL(t *testing.T) {
