@@ -61,7 +61,7 @@ func TestPromises(t *testing.T) {
 		for _, shown := range witnesses(t, p) {
 			verb, rest, _ := strings.Cut(shown, " ")
 			name, _, _ := strings.Cut(rest, " ")
-			ok := false
+			var ok bool
 			switch verb {
 			case "faults:":
 				ok = slices.Contains(faultCases, rest)
