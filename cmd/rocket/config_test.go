@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -213,6 +214,33 @@ func TestHubReachesHandler(t *testing.T) {
 		h.MaxChannels != 4 || h.MaxChannelName != 5 || h.MaxFailedLogins != 6 || h.CommandRate != 7 || h.ByteRate != 8 ||
 		!h.Compression || h.CompressionThreshold != 4 {
 		t.Errorf("got %+v", h)
+	}
+}
+
+// The log of a hub goes to its own file, and the others' to the server's.
+func TestLogOfHub(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hub.log")
+	c, err := sources{file: writeFile(t, `{"Hubs": [{"Path": "/"}, {"Path": "/own", "Log": "`+file+`"}]}`)}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs := newLogs(io.Discard, "info")
+	defer logs.close()
+	for i, own := range []bool{false, true} {
+		handler, err := c.hubs[i].answers(logs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := handler.(*webrocket.HubHandler).Log
+		if (log != nil) != own {
+			t.Errorf("%s: a log of its own: got %t, want %t", c.hubs[i].path, log != nil, own)
+		}
+		if log != nil {
+			log.Info("hello")
+		}
+	}
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"msg":"hello"`) {
+		t.Errorf("the file has %s, %v", text, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // patience is how long a test waits for what should come at once.
@@ -153,6 +156,18 @@ func TestExampleEndToEnd(t *testing.T) {
 	a := start(t, reader, "subscribe", "-url", url, "news", "weather")
 	a.stderr.want(`^subscribed to news at ws://`)
 	a.stderr.want(`^subscribed to weather at ws://`)
+	// The channel is there before anybody subscribes to it, and pages come only
+	// from where they may.
+	start(t, writer, "publish", "-url", url+"/news", "headlines", "nobody hears it").wantStatus(0)
+	for origin, want := range map[string]int{"https://example.com": 101, "https://example.org": 403} {
+		ws, response, err := websocket.Dial(t.Context(), url+"/news", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {origin}}})
+		if response == nil || response.StatusCode != want {
+			t.Errorf("a page of %s: got %v, want %d", origin, err, want)
+		}
+		if err == nil {
+			_ = ws.CloseNow()
+		}
+	}
 	b := start(t, nil, "subscribe", "-url", url+"/news", "-secret", "any", "headlines")
 	b.stderr.want(`^subscribed to headlines`)
 
