@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What docs/operations.md says of what is installed stands in those files.
+func TestDeployedPromises(t *testing.T) {
+	for _, tt := range []struct{ file, what, expr string }{
+		{"rocket.service", "notify-reload, or notify where that is not known", `(?m)^Type=notify\nType=notify-reload$`},
+		{"rocket.service", "ended without a sign of life for 30 s", `(?m)^WatchdogSec=30s$`},
+		{"rocket.service", "started again", `(?m)^Restart=(on-failure|always)$`},
+		{"rocket.service", "its own user", `(?m)^User=rocket$`},
+		{"rocket.service", "a read-only file system", `(?m)^ProtectSystem=strict$`},
+		{"rocket.service", "but for /var/log/rocket", `(?m)^LogsDirectory=rocket$`},
+		{"rocket.service", "a million files", `(?m)^LimitNOFILE=1048576$`},
+		{"rocket.service", "ports below 1024", `(?m)^AmbientCapabilities=.*CAP_NET_BIND_SERVICE`},
+		{"rocket.service", "the file that it serves", `(?m)^ExecStart=/usr/bin/rocket serve /etc/rocket/rocket.json$`},
+		{"rocket.service", "secrets in the environment", `(?m)^EnvironmentFile=-?/etc/default/rocket$`},
+		{"nfpm.yaml", "a changed configuration is left alone", `dst: /etc/rocket/rocket.json\s+type: config\|noreplace`},
+		{"nfpm.yaml", "changed secrets too", `dst: /etc/default/rocket\s+type: config\|noreplace`},
+		{"nfpm.yaml", "secrets are nobody else's", `dst: /etc/default/rocket\s+type: .*\s+file_info: \{mode: 0600\}`},
+		{"nfpm.yaml", "completion", `dst: /usr/share/bash-completion/completions/rocket\s`},
+		{"nfpm.yaml", "the manual", `dst: /usr/share/man/man1/rocket.1.gz\s`},
+		{"Dockerfile", "the binary and nothing else", `(?m)^FROM scratch\nCOPY --from=build /rocket /rocket\nUSER`},
+		{"Dockerfile", "user 65532", `(?m)^USER 65532`},
+		{"Dockerfile", "its health check is rocket health", `(?m)^HEALTHCHECK .*CMD \["/rocket", "health"\]$`},
+		{"kubernetes.yaml", "five seconds before SIGTERM", `preStop:\s+sleep: \{seconds: 5\}`},
+		{"kubernetes.yaml", "a token for the admin port", `(?m)^  ROCKET_ADMIN_TOKEN: `},
+		{"kubernetes.yaml", "no ROCKET_PORT from a service", `(?m)^ +enableServiceLinks: false$`},
+	} {
+		if !regexp.MustCompile(tt.expr).MatchString(readDeploy(t, tt.file)) {
+			t.Errorf("%s: %s: nothing matches %s", tt.file, tt.what, tt.expr)
+		}
+	}
+}
+
+// A container may be stopped as docs/operations.md says.
+func TestDocumentedStopTimeout(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := sources{}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf(": %.0f s unless `ROCKET_DRAIN` says otherwise", (c.drain + shutdownTimeout).Seconds())
+	if !strings.Contains(string(docs), want) {
+		t.Errorf("docs/operations.md lacks %q", want)
+	}
+}
