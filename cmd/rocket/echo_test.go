@@ -70,24 +70,6 @@ func TestEchoQueue(t *testing.T) {
 	}
 }
 
-// Reloading closes the connections of an echo hub, which has no state to keep.
-func TestEchoReloadEndToEnd(t *testing.T) {
-	server, url := startServer(t, nil, writeFile(t, `{"Hubs": [{"Path": "/", "Codec": "Echo"}, {"Path": "/hub"}]}`))
-	stays := start(t, nil, "subscribe", "-url", url+"/hub", "c")
-	stays.stderr.want(`^subscribed`)
-	ws, _, err := websocket.Dial(t.Context(), url+"/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.CloseNow()
-	server.signal(syscall.SIGHUP)
-	if _, _, err := ws.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
-		t.Errorf("got %v, want 1001", err)
-	}
-	start(t, nil, "publish", "-url", url+"/hub", "c", "1").wantStatus(0)
-	stays.stdout.want(`"data":1`)
-}
-
 func TestEchoHasNoSecrets(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "echo.json")
 	config := "{\"Hubs\": [\n{\"Path\": \"/echo\", \"Codec\": \"Echo\", \"Secrets\": {\"ReadOnly\": \"r\"}}]}"
