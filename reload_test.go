@@ -135,6 +135,54 @@ func TestReloadOrigins(t *testing.T) {
 	}
 }
 
+// Compression is agreed on by newcomers. Who is there hears everything, whatever
+// was agreed on before.
+func TestReloadCompression(t *testing.T) {
+	const offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+	plain, packed := webrocket.NewJSONHandler(), webrocket.NewJSONHandler()
+	packed.Compression = true
+	s := serve(t, hubs{"/": plain})
+	var clients []*rawClient
+	for _, h := range []*webrocket.HubHandler{nil, packed, plain} {
+		if h != nil {
+			next := webrocket.NewJSONHandler()
+			next.Compression = h.Compression
+			reload(t, s, hubs{"/": next})
+		}
+		c, err := connectOffering(t, s.Addr().String(), "/", offer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.conn.Close()
+		for _, command := range []string{`{"auth":{"access":"read-only","secret":""}}`, `{"subscribe":{"channel":"c"}}`} {
+			c.command(command)
+			if _, reply := c.frame(); reply != `{"ok":true}` {
+				t.Fatalf("got %s", reply)
+			}
+		}
+		clients = append(clients, c)
+		for i := range 3 {
+			data := strings.Repeat(string(rune('a'+i)), 2000)
+			if err := s.Publish("/", "c", "e", data); err != nil {
+				t.Fatal(err)
+			}
+			for j, c := range clients {
+				first, err := c.in.Peek(1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// The second has agreed on it, and the third undoes it.
+				if packed, want := first[0]&0x40 != 0, j == 1 && len(clients) == 2; packed != want {
+					t.Errorf("client %d of %d: compressed %t, want %t", j, len(clients), packed, want)
+				}
+				if _, got := c.frame(); got != `{"event":"e","channel":"c","data":"`+data+`"}` {
+					t.Fatalf("client %d: got %.60q", j, got)
+				}
+			}
+		}
+	}
+}
+
 // What is wrong changes nothing, and is said.
 func TestReloadOfNonsense(t *testing.T) {
 	s := serve(t, hubs{"/": locked()})
