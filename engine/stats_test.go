@@ -119,6 +119,35 @@ func TestStatsOfEnds(t *testing.T) {
 	}
 }
 
+// Each reason for which somebody is not let in has a name of its own.
+func TestStatsOfRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		want string
+		do   func(*testConn)
+	}{
+		{"full", func(tc *testConn) { tc.refused = full; tc.write(request) }},
+		{"no_memory", func(tc *testConn) { tc.refused = noMemory; tc.write(request) }},
+		{"too_many", func(tc *testConn) { tc.refused = tooMany; tc.write(request) }},
+		{"stopping", func(tc *testConn) { tc.goAway() }},
+		{"origin", func(tc *testConn) { tc.write("GET / HTTP/1.1\r\n" + fields + "Origin: https://evil.example\r\n\r\n") }},
+		{"not_found", func(tc *testConn) { tc.write("GET /nowhere HTTP/1.1\r\n" + fields + "\r\n") }},
+		{"invalid", func(tc *testConn) { tc.write("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n") }},
+		{"too_long", func(tc *testConn) { tc.write(padded(maxHandshake + 1)) }},
+		{"timeout", func(tc *testConn) { tc.advance(DefaultHandshakeTimeout) }},
+		{"gone", func(tc *testConn) { tc.hangUp(errReset) }},
+		{"transport", func(tc *testConn) { tc.drop(errNoTLS) }},
+	} {
+		t.Run(tt.want, func(t *testing.T) {
+			tl := newTestLoop(t, Config{}, Endpoint{Origins: []string{"https://example.com"}})
+			tt.do(tl.dial())
+			tl.turn()
+			if got := tl.Stats().Refused; !maps.Equal(got, map[string]uint64{tt.want: 1}) {
+				t.Errorf("got %v, want one %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestConnByID(t *testing.T) {
 	tl := newTestLoop(t, Config{}, Endpoint{})
 	tc := tl.open()
