@@ -41,3 +41,12 @@ func (s gcSettings) apply(log *slog.Logger) {
 		log.Info("the control group limits the memory", "garbageCollectorLimit", s.limit)
 	}
 }
+
+// applyMemoryLimit gives the Go runtime the limit of the configuration, or its own
+// where that has none, and returns what it had before.
+func applyMemoryLimit(limit, own int64) (before int64) {
+	if limit <= 0 {
+		limit = own
+	}
+	return debug.SetMemoryLimit(limit)
+}

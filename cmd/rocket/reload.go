@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,12 +52,14 @@ func (s *service) apply(c *config) error {
 		}
 		handlers[h.path] = handler
 	}
-	// Nothing else is left to fail after this.
+	// The server looks at the runtime's limit, so that comes first. Nothing else is
+	// left to fail after Reload.
+	before := applyMemoryLimit(c.server.MemoryLimit, s.memory)
 	if err := s.server.Reload(c.server, handlers); err != nil {
+		debug.SetMemoryLimit(before)
 		return err
 	}
 	s.logs.setLevel(c.logLevel)
-	applyMemoryLimit(c.server.MemoryLimit)
 	return nil
 }
 

@@ -69,6 +69,19 @@ func TestReloadEndToEnd(t *testing.T) {
 	r.stderr.want(`is the server running`)
 }
 
+// A limit of memory that is gone from the configuration is gone from the server.
+func TestReloadMemoryLimitEndToEnd(t *testing.T) {
+	file := writeFile(t, `{"MemoryLimit": 1, "Hubs": [{"Path": "/"}]}`)
+	server, url := startServer(t, nil, file)
+	server.stderr.want(`memory is short`)
+	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(1)
+	rewrite(t, file, `{"Hubs": [{"Path": "/"}]}`)
+	server.signal(syscall.SIGHUP)
+	server.stderr.want(`there is memory again`)
+	start(t, nil, "subscribe", "-url", url, "c").stderr.want(`^subscribed`)
+	server.signal(syscall.SIGTERM)
+}
+
 // Each setting is obeyed when the configuration is read again, or the log says
 // that it takes a restart. docs/configuration.md names the latter.
 func TestNeedRestart(t *testing.T) {

@@ -80,7 +80,8 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 		log.Warn(err.Error())
 	}
 	gcSettingsFor(p.getenv, readMachine(p.root)).apply(log)
-	applyMemoryLimit(c.server.MemoryLimit)
+	memory := debug.SetMemoryLimit(-1)
+	applyMemoryLimit(c.server.MemoryLimit, memory)
 	s, err := newServer(c, log, logs)
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	manager := newNotifier(p.getenv)
 	running := &service{
 		server: s, log: log, logs: logs, sources: src, config: c, certs: certs, manager: manager,
-		goodbye: shutdownTimeout,
+		goodbye: shutdownTimeout, memory: memory,
 	}
 	defer running.obeySignals()()
 	if err := s.Start(); err != nil {
@@ -117,13 +118,6 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	manager.ready()
 	defer keepTelling(ctx, manager, s)()
 	return running.wait(ctx)
-}
-
-// applyMemoryLimit tells the garbage collector too, if there is a limit.
-func applyMemoryLimit(limit int64) {
-	if limit > 0 {
-		debug.SetMemoryLimit(limit)
-	}
 }
 
 // keepTelling tells the service manager that s is alive, and when it is to stop.

@@ -31,6 +31,7 @@ type service struct {
 	certs   *certificates
 	manager notifier
 	goodbye time.Duration // for the closing handshakes when it ends
+	memory  int64         // that the Go runtime may use without MemoryLimit
 	signals chan os.Signal
 	ending  sync.WaitGroup
 }
