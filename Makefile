@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build dist run test race conformance fuzz microbench million lint fmt clean
+.PHONY: all build dist package-test run test race conformance fuzz microbench million lint fmt clean
 
 all: fmt lint test
 
@@ -50,6 +50,8 @@ DIST       := dist
 VERSION     = $(shell sed -n 's/^const Version = "\(.*\)"$$/\1/p' webrocket.go)
 MAINTAINER ?= Rocket <rocket@localhost>
 ARCHES     := amd64 arm64
+PACKAGE     = VERSION=$(VERSION) DIST=$(DIST) MAINTAINER="$(MAINTAINER)" SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	$(GO) tool $(TOOLS) nfpm package -f deploy/nfpm.yaml -p deb
 
 dist: ## static binaries and Debian packages with their checksums, in dist/
 	rm -rf $(DIST)
@@ -64,11 +66,16 @@ dist: ## static binaries and Debian packages with their checksums, in dist/
 		$(GO) run ./cmd/rocket completion $$shell > $(DIST)/share/rocket.$$shell; \
 	done
 	set -e; for arch in $(ARCHES); do \
-		VERSION=$(VERSION) ARCH=$$arch DIST=$(DIST) MAINTAINER="$(MAINTAINER)" \
-			SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
-			$(GO) tool $(TOOLS) nfpm package -f deploy/nfpm.yaml -p deb -t $(DIST)/; \
+		ARCH=$$arch $(PACKAGE) -t $(DIST)/; \
 	done
 	cd $(DIST) && sha256sum rocket* > SHA256SUMS
+
+SUITES ?= bookworm trixie
+package-test: dist ## installs the package on clean Debians with a running systemd, and tries it; as root
+	mkdir -p $(DIST)/next
+	set -e; arch=$$(dpkg --print-architecture); \
+		RELEASE=2 ARCH=$$arch $(PACKAGE) -t $(DIST)/next/; \
+		SUITES="$(SUITES)" deploy/try-package.sh $(DIST)/rocket_*_$$arch.deb $(DIST)/next/rocket_*_$$arch.deb
 
 clean:
 	rm -rf $(BIN) $(DIST)
