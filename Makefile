@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build dist package-test run test race conformance fuzz microbench million lint fmt clean
+.PHONY: all build dist package-test image-test run test race conformance fuzz microbench million lint fmt clean
 
 all: fmt lint test
 
@@ -76,6 +76,9 @@ package-test: dist ## installs the package on clean Debians with a running syste
 	set -e; arch=$$(dpkg --print-architecture); \
 		RELEASE=2 ARCH=$$arch $(PACKAGE) -t $(DIST)/next/; \
 		SUITES="$(SUITES)" deploy/try-package.sh $(DIST)/rocket_*_$$arch.deb $(DIST)/next/rocket_*_$$arch.deb
+
+image-test: ## builds the image without Docker, of this machine's Go, and tries it; as root
+	deploy/try-image.sh
 
 clean:
 	rm -rf $(BIN) $(DIST)

@@ -5,27 +5,8 @@ set -uo pipefail
 cd /try
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
-failed=0
-row() { # done, must hold, seen, pattern
-	local mark=ok
-	# The pattern is one: no quotes.
-	if [[ $3 != $4 ]]; then
-		mark=FAILED
-		failed=1
-	fi
-	printf '| %s | %s | %s | %s |\n' "$1" "$2" "${3//$'\n'/; }" "$mark"
-}
+. ./try-table.sh
 
-within() { # seconds, command: tries until it succeeds
-	local end=$((SECONDS + $1))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
-
-status() { "$@" >&2; echo "status $?"; }
 property() { systemctl show --value --property="$1" rocket; }
 pid() { property MainPID; }
 active() { echo "$(systemctl is-active rocket), $(systemctl is-enabled rocket)"; }
@@ -44,8 +25,7 @@ reload() {
 # publishes to a channel that is there only if the configuration says so.
 publish_named() { rocket publish headlines hello; }
 
-echo "| what was done | what must hold | what was seen | |"
-echo "|---|---|---|---|"
+head_of_table
 
 # Since 253 systemd knows notify-reload.
 systemd=$(systemctl --version | awk 'NR == 1 {print $2}')

@@ -81,7 +81,7 @@ status=0
 for suite in $suites; do
 	root=$tmp/$suite
 	mmdebstrap --quiet --variant=minbase --include=systemd-sysv,dbus,man-db "$suite" "$root" ${MIRROR:-}
-	install -D -t "$root/try" try-package-inside.sh
+	install -D -t "$root/try" try-package-inside.sh try-table.sh
 	install -m 644 "$package" "$root/try/rocket.deb"
 	install -m 644 "$next" "$root/try/next.deb"
 	cat >"$root/etc/systemd/system/try-package.service" <<-UNIT
