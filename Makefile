@@ -36,10 +36,11 @@ CONNS ?= 1000000
 million: ## a million connections, without sockets: memory, publish, garbage collection
 	$(GO) test -run '^$$' -bench Million -benchtime 20x -timeout 10m ./engine -conns $(CONNS)
 
-lint: ## gofumpt, golangci-lint
+lint: ## gofumpt, golangci-lint, and whether Kubernetes would read its manifest
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \
 		if [ -n "$$unformatted" ]; then echo "not gofumpt'd, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) tool $(TOOLS) golangci-lint run
+	$(GO) -C tools run ./manifest ../deploy/kubernetes.yaml
 
 fmt: ## gofumpt
 	$(GO) tool $(TOOLS) gofumpt -w .
