@@ -43,8 +43,11 @@ tmp=$2
 . ./try-table.sh
 exec 3>&2 2>"$tmp/log"
 trap '[ $? = 0 ] || cat "$tmp/log" >&3' EXIT
-# podman's locks, and control groups of version 2, whatever the machine has.
+# A place for locks and caches that ends with us, and control groups of version 2,
+# whatever the machine has.
 mount -t tmpfs tmpfs /dev/shm
+mkdir -p /var/lib/containers
+mount -t tmpfs tmpfs /var/lib/containers
 umount --lazy /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
