@@ -42,7 +42,7 @@ func (p *ports) leave() (gone bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.doors == nil {
-		return true, nil // for a tick: who came last is counted by now
+		return true, nil
 	}
 	if p.calls++; p.calls == 1 {
 		return false, p.filter()
