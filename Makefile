@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build dist run test race conformance fuzz microbench million lint fmt clean
+.PHONY: all build dist run test race conformance fuzz faults faults-short microbench million lint fmt clean
 
 all: fmt lint test
 
@@ -28,6 +28,12 @@ conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node
 
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
+
+faults: build ## what goes wrong on purpose, about 12 minutes; FAULTS="-clock" or names of cases; needs root
+	$(BIN)/rocket-faults $(FAULTS)
+
+faults-short: build ## a cut of it, about 2 minutes
+	$(BIN)/rocket-faults -short $(FAULTS)
 
 microbench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)

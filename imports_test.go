@@ -26,6 +26,8 @@ var imports = map[string][]string{
 	"cmd/rocket/console": {".", "engine", "pubsub", "auth", "codec", "measure"},
 	"bench":              {"codec"},
 	"cmd/rocket-bench":   {"bench", "codec"},
+	"faults":             {"codec"},
+	"cmd/rocket-faults":  {"faults", "bench", "codec"},
 }
 
 // importers says which packages may import a module of somebody else.
@@ -36,9 +38,11 @@ var importers = map[string][]string{
 	"github.com/klauspost/compress":           {"codec"},
 	"github.com/coder/websocket":              {"cmd/rocket"},
 	"github.com/prometheus/client_golang":     {"cmd/rocket/console"},
-	"github.com/HdrHistogram/hdrhistogram-go": {"bench"},
+	"github.com/prometheus/common":            {"faults"},
+	"github.com/prometheus/client_model":      {"faults"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "faults"},
 	"github.com/go-echarts/go-echarts":        {"bench"},
-	"golang.org/x/sys":                        {"engine", "cmd/rocket", "bench"},
+	"golang.org/x/sys":                        {"engine", "cmd/rocket", "bench", "faults"},
 }
 
 // pkg is what go list says of a package.

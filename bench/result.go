@@ -138,7 +138,8 @@ type Churn struct {
 // Good tells whether the run ended by itself and all deliveries were right.
 func (r *Result) Good() bool { return r.Error == "" && r.Check.Good() }
 
-func thisMachine() Machine {
+// ThisMachine describes the machine, and the commit that this program was built from.
+func ThisMachine() Machine {
 	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Commit: commit()}
 	m.Host, _ = os.Hostname()
 	var uts unix.Utsname

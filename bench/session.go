@@ -44,7 +44,7 @@ type Progress struct {
 //
 // The error wraps ErrUsage if the options are bad. A result that is not Good is not an error.
 func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) (*Result, error) {
-	res := &Result{Label: sc.Name, Scenario: sc.Name, Started: time.Now().UTC(), Machine: thisMachine()}
+	res := &Result{Label: sc.Name, Scenario: sc.Name, Started: time.Now().UTC(), Machine: ThisMachine()}
 	if err := opts.check(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,142 @@
+// Rocket-faults does bad things to a Rocket server and reports what happened. See docs/reliability.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nu7hatch/webrocket/bench"
+	"github.com/nu7hatch/webrocket/faults"
+)
+
+// Exit statuses.
+const (
+	exitGood  = 0
+	exitWrong = 1 // something that must hold does not
+	exitUsage = 2
+	exitError = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second ^C ends at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// arguments are what the command line says.
+type arguments struct {
+	faults.Options
+	findings bool   // be the process of one case
+	document string // to put the table into
+	cases    []faults.Case
+}
+
+var errUsage = errors.New("wrong arguments")
+
+func parse(args []string, errs io.Writer) (*arguments, error) {
+	var a arguments
+	fs := flag.NewFlagSet("rocket-faults", flag.ContinueOnError)
+	fs.SetOutput(errs)
+	fs.Usage = func() { usage(errs, fs) }
+	fs.StringVar(&a.Binary, "rocket", "", "`path` of the server; beside this program if none is given")
+	fs.BoolVar(&a.Short, "short", false, "small and quick: latencies are shown, and not judged")
+	fs.BoolVar(&a.Clock, "clock", false, "set the machine's clock in the case clock, for some seconds")
+	fs.BoolVar(&a.findings, "findings", false, "try one case in this process, and write its findings as JSON")
+	fs.StringVar(&a.document, "document", "", "put the table into this Markdown `file`, too")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	a.cases = faults.Cases
+	if fs.NArg() > 0 {
+		a.cases = nil
+	}
+	for _, name := range fs.Args() {
+		c := faults.Named(name)
+		if c == nil {
+			return nil, fmt.Errorf("%w: there is no case %q", errUsage, name)
+		}
+		a.cases = append(a.cases, *c)
+	}
+	if a.findings && len(a.cases) != 1 {
+		return nil, fmt.Errorf("%w: -findings takes one case", errUsage)
+	}
+	if a.Binary == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		a.Binary = filepath.Join(filepath.Dir(self), "rocket")
+	}
+	if _, err := os.Stat(a.Binary); err != nil {
+		return nil, fmt.Errorf("%w: no server: %w; make build makes one, -rocket names another", errUsage, err)
+	}
+	return &a, nil
+}
+
+func usage(w io.Writer, fs *flag.FlagSet) {
+	fmt.Fprint(w, "rocket-faults [flags] [CASE …] does bad things to a Rocket server and reports what happened.\n\nCases (all, if none is named):\n\n")
+	for _, c := range faults.Cases {
+		fmt.Fprintf(w, "  %-10s %s\n", c.Name, c.Does)
+	}
+	fmt.Fprint(w, "\nFlags:\n\n")
+	fs.PrintDefaults()
+}
+
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	a, err := parse(args, errs)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitGood
+	case err != nil:
+		fmt.Fprintln(errs, "rocket-faults:", err)
+		return exitUsage
+	}
+	a.Notes = errs
+	if a.findings {
+		if err := faults.RunOne(ctx, &a.cases[0], a.Options, out); err != nil {
+			fmt.Fprintln(errs, "rocket-faults:", err)
+			return exitError
+		}
+		return exitGood
+	}
+	findings := faults.Run(ctx, a.cases, a.Options)
+	err = faults.WriteTable(out, findings)
+	if err == nil && a.document != "" {
+		err = document(a.document, findings)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintln(errs, "rocket-faults:", err)
+		return exitError
+	case !faults.Good(findings):
+		return exitWrong
+	}
+	return exitGood
+}
+
+// document puts the table into a file.
+func document(name string, findings []faults.Finding) error {
+	before, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	where := fmt.Sprintf("%s, %v.", time.Now().UTC().Format(time.DateOnly), bench.ThisMachine())
+	after, err := faults.Document(string(before), where, findings)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return os.WriteFile(name, []byte(strings.TrimRight(after, "\n")+"\n"), 0o666)
+}

@@ -1,0 +1,33 @@
+package faults
+
+import "context"
+
+// A Case is something bad that is done to a server.
+type Case struct {
+	Name string
+	Does string // what is done, as a sentence without its subject
+	run  func(ctx context.Context, t *trial) error
+
+	// apart gives the case network and mount namespaces of its own, which takes root.
+	apart bool
+
+	// beside runs the case beside all others: it takes long and does little.
+	beside bool
+}
+
+// Cases are all there are, in the order in which they run.
+var Cases = []Case{
+	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
+	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
+	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
+}
+
+// Named returns a case, or nil if there is none of that name.
+func Named(name string) *Case {
+	for i := range Cases {
+		if Cases[i].Name == name {
+			return &Cases[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package faults
+
+import (
+	"fmt"
+	"net/http"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// metrics is what a server says of itself at one time.
+type metrics map[string]*dto.MetricFamily
+
+// metrics asks the admin port.
+func (s *server) metrics() (metrics, error) {
+	resp, err := s.get("/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("/metrics: %s", resp.Status)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(resp.Body)
+}
+
+// sum adds up the values of a metric whose labels are as given: name, value, name, value. It is 0 if there are none.
+func (m metrics) sum(name string, labels ...string) float64 {
+	total := 0.0
+	for _, metric := range m[name].GetMetric() {
+		if matches(metric, labels) {
+			total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+		}
+	}
+	return total
+}
+
+func matches(metric *dto.Metric, labels []string) bool {
+	for i := 0; i < len(labels); i += 2 {
+		found := false
+		for _, l := range metric.GetLabel() {
+			found = found || l.GetName() == labels[i] && l.GetValue() == labels[i+1]
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// read is sum for those who ask again anyway: 0 if the server does not answer.
+func (s *server) read(name string, labels ...string) float64 {
+	m, err := s.metrics()
+	if err != nil {
+		return 0
+	}
+	return m.sum(name, labels...)
+}
