@@ -28,9 +28,10 @@
 //
 // The goroutines are: one for each loop, one that runs the clock and watches
 // over the loops, open files and memory, one that waits for the sockets of slow
-// readers, one for each socket's file that is listened on, and one for each TLS
-// handshake while it lasts, of which there are at most 512. Their number does
-// not depend on the number of connections.
+// readers, one for each socket's file that is listened on, one that collects
+// garbage now and then while memory is short, and one for each TLS handshake
+// while it lasts, of which there are at most 512. Their number does not depend
+// on the number of connections.
 //
 // # Limits
 //

@@ -18,6 +18,8 @@ type Case struct {
 // Cases are all there are, in the order in which they run.
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
+	{Name: "policies", Does: "readers stall for a while and read on, under each policy for slow readers", run: policies},
+	{Name: "memory", Does: "queues of readers that stall fill up until memory is short", run: memory},
 }
 
 // Named returns a case, or nil if there is none of that name.

@@ -88,7 +88,9 @@ func (h stallShare) count(t *trial, s *server, crowd *sleepers, start metrics, p
 	if err != nil {
 		return err
 	}
-	grew := func(name string, labels ...string) int64 { return int64(end.sum(name, labels...) - start.sum(name, labels...)) }
+	grew := func(name string, labels ...string) int64 {
+		return int64(end.sum(name, labels...) - start.sum(name, labels...))
+	}
 	slow := grew("rocket_slow_readers_total", "policy", "disconnect")
 	closes := grew("rocket_disconnects_total", "code", "1013")
 	all := int64(h.stalls)
