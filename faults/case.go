@@ -19,6 +19,7 @@ type Case struct {
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
 	{Name: "policies", Does: "readers stall for a while and read on, under each policy for slow readers", run: policies},
+	{Name: "storm", Does: "15,000 subscribers drop at once, and come back at once", run: storm},
 	{Name: "memory", Does: "queues of readers that stall fill up until memory is short", run: memory},
 }
 

@@ -76,29 +76,40 @@ func (d dialer) request() string {
 
 // open connects and shakes hands. It returns *refused if the server says no.
 func (d dialer) open(ctx context.Context) (*client, error) {
-	conn, err := d.dialTCP(ctx)
+	c, err := d.ask(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
-	if err := c.upgrade(d); err != nil {
+	if err := c.enter(); err != nil {
 		c.abort()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *client) upgrade(d dialer) error {
+// ask connects and asks to be let in; enter has the answer.
+func (d dialer) ask(ctx context.Context) (*client, error) {
+	conn, err := d.dialTCP(ctx)
+	if err != nil {
+		return nil, err
+	}
 	silence := d.silence
 	if silence == 0 {
 		silence = 2 * time.Minute
 	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
-		return err
+	err = conn.SetReadDeadline(time.Now().Add(silence))
+	if err == nil {
+		_, err = io.WriteString(conn, d.request())
 	}
-	if _, err := io.WriteString(c.conn, d.request()); err != nil {
-		return err
+	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
+	if err != nil {
+		c.abort()
+		return nil, err
 	}
+	return c, nil
+}
+
+func (c *client) enter() error {
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
 		return err
@@ -215,6 +226,11 @@ func (c *client) do(command string) error {
 	if err := c.send(command); err != nil {
 		return err
 	}
+	return c.reply(command)
+}
+
+// reply waits for the reply to a command that has been sent.
+func (c *client) reply(command string) error {
 	for {
 		b, err := c.receive()
 		if err != nil {

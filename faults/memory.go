@@ -66,7 +66,7 @@ func memory(ctx context.Context, t *trial) error {
 func (t *trial) welcomeNewcomers(ctx context.Context, s *server, d dialer) error {
 	const limit = 5 * time.Second
 	left := now()
-	if err := t.until(ctx, 3*time.Minute, "newcomers are let in again", func() bool { return knock(ctx, d) == nil }); err != nil {
+	if err := t.until(ctx, 3*time.Minute, "newcomers are let in again", func() bool { return visit(ctx, d) == nil }); err != nil {
 		return err
 	}
 	again := now() - left
@@ -94,8 +94,8 @@ func (t *trial) fillQueues(ctx context.Context, s *server, d dialer) error {
 	return t.until(ctx, patience, "memory is short", func() bool { return s.log.contains("memory is short; newcomers are refused") })
 }
 
-// knock is a newcomer that leaves at once.
-func knock(ctx context.Context, d dialer) error {
+// visit is a newcomer that leaves at once.
+func visit(ctx context.Context, d dialer) error {
 	c, err := d.open(ctx)
 	if err == nil {
 		c.abort()
@@ -113,7 +113,7 @@ func (t *trial) refuseNewcomers(ctx context.Context, s *server, d dialer) error 
 	told := 0
 	for range newcomers {
 		var no *refused
-		err := knock(ctx, d)
+		err := visit(ctx, d)
 		if errors.As(err, &no) && no.status == http.StatusServiceUnavailable && no.retryAfter != "" {
 			told++
 		}
