@@ -21,6 +21,8 @@ var Cases = []Case{
 	{Name: "policies", Does: "readers stall for a while and read on, under each policy for slow readers", run: policies},
 	{Name: "storm", Does: "15,000 subscribers drop at once, and come back at once", run: storm},
 	{Name: "memory", Does: "queues of readers that stall fill up until memory is short", run: memory},
+	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
+	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
 
 // Named returns a case, or nil if there is none of that name.

@@ -76,7 +76,7 @@ func (d dialer) request() string {
 
 // open connects and shakes hands. It returns *refused if the server says no.
 func (d dialer) open(ctx context.Context) (*client, error) {
-	c, err := d.ask(ctx)
+	c, err := d.knock(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -87,28 +87,46 @@ func (d dialer) open(ctx context.Context) (*client, error) {
 	return c, nil
 }
 
-// ask connects and asks to be let in; enter has the answer.
-func (d dialer) ask(ctx context.Context) (*client, error) {
+// knock connects and asks to be let in; enter hears the answer.
+func (d dialer) knock(ctx context.Context) (*client, error) {
 	conn, err := d.dialTCP(ctx)
 	if err != nil {
 		return nil, err
 	}
-	silence := d.silence
-	if silence == 0 {
-		silence = 2 * time.Minute
-	}
-	err = conn.SetReadDeadline(time.Now().Add(silence))
-	if err == nil {
-		_, err = io.WriteString(conn, d.request())
-	}
-	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
-	if err != nil {
+	c := newClient(conn)
+	if err := c.ask(d); err != nil {
 		c.abort()
 		return nil, err
 	}
 	return c, nil
 }
 
+func newClient(conn net.Conn) *client {
+	return &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
+}
+
+// upgrade shakes hands.
+func (c *client) upgrade(d dialer) error {
+	if err := c.ask(d); err != nil {
+		return err
+	}
+	return c.enter()
+}
+
+// ask sends the opening handshake.
+func (c *client) ask(d dialer) error {
+	silence := d.silence
+	if silence == 0 {
+		silence = 2 * time.Minute
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		return err
+	}
+	_, err := io.WriteString(c.conn, d.request())
+	return err
+}
+
+// enter hears whether the server lets the client in.
 func (c *client) enter() error {
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {

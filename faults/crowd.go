@@ -23,7 +23,7 @@ func (c *crowd) gather(ctx context.Context) error {
 	auth, join := login("read-only", ""), subscribe(c.channel)
 	steps := []func(i int) error{
 		func(i int) (err error) {
-			c.clients[i], err = c.dialer.ask(ctx)
+			c.clients[i], err = c.dialer.knock(ctx)
 			return err
 		},
 		func(i int) error { return c.clients[i].enter() },
