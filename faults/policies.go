@@ -218,7 +218,7 @@ func (p *policyTrial) tryRound() error {
 	if err := p.publish(p.stallFor()); err != nil {
 		return err
 	}
-	const more = 100
+	const more = 200
 	end := p.published + more
 	failed := make([]error, len(p.slow))
 	var reading sync.WaitGroup
@@ -230,7 +230,7 @@ func (p *policyTrial) tryRound() error {
 		p.end() // nobody waits for the rest
 	}
 	reading.Wait()
-	if err := errors.Join(append(failed, err)...); err != nil {
+	if err := errors.Join(err, errors.Join(failed...)); err != nil {
 		return err
 	}
 	for _, l := range p.slow {
