@@ -21,7 +21,7 @@ func stalled(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer a.end()
-	if err := a.load.publish(ctx, pace{dialer: dialer{addr: s.addr}, rate: scaled(t, 10.0, 40), size: 1000}); err != nil {
+	if err := a.load.publish(ctx, pace{dialer: dialer{addr: s.addr}, rate: scaled(t, 5.0, 20), size: stallEvent}); err != nil {
 		return err
 	}
 	window := scaled(t, 15*time.Second, 2*time.Second)
@@ -40,10 +40,11 @@ func stalled(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// What may wait for each one that stalls, and what may grow beside that: garbage, which the others' events leave.
+// Bytes of a stall.
 const (
-	stallCap    = 64 << 10
-	stallMargin = 8 << 20
+	stallEvent  = 2000     // the data of each event
+	stallCap    = 64 << 10 // what may wait for each one that stalls
+	stallMargin = 8 << 20  // what may grow beside that: garbage, which the others' events leave
 )
 
 // stallShare is how many stall.
@@ -81,8 +82,7 @@ func (h stallShare) try(ctx context.Context, t *trial, s *server, a *audience, w
 
 // count compares what those who stalled hear with what the server has counted.
 func (h stallShare) count(t *trial, s *server, crowd *sleepers, start metrics, peak peaks) error {
-	const frame = 1100 // one event may be on its way beside what waits
-	most := int64(h.stalls) * (stallCap + frame)
+	most := int64(h.stalls) * (stallCap + stallEvent + 100) // one event may be on its way beside what waits
 	woken := crowd.wake(codec.StatusTryAgainLater)
 	end, err := s.metrics()
 	if err != nil {
