@@ -61,12 +61,16 @@ func memory(ctx context.Context, t *trial) error {
 	return t.welcomeNewcomers(ctx, s, d)
 }
 
-// welcomeNewcomers lets a client knock until it is let in. Nothing else goes on, which could make the server look for
-// memory that is not in use any more.
+// welcomeNewcomers lets a client knock until it is let in. It does not knock often, and nothing else goes on: that could
+// make the server look for memory that is not in use any more.
 func (t *trial) welcomeNewcomers(ctx context.Context, s *server, d dialer) error {
 	const limit = 5 * time.Second
 	left := now()
-	if err := t.until(ctx, 3*time.Minute, "newcomers are let in again", func() bool { return visit(ctx, d) == nil }); err != nil {
+	letIn := func() bool {
+		rest(ctx, 250*time.Millisecond)
+		return visit(ctx, d) == nil
+	}
+	if err := t.until(ctx, 3*time.Minute, "newcomers are let in again", letIn); err != nil {
 		return err
 	}
 	again := now() - left
