@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type Engine struct {
 
 	gate     gate
 	watchdog watchdog
+	cleaner  cleaner
 	ports    ports // the clock's
 	others   []int // listening sockets on the same port that are not ours
 
@@ -82,6 +84,7 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 		shut:     make(chan struct{}),
 	}
 	e.handshakes = newHandshakes(e.config.HandshakeWorkers, e.clock.Load)
+	e.cleaner.collect = runtime.GC
 	e.endpoints.Store(newTable(endpoints))
 	e.caps.Store(new(caps))
 	return e
@@ -190,6 +193,7 @@ func (e *Engine) run(addrs []string) {
 	e.closeFiles()
 	e.writable.close()
 	e.handshakes.close()
+	e.cleaner.working.Wait()
 	for _, l := range e.loops {
 		l.end()
 	}
@@ -339,6 +343,9 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 	h.e.watchLoops(h.e.clock.Load())
 	h.e.acceptAgain()
 	h.e.watchMemory(memoryInUse())
+	if h.e.crowded.Load() {
+		h.e.cleaner.look(h.e.clock.Load(), collections())
+	}
 	if h.e.leaving.Load() {
 		h.e.closePorts()
 	}
