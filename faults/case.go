@@ -18,6 +18,8 @@ type Case struct {
 // Cases are all there are, in the order in which they run.
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
+	{Name: "kill", Does: "kill -9 and a restart under load, again and again", run: kill},
+	{Name: "drain", Does: "SIGTERM and SIGUSR2 under load, and a second process that takes over the port", run: drain},
 }
 
 // Named returns a case, or nil if there is none of that name.
