@@ -279,6 +279,36 @@ func (a *audience) forget() *hdrhistogram.Histogram {
 	return total
 }
 
+// pings returns how many have come on the present connections.
+func (a *audience) pings() int64 {
+	var n int64
+	for _, m := range a.members {
+		m.mu.Lock()
+		n += m.conn.pings.Load()
+		m.mu.Unlock()
+	}
+	return n
+}
+
+// mute makes members leave pings without an answer.
+func (a *audience) mute() {
+	for _, m := range a.members {
+		m.mu.Lock()
+		m.conn.mute.Store(true)
+		m.mu.Unlock()
+	}
+}
+
+// unmute ends that, and makes up for it.
+func (a *audience) unmute() {
+	for _, m := range a.members {
+		m.mu.Lock()
+		m.conn.mute.Store(false)
+		_ = m.conn.pong(nil) // where it fails the connection has ended, and its member knows
+		m.mu.Unlock()
+	}
+}
+
 // settle stops the load and waits until everybody who is connected has heard all of it, or nothing more comes.
 func (a *audience) settle(ctx context.Context) tally {
 	a.load.stop()

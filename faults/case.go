@@ -19,6 +19,7 @@ type Case struct {
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
 	{Name: "disk", Does: "the disk that the log is written to is full", run: disk, apart: true},
+	{Name: "clock", Does: "the process is stopped for a while; the machine's clock is set", run: clock},
 	{Name: "kill", Does: "kill -9 and a restart under load, again and again", run: kill},
 	{Name: "reload", Does: "good and bad configurations and certificates in turn, under load", run: reload},
 	{Name: "drain", Does: "SIGTERM and SIGUSR2 under load, and a second process that takes over the port", run: drain},

@@ -130,7 +130,10 @@ func (k *killed) inspect(ctx context.Context) error {
 			k.unclean = append(k.unclean, fmt.Sprintf("%s is %v, not %v", want.name, got, want.value))
 		}
 	}
-	return k.knock(ctx)
+	if err := k.knock(ctx); err != nil {
+		k.unclean = append(k.unclean, "the socket's file: "+err.Error())
+	}
+	return nil
 }
 
 // knock asks the socket's file for a connection.
@@ -138,15 +141,11 @@ func (k *killed) knock(ctx context.Context) error {
 	var nd net.Dialer
 	conn, err := nd.DialContext(ctx, "unix", k.unix)
 	if err != nil {
-		k.unclean = append(k.unclean, err.Error())
-		return nil //nolint:nilerr // it is a finding
+		return err
 	}
 	c := &client{conn: conn, in: bufio.NewReader(conn)}
 	defer c.abort()
-	if err := c.upgrade(dialer{addr: "localhost"}); err != nil {
-		k.unclean = append(k.unclean, "the socket's file: "+err.Error())
-	}
-	return nil
+	return c.upgrade(dialer{addr: "localhost"})
 }
 
 func (k *killed) report(ctx context.Context, times int) {

@@ -63,7 +63,7 @@ func (d dialer) openTLS(ctx context.Context) (c *client, serial int64, err error
 	if err != nil {
 		return nil, 0, err
 	}
-	conn := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // which one it is, is what we want to know
+	conn := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true}) // which one it is, is what we want to know
 	c = &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		c.abort()
