@@ -69,8 +69,9 @@ func (e *Engine) watchFiles() {
 	free := freeFiles(e.maxFiles, e.writable.epoll)
 	switch {
 	case !e.ports.paused && free < pauseBelow:
+		err := e.ports.pause() // before anybody is told that it is so
 		e.log().Error("the open files are used up; newcomers have to wait", "limit", e.maxFiles, "free", free)
-		if err := e.ports.pause(); err != nil {
+		if err != nil {
 			e.log().Error("newcomers cannot be kept waiting", "error", err)
 		}
 	case e.ports.paused && free >= closeBelow && e.ports.calls == 0:
