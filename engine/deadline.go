@@ -69,13 +69,22 @@ func (c *Conn) late() bool {
 	return c.in != nil && limit > 0 && c.loop.now-c.in.since >= limit
 }
 
-// advance lets time pass: now is in ticks since the engine began. It looks at
+// lateMax is how many ticks may come at once. If there are more, the loop did not
+// get on meanwhile, and what clients have sent still waits to be read: this time
+// does not count for their deadlines. Otherwise all who had been pinged would be
+// thrown out, though they have answered.
+const lateMax = 4
+
+// advance lets time pass: clock is in ticks since the engine began. It looks at
 // four bytes for each connection.
-func (l *Loop) advance(now uint32) {
-	l.now = now
-	l.beat.Store(now)
+func (l *Loop) advance(clock uint32) {
+	if late := clock - l.beat.Load(); late > lateMax {
+		l.missed += late - 1
+	}
+	l.now = clock - l.missed
+	l.beat.Store(clock)
 	for slot, due := range l.due {
-		if due != 0 && due <= now {
+		if due != 0 && due <= l.now {
 			l.conns[slot].expire()
 		}
 	}

@@ -54,7 +54,8 @@ type Loop struct {
 
 	counts    counters
 	pump      *pump
-	now       uint32 // ticks
+	now       uint32 // ticks, less those missed
+	missed    uint32 // ticks in which it did not get on
 	ticks     ticks
 	drain     drain
 	sliceEnd  time.Time
@@ -158,8 +159,8 @@ func (l *Loop) turn() {
 	if !l.inRow {
 		l.sliceEnd = time.Now().Add(slice)
 	}
-	if now := l.engine.clock.Load(); now != l.now {
-		l.advance(now)
+	if clock := l.engine.clock.Load(); clock != l.beat.Load() {
+		l.advance(clock)
 	}
 	l.takeInbox()
 	pause := l.work()
