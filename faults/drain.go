@@ -42,27 +42,27 @@ func drainEvenly(ctx context.Context, t *trial) error {
 	}
 	defer d.s.stop()
 	at := dialer{addr: d.s.addr}
-	if d.quick, err = t.gather(ctx, gathering{channel: "quick", members: scaled(t, 3000, 600), dialer: at}); err != nil {
-		return err
-	}
-	defer d.quick.end()
+	// The slow ones come first, so that they are sent away first, when most is queued for them; the publisher comes last.
 	d.slow, err = t.gather(ctx, gathering{
-		channel: "slow", members: scaled(t, 50, 20), lag: scaled(t, 4*time.Second, time.Second),
+		channel: "slow", members: scaled(t, 50, 20), lag: scaled(t, 4*time.Second, 1500*time.Millisecond),
 		dialer: dialer{addr: d.s.addr, buffer: 4 << 10},
 	})
 	if err != nil {
 		return err
 	}
 	defer d.slow.end()
+	if d.quick, err = t.gather(ctx, gathering{channel: "quick", members: scaled(t, 3000, 600), dialer: at}); err != nil {
+		return err
+	}
+	defer d.quick.end()
 	queued, err := d.fill(ctx)
 	if err != nil {
 		return err
 	}
-	// The publisher comes last, so that it is sent away last.
 	if err := d.quick.load.publish(ctx, pace{dialer: at, rate: quickRate, size: 200}); err != nil {
 		return err
 	}
-	rest(ctx, time.Second/2)
+	rest(ctx, time.Second/4)
 	if err := d.terminate(ctx); err != nil {
 		return err
 	}
@@ -365,7 +365,7 @@ func takeOver(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer next.stop()
-	rest(ctx, time.Second/2)
+	rest(ctx, scaled(t, time.Second/2, time.Second/10))
 	if err := old.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
@@ -380,7 +380,7 @@ func takeOver(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	rest(ctx, time.Second/2)
+	rest(ctx, scaled(t, time.Second/2, time.Second/10))
 	v.end()
 	m, err := next.metrics()
 	if err != nil {

@@ -298,6 +298,9 @@ func (r *reloaded) tryGood(ctx context.Context, ask bool) error {
 	r.judge(sentAway, "a hub is gone", endWith(r.extra, 1001))
 	r.judge(sentAway, "others", answers(r.staying))
 	r.judge(goodInForce, fmt.Sprintf("version %d", r.version), r.inForce(ctx))
+	if wrong := r.wrong[sentAway]; len(wrong) > 0 {
+		return fmt.Errorf("%s: %s", sentAway, wrong[0])
+	}
 	r.lost += float64(len(r.keys))
 	r.gone += float64(len(r.extra))
 	r.keys, r.extra = nil, nil
@@ -317,15 +320,16 @@ func answers(clients []*client) error {
 // endWith reads until each connection has ended, and wants a code.
 func endWith(clients []*client, code uint16) error {
 	var all error
+	limit := time.Now().Add(patience)
 	for _, c := range clients {
-		var err error
+		err := c.conn.SetReadDeadline(limit)
 		for err == nil {
 			_, err = c.receive()
 		}
 		c.abort()
 		var end *closed
 		if !errors.As(err, &end) || end.code != code {
-			all = err
+			all = fmt.Errorf("%w, not %d", err, code)
 		}
 	}
 	return all
