@@ -21,8 +21,10 @@ var Cases = []Case{
 	{Name: "disk", Does: "the disk that the log is written to is full", run: disk, apart: true},
 	{Name: "clock", Does: "the process is stopped for a while; the machine's clock is set", run: clock},
 	{Name: "kill", Does: "kill -9 and a restart under load, again and again", run: kill},
+	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
 	{Name: "reload", Does: "good and bad configurations and certificates in turn, under load", run: reload},
 	{Name: "drain", Does: "SIGTERM and SIGUSR2 under load, and a second process that takes over the port", run: drain},
+	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
 
 // Named returns a case, or nil if there is none of that name.

@@ -84,7 +84,7 @@ func (d dialer) open(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
+	c := newClient(conn)
 	if err := c.upgrade(d); err != nil {
 		c.abort()
 		return nil, err
@@ -92,6 +92,11 @@ func (d dialer) open(ctx context.Context) (*client, error) {
 	return c, nil
 }
 
+func newClient(conn net.Conn) *client {
+	return &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
+}
+
+// upgrade shakes hands.
 func (c *client) upgrade(d dialer) error {
 	silence := d.silence
 	if silence == 0 {

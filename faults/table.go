@@ -28,7 +28,7 @@ func WriteTable(w io.Writer, findings []Finding) error {
 		}
 		fmt.Fprintf(&b, "  %-7s  %s\n           %s\n", f.Verdict, f.Must, f.Saw)
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, b.String()+"\n")
 	return err
 }
 
