@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -114,13 +116,40 @@ func (k *ticking) stopFor(ctx context.Context, d time.Duration) (waiting int, er
 	if err := k.s.signal(syscall.SIGSTOP); err != nil {
 		return 0, err
 	}
-	k.a.unmute()
-	rest(ctx, d)
-	all, err := readSockets()
-	if err != nil {
+	if err := k.t.until(ctx, patience, "the process has stopped", k.s.isStopped); err != nil {
 		return 0, err
 	}
-	return all.unread(k.s.port()), k.s.signal(syscall.SIGCONT)
+	k.a.unmute()
+	found := map[int]bool{}
+	for began := time.Now(); time.Since(began) < d && ctx.Err() == nil; rest(ctx, d/8) {
+		all, err := readSockets()
+		if err != nil {
+			return 0, err
+		}
+		all.unread(k.s.port(), found)
+	}
+	return len(found), k.s.signal(syscall.SIGCONT)
+}
+
+// isStopped tells whether all threads of the process have obeyed SIGSTOP.
+func (p *process) isStopped() bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.pid()))
+	for _, name := range threads {
+		b, _ := os.ReadFile(name) // of a thread that has ended it has no state
+		if threadState(string(b)) != "T" {
+			return false
+		}
+	}
+	return err == nil && len(threads) > 0
+}
+
+// threadState is the state in a text such as "4711 (a name) T 1 …".
+func threadState(stat string) string {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) == 0 {
+		return ""
+	}
+	return fields[0]
 }
 
 // jump sets the machine's clock forwards and backwards, for some seconds, and back while the server drains.

@@ -9,13 +9,15 @@ import (
 // socket is a connection as the kernel sees it.
 type socket struct {
 	port   int // of this side
+	other  int // port of the other side
 	unread int // bytes that have come and nobody has read
 }
 
 // established is the state of connections in /proc/net/tcp.
 const established = "01"
 
-// readSockets returns all connections over IPv4 of the namespace.
+// readSockets returns all connections over IPv4 of the namespace. Where others come and go meanwhile, the kernel may leave
+// some out, or name them twice.
 func readSockets() (sockets, error) {
 	b, err := os.ReadFile("/proc/net/tcp")
 	return parseSockets(string(b)), err
@@ -34,8 +36,9 @@ func parseSockets(table string) sockets {
 			continue
 		}
 		_, port, _ := strings.Cut(f[1], ":")
+		_, other, _ := strings.Cut(f[2], ":")
 		_, unread, _ := strings.Cut(f[4], ":")
-		all = append(all, socket{port: fromHex(port), unread: fromHex(unread)})
+		all = append(all, socket{port: fromHex(port), other: fromHex(other), unread: fromHex(unread)})
 	}
 	return all
 }
@@ -45,13 +48,12 @@ func fromHex(s string) int {
 	return int(n)
 }
 
-// unread counts the connections at a port of this side for which something waits to be read.
-func (all sockets) unread(port int) int {
-	n := 0
+// unread adds to found the connections at a port of this side for which something waits to be read, by the other side's
+// port.
+func (all sockets) unread(port int, found map[int]bool) {
 	for _, s := range all {
 		if s.port == port && s.unread > 0 {
-			n++
+			found[s.other] = true
 		}
 	}
-	return n
 }

@@ -10,10 +10,12 @@ func TestParseSockets(t *testing.T) {
    3: 0100007F:1F90 0100007F:C351 01 00000005:00000000 00:00000000 00000000     0        0 3 1 0 20 4 30 10 -1
 `
 	all := parseSockets(table)
-	if len(all) != 3 || all[0] != (socket{port: 8080, unread: 18}) {
+	if len(all) != 3 || all[0] != (socket{port: 8080, other: 50000, unread: 18}) {
 		t.Errorf("got %+v", all)
 	}
-	if n := all.unread(8080); n != 1 {
-		t.Errorf("something waits at %d connections, want 1", n)
+	found := map[int]bool{}
+	all.unread(8080, found)
+	if len(found) != 1 || !found[50000] {
+		t.Errorf("something waits from the ports %v, want 50000", found)
 	}
 }
