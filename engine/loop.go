@@ -57,6 +57,8 @@ type Loop struct {
 	now       uint32 // ticks, less those missed
 	missed    uint32 // ticks in which it did not get on
 	ticks     ticks
+	seen      int // the slot whose deadline is the next to look at
+	unseen    int // how many there are to look at yet
 	drain     drain
 	sliceEnd  time.Time
 	inRow     bool // the turn follows another directly, in the same slice
@@ -161,6 +163,8 @@ func (l *Loop) turn() {
 	}
 	if clock := l.engine.clock.Load(); clock != l.beat.Load() {
 		l.advance(clock)
+	} else if l.unseen > 0 {
+		l.expireSome()
 	}
 	l.takeInbox()
 	pause := l.work()
@@ -169,7 +173,7 @@ func (l *Loop) turn() {
 	if pause > 0 {
 		time.Sleep(pause)
 	}
-	l.again(pause >= 0)
+	l.again(pause >= 0 || l.unseen > 0)
 }
 
 // again arranges for the next turn, if one is due. If the worker has more to do,

@@ -18,6 +18,9 @@ type Case struct {
 // Cases are all there are, in the order in which they run.
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
+	{Name: "policies", Does: "readers stall for a while and read on, under each policy for slow readers", run: policies},
+	{Name: "storm", Does: "15,000 subscribers drop at once, and come back at once", run: storm},
+	{Name: "memory", Does: "queues of readers that stall fill up until memory is short", run: memory},
 	{Name: "disk", Does: "the disk that the log is written to is full", run: disk, apart: true},
 	{Name: "clock", Does: "the process is stopped for a while; the machine's clock is set", run: clock},
 	{Name: "kill", Does: "kill -9 and a restart under load, again and again", run: kill},
