@@ -69,15 +69,24 @@ func (c *Conn) late() bool {
 	return c.in != nil && limit > 0 && c.loop.now-c.in.since >= limit
 }
 
+// lateMax is how many ticks may come at once. If there are more, the loop did not
+// get on meanwhile, and what clients have sent still waits to be read: this time
+// does not count for their deadlines. Otherwise all who had been pinged would be
+// thrown out, though they have answered.
+const lateMax = 4
+
 // expireMax is how many deadlines a turn acts on: about a millisecond's worth of
 // pings. Of those that are due at once, many thousands perhaps, the others have to
 // wait until the loop has read again.
 const expireMax = 256
 
-// advance lets time pass: now is in ticks since the engine began.
-func (l *Loop) advance(now uint32) {
-	l.now = now
-	l.beat.Store(now)
+// advance lets time pass: clock is in ticks since the engine began.
+func (l *Loop) advance(clock uint32) {
+	if late := clock - l.beat.Load(); late > lateMax {
+		l.missed += late - 1
+	}
+	l.now = clock - l.missed
+	l.beat.Store(clock)
 	l.unseen = len(l.due)
 	l.expireSome()
 	l.drainMore()

@@ -148,6 +148,54 @@ func TestPingsAreSpread(t *testing.T) {
 	}
 }
 
+// A loop that did not get on for a while reads what has come before it gives
+// anybody up: the time in between does not count.
+func TestLateLoop(t *testing.T) {
+	for _, missed := range []time.Duration{DefaultPongTimeout, time.Hour} {
+		tl := newTestLoop(t, Config{PingInterval: 2 * DefaultMessageTimeout}, Endpoint{})
+		half := tl.open()
+		half.write("0 000 0001 1 0000001", mask, "a")
+		tl.advance(DefaultMessageTimeout / 2)
+		tl.engine.clock.Add(inTicks(missed))
+		tl.turn()
+		half.write("1 000 0000 1 0000001", mask, "b")
+		half.wantMessage("ab")
+
+		tl = newTestLoop(t, Config{}, Endpoint{})
+		answers, silent := tl.open(), tl.open()
+		tl.advance(DefaultPingInterval)
+		answers.wantFrame(aPing)
+		silent.wantFrame(aPing)
+		tl.engine.clock.Add(inTicks(missed))
+		tl.turn()
+		answers.write(aPong, mask)
+		tl.advance(DefaultPongTimeout)
+		answers.wantOpen()
+		silent.wantEvents("close: " + ErrTimeout.Error())
+		silent.wantClosed()
+	}
+}
+
+// Rates and drains go on meanwhile.
+func TestLateLoopCountsRates(t *testing.T) {
+	tl := newTestLoop(t, Config{Loops: 1}, Endpoint{})
+	tc := tl.open()
+	var b Bucket
+	for range 2 {
+		if !tl.Take(&b, 1, 1) || tl.Take(&b, 1, 1) {
+			t.Error("not one a second")
+		}
+		tl.engine.clock.Add(inTicks(time.Minute))
+		tl.turn()
+	}
+	tl.Post(func() { tl.drainOver(inTicks(time.Minute)) })
+	tl.turn()
+	tc.wantOpen()
+	tl.engine.clock.Add(inTicks(time.Minute))
+	tl.turn()
+	tc.wantClose(codec.StatusGoingAway)
+}
+
 // If very many pings are due at once the loop reads in between, and nobody is left
 // out or pinged twice, even if the next tick comes first.
 func TestDeadlinesAreSliced(t *testing.T) {

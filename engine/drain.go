@@ -98,7 +98,7 @@ const (
 
 // drainOver closes everybody within so many ticks from now.
 func (l *Loop) drainOver(window uint32) {
-	l.drain = drain{begun: l.now, window: window, end: max(window, drainMin)}
+	l.drain = drain{begun: l.beat.Load(), window: window, end: max(window, drainMin)}
 	for _, c := range l.conns {
 		if c != nil && c.state != opening {
 			l.drain.total++
@@ -114,7 +114,7 @@ func (l *Loop) drainMore() {
 	if d.end == 0 {
 		return
 	}
-	passed := l.now - d.begun
+	passed := l.beat.Load() - d.begun
 	if passed >= d.end {
 		l.closeAll(passed < d.end+drainGrace)
 		return

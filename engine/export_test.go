@@ -50,7 +50,7 @@ func (w *Wires) Ping(i int) { w.conns[i].expire() }
 func (w *Wires) Pinged(i int) bool { return w.conns[i].pinged }
 
 // Tick lets the loop look for deadlines that have passed.
-func (w *Wires) Tick() { w.loop.advance(w.loop.now) }
+func (w *Wires) Tick() { w.loop.advance(w.loop.beat.Load()) }
 
 // Await returns a channel that is closed after so many writes.
 func (w *Wires) Await(writes int) <-chan struct{} {

@@ -35,8 +35,8 @@ func (b *Bucket) Take(now uint32, n, rate int) bool {
 	return left
 }
 
-// Take is b.Take at the loop's time. Loop only.
-func (l *Loop) Take(b *Bucket, n, rate int) bool { return b.Take(l.now, n, rate) }
+// Take is b.Take at the time of the loop's turn. Loop only.
+func (l *Loop) Take(b *Bucket, n, rate int) bool { return b.Take(l.beat.Load(), n, rate) }
 
 // A gate limits how many connections come, in all and from one address.
 type gate struct {

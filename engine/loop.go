@@ -54,7 +54,8 @@ type Loop struct {
 
 	counts    counters
 	pump      *pump
-	now       uint32 // ticks
+	now       uint32 // ticks, less those missed
+	missed    uint32 // ticks in which it did not get on
 	ticks     ticks
 	seen      int // the slot whose deadline is the next to look at
 	unseen    int // how many there are to look at yet
@@ -160,8 +161,8 @@ func (l *Loop) turn() {
 	if !l.inRow {
 		l.sliceEnd = time.Now().Add(slice)
 	}
-	if now := l.engine.clock.Load(); now != l.now {
-		l.advance(now)
+	if clock := l.engine.clock.Load(); clock != l.beat.Load() {
+		l.advance(clock)
 	} else if l.unseen > 0 {
 		l.expireSome()
 	}

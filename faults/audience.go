@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,9 @@ type gathering struct {
 	dialer  dialer
 	secret  string
 	returns bool // members that were thrown out come back, after a random while of up to a second
+
+	// lag makes slow readers: they read an event so long after it was due, and what comes meanwhile waits for them.
+	lag time.Duration
 }
 
 // audience is subscribers of one channel that behave well.
@@ -35,6 +39,10 @@ type audience struct {
 		mu sync.Mutex
 		h  *hdrhistogram.Histogram
 	}
+	endings struct {
+		mu  sync.Mutex
+		all []ending
+	}
 	over    atomic.Bool
 	leave   context.CancelFunc
 	running sync.WaitGroup
@@ -48,7 +56,15 @@ type member struct {
 	mu    sync.Mutex // of conn, and of what follows
 	conn  *client
 	next  int64 // number that comes next; 0 while it is not connected
+	last  stamp // of the last event
 	tally tally
+}
+
+// ending is how a connection of a member was ended by somebody else.
+type ending struct {
+	at    time.Duration // since epoch
+	code  uint16        // of the Close frame, 0 if there was none
+	heard stamp         // the last event
 }
 
 // tally is what an audience has heard.
@@ -120,7 +136,7 @@ func (m *member) join(ctx context.Context) error {
 		c.abort()
 		return context.Canceled
 	}
-	m.conn, m.next = c, m.a.load.sent.Load()+1
+	m.conn, m.next, m.last = c, m.a.load.sent.Load()+1, stamp{}
 	m.a.connected.Add(1)
 	return nil
 }
@@ -128,7 +144,7 @@ func (m *member) join(ctx context.Context) error {
 // stay listens until the audience ends, and comes back if that is asked for.
 func (m *member) stay(ctx context.Context) {
 	for {
-		m.listen()
+		m.listen(ctx)
 		for joined := false; !joined; {
 			if !m.a.returns || ctx.Err() != nil {
 				return
@@ -141,7 +157,7 @@ func (m *member) stay(ctx context.Context) {
 }
 
 // listen takes messages until the connection ends.
-func (m *member) listen() {
+func (m *member) listen(ctx context.Context) {
 	first := true
 	for {
 		_ = m.conn.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)) // it fails if the connection has ended, and so does receive
@@ -153,6 +169,9 @@ func (m *member) listen() {
 		s, ok := parseStamp(b)
 		if !ok {
 			continue
+		}
+		if m.a.lag > 0 {
+			rest(ctx, s.due+m.a.lag-now())
 		}
 		m.heard(s, first)
 		first = false
@@ -172,6 +191,7 @@ func (m *member) heard(s stamp, first bool) {
 		m.tally.doubled++
 	}
 	m.tally.delivered++
+	m.last = s
 	m.mu.Unlock()
 	m.a.delivered.Add(1)
 	m.a.record(m.place, now()-s.due)
@@ -194,7 +214,37 @@ func (m *member) ended(err error) {
 			m.tally.code = map[uint16]int64{}
 		}
 		m.tally.code[c.code]++
+		m.a.note(ending{now(), c.code, m.last})
+		return
 	}
+	m.a.note(ending{now(), 0, m.last})
+}
+
+// note keeps how a connection has ended.
+func (a *audience) note(e ending) {
+	a.endings.mu.Lock()
+	defer a.endings.mu.Unlock()
+	a.endings.all = append(a.endings.all, e)
+}
+
+// ends returns how connections have ended so far.
+func (a *audience) ends() []ending {
+	a.endings.mu.Lock()
+	defer a.endings.mu.Unlock()
+	return slices.Clone(a.endings.all)
+}
+
+// allAbove tells whether everybody is connected and has heard an event after the one of that number.
+func (a *audience) allAbove(number int64) bool {
+	for _, m := range a.members {
+		m.mu.Lock()
+		behind := m.next == 0 || m.last.number <= number
+		m.mu.Unlock()
+		if behind {
+			return false
+		}
+	}
+	return true
 }
 
 // drop ends the member's connection from this side.
@@ -227,6 +277,36 @@ func (a *audience) forget() *hdrhistogram.Histogram {
 		l.mu.Unlock()
 	}
 	return total
+}
+
+// pings returns how many have come on the present connections.
+func (a *audience) pings() int64 {
+	var n int64
+	for _, m := range a.members {
+		m.mu.Lock()
+		n += m.conn.pings.Load()
+		m.mu.Unlock()
+	}
+	return n
+}
+
+// mute makes members leave pings without an answer.
+func (a *audience) mute() {
+	for _, m := range a.members {
+		m.mu.Lock()
+		m.conn.mute.Store(true)
+		m.mu.Unlock()
+	}
+}
+
+// unmute ends that, and makes up for it.
+func (a *audience) unmute() {
+	for _, m := range a.members {
+		m.mu.Lock()
+		m.conn.mute.Store(false)
+		_ = m.conn.pong(nil) // where it fails the connection has ended, and its member knows
+		m.mu.Unlock()
+	}
 }
 
 // settle stops the load and waits until everybody who is connected has heard all of it, or nothing more comes.

@@ -21,7 +21,12 @@ var Cases = []Case{
 	{Name: "policies", Does: "readers stall for a while and read on, under each policy for slow readers", run: policies},
 	{Name: "storm", Does: "15,000 subscribers drop at once, and come back at once", run: storm},
 	{Name: "memory", Does: "queues of readers that stall fill up until memory is short", run: memory},
+	{Name: "disk", Does: "the disk that the log is written to is full", run: disk, apart: true},
+	{Name: "clock", Does: "the process is stopped for a while; the machine's clock is set", run: clock},
+	{Name: "kill", Does: "kill -9 and a restart under load, again and again", run: kill},
 	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
+	{Name: "reload", Does: "good and bad configurations and certificates in turn, under load", run: reload},
+	{Name: "drain", Does: "SIGTERM and SIGUSR2 under load, and a second process that takes over the port", run: drain},
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
 

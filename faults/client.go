@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,9 @@ type client struct {
 	in   *bufio.Reader
 	out  []byte
 	msg  []byte // the last message
+
+	pings atomic.Int64 // that have come
+	mute  atomic.Bool  // they are not answered
 }
 
 // dialer says how to connect.
@@ -171,8 +175,10 @@ func (c *client) receive() ([]byte, error) {
 		case codec.OpText, codec.OpBinary:
 			return c.msg, nil
 		case codec.OpPing:
-			// A copy of its own: somebody else may be sending.
-			_, err = c.conn.Write(codec.AppendMaskedFrame(nil, codec.OpPong, c.msg, mask))
+			c.pings.Add(1)
+			if !c.mute.Load() {
+				err = c.pong(c.msg)
+			}
 		case codec.OpClose:
 			err = c.goodbye()
 		case codec.OpPong:
@@ -183,6 +189,12 @@ func (c *client) receive() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// pong answers a ping, or shows that we are there. Somebody else may be sending.
+func (c *client) pong(payload []byte) error {
+	_, err := c.conn.Write(codec.AppendMaskedFrame(nil, codec.OpPong, payload, mask))
+	return err
 }
 
 func (c *client) goodbye() error {

@@ -113,6 +113,13 @@ func (s *server) start(ctx context.Context) error {
 	return nil
 }
 
+// port is the port of its clients.
+func (s *server) port() int {
+	_, port, _ := net.SplitHostPort(s.addr)
+	n, _ := strconv.Atoi(port) // freeAddr has made it
+	return n
+}
+
 const adminToken = "a-token-for-tests"
 
 // stop ends the server, however it is.

@@ -105,6 +105,11 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 		return errors.Join(err, s.Shutdown(alreadyDone()))
 	}
 	defer console.close()
+	removePID, err := writePID(c.pidFile)
+	if err != nil {
+		return errors.Join(err, s.Shutdown(alreadyDone()))
+	}
+	defer removePID()
 	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
 	for _, w := range c.warnings() {
 		log.Warn(w)

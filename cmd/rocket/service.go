@@ -48,11 +48,6 @@ func (s *service) obeySignals() (stop func()) {
 // or SIGUSR2 came, and its connections are closed.
 func (s *service) wait(ctx context.Context) error {
 	defer s.ending.Wait()
-	removePID, err := writePID(s.config.pidFile)
-	if err != nil {
-		return err
-	}
-	defer removePID()
 	stopped := make(chan error, 1)
 	s.ending.Go(func() { stopped <- s.server.Wait() })
 	done := ctx.Done()
