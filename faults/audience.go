@@ -275,6 +275,13 @@ func (a *audience) tally(sent int64) tally {
 	return total
 }
 
+// checkHeard settles, and leaves a finding on what everybody has heard.
+func (a *audience) checkHeard(ctx context.Context, who string) {
+	heard := a.settle(ctx)
+	a.t.check(heard.right() && heard.ended == 0, who+" hear each event once, in order, and stay connected",
+		"%d events heard, %d lost, %d doubled, %d connections ended", heard.delivered, heard.lost, heard.doubled, heard.ended)
+}
+
 // end ends all connections.
 func (a *audience) end() {
 	a.load.stop()

@@ -1,8 +1,10 @@
 package faults
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -57,4 +59,22 @@ func (s *server) read(name string, labels ...string) float64 {
 		return 0
 	}
 	return m.sum(name, labels...)
+}
+
+// highest begins to read a metric twice a second; what it returns ends that, and tells the highest value.
+func (s *server) highest(ctx context.Context, name string, labels ...string) func() float64 {
+	ctx, cancel := context.WithCancel(ctx)
+	seen := make(chan float64, 1)
+	go func() {
+		most := 0.0
+		for ctx.Err() == nil {
+			most = max(most, s.read(name, labels...))
+			rest(ctx, time.Second/2)
+		}
+		seen <- most
+	}()
+	return func() float64 {
+		cancel()
+		return <-seen
+	}
 }
