@@ -19,6 +19,7 @@ type Case struct {
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
 	{Name: "halfopen", Does: "10,000 handshakes at 1 byte a second, 1,000 half ClientHellos, 2,000 half messages", run: halfopen},
+	{Name: "files", Does: "twice as many connections as a server may have open files, with handshakes and without a word", run: files},
 	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
