@@ -144,7 +144,7 @@ func (m *member) stay(ctx context.Context) {
 func (m *member) listen() {
 	first := true
 	for {
-		_ = m.conn.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)) // it fails if the connection has ended, and so does receive
+		_ = m.conn.conn.SetReadDeadline(time.Now().Add(m.a.dialer.mostSilence())) // it fails if the connection has ended, and so does receive
 		b, err := m.conn.receive()
 		if err != nil {
 			m.ended(err)

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -74,6 +75,8 @@ func (d dialer) request() string {
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" + d.header + "\r\n"
 }
 
+func (d dialer) mostSilence() time.Duration { return cmp.Or(d.silence, 2*time.Minute) }
+
 // open connects and shakes hands. It returns *refused if the server says no.
 func (d dialer) open(ctx context.Context) (*client, error) {
 	conn, err := d.dialTCP(ctx)
@@ -94,11 +97,7 @@ func newClient(conn net.Conn) *client {
 
 // upgrade shakes hands.
 func (c *client) upgrade(d dialer) error {
-	silence := d.silence
-	if silence == 0 {
-		silence = 2 * time.Minute
-	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+	if err := c.conn.SetReadDeadline(time.Now().Add(d.mostSilence())); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(c.conn, d.request()); err != nil {

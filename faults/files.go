@@ -39,12 +39,12 @@ func files(ctx context.Context, t *trial) error {
 	f := flooding{t: t, s: s, dialer: d, size: 2 * limit, deadline: deadline}
 	f.room = int(s.read("rocket_connections_limit") - s.read("rocket_connections"))
 
-	a.forget()
-	if err := errors.Join(f.withClients(ctx), f.withMutes(ctx)); err != nil {
+	if err := f.withClients(ctx, a, calm); err != nil {
 		return err
 	}
-	with := summarize(a.forget())
-	t.checkSpeed(unharmed(with, calm), "who is connected hears events with "+unharmedText, "without: %v; with: %v", calm, with)
+	if err := f.withMutes(ctx); err != nil {
+		return err
+	}
 	err = t.until(ctx, patience, "files are closed", func() bool { return s.files() <= before })
 	t.check(err == nil && !s.hasEnded(), "the server lives, and has as many open files as before", "%d before, %d after, limit %d", before, s.files(), limit)
 	a.checkHeard(ctx, "who is connected")
@@ -63,10 +63,10 @@ type flooding struct {
 }
 
 // floodAtOnce is how many of a flood are at the door at one time.
-const floodAtOnce = 64
+const floodAtOnce = 256
 
-// withClients floods with clients that behave, but come all at once.
-func (f *flooding) withClients(ctx context.Context) error {
+// withClients floods with clients that behave. Those who were there before hear the audience's events meanwhile.
+func (f *flooding) withClients(ctx context.Context, a *audience, calm latency) error {
 	held := make([]*client, f.size)
 	leave := func() {
 		for _, c := range held {
@@ -77,7 +77,10 @@ func (f *flooding) withClients(ctx context.Context) error {
 	}
 	defer leave()
 	seen := sights{}
+	a.forget()
+	due := now()
 	if err := inParallel(f.size, floodAtOnce, func(i int) error {
+		rest(ctx, due+time.Duration(i)*comeEvery-now())
 		c, err := f.dialer.open(ctx)
 		held[i] = c
 		seen.note(err)
@@ -85,7 +88,9 @@ func (f *flooding) withClients(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	with := summarize(a.forget())
 	f.refused += seen.told + seen.turnedAway
+	f.t.checkSpeed(unharmed(with, calm), "who is connected hears events with "+unharmedText, "without: %v; with: %v", calm, with)
 	f.t.check(seen.served == f.room && seen.odd == 0,
 		"of a flood as many are let in as there is room for; the others get 503 with Retry-After, or are closed", "room for %d: %v", f.room, &seen)
 	f.t.checkCount(ctx, f.s, full, f.refused)
@@ -93,7 +98,7 @@ func (f *flooding) withClients(ctx context.Context) error {
 	return f.checkNewcomers(ctx, "after the flood")
 }
 
-// withMutes floods with connections on which nobody speaks.
+// withMutes floods with connections on which nobody speaks, as fast as they can come.
 func (f *flooding) withMutes(ctx context.Context) error {
 	conns := make([]net.Conn, f.size)
 	var reading sync.WaitGroup
