@@ -282,6 +282,19 @@ func (a *audience) checkHeard(ctx context.Context, who string) {
 		"%d events heard, %d lost, %d doubled, %d connections ended", heard.delivered, heard.lost, heard.doubled, heard.ended)
 }
 
+// everyoneEnded tells whether each member has lost its connection once, at least.
+func (a *audience) everyoneEnded() bool {
+	for _, m := range a.members {
+		m.mu.Lock()
+		ended := m.tally.ended
+		m.mu.Unlock()
+		if ended == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // end ends all connections.
 func (a *audience) end() {
 	a.load.stop()

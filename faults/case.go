@@ -20,6 +20,9 @@ var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
 	{Name: "halfopen", Does: "10,000 handshakes at 1 byte a second, 1,000 half ClientHellos, 2,000 half messages", run: halfopen},
 	{Name: "files", Does: "twice as many connections as a server may have open files, with handshakes and without a word", run: files},
+	{Name: "network", Does: "latency, small pieces, throttling, resets, a black hole and late ends, through proxies", run: network},
+	{Name: "partition", Does: "all packets of some clients are dropped, for a short and for a long time", run: partition, apart: true},
+	{Name: "vanished", Does: "1,000 clients are gone without a word, and are published to", run: vanished, apart: true},
 	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }

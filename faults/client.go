@@ -29,6 +29,7 @@ type client struct {
 type dialer struct {
 	addr    string
 	path    string        // if empty, /
+	from    string        // address to connect from; if empty, the kernel's choice
 	buffer  int           // of the socket for what comes in; 0: the kernel's choice
 	silence time.Duration // time after which a read fails; 0: 2 minutes
 	header  string        // more lines of the handshake, each with its \r\n
@@ -53,6 +54,9 @@ func (c *closed) Error() string { return fmt.Sprintf("closed with %d %s", c.code
 // dialTCP connects, and no more.
 func (d dialer) dialTCP(ctx context.Context) (net.Conn, error) {
 	nd := net.Dialer{Timeout: patience}
+	if d.from != "" {
+		nd.LocalAddr = &net.TCPAddr{IP: net.ParseIP(d.from)}
+	}
 	if d.buffer > 0 {
 		nd.Control = func(_, _ string, raw syscall.RawConn) error {
 			var err error

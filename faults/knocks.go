@@ -10,10 +10,10 @@ import (
 
 // knocks are clients that connect, shake hands and leave, one after the other, each when it is due.
 type knocks struct {
-	mu     sync.Mutex
+	mu     sync.Mutex              // of what follows
 	took   *hdrhistogram.Histogram // from when one was due until it was let in
-	failed int64
-	last   error // of those that failed
+	failed int64                   // how many were not let in
+	last   error                   // why the last of them was not
 
 	quit    context.CancelFunc
 	running sync.WaitGroup
@@ -64,11 +64,8 @@ func (k *knocks) forget() latency {
 	return l
 }
 
-// stop waits for those who are at the door, and tells how many were not let in, and why the last one was not.
-func (k *knocks) stop() (failed int64, last error) {
+// stop waits for those who are at the door. After that failed and last are nobody else's.
+func (k *knocks) stop() {
 	k.quit()
 	k.running.Wait()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.failed, k.last
 }
