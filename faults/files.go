@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"syscall"
 	"time"
@@ -88,6 +89,7 @@ func (f *flooding) withClients(ctx context.Context, a *audience, calm latency) e
 	}); err != nil {
 		return err
 	}
+	rest(ctx, scaled(f.t, 2*time.Second, time.Second/4))
 	with := summarize(a.forget())
 	f.refused += seen.told + seen.turnedAway
 	f.t.checkSpeed(unharmed(with, calm), "who is connected hears events with "+unharmedText, "without: %v; with: %v", calm, with)
@@ -152,7 +154,7 @@ var errLate = errors.New("the handshake came too late")
 // checkNewcomers wants as many to be let in as there is room for.
 func (f *flooding) checkNewcomers(ctx context.Context, when string) error {
 	calm := f.s.read("rocket_connections_limit") - float64(f.room)
-	if err := f.t.until(ctx, patience, "the flood has gone", func() bool { return f.s.read("rocket_connections") <= calm }); err != nil {
+	if err := f.s.until(ctx, patience, "the flood has gone", func() bool { return f.s.read("rocket_connections") <= calm }); err != nil {
 		return err
 	}
 	seen := sights{}
@@ -169,7 +171,7 @@ func (f *flooding) checkNewcomers(ctx context.Context, when string) error {
 		}
 	}
 	f.t.check(seen.served == f.room, "newcomers are let in "+when, "room for %d: %v", f.room, &seen)
-	return errors.Join(err, f.t.until(ctx, patience, "they have left", func() bool { return f.s.read("rocket_connections") <= calm }))
+	return errors.Join(err, f.s.until(ctx, patience, "they have left", func() bool { return f.s.read("rocket_connections") <= calm }))
 }
 
 // sights is how clients were received.
@@ -193,7 +195,7 @@ func (s *sights) note(err error) {
 		s.served++
 	case errors.Is(err, errLate):
 		s.late++
-	case errors.As(err, &answer) && answer.status == 503 && answer.retryAfter != "":
+	case errors.As(err, &answer) && answer.status == http.StatusServiceUnavailable && answer.retryAfter != "":
 		s.told++
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		s.turnedAway++

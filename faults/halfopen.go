@@ -73,13 +73,6 @@ type half struct {
 	counted counter                // by the server
 }
 
-// A counter is a metric with a label and its value.
-type counter struct{ name, label, value string }
-
-func (c counter) String() string { return fmt.Sprintf("%s{%s=%q}", c.name, c.label, c.value) }
-
-func (s *server) count(c counter) float64 { return s.read(c.name, c.label, c.value) }
-
 // What a server counts.
 var (
 	timeouts   = counter{"rocket_connections_refused_total", "reason", "timeout"}
@@ -291,11 +284,4 @@ func (t *trial) checkCounts(ctx context.Context, s *server, all []half) {
 	for c, n := range want {
 		t.checkCount(ctx, s, c, n)
 	}
-}
-
-// checkCount waits until the server has counted so many, and leaves a finding.
-func (t *trial) checkCount(ctx context.Context, s *server, c counter, want int) {
-	_ = t.until(ctx, 5*time.Second, c.String(), func() bool { return s.count(c) >= float64(want) }) // the finding says it
-	got := s.count(c)
-	t.check(got == float64(want), fmt.Sprintf("%v counts them", c), "%.0f, of %d", got, want)
 }

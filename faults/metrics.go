@@ -78,3 +78,29 @@ func (s *server) highest(ctx context.Context, name string, labels ...string) fun
 		return <-seen
 	}
 }
+
+// until is the trial's for what the server must be asked, which costs it something: it is asked ten times a second.
+func (s *server) until(ctx context.Context, limit time.Duration, what string, ok func() bool) error {
+	next := now()
+	return s.t.until(ctx, limit, what, func() bool {
+		if now() < next {
+			return false
+		}
+		next = now() + time.Second/10
+		return ok()
+	})
+}
+
+// A counter is a metric with a label and its value.
+type counter struct{ name, label, value string }
+
+func (c counter) String() string { return fmt.Sprintf("%s{%s=%q}", c.name, c.label, c.value) }
+
+func (s *server) count(c counter) float64 { return s.read(c.name, c.label, c.value) }
+
+// checkCount waits until a server has counted so many, and leaves a finding.
+func (t *trial) checkCount(ctx context.Context, s *server, c counter, want int) {
+	_ = s.until(ctx, 5*time.Second, c.String(), func() bool { return s.count(c) >= float64(want) }) // the finding says it
+	got := s.count(c)
+	t.check(got == float64(want), fmt.Sprintf("%v counts them", c), "%.0f, of %d", got, want)
+}

@@ -104,12 +104,12 @@ func (b badNetwork) open(ctx context.Context, t *trial, s *server) (*badNetwork,
 		return nil, err
 	}
 	d := dialer{addr: b.p.Listen, path: b.path, silence: silentFor}
-	b.a, err = b.t.gather(ctx, gathering{channel: "c", members: scaled(t, 50, 10), dialer: d, returns: true})
+	b.a, err = b.t.gather(ctx, gathering{channel: "c", members: scaled(t, 30, 10), dialer: d, returns: true})
 	if err != nil {
 		b.p.Stop()
 		return nil, err
 	}
-	if err = b.a.load.publish(ctx, pace{dialer: dialer{addr: s.addr, path: b.path}, rate: 20, size: b.size}); err != nil {
+	if err = b.a.load.publish(ctx, pace{dialer: dialer{addr: s.addr, path: b.path}, rate: scaled(t, 10.0, 40.0), size: b.size}); err != nil {
 		b.end()
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func trySlicer(ctx context.Context, b *badNetwork) error {
 
 // throttle makes the network slower than what is published.
 func (b *badNetwork) throttle() error {
-	return b.p.add("bandwidth", toClients, `{"rate":20}`)
+	return b.p.add("bandwidth", toClients, `{"rate":5}`)
 }
 
 func (b *badNetwork) slow() float64 {
@@ -165,7 +165,7 @@ func tryDisconnect(ctx context.Context, b *badNetwork) error {
 	if err := b.throttle(); err != nil {
 		return err
 	}
-	if err := b.t.until(ctx, patience, "slow readers are closed", func() bool { return b.slow() >= float64(b.a.gathering.members) }); err != nil {
+	if err := b.s.until(ctx, patience, "slow readers are closed", func() bool { return b.slow() >= float64(b.a.gathering.members) }); err != nil {
 		return err
 	}
 	if err := b.p.remove(ctx, "bandwidth", toClients); err != nil {
@@ -182,7 +182,7 @@ func tryDrop(ctx context.Context, b *badNetwork) error {
 	if err := b.throttle(); err != nil {
 		return err
 	}
-	if err := b.t.until(ctx, patience, "events are dropped", func() bool { return b.slow() >= float64(b.a.gathering.members) }); err != nil {
+	if err := b.s.until(ctx, patience, "events are dropped", func() bool { return b.slow() >= float64(b.a.gathering.members) }); err != nil {
 		return err
 	}
 	if err := b.p.remove(ctx, "bandwidth", toClients); err != nil {
@@ -243,9 +243,9 @@ func trySlowClose(ctx context.Context, b *badNetwork) error {
 	if err := b.awaitEnds(ctx); err != nil {
 		return err
 	}
-	err := b.t.until(ctx, patience, "they are there twice", func() bool { return connections() >= 2*before-2 })
+	err := b.s.until(ctx, patience, "they are there twice", func() bool { return connections() >= 2*before-2 })
 	b.t.check(err == nil, "ends come late: the server has old and new connections for a while", "%.0f, then %.0f", before, connections())
-	err = b.t.until(ctx, patience, "the old ones have gone", func() bool { return connections() <= before })
+	err = b.s.until(ctx, patience, "the old ones have gone", func() bool { return connections() <= before })
 	b.t.check(err == nil, "ends come late: and then the new ones alone", "%.0f", connections())
 	return b.checkReturn(ctx, "ends come late", nil)
 }

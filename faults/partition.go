@@ -99,7 +99,7 @@ func (p *parted) long(ctx context.Context) error {
 	healed := now()
 	err := p.t.until(ctx, patience, "they come back", func() bool { return p.far.connected.Load() == int64(members) })
 	took := now() - healed
-	rest(ctx, time.Second)
+	rest(ctx, scaled(p.t, time.Second, time.Second/4))
 	heard := p.far.settle(ctx)
 	p.t.check(err == nil && heard.right() && heard.ended == int64(members),
 		"and they come back, and hear each event once, in order, while they are connected",
@@ -112,7 +112,7 @@ func (p *parted) long(ctx context.Context) error {
 func (t *trial) checkFound(ctx context.Context, s *server, clients int, before float64, limit time.Duration) {
 	cut := now()
 	timeouts := func() float64 { return s.read("rocket_ping_timeouts_total") }
-	_ = t.until(ctx, limit+patience, "time-outs", func() bool { return timeouts() >= float64(clients) }) // the findings say it
+	_ = s.until(ctx, limit+patience, "time-outs", func() bool { return timeouts() >= float64(clients) }) // the findings say it
 	took := now() - cut
 	found, ended := timeouts(), s.count(abnormal)-before
 	t.check(found == float64(clients) && ended == found,
