@@ -24,9 +24,12 @@ func soak(ctx context.Context, t *trial) error {
 	if err := a.load.publish(ctx, pace{dialer: dialer{addr: s.addr}, rate: 4, size: 200}); err != nil {
 		return err
 	}
-	c := t.startChurn(ctx, s.addr, 60)
+	c := t.startChurn(ctx, s.addr, 150)
 	defer c.end()
-	rest(ctx, scaled(t, 2*time.Minute, 15*time.Second))
+	// To be observed takes memory, too: the warm-up has it already.
+	if _, err := s.observe(ctx, scaled(t, 2*time.Minute, 15*time.Second)); err != nil {
+		return err
+	}
 	seen, err := s.observe(ctx, scaled(t, 10*time.Minute, 30*time.Second))
 	if err != nil {
 		return err
