@@ -21,7 +21,7 @@ const tick = 250 * time.Millisecond
 
 // halfopen lets clients begin handshakes and messages that they do not end, beside others who behave.
 func halfopen(ctx context.Context, t *trial) error {
-	deadline := scaled(t, 12*time.Second, 2*time.Second)
+	deadline := scaled(t, 15*time.Second, 2*time.Second)
 	overTLS := freeAddr()
 	_, portTLS, _ := net.SplitHostPort(overTLS)
 	s, err := t.startServer(ctx, "-handshake-timeout", deadline.String(), "-message-timeout", deadline.String(),
@@ -180,49 +180,52 @@ func (l *laggard) wantClose() error {
 }
 
 // comeEvery is how soon after the last one the next one comes: it is not a storm that is tried here.
-const comeEvery = 300 * time.Microsecond
+const comeEvery = 500 * time.Microsecond
 
 // leaveHalf lets everybody begin, and waits until the server has ended them all.
 func (t *trial) leaveHalf(ctx context.Context, s *server, deadline time.Duration, all []half) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
+	var reading, dripping sync.WaitGroup
+	defer reading.Wait()
+	defer dripping.Wait()
 	defer cancel()
 	crowds := make([][]laggard, len(all))
 	due := now()
 	for i, h := range all {
 		crowds[i] = make([]laggard, h.count)
-		defer func() {
-			for j := range crowds[i] {
-				if conn := crowds[i][j].conn; conn != nil {
-					conn.Close()
-				}
-			}
-		}()
+		defer leave(crowds[i])
 		if err := inParallel(h.count, 16, func(j int) error {
 			rest(ctx, due+time.Duration(j)*comeEvery-now())
-			return h.begin(ctx, &crowds[i][j])
+			l := &crowds[i][j]
+			if err := h.begin(ctx, l); err != nil {
+				return fmt.Errorf("%s: %w", h.name, err)
+			}
+			reading.Go(func() { l.await(deadline, h.right) })
+			return nil
 		}); err != nil {
-			return fmt.Errorf("%s: %w", h.name, err)
+			return err
 		}
 		due += time.Duration(h.count) * comeEvery
 		if h.drip != "" {
-			running.Go(func() { drip(ctx, crowds[i], h.drip) })
+			dripping.Go(func() { drip(ctx, crowds[i], h.drip) })
 		}
 	}
 	t.notef("all have begun")
-	var reading sync.WaitGroup
-	for i, h := range all {
-		for j := range crowds[i] {
-			reading.Go(func() { crowds[i][j].await(deadline, h.right) })
-		}
-	}
 	reading.Wait()
 	for i, h := range all {
 		t.checkHalf(h, crowds[i], deadline)
 	}
 	t.checkCounts(ctx, s, all)
 	return ctx.Err()
+}
+
+// leave ends the connections of a crowd.
+func leave(crowd []laggard) {
+	for i := range crowd {
+		if conn := crowd[i].conn; conn != nil {
+			conn.Close()
+		}
+	}
 }
 
 // await reads until the server ends the connection.
@@ -233,7 +236,7 @@ func (l *laggard) await(deadline time.Duration, right func(*laggard) error) {
 }
 
 // dripSteps is into how many groups a crowd is divided that send at different times of a second.
-const dripSteps = 50
+const dripSteps = 200
 
 // drip lets each of a crowd send a byte of text a second.
 func drip(ctx context.Context, crowd []laggard, text string) {
