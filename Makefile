@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build dist run test race conformance fuzz faults faults-short microbench million lint fmt clean
+.PHONY: all build dist package-test image-test run test race conformance fuzz faults faults-short microbench million lint fmt clean
 
 all: fmt lint test
 
@@ -42,10 +42,11 @@ CONNS ?= 1000000
 million: ## a million connections, without sockets: memory, publish, garbage collection
 	$(GO) test -run '^$$' -bench Million -benchtime 20x -timeout 10m ./engine -conns $(CONNS)
 
-lint: ## gofumpt, golangci-lint
+lint: ## gofumpt, golangci-lint, and whether Kubernetes would read its manifest
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \
 		if [ -n "$$unformatted" ]; then echo "not gofumpt'd, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) tool $(TOOLS) golangci-lint run
+	$(GO) -C tools run ./manifest ../deploy/kubernetes.yaml
 
 fmt: ## gofumpt
 	$(GO) tool $(TOOLS) gofumpt -w .
@@ -56,6 +57,8 @@ DIST       := dist
 VERSION     = $(shell sed -n 's/^const Version = "\(.*\)"$$/\1/p' webrocket.go)
 MAINTAINER ?= Rocket <rocket@localhost>
 ARCHES     := amd64 arm64
+PACKAGE     = VERSION=$(VERSION) DIST=$(DIST) MAINTAINER="$(MAINTAINER)" SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	$(GO) tool $(TOOLS) nfpm package -f deploy/nfpm.yaml -p deb
 
 dist: ## static binaries and Debian packages with their checksums, in dist/
 	rm -rf $(DIST)
@@ -70,11 +73,19 @@ dist: ## static binaries and Debian packages with their checksums, in dist/
 		$(GO) run ./cmd/rocket completion $$shell > $(DIST)/share/rocket.$$shell; \
 	done
 	set -e; for arch in $(ARCHES); do \
-		VERSION=$(VERSION) ARCH=$$arch DIST=$(DIST) MAINTAINER="$(MAINTAINER)" \
-			SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
-			$(GO) tool $(TOOLS) nfpm package -f deploy/nfpm.yaml -p deb -t $(DIST)/; \
+		ARCH=$$arch $(PACKAGE) -t $(DIST)/; \
 	done
 	cd $(DIST) && sha256sum rocket* > SHA256SUMS
+
+SUITES ?= bookworm trixie
+package-test: dist ## installs the package on clean Debians with a running systemd, and tries it; as root
+	mkdir -p $(DIST)/next
+	set -e; arch=$$(dpkg --print-architecture); \
+		RELEASE=2 ARCH=$$arch $(PACKAGE) -t $(DIST)/next/; \
+		SUITES="$(SUITES)" deploy/try-package.sh $(DIST)/rocket_*_$$arch.deb $(DIST)/next/rocket_*_$$arch.deb
+
+image-test: ## builds the image without Docker, of this machine's Go, and tries it; as root
+	deploy/try-image.sh
 
 clean:
 	rm -rf $(BIN) $(DIST)

@@ -81,8 +81,7 @@ type HubHandler struct {
 	MaxSubscriptions int
 
 	// MaxChannels limits the channels of the hub; a subscribe that would make a
-	// further one gets limit_exceeded. Loops that make one at the same moment may
-	// go beyond it by one each. If zero, no limit.
+	// further one gets limit_exceeded. If zero, no limit.
 	MaxChannels int
 
 	// MaxChannelName limits the length of a channel's name in bytes. If zero,

@@ -15,9 +15,9 @@ import (
 // A HubHandler takes the place of one at the same path with the same Codec: the
 // hub, its connections, channels and subscriptions stay and obey the new fields.
 // Who has logged in with a secret that is gone is closed with 1008. Handlers of
-// other kinds, and hubs at other paths, begin anew; connections of what is not
-// served any more are closed with 1001. The handlers must not be in use, except
-// for those that stay.
+// other kinds, and hubs at other paths, begin anew; connections stay where the
+// Endpoint's Handler equals the one before, and are closed with 1001 elsewhere.
+// The handlers must not be in use, except for those that stay.
 func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 	s.life.Lock()
 	defer s.life.Unlock()

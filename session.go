@@ -144,10 +144,10 @@ func (p protocol) subscribe(s *session, r *rules, cmd *codec.Command) code {
 		return invalidChannelName
 	case s.subscriber.Len() >= r.maxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
 		return limitExceeded
-	case p.hub.Len() >= r.maxChannels && !p.hub.Exists(cmd.Channel):
+	}
+	if _, err := p.hub.SubscribeWithin(r.maxChannels, &s.subscriber, cmd.Channel); err != nil {
 		return limitExceeded
 	}
-	p.hub.Subscribe(&s.subscriber, cmd.Channel)
 	return success
 }
 

@@ -296,11 +296,12 @@ func (s *Server) Addrs() []net.Addr {
 	return nil
 }
 
-// Ready tells whether the server should be sent clients: it has started, and
-// neither Drain nor Shutdown has been called.
+// Ready tells whether the server should be sent clients: it has started, neither
+// Drain nor Shutdown has been called, and nothing on the machine, such as files
+// that are used up, keeps it from accepting connections.
 func (s *Server) Ready() bool {
 	e := s.running()
-	return e != nil && !e.Draining()
+	return e != nil && !e.Draining() && e.Accepting()
 }
 
 // Stalled returns how many event loops do not get on at the moment: a watchdog

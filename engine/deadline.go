@@ -69,17 +69,34 @@ func (c *Conn) late() bool {
 	return c.in != nil && limit > 0 && c.loop.now-c.in.since >= limit
 }
 
-// advance lets time pass: now is in ticks since the engine began. It looks at
-// four bytes for each connection.
+// expireMax is how many deadlines a turn acts on: about a millisecond's worth of
+// pings. Of those that are due at once, many thousands perhaps, the others have to
+// wait until the loop has read again.
+const expireMax = 256
+
+// advance lets time pass: now is in ticks since the engine began.
 func (l *Loop) advance(now uint32) {
 	l.now = now
 	l.beat.Store(now)
-	for slot, due := range l.due {
-		if due != 0 && due <= now {
+	l.unseen = len(l.due)
+	l.expireSome()
+	l.drainMore()
+}
+
+// expireSome acts on deadlines that have passed. It looks at four bytes for each
+// connection, from where it was when it ended, and goes round once for each tick.
+func (l *Loop) expireSome() {
+	for n := 0; l.unseen > 0 && n < expireMax; l.unseen-- {
+		if l.seen >= len(l.due) {
+			l.seen = 0
+		}
+		slot := l.seen
+		l.seen++
+		if due := l.due[slot]; due != 0 && due <= l.now {
 			l.conns[slot].expire()
+			n++
 		}
 	}
-	l.drainMore()
 }
 
 // expire acts on a deadline.

@@ -148,6 +148,46 @@ func TestPingsAreSpread(t *testing.T) {
 	}
 }
 
+// If very many pings are due at once the loop reads in between, and nobody is left
+// out or pinged twice, even if the next tick comes first.
+func TestDeadlinesAreSliced(t *testing.T) {
+	const n = 4*expireMax + 1
+	tl := newTestLoop(t, Config{PingInterval: tick}, Endpoint{})
+	pushed := addPump(t, tl)
+	conns := make([]*testConn, n)
+	for i := range conns {
+		conns[i] = tl.open()
+	}
+	pings := func() (sent int) {
+		for _, tc := range conns {
+			if len(tc.got) > 0 {
+				sent++
+			}
+		}
+		return sent
+	}
+	for i := range 4 {
+		if i%2 == 0 {
+			tl.engine.clock.Add(1)
+		}
+		tl.turn()
+		if want := (i + 1) * expireMax; pings() != want || !pushed() {
+			t.Fatalf("turn %d: got %d pings, want %d and another turn", i, pings(), want)
+		}
+	}
+	tl.turn()
+	for _, tc := range conns {
+		tc.wantFrame(aPing)
+		tc.wantNothing()
+	}
+	for pushed() {
+		tl.turn()
+	}
+	if pings() != 0 || tl.unseen != 0 {
+		t.Errorf("at the end: %d pings, %d deadlines to look at", pings(), tl.unseen)
+	}
+}
+
 func TestWithoutPings(t *testing.T) {
 	tc := newTestLoop(t, Config{PingInterval: -1}, Endpoint{}).open()
 	tc.advance(10 * DefaultPingInterval)

@@ -17,7 +17,8 @@
 // transport.go, proxy.go, tls.go, and handshakes.go for the one part that is not
 // done on the loops. listener.go and files.go are the addresses. Beside the main
 // path are slow.go (what slow readers may miss), gate.go, memory.go and limits.go
-// (who is let in), drain.go and ports.go (the end), and watchdog.go.
+// (who is let in), accept.go (when nobody can be), drain.go and ports.go (the end),
+// and watchdog.go.
 //
 // # Ownership
 //
@@ -27,10 +28,11 @@
 // modified. Methods say where they may be called; from elsewhere use Loop.Post.
 //
 // The goroutines are: one for each loop, one that runs the clock and watches
-// over the loops, open files and memory, one that waits for the sockets of slow
-// readers, one for each socket's file that is listened on, and one for each TLS
-// handshake while it lasts, of which there are at most 512. Their number does
-// not depend on the number of connections.
+// over the loops and memory, one that waits for the sockets of slow readers, one
+// for each socket's file that is listened on, one that collects garbage now and
+// then while memory is short, and one for each TLS handshake while it lasts, of
+// which there are at most 512. Their number does not depend on the number of
+// connections.
 //
 // # Limits
 //

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -47,7 +48,21 @@ func (e *Engine) closePorts() {
 		e.log().Error("the port cannot be closed", "error", err)
 	}
 	if gone {
-		e.shutting.Do(func() { close(e.shut) })
+		e.shutting.Do(e.countLast)
+	}
+}
+
+// countLast closes shut once every loop has taken a turn: one may have accepted
+// somebody who is not counted yet, however long ago.
+func (e *Engine) countLast() {
+	left := new(atomic.Int32)
+	left.Store(int32(len(e.loops)))
+	for _, l := range e.loops {
+		l.Post(func() {
+			if left.Add(-1) == 0 {
+				close(e.shut)
+			}
+		})
 	}
 }
 

@@ -78,6 +78,26 @@ func TestDrainSendsWhatIsQueued(t *testing.T) {
 	slow.wantClose(codec.StatusGoingAway)
 }
 
+// A loop may be about to count somebody whom it has accepted when the port is
+// closed: a drain waits for it.
+func TestDrainCountsWhoCameLast(t *testing.T) {
+	tl := newTestLoop(t, Config{Loops: 2}, Endpoint{})
+	e := tl.engine
+	other := newLoop(e, 1, wires{tl})
+	e.loops = []*Loop{tl.Loop, other}
+	for range 2 { // the port is closed already
+		e.closePorts()
+	}
+	tl.turn()
+	select {
+	case <-e.shut:
+		t.Error("a loop has not been waited for")
+	default:
+	}
+	other.turn()
+	<-e.shut
+}
+
 // wantDrained fails unless the port is closed and Drain returns.
 func wantDrained(t *testing.T, e *Engine, done <-chan error) {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type Engine struct {
 
 	gate     gate
 	watchdog watchdog
+	cleaner  cleaner
 	ports    ports // the clock's
 	others   []int // listening sockets on the same port that are not ours
 
@@ -61,12 +63,13 @@ type Engine struct {
 	leaving  atomic.Bool // Drain
 	stopping atomic.Bool // Shutdown
 
-	booted  chan error    // Start waits for it
-	ended   chan struct{} // closed when gnet has returned
-	stopped chan struct{} // closed when all is done after that
-	err     error         // why; read after stopped is closed
-	shut    chan struct{} // closed when nobody comes any more, after Drain
-	gone    chan struct{} // a connection has been closed while draining
+	booted  chan error            // Start waits for it
+	ended   chan struct{}         // closed when gnet has returned
+	stopped chan struct{}         // closed when all is done after that
+	err     error                 // why; read after stopped is closed
+	cause   atomic.Pointer[error] // why gnet has ended
+	shut    chan struct{}         // closed when nobody comes any more, after Drain
+	gone    chan struct{}         // a connection has been closed while draining
 }
 
 // New returns an engine that is not started. The endpoints' keys are paths.
@@ -81,6 +84,7 @@ func New(config Config, endpoints map[string]Endpoint) *Engine {
 		shut:     make(chan struct{}),
 	}
 	e.handshakes = newHandshakes(e.config.HandshakeWorkers, e.clock.Load)
+	e.cleaner.collect = runtime.GC
 	e.endpoints.Store(newTable(endpoints))
 	e.caps.Store(new(caps))
 	return e
@@ -162,7 +166,6 @@ func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 
 // run is gnet's goroutine.
 func (e *Engine) run(addrs []string) {
-	level := gnetLog{e.config.Log}
 	err := gnet.Rotate(&handler{e: e}, addrs,
 		gnet.WithNumEventLoop(len(e.loops)),
 		// One listener for each loop: a connection is accepted by the loop that
@@ -173,10 +176,13 @@ func (e *Engine) run(addrs []string) {
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithSocketSendBuffer(max(e.config.SendBuffer, 0)),
 		gnet.WithTicker(true),
-		gnet.WithLogger(level),
+		gnet.WithLogger(gnetLog{e}),
 	)
 	if err == nil && !e.stopping.Load() {
 		err = ErrStopped
+		if cause := e.cause.Load(); cause != nil {
+			err = fmt.Errorf("%w: an event loop has failed: %w", err, *cause)
+		}
 	}
 	e.err = err
 	select {
@@ -187,6 +193,7 @@ func (e *Engine) run(addrs []string) {
 	e.closeFiles()
 	e.writable.close()
 	e.handshakes.close()
+	e.cleaner.working.Wait()
 	for _, l := range e.loops {
 		l.end()
 	}
@@ -279,7 +286,11 @@ func (e *Engine) boot() error {
 	if err != nil {
 		return err
 	}
-	e.ports.watch(slices.DeleteFunc(fds, func(fd int) bool { return slices.Contains(e.others, fd) }))
+	doors, err := doorsOf(slices.DeleteFunc(fds, func(fd int) bool { return slices.Contains(e.others, fd) }))
+	if err != nil {
+		return err
+	}
+	e.ports.watch(doors)
 	for range e.loops {
 		if err := newPump(e.events); err != nil {
 			return err
@@ -330,8 +341,11 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 		h.e.booted <- h.e.boot()
 	}
 	h.e.watchLoops(h.e.clock.Load())
-	h.e.watchFiles()
+	h.e.acceptAgain()
 	h.e.watchMemory(memoryInUse())
+	if h.e.crowded.Load() {
+		h.e.cleaner.look(h.e.clock.Load(), collections())
+	}
 	if h.e.leaving.Load() {
 		h.e.closePorts()
 	}
@@ -433,19 +447,21 @@ func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 }
 
 // gnetLog passes on what gnet finds worth an operator's attention.
-type gnetLog struct{ log *slog.Logger }
+type gnetLog struct{ e *Engine }
 
 func (g gnetLog) Debugf(string, ...any) {}
 func (g gnetLog) Infof(string, ...any)  {}
 
 func (g gnetLog) Warnf(format string, args ...any) {
-	g.log.Warn("event loops", "detail", fmt.Sprintf(format, args...))
+	g.e.log().Warn("event loops", "detail", fmt.Sprintf(format, args...))
 }
 
 func (g gnetLog) Errorf(format string, args ...any) {
-	g.log.Error("event loops", "detail", fmt.Sprintf(format, args...))
+	if !g.e.hear(format, args) {
+		g.e.log().Error("event loops", "detail", fmt.Sprintf(format, args...))
+	}
 }
 
 func (g gnetLog) Fatalf(format string, args ...any) {
-	g.log.Error("event loops", "detail", fmt.Sprintf(format, args...))
+	g.e.log().Error("event loops", "detail", fmt.Sprintf(format, args...))
 }

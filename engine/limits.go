@@ -18,7 +18,6 @@ const (
 const (
 	refuseBelow = 192 // newcomers are refused
 	closeBelow  = 128 // they are closed without a word
-	pauseBelow  = 64  // they wait in front of the door: gnet ends if it has no file for one
 )
 
 // FileLimit returns how many files the process may have open.
@@ -50,31 +49,4 @@ func connectionLimit(wanted, loops int) (int, error) {
 		return possible, nil
 	}
 	return min(wanted, possible), nil
-}
-
-// freeFiles returns how many files are free when there are so many at most. It
-// opens one that is open once more to see its number.
-func freeFiles(limit, file int) int {
-	fd, err := unix.FcntlInt(uintptr(file), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return 0
-	}
-	_ = unix.Close(fd)
-	return limit - fd
-}
-
-// watchFiles is called on each tick. It keeps newcomers waiting while files are
-// short, so that gnet does not fail to accept one.
-func (e *Engine) watchFiles() {
-	free := freeFiles(e.maxFiles, e.writable.epoll)
-	switch {
-	case !e.ports.paused && free < pauseBelow:
-		e.log().Error("the open files are used up; newcomers have to wait", "limit", e.maxFiles, "free", free)
-		if err := e.ports.pause(); err != nil {
-			e.log().Error("newcomers cannot be kept waiting", "error", err)
-		}
-	case e.ports.paused && free >= closeBelow && e.ports.calls == 0:
-		e.log().Warn("there are open files again", "limit", e.maxFiles, "free", free)
-		e.ports.resume()
-	}
 }

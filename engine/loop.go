@@ -56,6 +56,8 @@ type Loop struct {
 	pump      *pump
 	now       uint32 // ticks
 	ticks     ticks
+	seen      int // the slot whose deadline is the next to look at
+	unseen    int // how many there are to look at yet
 	drain     drain
 	sliceEnd  time.Time
 	inRow     bool // the turn follows another directly, in the same slice
@@ -160,6 +162,8 @@ func (l *Loop) turn() {
 	}
 	if now := l.engine.clock.Load(); now != l.now {
 		l.advance(now)
+	} else if l.unseen > 0 {
+		l.expireSome()
 	}
 	l.takeInbox()
 	pause := l.work()
@@ -168,7 +172,7 @@ func (l *Loop) turn() {
 	if pause > 0 {
 		time.Sleep(pause)
 	}
-	l.again(pause >= 0)
+	l.again(pause >= 0 || l.unseen > 0)
 }
 
 // again arranges for the next turn, if one is due. If the worker has more to do,

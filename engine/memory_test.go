@@ -3,6 +3,7 @@ package engine
 import (
 	"log/slog"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"testing"
 )
@@ -47,5 +48,53 @@ func TestMemoryIsShort(t *testing.T) {
 	}
 	if memoryInUse() <= 0 {
 		t.Error("no memory is in use")
+	}
+}
+
+// While memory is short, garbage is collected two seconds after the last time,
+// later if that has taken long, and by nobody else meanwhile.
+func TestCleaner(t *testing.T) {
+	const pause = uint32(cleanAfter / tick)
+	done := make(chan struct{})
+	cycles, began := uint64(7), 0
+	c := &cleaner{collect: func() { <-done }}
+	look := func(from, to uint32) {
+		for now := from; now < to; now++ {
+			before := c.busy.Load()
+			c.look(now, cycles)
+			if !before && c.busy.Load() {
+				began++
+			}
+		}
+	}
+	want := func(when string, n int) {
+		t.Helper()
+		if began != n {
+			t.Errorf("%s: %d collections have begun, want %d", when, began, n)
+		}
+	}
+	look(100, 100+pause)
+	want("soon after memory got short", 0)
+	cycles++
+	look(100+pause, 100+2*pause)
+	want("soon after another collection", 0)
+	look(100+2*pause, 1000)
+	want("later", 1)
+	done <- struct{}{}
+	c.working.Wait()
+	cycles++
+	took := 999 - (100 + 2*pause)
+	next := 1000 + pause + cleanShare*took
+	look(1000, next)
+	want("soon after one that took long", 1)
+	look(next, next+1)
+	want("long after one that took long", 2)
+	close(done)
+	c.working.Wait()
+	if collections() == 0 {
+		runtime.GC()
+		if collections() == 0 {
+			t.Error("a garbage collection is not counted")
+		}
 	}
 }

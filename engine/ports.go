@@ -13,13 +13,15 @@ import (
 )
 
 // ports are the listening sockets of the loops. gnet accepts from them and keeps
-// them to itself until it ends; here they pause and close before that. The
-// clock's goroutine only, but for forget.
+// them to itself until it ends; here they close before that, and newcomers wait
+// while they cannot be accepted. The clock's goroutine only, but for forget and
+// shut.
 type ports struct {
-	mu     sync.Mutex
-	fds    []int // guarded by mu
-	paused bool
-	calls  int // of leave
+	mu      sync.Mutex
+	doors   []door // guarded by mu
+	failing bool   // nobody has been accepted of late; guarded by mu
+	waiting bool   // nobody is, until the next tick; guarded by mu
+	calls   int    // of leave
 }
 
 // lastCall is for how many ticks those who knocked before leave are let in: what
@@ -28,10 +30,10 @@ type ports struct {
 const lastCall = 3
 
 // watch is called once, with the sockets.
-func (p *ports) watch(fds []int) {
+func (p *ports) watch(doors []door) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fds = fds
+	p.doors = doors
 }
 
 // leave is called on each tick once nobody is to be let in any more. It tells
@@ -39,8 +41,8 @@ func (p *ports) watch(fds []int) {
 func (p *ports) leave() (gone bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fds == nil {
-		return true, nil // for a tick: who came last is counted by now
+	if p.doors == nil {
+		return true, nil
 	}
 	if p.calls++; p.calls == 1 {
 		return false, p.filter()
@@ -62,36 +64,15 @@ var noSYN = []unix.SockFilter{
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 }
 
-// pause makes newcomers wait in front of the door.
-func (p *ports) pause() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.filter()
-}
-
-// filter is pause while mu is held.
+// filter lets nobody knock any more. mu is held.
 func (p *ports) filter() error {
-	if p.paused {
-		return nil
-	}
-	p.paused = true
 	program := unix.SockFprog{Len: uint16(len(noSYN)), Filter: &noSYN[0]}
-	for _, fd := range p.fds {
-		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
+	for _, d := range p.doors {
+		if err := unix.SetsockoptSockFprog(d.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 			return fmt.Errorf("engine: attach a filter: %w", err)
 		}
 	}
 	return nil
-}
-
-// resume ends pause.
-func (p *ports) resume() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.paused = false
-	for _, fd := range p.fds {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
-	}
 }
 
 // forget leaves the sockets alone from now on: gnet is about to close them, and
@@ -99,13 +80,13 @@ func (p *ports) resume() {
 func (p *ports) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fds = nil
+	p.doors = nil
 }
 
 // empty tells whether nobody waits to be accepted.
 func (p *ports) empty() bool {
-	for _, fd := range p.fds {
-		waiting := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for _, d := range p.doors {
+		waiting := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}
 		if n, err := unix.Poll(waiting, 0); n > 0 && err == nil {
 			return false
 		}
@@ -121,12 +102,12 @@ func (p *ports) close() error {
 		return err
 	}
 	defer func() { _ = unix.Close(deaf) }()
-	for _, fd := range p.fds {
-		if err := unix.Dup3(deaf, fd, unix.O_CLOEXEC); err != nil {
+	for _, d := range p.doors {
+		if err := unix.Dup3(deaf, d.fd, unix.O_CLOEXEC); err != nil {
 			return fmt.Errorf("engine: dup3: %w", err)
 		}
 	}
-	p.fds = nil
+	p.doors = nil
 	return nil
 }
 

@@ -116,9 +116,7 @@ func (c *Conn) dropOldest() {
 		o.lag.lose(t.channel)
 		return true
 	})
-	if len(o.frames) < before {
-		c.loop.counts.slow("drop-oldest")
-	}
+	c.loop.counts.dropped("drop-oldest", before-len(o.frames))
 }
 
 // conflate drops each event after which another one of the same topic waits.
@@ -140,9 +138,7 @@ func (c *Conn) conflate() {
 	clear(l.newest)
 	before := len(o.frames)
 	o.drop(func(i int) bool { return old[i] })
-	if len(o.frames) < before {
-		l.counts.slow("conflate")
-	}
+	l.counts.dropped("conflate", before-len(o.frames))
 	o.lag.calm = 2 * len(o.frames)
 }
 

@@ -25,6 +25,7 @@ type Stats struct {
 	Refused  map[string]uint64 // the others, by a word for the reason
 	Closed   map[uint16]uint64 // ends by close code; 1006 where there was none
 	Slow     map[string]uint64 // slow readers by what was done to them
+	Dropped  map[string]uint64 // events that were dropped for them, by the same words
 	Timeouts uint64            // ends because no sign of life came in time
 	Panics   uint64            // of handlers and posted work
 
@@ -48,6 +49,7 @@ func (l *Loop) Stats() Stats {
 	s.Refused = maps.Clone(s.Refused)
 	s.Closed = maps.Clone(s.Closed)
 	s.Slow = maps.Clone(s.Slow)
+	s.Dropped = maps.Clone(s.Dropped)
 	s.Connections = len(l.conns) - len(l.free)
 	for c := range l.waiting {
 		s.Waiting++
@@ -232,4 +234,16 @@ func (k *counters) slow(policy string) {
 		k.Slow = make(map[string]uint64)
 	}
 	k.Slow[policy]++
+}
+
+// dropped counts n events that a slow reader is not given. 0 is none.
+func (k *counters) dropped(policy string, n int) {
+	if n == 0 {
+		return
+	}
+	k.slow(policy)
+	if k.Dropped == nil {
+		k.Dropped = make(map[string]uint64)
+	}
+	k.Dropped[policy] += uint64(n)
 }

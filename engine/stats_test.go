@@ -83,6 +83,10 @@ func TestStatsOfDroppedEvents(t *testing.T) {
 		if n := s.MessagesOut - before; n != 100 {
 			t.Errorf("%s: got %d messages out, want 100", name, n)
 		}
+		waiting, _ := tc.Queued()
+		if n, want := s.Dropped[name], uint64(100-waiting); n != want || len(s.Dropped) != 1 {
+			t.Errorf("%s: got %v events dropped, want %d", name, s.Dropped, want)
+		}
 	}
 }
 

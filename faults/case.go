@@ -18,8 +18,11 @@ type Case struct {
 // Cases are all there are, in the order in which they run.
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
+	{Name: "policies", Does: "readers stall for a while and read on, under each policy for slow readers", run: policies},
 	{Name: "halfopen", Does: "10,000 handshakes at 1 byte a second, 1,000 half ClientHellos, 2,000 half messages", run: halfopen},
+	{Name: "storm", Does: "15,000 subscribers drop at once, and come back at once", run: storm},
 	{Name: "files", Does: "twice as many connections as a server may have open files, with handshakes and without a word", run: files},
+	{Name: "memory", Does: "queues of readers that stall fill up until memory is short", run: memory},
 	{Name: "network", Does: "latency, small pieces, throttling, resets, a black hole and late ends, through proxies", run: network},
 	{Name: "partition", Does: "all packets of some clients are dropped, for a short and for a long time", run: partition, apart: true},
 	{Name: "vanished", Does: "1,000 clients are gone without a word, and are published to", run: vanished, apart: true},

@@ -83,12 +83,25 @@ func (d dialer) mostSilence() time.Duration { return cmp.Or(d.silence, 2*time.Mi
 
 // open connects and shakes hands. It returns *refused if the server says no.
 func (d dialer) open(ctx context.Context) (*client, error) {
+	c, err := d.knock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.enter(); err != nil {
+		c.abort()
+		return nil, err
+	}
+	return c, nil
+}
+
+// knock connects and asks to be let in; enter hears the answer.
+func (d dialer) knock(ctx context.Context) (*client, error) {
 	conn, err := d.dialTCP(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c := newClient(conn)
-	if err := c.upgrade(d); err != nil {
+	if err := c.ask(d); err != nil {
 		c.abort()
 		return nil, err
 	}
@@ -101,12 +114,23 @@ func newClient(conn net.Conn) *client {
 
 // upgrade shakes hands.
 func (c *client) upgrade(d dialer) error {
+	if err := c.ask(d); err != nil {
+		return err
+	}
+	return c.enter()
+}
+
+// ask sends the opening handshake.
+func (c *client) ask(d dialer) error {
 	if err := c.conn.SetReadDeadline(time.Now().Add(d.mostSilence())); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(c.conn, d.request()); err != nil {
-		return err
-	}
+	_, err := io.WriteString(c.conn, d.request())
+	return err
+}
+
+// enter hears whether the server lets the client in.
+func (c *client) enter() error {
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
 		return err
@@ -223,6 +247,11 @@ func (c *client) do(command string) error {
 	if err := c.send(command); err != nil {
 		return err
 	}
+	return c.reply(command)
+}
+
+// reply waits for the reply to a command that has been sent.
+func (c *client) reply(command string) error {
 	for {
 		b, err := c.receive()
 		if err != nil {

@@ -13,6 +13,9 @@
 //	client.go    one connection
 //	audience.go  many well-behaved connections that check all they hear
 //	load.go      who publishes to them
+//	sleepers.go  subscribers that do not read
+//	crowd.go     many connections that do the same at the same time
+//	stream.go    events of which each is known, for readers that miss some
 //	table.go     the findings, for a terminal and for the document
 //
 // # What an audience checks

@@ -39,7 +39,7 @@ func halfopen(ctx context.Context, t *trial) error {
 	if err := a.load.publish(ctx, pace{dialer: d, rate: 20, size: 200}); err != nil {
 		return err
 	}
-	k := knock(ctx, d, 50)
+	k := knock(ctx, d, 100)
 	defer k.stop()
 	rest(ctx, time.Second)
 	k.forget()

@@ -30,7 +30,7 @@ func (l latency) String() string {
 // millis is a duration as the table shows it.
 func millis(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
-	if ms >= 100 {
+	if ms >= 99.5 {
 		return fmt.Sprintf("%.0f ms", ms)
 	}
 	return fmt.Sprintf("%.2g ms", ms)

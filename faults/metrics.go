@@ -100,7 +100,7 @@ func (s *server) count(c counter) float64 { return s.read(c.name, c.label, c.val
 
 // checkCount waits until a server has counted so many, and leaves a finding.
 func (t *trial) checkCount(ctx context.Context, s *server, c counter, want int) {
-	_ = s.until(ctx, 5*time.Second, c.String(), func() bool { return s.count(c) >= float64(want) }) // the finding says it
+	_ = s.until(ctx, patience, c.String(), func() bool { return s.count(c) >= float64(want) }) // the finding says it
 	got := s.count(c)
 	t.check(got == float64(want), fmt.Sprintf("%v counts them", c), "%.0f, of %d", got, want)
 }

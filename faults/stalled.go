@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // stalled lets subscribers stop to read while everybody else goes on.
 func stalled(ctx context.Context, t *trial) error {
-	const cap = 64 << 10
-	members := scaled(t, 4999, 900)
-	s, err := t.startServer(ctx, "-max-queued-bytes", fmt.Sprint(cap), "-send-buffer", "16384")
+	members := scaled(t, 4999, 899)
+	s, err := t.startServer(ctx, "-max-queued-bytes", fmt.Sprint(stallCap), "-send-buffer", "4096", "-close-timeout", "60s")
 	if err != nil {
 		return err
 	}
@@ -20,28 +21,16 @@ func stalled(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer a.end()
-	if err := a.load.publish(ctx, pace{dialer: dialer{addr: s.addr}, rate: 10, size: 1000}); err != nil {
+	if err := a.load.publish(ctx, pace{dialer: dialer{addr: s.addr}, rate: scaled(t, 5.0, 20), size: stallEvent}); err != nil {
 		return err
 	}
-	window := scaled(t, 15*time.Second, 3*time.Second)
+	window := scaled(t, 15*time.Second, 2*time.Second)
 	rest(ctx, window/4)
+	watch := s.watch(ctx)
 	calm := a.listenFor(ctx, window)
-	before := s.resident()
-	for _, share := range []struct {
-		name  string
-		stall int
-	}{{"1 stalls", 1}, {"1 in 10 stalls", members / 10}} {
-		crowd, err := t.stall(ctx, s, share.stall)
-		if err != nil {
-			return err
-		}
-		with := a.listenFor(ctx, window)
-		grown := s.resident() - before
-		t.checkSpeed(unharmed(with, calm), share.name+": the others have "+unharmedText, "without: %v; with: %v", calm, with)
-		allowed := int64(share.stall)*cap + 32<<20
-		t.check(grown < allowed, share.name+": memory grows by less than the caps of those who stall, and 32 MiB",
-			"%.1f MiB of %.1f", mib(grown), mib(allowed))
-		if err := crowd.awaitEnd(ctx, t, s); err != nil {
+	before := watch()
+	for _, share := range []stallShare{{"1 stalls", 1}, {"1 in 10 stalls", (members + 1) / 10}} {
+		if err := share.try(ctx, t, s, a, window, calm, before); err != nil {
 			return err
 		}
 	}
@@ -51,32 +40,63 @@ func stalled(ctx context.Context, t *trial) error {
 	return nil
 }
 
-func mib(n int64) float64 { return float64(n) / (1 << 20) }
+// Bytes of a stall.
+const (
+	stallEvent  = 2000     // the data of each event
+	stallCap    = 64 << 10 // what may wait for each one that stalls
+	stallMargin = 8 << 20  // what may grow beside that: garbage, which the others' events leave
+)
 
-// sleepers are subscribers that do not read.
-type sleepers struct{ clients []*client }
-
-// stall adds subscribers that stop to read once they are subscribed. Their sockets take little.
-func (t *trial) stall(ctx context.Context, s *server, n int) (*sleepers, error) {
-	var crowd sleepers
-	for range n {
-		c, err := dialer{addr: s.addr, buffer: 4 << 10}.join(ctx, "c", "")
-		if err != nil {
-			return nil, err
-		}
-		crowd.clients = append(crowd.clients, c)
-	}
-	return &crowd, nil
+// stallShare is how many stall.
+type stallShare struct {
+	name   string
+	stalls int
 }
 
-// awaitEnd waits until the server has thrown all of them out.
-func (w *sleepers) awaitEnd(ctx context.Context, t *trial, s *server) error {
-	defer func() {
-		for _, c := range w.clients {
-			c.abort()
-		}
-	}()
-	return t.until(ctx, patience, "slow readers are closed", func() bool {
-		return s.read("rocket_slow_readers_total", "policy", "disconnect") >= float64(len(w.clients))
-	})
+// try lets them stall, longer than it takes to reach their cap, and read on when they have been thrown out.
+func (h stallShare) try(ctx context.Context, t *trial, s *server, a *audience, window time.Duration, calm latency, before peaks) error {
+	start, err := s.metrics()
+	if err != nil {
+		return err
+	}
+	crowd, err := t.stall(ctx, a.dialer, h.stalls, func(int) string { return a.channel })
+	if err != nil {
+		return err
+	}
+	defer crowd.end()
+	watch := s.watch(ctx)
+	with := a.listenFor(ctx, window)
+	slow := func() int64 { return int64(s.read("rocket_slow_readers_total", "policy", "disconnect")) }
+	wasSlow := int64(start.sum("rocket_slow_readers_total", "policy", "disconnect"))
+	err = t.until(ctx, patience, "slow readers are closed", func() bool { return slow() >= wasSlow+int64(h.stalls) })
+	peak := watch()
+	if err != nil {
+		return err
+	}
+	t.checkSpeed(unharmed(with, calm), h.name+": the others have "+unharmedText, "without: %v; with: %v", calm, with)
+	grown, caps := peak.resident-before.resident, int64(h.stalls)*stallCap
+	t.check(grown < caps+stallMargin, h.name+": memory grows by less than the caps of those who stall, and 8 MiB",
+		"at most %.1f MiB of %.1f", mib(grown), mib(caps+stallMargin))
+	return h.count(t, s, crowd, start, peak)
+}
+
+// count compares what those who stalled hear with what the server has counted.
+func (h stallShare) count(t *trial, s *server, crowd *sleepers, start metrics, peak peaks) error {
+	most := int64(h.stalls) * (stallCap + stallEvent + 100) // one event may be on its way beside what waits
+	woken := crowd.wake(codec.StatusTryAgainLater)
+	end, err := s.metrics()
+	if err != nil {
+		return err
+	}
+	grew := func(name string, labels ...string) int64 {
+		return int64(end.sum(name, labels...) - start.sum(name, labels...))
+	}
+	slow := grew("rocket_slow_readers_total", "policy", "disconnect")
+	closes := grew("rocket_disconnects_total", "code", "1013")
+	all := int64(h.stalls)
+	t.check(peak.queued <= most, h.name+": what waits is at most their caps", "at most %d bytes of %d", peak.queued, most)
+	t.check(woken.told == all && slow == all && closes == all, h.name+": each is told 1013 and why, and counted once",
+		"%d of %d are told (%v), %d slow readers, %d disconnects", woken.told, all, woken.lastWord, slow, closes)
+	t.check(woken.gaps == 0 && woken.events > 0, h.name+": what they hear before has no gap", "%d events, %d gaps", woken.events, woken.gaps)
+	return nil
 }

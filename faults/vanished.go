@@ -47,7 +47,7 @@ func vanished(ctx context.Context, t *trial) error {
 	with := summarize(a.forget())
 	t.checkSpeed(unharmed(with, calm), "who is still there hears events with "+unharmedText, "without: %v; with: %v", calm, with)
 	var after holdings
-	err = s.until(ctx, 10*time.Second, "what they took is free", func() bool {
+	err = s.until(ctx, patience, "what they took is free", func() bool {
 		after, err = s.holds()
 		return err == nil && after.within(before)
 	})

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,10 @@ var ErrNoChannel = errors.New("pubsub: no such channel")
 
 // ErrOverloaded is returned by Publish where a shard cannot keep up.
 var ErrOverloaded = errors.New("pubsub: subscribers cannot be served as fast as messages come")
+
+// ErrFull is returned by SubscribeWithin where a further channel would be one too
+// many.
+var ErrFull = errors.New("pubsub: no room for another channel")
 
 // stripeCount is a power of two, far above the number of cores, so that two
 // loops seldom want the same stripe at the same time.
@@ -87,14 +92,6 @@ func (st *stripe) forget(h *Hub) {
 	}
 }
 
-// Exists tells whether there is a channel of that name.
-func (h *Hub) Exists(name []byte) bool {
-	st := h.stripe(name)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.channels[string(name)] != nil
-}
-
 // Len returns the number of channels.
 func (h *Hub) Len() int {
 	return int(h.count.Load())
@@ -162,19 +159,43 @@ func (h *Hub) PublishEvent(from *Shard, name, event []byte, frames Frames) error
 // Subscribe makes s hear the channel, which is created if need be, and tells
 // whether it did not before. Loop of s only.
 func (h *Hub) Subscribe(s *Subscriber, name []byte) bool {
+	fresh, _ := h.SubscribeWithin(math.MaxInt, s, name)
+	return fresh
+}
+
+// SubscribeWithin is Subscribe where a hub may have so many channels. It returns
+// ErrFull, and nothing has changed, if the channel would be one more. Loop of s
+// only.
+func (h *Hub) SubscribeWithin(limit int, s *Subscriber, name []byte) (fresh bool, err error) {
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	ch := st.channels[string(name)]
 	if ch == nil {
-		ch = h.channel(st, string(name))
+		if !h.takeRoom(limit) {
+			return false, ErrFull
+		}
+		ch = h.newChannel(st, string(name))
 	}
 	a := ch.audience(s.seat)
 	if s.find(a) >= 0 {
-		return false
+		return false, nil
 	}
 	a.join(s)
-	return true
+	return true, nil
+}
+
+// takeRoom counts a channel that is about to be made, if there may be another.
+func (h *Hub) takeRoom(limit int) bool {
+	for {
+		n := h.count.Load()
+		if n >= int64(limit) {
+			return false
+		}
+		if h.count.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 // Subscribed tells whether s hears the channel. Loop of s only.
@@ -215,6 +236,11 @@ func (h *Hub) stripe(name []byte) *stripe {
 // shared yet.
 func (h *Hub) channel(st *stripe, name string) *channel {
 	h.count.Add(1)
+	return h.newChannel(st, name)
+}
+
+// newChannel is channel for one that has been counted.
+func (h *Hub) newChannel(st *stripe, name string) *channel {
 	if st.channels == nil {
 		st.channels = make(map[string]*channel)
 	}

@@ -45,6 +45,13 @@ func checkAudience(t testing.TB, a *audience) {
 	}
 }
 
+func exists(h *Hub, name string) bool {
+	st := h.stripe([]byte(name))
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.channels[name] != nil
+}
+
 func TestChannelLife(t *testing.T) {
 	h, s, other := NewHub("permanent"), newSink(t), newSink(t)
 	a, b := s.subscriber(1), other.subscriber(1)
@@ -77,7 +84,7 @@ func TestChannelLife(t *testing.T) {
 		}
 		for _, name := range []string{"c", "d", "e", "permanent"} {
 			want := name == "permanent" || slices.Contains(live, name)
-			if got := h.Exists([]byte(name)); got != want {
+			if got := exists(h, name); got != want {
 				t.Errorf("%s: channel %s: got %v, want %v", step.name, name, got, want)
 			}
 			err := h.Publish(nil, []byte(name), []byte("x"))
@@ -92,6 +99,41 @@ func TestChannelLife(t *testing.T) {
 	if s.shard.backlog.Load() != 0 || other.shard.backlog.Load() != 0 {
 		t.Errorf("backlog: got %d and %d, want 0", s.shard.backlog.Load(), other.shard.backlog.Load())
 	}
+}
+
+// Loops that make channels at the same moment keep to the limit.
+func TestLimitOfChannels(t *testing.T) {
+	const shards, limit = 4, 3
+	h := NewHub("permanent")
+	var end sync.WaitGroup
+	for i := range shards {
+		sub, name := newSink(t).subscriber(1), fmt.Appendf(nil, "of %d", i)
+		end.Go(func() {
+			for range 20_000 {
+				fresh, err := h.SubscribeWithin(limit, sub, name)
+				if fresh == (err != nil) || err != nil && !errors.Is(err, ErrFull) {
+					t.Errorf("got %v, %v", fresh, err)
+				}
+				if n := h.Len(); n > limit {
+					t.Errorf("got %d channels, want at most %d", n, limit)
+				}
+				h.Unsubscribe(sub, name)
+			}
+		})
+	}
+	end.Wait()
+	s := newSink(t).subscriber(1)
+	for i, want := range []error{nil, nil, ErrFull} {
+		if fresh, err := h.SubscribeWithin(limit, s, fmt.Append(nil, i)); fresh != (want == nil) || err != want {
+			t.Errorf("channel %d: got %v, %v, want %v", i, fresh, err, want)
+		}
+	}
+	for _, name := range []string{"permanent", "1"} { // that are there
+		if _, err := h.SubscribeWithin(limit, s, []byte(name)); err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	checkHub(t, h)
 }
 
 func TestEveryShardHearsTheSameOrder(t *testing.T) {

@@ -44,7 +44,7 @@ func startAdmin(c *config, s *webrocket.Server, log *slog.Logger) (*admin, error
 	a := &admin{listener: listener, ended: make(chan struct{})}
 	a.server = &http.Server{
 		Handler: console.New(console.Config{
-			Server: s, Token: c.adminToken, Profiling: c.profiling == "on", Log: log,
+			Server: s, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on", Log: log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -58,6 +58,12 @@ func startAdmin(c *config, s *webrocket.Server, log *slog.Logger) (*admin, error
 		_ = a.server.Serve(listener)
 	}()
 	return a, nil
+}
+
+// adminHost returns the host of the address of the API.
+func adminHost(address string) string {
+	host, _, _ := net.SplitHostPort(address) // it has been listened on
+	return host
 }
 
 // sharePort lets a socket listen where another process does, if that agrees.

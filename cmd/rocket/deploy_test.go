@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,7 +24,7 @@ func readDeploy(t *testing.T, name string) string {
 
 // What is deployed names settings that exist.
 func TestDeployedSettings(t *testing.T) {
-	known := map[string]bool{}
+	known := map[string]bool{"ROCKET_SECRET": true} // a client's
 	for _, st := range settings() {
 		known[st.env()] = true
 	}
@@ -45,7 +46,7 @@ func TestDeployedSettings(t *testing.T) {
 
 // The probes are requests that there are.
 func TestDeployedProbes(t *testing.T) {
-	paths := regexp.MustCompile(`httpGet: \{path: (\S+),`).FindAllStringSubmatch(readDeploy(t, "kubernetes.yaml"), -1)
+	paths := regexp.MustCompile(`httpGet: \{path: (\S+), port: admin\}`).FindAllStringSubmatch(readDeploy(t, "kubernetes.yaml"), -1)
 	if len(paths) != 3 {
 		t.Errorf("got the probes %v, want 3", paths)
 	}
@@ -56,24 +57,64 @@ func TestDeployedProbes(t *testing.T) {
 	}
 }
 
+// The ports that are opened and probed are those that the server has.
+func TestDeployedPorts(t *testing.T) {
+	c, err := sources{}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, admin, err := net.SplitHostPort(c.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	websocket := strconv.Itoa(c.port)
+	for _, tt := range []struct{ file, want string }{
+		{"Dockerfile", "EXPOSE " + websocket},
+		{"kubernetes.yaml", "{name: websocket, containerPort: " + websocket + "}"},
+		{"kubernetes.yaml", "{name: websocket, port: " + websocket + ", targetPort: websocket}"},
+		{"kubernetes.yaml", "{name: admin, containerPort: " + admin + "}"},
+		{"kubernetes.yaml", "{name: ROCKET_ADMIN, value: 0.0.0.0:" + admin + "}"},
+		{"kubernetes.yaml", `prometheus.io/port: "` + admin + `"`},
+	} {
+		if !strings.Contains(readDeploy(t, tt.file), tt.want) {
+			t.Errorf("%s lacks %s", tt.file, tt.want)
+		}
+	}
+}
+
+// The image is built with the Go that go.mod wants.
+func TestDeployedGo(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)
+	if from := "FROM golang:" + string(wants[1]) + " "; !strings.Contains(readDeploy(t, "Dockerfile"), from) {
+		t.Errorf("the Dockerfile lacks %q", from)
+	}
+}
+
 // Who stops the server leaves it the time that it takes.
 func TestDeployedTimes(t *testing.T) {
 	c, err := sources{}.load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	needed := c.drain + shutdownTimeout
-	for _, tt := range []struct{ file, expr string }{
-		{"kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`},
-		{"rocket.service", `TimeoutStopSec=(\d+)s`},
-	} {
-		m := regexp.MustCompile(tt.expr).FindStringSubmatch(readDeploy(t, tt.file))
+	seconds := func(file, expr string) time.Duration {
+		m := regexp.MustCompile(expr).FindStringSubmatch(readDeploy(t, file))
 		if m == nil {
-			t.Fatalf("%s does not match %s", tt.file, tt.expr)
+			t.Fatalf("%s does not match %s", file, expr)
 		}
-		seconds, _ := strconv.Atoi(m[1])
-		if given := time.Duration(seconds) * time.Second; given < needed+5*time.Second {
-			t.Errorf("%s leaves %v, and %v may be needed", tt.file, given, needed)
-		}
+		n, _ := strconv.Atoi(m[1])
+		return time.Duration(n) * time.Second
+	}
+	needed := c.drain + shutdownTimeout + 5*time.Second // some more
+	if given := seconds("rocket.service", `TimeoutStopSec=(\d+)s`); given < needed {
+		t.Errorf("rocket.service leaves %v, and %v may be needed", given, needed)
+	}
+	// Kubernetes counts from before preStop.
+	needed += seconds("kubernetes.yaml", `sleep: \{seconds: (\d+)\}`)
+	if given := seconds("kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`); given < needed {
+		t.Errorf("kubernetes.yaml leaves %v, and %v may be needed", given, needed)
 	}
 }

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/nu7hatch/webrocket"
+import (
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+)
 
 // echoQueue is how many of the longest messages may wait for one client of an
 // echo hub. It is far more than a hub of channels has, since a client that sends
@@ -14,7 +18,7 @@ type echo struct{ hub }
 // Register makes echo a webrocket.Handler.
 func (e echo) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
 	return &webrocket.Endpoint{
-		Handler:        e,
+		Handler:        echoer{min(e.commandRate, engine.BucketMax), min(e.byteRate, engine.BucketMax)},
 		Origins:        e.origins,
 		Subprotocols:   e.subprotocols,
 		MaxMessageSize: e.maxMessageSize,
@@ -25,7 +29,34 @@ func (e echo) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
 	}, nil
 }
 
-func (echo) OnOpen(*webrocket.Conn)         {}
-func (echo) OnClose(*webrocket.Conn, error) {}
+// An echoer answers the connections of an echo hub, so many messages and bytes of
+// them in a second, 0 for any number. Those with the same rates are the same, and
+// so a reload leaves the connections alone.
+type echoer struct{ messages, bytes int }
 
-func (echo) OnMessage(c *webrocket.Conn, op webrocket.Opcode, payload []byte) { c.Send(op, payload) }
+// An echoMeter counts what one connection sends to an echoer with rates.
+type echoMeter struct{ messages, bytes engine.Bucket }
+
+func (e echoer) OnOpen(c *webrocket.Conn) {
+	if e != (echoer{}) {
+		c.SetValue(new(echoMeter))
+	}
+}
+
+func (echoer) OnClose(*webrocket.Conn, error) {}
+
+// OnMessage sends the message back. There are no replies that could say that one
+// was left out, so who sends too fast is sent away.
+func (e echoer) OnMessage(c *webrocket.Conn, op webrocket.Opcode, payload []byte) {
+	if m, ok := c.Value().(*echoMeter); ok && !e.within(c.Loop(), m, len(payload)) {
+		c.Close(codec.StatusPolicyViolation, "too many messages in a second")
+		return
+	}
+	c.Send(op, payload)
+}
+
+// within tells whether a message comes no faster than it may.
+func (e echoer) within(l *engine.Loop, m *echoMeter, size int) bool {
+	return (e.messages == 0 || l.Take(&m.messages, 1, e.messages)) &&
+		(e.bytes == 0 || l.Take(&m.bytes, size, e.bytes))
+}

@@ -71,3 +71,87 @@ func TestEchoHasNoSecrets(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// dialEcho connects to an echo hub.
+func dialEcho(t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	ws, _, err := websocket.Dial(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ws.CloseNow() })
+	return ws
+}
+
+// sendEcho sends a message and returns what comes back.
+func sendEcho(t *testing.T, ws *websocket.Conn, message string) (string, error) {
+	t.Helper()
+	if err := ws.Write(t.Context(), websocket.MessageText, []byte(message)); err != nil {
+		t.Fatal(err)
+	}
+	_, got, err := ws.Read(t.Context())
+	return string(got), err
+}
+
+// Who sends too much at once is sent away, nobody else.
+func TestEchoRates(t *testing.T) {
+	file := writeFile(t, `{"Hubs": [
+		{"Path": "/messages", "Codec": "Echo", "CommandRate": 1},
+		{"Path": "/bytes", "Codec": "Echo", "ByteRate": 1000}]}`)
+	server := start(t, nil, file, "-port", "0")
+	url := server.stdout.want(`hub +(ws://localhost:\d+)/bytes`)[1]
+	server.stdout.want(`^Ready`)
+	for path, message := range map[string]string{"/messages": "x", "/bytes": strings.Repeat("x", 5000)} {
+		fast, other := dialEcho(t, url+path), dialEcho(t, url+path)
+		var err error
+		for n := 0; err == nil; n++ { // at most one in a second is answered
+			if _, err = sendEcho(t, fast, message); n > 1000 {
+				t.Fatalf("%s: %d messages in no time", path, n)
+			}
+		}
+		if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+			t.Errorf("%s: got %v, want 1008", path, err)
+		}
+		if got, err := sendEcho(t, other, "hello"); got != "hello" {
+			t.Errorf("%s: got %q, %v", path, got, err)
+		}
+	}
+	server.signal(syscall.SIGINT)
+	server.wantStatus(0)
+}
+
+// A reload leaves the connections of an echo hub alone, and gives them its new
+// limits; only other rates send them away.
+func TestEchoReload(t *testing.T) {
+	const config = `{"Hubs": [
+		{"Path": "/", "Codec": "Echo", "MaxMessageSize": %1},
+		{"Path": "/limited", "Codec": "Echo", "CommandRate": %2}]}`
+	file := writeFile(t, strings.NewReplacer("%1", "10", "%2", "1000").Replace(config))
+	server := start(t, nil, file, "-port", "0")
+	url := server.stdout.want(`hub +(ws://localhost:\d+)/limited`)[1]
+	server.stdout.want(`^Ready`)
+	free, limited := dialEcho(t, url), dialEcho(t, url+"/limited")
+	for range 2 { // nothing has changed the first time
+		server.signal(syscall.SIGHUP)
+		server.stderr.want(`"reloaded","hubs":2`)
+		for _, ws := range []*websocket.Conn{free, limited} {
+			if got, err := sendEcho(t, ws, "hello"); got != "hello" {
+				t.Fatalf("after a reload: got %q, %v", got, err)
+			}
+		}
+		rewrite(t, file, strings.NewReplacer("%1", "20", "%2", "1000").Replace(config))
+	}
+	if got, err := sendEcho(t, free, strings.Repeat("x", 20)); err != nil {
+		t.Errorf("of the new length: got %q, %v", got, err)
+	}
+	rewrite(t, file, strings.NewReplacer("%1", "20", "%2", "1001").Replace(config))
+	server.signal(syscall.SIGHUP)
+	if _, _, err := limited.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("with another rate: got %v, want 1001", err)
+	}
+	if got, err := sendEcho(t, free, "hello"); got != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	server.signal(syscall.SIGINT)
+	server.wantStatus(0)
+}

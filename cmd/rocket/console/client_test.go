@@ -30,6 +30,7 @@ type operator struct {
 	t      *testing.T
 	server *webrocket.Server
 	url    string
+	host   string // that requests are for, if it is not that of url
 	ws     string
 	log    *logText
 	router routers.Router
@@ -123,6 +124,7 @@ func (o *operator) askAs(token, method, path, body string, status int) string {
 	if err != nil {
 		o.t.Fatal(err)
 	}
+	request.Host = o.host
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}

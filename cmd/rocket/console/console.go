@@ -2,7 +2,7 @@
 // running server?
 //
 // New returns an http.Handler for a port of its own. The main path: console.go
-// (which request goes where, and who may), health.go (probes), metrics.go (what
+// and host.go (which request goes where, and who may), health.go (probes), metrics.go (what
 // Prometheus reads), api.go (what is there, as JSON), act.go (what changes
 // something). openapi.yaml describes all of it; a test holds the two together.
 //
@@ -48,6 +48,10 @@ type Config struct {
 	// Token is what /api/ and /debug/ want as a bearer token. If empty, requests
 	// that only read need none, and those that change something are refused.
 	Token string
+
+	// Host is a name of the machine that requests may be for if there is no Token,
+	// beside localhost and addresses. If empty, none.
+	Host string
 
 	// Profiling opens /debug/pprof/.
 	Profiling bool
@@ -120,12 +124,16 @@ func (c *console) change(act func(*http.Request) (any, error)) http.HandlerFunc 
 	return c.read(act)
 }
 
-// guarded asks for the token, if there is one.
+// guarded asks for the token, or if there is none for a host that is ours.
 func (c *console) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if c.Token != "" && !c.authorized(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			reply(w, nil, &failure{http.StatusUnauthorized, "want the admin token: Authorization: Bearer TOKEN"})
+			return
+		}
+		if err := c.misnamed(r); err != nil {
+			reply(w, nil, err)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), c.timeout)

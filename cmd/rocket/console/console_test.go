@@ -76,7 +76,12 @@ func (o *operator) withoutToken() {
 		open.askAs("", "POST", path, "{}", http.StatusForbidden)
 		open.askAs("any", "POST", path, "{}", http.StatusForbidden)
 	}
-	open.askAs("", "GET", "/api/loops", "", http.StatusOK)
+	for _, path := range []string{"/api/loops", "/api/hubs", "/api/channels", "/api/connections/slowest"} {
+		open.askAs("", "GET", path, "", http.StatusOK)
+		open.host = "evil.example"
+		open.askAs("", "GET", path, "", http.StatusForbidden)
+		open.host = ""
+	}
 }
 
 // stuck holds up the loop of whoever sends a message, until free is closed.
@@ -131,7 +136,7 @@ func TestBeforeTheStart(t *testing.T) {
 	c := New(Config{Server: webrocket.NewServer(""), Log: slog.New(slog.DiscardHandler)})
 	for path, want := range map[string]int{"/livez": 200, "/readyz": 503, "/metrics": 200, "/api/loops": 200, "/api/connections/slowest": 200} {
 		w := httptest.NewRecorder()
-		c.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", path, nil))
+		c.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "http://localhost"+path, nil))
 		if w.Code != want {
 			t.Errorf("%s: got %d %s, want %d", path, w.Code, w.Body, want)
 		}

@@ -79,6 +79,7 @@ func (r *reading) addLoop(l *webrocket.LoopStats) {
 	t.Refused = sum(t.Refused, l.Refused)
 	t.Closed = sum(t.Closed, l.Closed)
 	t.Slow = sum(t.Slow, l.Slow)
+	t.Dropped = sum(t.Dropped, l.Dropped)
 	t.Turns.Add(&l.Turns)
 	r.delivery.Add(&l.Shard.Delivery)
 }
@@ -182,6 +183,13 @@ func table() []metric {
 			[]string{"policy"},
 			"Slow readers over the limit, by what was done to them.", func(r *reading, y yield) {
 				each(y, r.total.Slow, []string{"conflate", "disconnect", "drop-oldest"})
+			},
+		},
+		{
+			"rocket_dropped_events_total", counter,
+			[]string{"policy"},
+			"Events that slow readers were not given, by policy.", func(r *reading, y yield) {
+				each(y, r.total.Dropped, []string{"conflate", "drop-oldest"})
 			},
 		},
 		{

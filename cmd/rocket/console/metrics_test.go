@@ -46,6 +46,7 @@ func TestMetrics(t *testing.T) {
 		`rocket_disconnects_total{code="1000"}`:                     "1",
 		`rocket_disconnects_total{code="1006"}`:                     "0",
 		`rocket_slow_readers_total{policy="disconnect"}`:            "0",
+		`rocket_dropped_events_total{policy="conflate"}`:            "0",
 		`rocket_received_messages_total`:                            "7",
 		`rocket_sent_messages_total`:                                "10",
 		`rocket_queue_bytes`:                                        "0",

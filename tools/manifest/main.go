@@ -1,0 +1,55 @@
+// Command manifest reads Kubernetes manifests as a server with strict field
+// validation does: every key has to be one of the API, once, with a value of its
+// type.
+//
+//	go -C tools run ./manifest ../deploy/kubernetes.yaml
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+func main() {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			fail(err)
+		}
+	}
+	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme,
+		json.SerializerOptions{Yaml: true, Strict: true})
+	for _, name := range os.Args[1:] {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			fail(err)
+		}
+		documents := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
+		for n := 1; ; n++ {
+			document, err := documents.Read()
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				fail(fmt.Errorf("%s: %w", name, err))
+			}
+			if _, _, err := decoder.Decode(document, nil, nil); err != nil {
+				fail(fmt.Errorf("%s: document %d: %w", name, n, err))
+			}
+		}
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "manifest:", err)
+	os.Exit(1)
+}
