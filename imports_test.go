@@ -42,6 +42,8 @@ var importers = map[string][]string{
 	"github.com/prometheus/client_model":      {"faults"},
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "faults"},
 	"github.com/go-echarts/go-echarts":        {"bench"},
+	"github.com/Shopify/toxiproxy":            {"faults"},
+	"github.com/rs/zerolog":                   {"faults"}, // keeps toxiproxy quiet
 	"golang.org/x/sys":                        {"engine", "cmd/rocket", "bench", "faults"},
 }
 

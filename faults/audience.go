@@ -160,7 +160,7 @@ func (m *member) stay(ctx context.Context) {
 func (m *member) listen(ctx context.Context) {
 	first := true
 	for {
-		_ = m.conn.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)) // it fails if the connection has ended, and so does receive
+		_ = m.conn.conn.SetReadDeadline(time.Now().Add(m.a.dialer.mostSilence())) // it fails if the connection has ended, and so does receive
 		b, err := m.conn.receive()
 		if err != nil {
 			m.ended(err)
@@ -353,6 +353,26 @@ func (a *audience) tally(sent int64) tally {
 		m.mu.Unlock()
 	}
 	return total
+}
+
+// checkHeard settles, and leaves a finding on what everybody has heard.
+func (a *audience) checkHeard(ctx context.Context, who string) {
+	heard := a.settle(ctx)
+	a.t.check(heard.right() && heard.ended == 0, who+" hear each event once, in order, and stay connected",
+		"%d events heard, %d lost, %d doubled, %d connections ended", heard.delivered, heard.lost, heard.doubled, heard.ended)
+}
+
+// everyoneEnded tells whether each member has lost its connection once, at least.
+func (a *audience) everyoneEnded() bool {
+	for _, m := range a.members {
+		m.mu.Lock()
+		ended := m.tally.ended
+		m.mu.Unlock()
+		if ended == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // end ends all connections.

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -32,6 +33,7 @@ type client struct {
 type dialer struct {
 	addr    string
 	path    string        // if empty, /
+	from    string        // address to connect from; if empty, the kernel's choice
 	buffer  int           // of the socket for what comes in; 0: the kernel's choice
 	silence time.Duration // time after which a read fails; 0: 2 minutes
 	header  string        // more lines of the handshake, each with its \r\n
@@ -56,6 +58,9 @@ func (c *closed) Error() string { return fmt.Sprintf("closed with %d %s", c.code
 // dialTCP connects, and no more.
 func (d dialer) dialTCP(ctx context.Context) (net.Conn, error) {
 	nd := net.Dialer{Timeout: patience}
+	if d.from != "" {
+		nd.LocalAddr = &net.TCPAddr{IP: net.ParseIP(d.from)}
+	}
 	if d.buffer > 0 {
 		nd.Control = func(_, _ string, raw syscall.RawConn) error {
 			var err error
@@ -77,6 +82,8 @@ func (d dialer) request() string {
 	return "GET " + path + " HTTP/1.1\r\nHost: " + d.addr + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" + d.header + "\r\n"
 }
+
+func (d dialer) mostSilence() time.Duration { return cmp.Or(d.silence, 2*time.Minute) }
 
 // open connects and shakes hands. It returns *refused if the server says no.
 func (d dialer) open(ctx context.Context) (*client, error) {
@@ -119,11 +126,7 @@ func (c *client) upgrade(d dialer) error {
 
 // ask sends the opening handshake.
 func (c *client) ask(d dialer) error {
-	silence := d.silence
-	if silence == 0 {
-		silence = 2 * time.Minute
-	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+	if err := c.conn.SetReadDeadline(time.Now().Add(d.mostSilence())); err != nil {
 		return err
 	}
 	_, err := io.WriteString(c.conn, d.request())

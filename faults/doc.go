@@ -41,6 +41,6 @@
 // # Limits
 //
 // Linux only. Cases that need network namespaces, mounts or the machine's clock
-// need root. A process may have 20,000 open files, so nothing here has more
-// connections than that.
+// need root, and those that drop packets need nftables. A process may have
+// 20,000 open files, so nothing here has more connections than that.
 package faults

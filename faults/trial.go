@@ -75,6 +75,23 @@ func (t *trial) find(verdict Verdict, must, saw string) {
 	t.notef("%s: %s: %s", verdict, must, saw)
 }
 
+// aside is a trial of the same case whose findings are kept until adopt: what is tried at the same time is reported in
+// order.
+func (t *trial) aside() *trial {
+	return &trial{
+		binary: t.binary, dir: t.dir, short: t.short, clock: t.clock, notes: t.notes, name: t.name, began: t.began,
+	}
+}
+
+// adopt takes the findings of a trial that was made aside.
+func (t *trial) adopt(other *trial) {
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.findings = append(t.findings, other.findings...)
+}
+
 // notef tells whoever watches how far the case is.
 func (t *trial) notef(format string, args ...any) {
 	fmt.Fprintf(t.notes, "%6.1fs %-10s %s\n", time.Since(t.began).Seconds(), t.name, fmt.Sprintf(format, args...))

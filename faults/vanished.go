@@ -1,0 +1,83 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// vanished lets clients go without a word, and publishes to them.
+func vanished(ctx context.Context, t *trial) error {
+	ping, pong := scaled(t, 5*time.Second, time.Second), scaled(t, 5*time.Second, 2*time.Second)
+	s, err := t.startServer(ctx, "-ping-interval", ping.String(), "-pong-timeout", pong.String(), "-send-buffer", "16384",
+		"-admin-profiling", "on")
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	d := dialer{addr: s.addr}
+	a, err := t.gather(ctx, gathering{channel: "c", members: scaled(t, 500, 100), dialer: d})
+	if err != nil {
+		return err
+	}
+	defer a.end()
+	if err := a.load.publish(ctx, pace{dialer: d, rate: 20, size: 1000}); err != nil {
+		return err
+	}
+	rest(ctx, time.Second)
+	before, err := s.holds()
+	if err != nil {
+		return err
+	}
+	gone, err := t.gather(ctx, gathering{channel: "c", members: scaled(t, 1000, 200), dialer: dialer{addr: s.addr, from: elsewhere}})
+	if err != nil {
+		return err
+	}
+	defer gone.end()
+	calm := a.listenFor(ctx, scaled(t, 5*time.Second, time.Second))
+	a.forget()
+	abnormals := s.count(abnormal)
+	if err := cutOff(elsewhere); err != nil {
+		return err
+	}
+	gone.end()
+	waiting := s.highest(ctx, "rocket_queue_bytes")
+	t.checkFound(ctx, s, gone.gathering.members, abnormals, ping+pong)
+	most := waiting()
+	with := summarize(a.forget())
+	t.checkSpeed(unharmed(with, calm), "who is still there hears events with "+unharmedText, "without: %v; with: %v", calm, with)
+	var after holdings
+	err = s.until(ctx, patience, "what they took is free", func() bool {
+		after, err = s.holds()
+		return err == nil && after.within(before)
+	})
+	t.check(err == nil, "nothing of them stays: connections and open files are as before, live memory within 2 MiB, and nothing waits to be written",
+		"before: %v; after: %v; at most %.1f MiB waited", before, after, most/(1<<20))
+	a.checkHeard(ctx, "who is still there")
+	return nil
+}
+
+// holdings are what a server has.
+type holdings struct {
+	files               int
+	connections, queued float64
+	live                int64
+}
+
+// holds asks for the files first: to be asked takes one.
+func (s *server) holds() (h holdings, err error) {
+	h.files = s.files()
+	h.connections, h.queued = s.read("rocket_connections"), s.read("rocket_queue_bytes")
+	h.live, err = s.live()
+	return h, err
+}
+
+// within tells whether a server has no more than it had before. Some events may be on their way.
+func (h holdings) within(before holdings) bool {
+	const onTheirWay = 64 << 10
+	return h.connections <= before.connections && h.files <= before.files && h.queued <= onTheirWay && h.live <= before.live+2<<20
+}
+
+func (h holdings) String() string {
+	return fmt.Sprintf("%.0f connections, %d files, %.1f MiB live, %.0f bytes queued", h.connections, h.files, mib(h.live), h.queued)
+}
