@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/faults"
 )
 
 // ledger is where each promise stands beside what shows it.
@@ -18,12 +20,6 @@ const ledger = "docs/promises.md"
 
 // ownLists are documents that name their tests themselves.
 var ownLists = []string{ledger, "docs/conformance.md", "docs/reliability.md"}
-
-// faultCases are what make faults does on purpose.
-var faultCases = []string{
-	"stalled", "policies", "halfopen", "storm", "files", "memory", "disk", "clock", "network",
-	"partition", "vanished", "kill", "hostile", "reload", "drain", "soak",
-}
 
 // A promise is a row of the ledger.
 type promise struct{ document, quote, shown string }
@@ -64,7 +60,7 @@ func TestPromises(t *testing.T) {
 			var ok bool
 			switch verb {
 			case "faults:":
-				ok = slices.Contains(faultCases, rest)
+				ok = faults.Named(rest) != nil
 			case "make":
 				ok = regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(rest) + `\b[^=\n]*:`).MatchString(makefiles)
 			case "rocket-bench":

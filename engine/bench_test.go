@@ -11,6 +11,7 @@ type nowhere struct{}
 
 func (nowhere) write(_ int32, b []byte) (int, error) { return len(b), nil }
 func (nowhere) watch(*Conn) error                    { return nil }
+func (nowhere) abandon(int32)                        {}
 func (nowhere) finish(int32)                         {}
 func (nowhere) close(*Conn)                          {}
 

@@ -119,6 +119,7 @@ func (c *Conn) expire() {
 			return
 		}
 		if c.pinged {
+			c.loop.sockets.abandon(c.fd)
 			c.drop(ErrTimeout)
 			return
 		}
@@ -127,6 +128,7 @@ func (c *Conn) expire() {
 		c.hurry()
 		c.Send(codec.OpPing, nil)
 	default:
+		c.loop.sockets.abandon(c.fd)
 		c.drop(nil)
 	}
 }

@@ -31,6 +31,9 @@ func TestPingToIdle(t *testing.T) {
 	tc.wantEvents("close: " + ErrTimeout.Error())
 	tc.wantNothing()
 	tc.wantClosed()
+	if !tc.abandoned {
+		t.Error("the kernel goes on trying to reach a client that is gone")
+	}
 }
 
 // Any whole frame is a sign of life; nothing less is.

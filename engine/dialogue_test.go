@@ -100,6 +100,8 @@ type testConn struct {
 	watched  bool   // the loop wants to learn of more room
 	finished bool   // the client has read the end
 	closed   bool
+
+	abandoned bool // the kernel has been told not to try for long
 }
 
 // unlimited is the room on a wire whose client reads everything.
@@ -134,6 +136,8 @@ func (w wires) watch(c *Conn) error {
 	w.tl.dials[c].watched = true
 	return nil
 }
+
+func (w wires) abandon(fd int32) { w.tl.byFd[fd].abandoned = true }
 
 func (w wires) finish(fd int32) { w.tl.byFd[fd].finished = true }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,7 @@ type client struct {
 type dialer struct {
 	addr    string
 	path    string        // if empty, /
+	secure  bool          // with TLS, whatever the certificate
 	from    string        // address to connect from; if empty, the kernel's choice
 	buffer  int           // of the socket for what comes in; 0: the kernel's choice
 	silence time.Duration // time after which a read fails; 0: 2 minutes
@@ -73,6 +75,24 @@ func (d dialer) dialTCP(ctx context.Context) (net.Conn, error) {
 	return nd.DialContext(ctx, "tcp4", d.addr)
 }
 
+// dial connects, with TLS if that is asked for.
+func (d dialer) dial(ctx context.Context) (net.Conn, error) {
+	tcp, err := d.dialTCP(ctx)
+	if err != nil || !d.secure {
+		return tcp, err
+	}
+	conn := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true}) // the server is ours, and made its certificate itself
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		tcp.Close()
+		return nil, err
+	}
+	if err := conn.HandshakeContext(ctx); err != nil {
+		tcp.Close()
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}
+
 // request is the opening handshake (RFC 6455 §1.3).
 func (d dialer) request() string {
 	path := d.path
@@ -100,7 +120,7 @@ func (d dialer) open(ctx context.Context) (*client, error) {
 
 // knock connects and asks to be let in; enter hears the answer.
 func (d dialer) knock(ctx context.Context) (*client, error) {
-	conn, err := d.dialTCP(ctx)
+	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -148,10 +168,14 @@ func (c *client) enter() error {
 
 // abort ends the connection with a reset, which leaves nothing behind on either side.
 func (c *client) abort() {
-	if tcp, ok := c.conn.(*net.TCPConn); ok {
+	conn := c.conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // without it the port is taken for a while, that is all
 	}
-	c.conn.Close()
+	conn.Close()
 }
 
 var mask = [4]byte{0x52, 0x6f, 0x63, 0x6b}

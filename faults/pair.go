@@ -1,8 +1,6 @@
 package faults
 
 import (
-	"bufio"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -57,25 +55,7 @@ func writePEM(name, kind string, b []byte) error {
 	return os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600)
 }
 
-// openTLS is open with TLS. Any certificate will do; it returns its serial number.
-func (d dialer) openTLS(ctx context.Context) (c *client, serial int64, err error) {
-	tcp, err := d.dialTCP(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	conn := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true}) // which one it is, is what we want to know
-	c = &client{conn: conn, in: bufio.NewReaderSize(conn, 2<<10)}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		c.abort()
-		return nil, 0, err
-	}
-	if err := conn.HandshakeContext(ctx); err != nil {
-		c.abort()
-		return nil, 0, err
-	}
-	if err := c.upgrade(d); err != nil {
-		c.abort()
-		return nil, 0, err
-	}
-	return c, conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64(), nil
+// serial is the serial number of the certificate that a connection was opened with.
+func (c *client) serial() int64 {
+	return c.conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }

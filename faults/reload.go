@@ -104,7 +104,7 @@ func (r *reloaded) start(ctx context.Context) error {
 		}
 		r.staying = append(r.staying, c)
 	}
-	c, _, err := dialer{addr: r.tlsAddr}.openTLS(ctx)
+	c, err := dialer{addr: r.tlsAddr, secure: true}.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -447,12 +447,12 @@ func (p pair) spoil(way int, serial int64) error {
 
 // wantSerial connects with TLS.
 func (r *reloaded) wantSerial(ctx context.Context) error {
-	c, serial, err := dialer{addr: r.tlsAddr}.openTLS(ctx)
+	c, err := dialer{addr: r.tlsAddr, secure: true}.open(ctx)
 	if err != nil {
 		return err
 	}
-	c.abort()
-	if serial != r.serial {
+	defer c.abort()
+	if serial := c.serial(); serial != r.serial {
 		return fmt.Errorf("certificate %d, not %d", serial, r.serial)
 	}
 	return nil

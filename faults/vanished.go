@@ -53,8 +53,26 @@ func vanished(ctx context.Context, t *trial) error {
 	})
 	t.check(err == nil, "nothing of them stays: connections and open files are as before, live memory within 2 MiB, and nothing waits to be written",
 		"before: %v; after: %v; at most %.1f MiB waited", before, after, most/(1<<20))
+	if err := t.checkKernel(ctx, s); err != nil {
+		return err
+	}
 	a.checkHeard(ctx, "who is still there")
 	return nil
+}
+
+// checkKernel waits until the kernel has forgotten those who vanished. It tries for 10 s after the server has given up,
+// and then until it would send again.
+func (t *trial) checkKernel(ctx context.Context, s *server) error {
+	const limit = 40 * time.Second
+	var all sockets
+	began := now()
+	err := t.until(ctx, limit, "the kernel gives up", func() bool {
+		var err error
+		all, err = readSockets()
+		return err == nil && all.abandoned(s.port()) == 0
+	})
+	t.check(err == nil, "the kernel, too, forgets them, within 40 s", "%d of its sockets left after %s", all.abandoned(s.port()), millis(now()-began))
+	return ctx.Err()
 }
 
 // holdings are what a server has.
