@@ -29,7 +29,7 @@ conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
-faults: build ## what goes wrong on purpose, about 12 minutes; FAULTS="-clock" or names of cases; needs root
+faults: build ## what goes wrong on purpose, about 13 minutes; FAULTS="-clock" or names of cases; needs root
 	$(BIN)/rocket-faults $(FAULTS)
 
 faults-short: build ## a cut of it, about 2 minutes

@@ -29,10 +29,10 @@ func soak(ctx context.Context, t *trial) error {
 	if err := a.load.publish(ctx, pace{dialer: dialer{addr: s.addr}, rate: 0.5, size: 200}); err != nil {
 		return err
 	}
-	c := t.startChurn(ctx, s.addr, 150)
+	c := t.startChurn(ctx, s.addr, 200)
 	defer c.end()
 	// To be observed takes memory, too: the warm-up has it already.
-	if _, err := s.observe(ctx, scaled(t, 2*time.Minute, 15*time.Second)); err != nil {
+	if _, err := s.observe(ctx, scaled(t, 3*time.Minute, 15*time.Second)); err != nil {
 		return err
 	}
 	seen, err := s.observe(ctx, scaled(t, 10*time.Minute, 30*time.Second))
