@@ -104,6 +104,7 @@ func (l *logged) records() (refusals, broken int, err error) {
 func countRecords(log string) (refusals, broken int) {
 	for line := range strings.Lines(log) {
 		switch {
+		case line == "\n": // in front of the first record of a file that was emptied behind half a one
 		case !strings.HasSuffix(line, "\n"), !json.Valid([]byte(line)):
 			broken++
 		case strings.Contains(line, aRefusal):
@@ -180,14 +181,14 @@ func (l *logged) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.t.check(refusals > 0 && refusals < l.made && broken == 0, "the disk is full: records are left out, and those that are there are whole",
+	l.t.check(refusals > 0 && refusals < l.made && broken <= 1, "the disk is full: records are left out, and those that are there are whole but for the last",
 		"%d of %d records of refused logins are in the log, %d lines are not whole", refusals, l.made, broken)
 	return nil
 }
 
 // checkGoesOn makes records while there is room.
 func (l *logged) checkGoesOn(ctx context.Context, when string) error {
-	before, _, err := l.records()
+	before, halves, err := l.records()
 	if err != nil {
 		return err
 	}
@@ -199,8 +200,8 @@ func (l *logged) checkGoesOn(ctx context.Context, when string) error {
 	if err != nil {
 		return err
 	}
-	l.t.check(refusals-before == times && broken == 0, when+": logging goes on, and every line is whole",
-		"%d of %d records are there, %d lines are not whole", refusals-before, times, broken)
+	l.t.check(refusals-before == times && broken == halves, when+": logging goes on, and every new line is whole",
+		"%d of %d records are there, %d lines are not whole", refusals-before, times, broken-halves)
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	l.files = append(l.files, f)
-	return slog.NewJSONHandler(logFile{f}, options), nil
+	return slog.NewJSONHandler(newLogFile(f), options), nil
 }
 
 // close closes the files.
