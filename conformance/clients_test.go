@@ -77,21 +77,25 @@ type openssl struct {
 
 func newOpenSSL(t *testing.T, args ...string) *openssl {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "openssl", append([]string{
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	cmd := exec.CommandContext(ctx, "openssl", append([]string{
 		"s_client", "-connect", address(), "-CAfile", caFile(t), "-verify_return_error",
 	}, args...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, writer := io.Pipe()
-	cmd.Stdout, cmd.Stderr = writer, writer
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = out.Close()
 		_ = stdin.Close()
+		cancel()
 		_ = cmd.Wait()
 	})
 	return &openssl{t, stdin, bufio.NewReader(out)}

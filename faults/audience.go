@@ -69,12 +69,11 @@ type ending struct {
 
 // tally is what an audience has heard.
 type tally struct {
-	delivered  int64
-	lost       int64 // not delivered to somebody who was connected throughout
-	doubled    int64 // delivered again, or out of order
-	ended      int64 // connections that somebody else has ended
-	code       map[uint16]int64
-	lastReason error // of the last end
+	delivered int64
+	lost      int64 // not delivered to somebody who was connected throughout
+	doubled   int64 // delivered again, or out of order
+	ended     int64 // connections that somebody else has ended
+	code      map[uint16]int64
 }
 
 // right tells whether everybody has heard everything once, in order.
@@ -207,7 +206,6 @@ func (m *member) ended(err error) {
 		return
 	}
 	m.tally.ended++
-	m.tally.lastReason = err
 	var c *closed
 	if errors.As(err, &c) {
 		if m.tally.code == nil {
@@ -346,9 +344,6 @@ func (a *audience) tally(sent int64) tally {
 		total.ended += m.tally.ended
 		for code, n := range m.tally.code {
 			total.code[code] += n
-		}
-		if m.tally.lastReason != nil {
-			total.lastReason = m.tally.lastReason
 		}
 		m.mu.Unlock()
 	}

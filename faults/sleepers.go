@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -46,6 +47,14 @@ type awakening struct {
 	gaps     int64 // between those
 	told     int64 // sleepers that were closed with the code, and told the reason
 	lastWord error // of the last one that was not
+}
+
+// why says how the connection of one who was not told ended, if there is one.
+func (a awakening) why() string {
+	if a.lastWord == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (%v)", a.lastWord)
 }
 
 // wake lets all of them read on.

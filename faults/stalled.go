@@ -96,7 +96,7 @@ func (h stallShare) count(t *trial, s *server, crowd *sleepers, start metrics, p
 	all := int64(h.stalls)
 	t.check(peak.queued <= most, h.name+": what waits is at most their caps", "at most %d bytes of %d", peak.queued, most)
 	t.check(woken.told == all && slow == all && closes == all, h.name+": each is told 1013 and why, and counted once",
-		"%d of %d are told (%v), %d slow readers, %d disconnects", woken.told, all, woken.lastWord, slow, closes)
+		"%d of %d are told%s, %d slow readers, %d disconnects", woken.told, all, woken.why(), slow, closes)
 	t.check(woken.gaps == 0 && woken.events > 0, h.name+": what they hear before has no gap", "%d events, %d gaps", woken.events, woken.gaps)
 	return nil
 }
