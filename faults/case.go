@@ -35,6 +35,9 @@ var Cases = []Case{
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
 
+// NeedsRoot tells whether only root can try the case.
+func (c *Case) NeedsRoot() bool { return c.apart }
+
 // Named returns a case, or nil if there is none of that name.
 func Named(name string) *Case {
 	for i := range Cases {

@@ -67,6 +67,9 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 		}
 		a.cases = append(a.cases, *c)
 	}
+	if needy := needRoot(a.cases); os.Geteuid() != 0 && len(needy) > 0 {
+		return nil, fmt.Errorf("%w: only root can try %s: use sudo, or name other cases", errUsage, strings.Join(needy, ", "))
+	}
 	if a.findings && len(a.cases) != 1 {
 		return nil, fmt.Errorf("%w: -findings takes one case", errUsage)
 	}
@@ -81,6 +84,16 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 		return nil, fmt.Errorf("%w: no server: %w; make build makes one, -rocket names another", errUsage, err)
 	}
 	return &a, nil
+}
+
+// needRoot returns the names of the cases that only root can try.
+func needRoot(cases []faults.Case) (names []string) {
+	for _, c := range cases {
+		if c.NeedsRoot() {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 func usage(w io.Writer, fs *flag.FlagSet) {
