@@ -85,30 +85,13 @@ func (t *trial) gather(ctx context.Context, g gathering) (*audience, error) {
 	a := &audience{t: t, gathering: g, leave: leave, members: make([]*member, g.members)}
 	a.forget()
 	a.load = &load{t: t, channel: g.channel}
-	const atOnce = 64
-	places := make(chan int)
-	var joining sync.WaitGroup
-	var failed atomic.Pointer[error]
-	for range atOnce {
-		joining.Go(func() {
-			for i := range places {
-				if err := a.admit(ctx, i); err != nil {
-					failed.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
 	for i := range a.members {
 		a.members[i] = &member{a: a, place: i}
-		if failed.Load() == nil {
-			places <- i
-		}
 	}
-	close(places)
-	joining.Wait()
-	if err := failed.Load(); err != nil {
+	const atOnce = 64
+	if err := inParallel(len(a.members), atOnce, func(i int) error { return a.admit(ctx, i) }); err != nil {
 		a.end()
-		return nil, *err
+		return nil, err
 	}
 	return a, nil
 }

@@ -29,3 +29,19 @@ func inParallel(n, atOnce int, f func(i int) error) error {
 	}
 	return nil
 }
+
+// each calls f for each number below n, a few at once, and returns the first error. All are called, whatever goes wrong.
+func each(n int, f func(i int) error) error {
+	const atOnce = 32
+	var failed atomic.Pointer[error]
+	_ = inParallel(n, atOnce, func(i int) error { // none of these fails
+		if err := f(i); err != nil {
+			failed.CompareAndSwap(nil, &err)
+		}
+		return nil
+	})
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
