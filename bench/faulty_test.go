@@ -260,20 +260,35 @@ func TestBadServers(t *testing.T) {
 }
 
 func TestInterruptedRunHasAResult(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	srv := &faultyServer{twist: func(s *faultyServer, n int, to *websocket.Conn, m []byte) {
-		if s.send(to, m); n == 1000 {
-			cancel()
-		}
-	}}
-	sc := ScenarioNamed("fanout")
-	o := quick(sc, startFaulty(t, srv), 0)
-	res, err := Run(ctx, sc, o, nil)
-	if err != nil {
-		t.Fatal(err)
+	tests := []struct {
+		scenario, phase string
+		measured        bool
+	}{
+		{"fanout", "warm up", false},
+		{"fanout", "measure", true},
+		{"slow", "all read", false},
 	}
-	if !res.Interrupted || !res.Good() || res.Check.Delivered < 1000 || res.Load == nil {
-		t.Errorf("interrupted %v, check %+v, load %+v", res.Interrupted, res.Check, res.Load)
+	for _, tt := range tests {
+		t.Run(tt.scenario+", "+tt.phase, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			sc := ScenarioNamed(tt.scenario)
+			o := quick(sc, startFaulty(t, &faultyServer{twist: flawless}), 0)
+			if !tt.measured {
+				o.Warmup = time.Minute
+			}
+			res, err := Run(ctx, sc, o, func(p Progress) {
+				if p.Phase == tt.phase && p.Delivered >= 1000 {
+					cancel()
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !res.Interrupted || !res.Good() || res.Check.Delivered < 1000 || (res.Load != nil) != tt.measured {
+				t.Errorf("interrupted %v, check %+v, load %+v", res.Interrupted, res.Check, res.Load)
+			}
+		})
 	}
 }
 

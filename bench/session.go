@@ -116,6 +116,9 @@ func (s *session) against(ctx context.Context, sc *Scenario, d Dialect, p *plan)
 	defer s.showProgress()()
 
 	err = sc.phases(ctx, s)
+	if ctx.Err() != nil {
+		s.drainInterrupted(ctx)
+	}
 	s.finish()
 	if s.server != nil && err != nil {
 		if ended := s.server.ended(); ended != nil {
@@ -217,21 +220,23 @@ func (s *session) loaded(ctx context.Context) error {
 	if err := s.run.rest(ctx, s.opts.Warmup); err != nil {
 		return err
 	}
-	err := s.measure(ctx)
-	if drained := s.drain(ctx); err == nil {
-		err = drained
+	if err := s.measure(ctx); err != nil {
+		return err
 	}
-	return err
+	return s.drain(ctx)
 }
 
 func (s *session) drain(ctx context.Context) error {
 	s.enter("drain")
-	if ctx.Err() != nil { // the result so far deserves to be right, too
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain)
-		defer cancel()
-	}
 	return s.run.unload(ctx)
+}
+
+// drainInterrupted waits for what is under way in a run that was interrupted, in whatever phase: what it has counted
+// so far deserves to be right, too.
+func (s *session) drainInterrupted(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain)
+	defer cancel()
+	_ = s.drain(ctx) // what has not come by then is in the check
 }
 
 // snapshot is the state of all counters at one time.
