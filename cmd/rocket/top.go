@@ -119,12 +119,20 @@ func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 	return s, nil
 }
 
+// continues tells whether a sample goes on counting where an earlier one was. It
+// does not if the server has been started again, or another one answers there; an
+// older server says only for how long it is up.
+func (s sample) continues(before sample) bool {
+	return s.loops.Started.Equal(before.loops.Started) && s.loops.UptimeSeconds > before.loops.UptimeSeconds &&
+		len(s.loops.Loops) == len(before.loops.Loops)
+}
+
 // view is a report on the time between two samples.
 func view(before, after sample) []byte {
 	var b bytes.Buffer
 	seconds := after.loops.UptimeSeconds - before.loops.UptimeSeconds
-	if seconds <= 0 || len(before.loops.Loops) != len(after.loops.Loops) {
-		before, seconds = sample{}, after.loops.UptimeSeconds // another process
+	if !after.continues(before) {
+		before, seconds = sample{}, after.loops.UptimeSeconds
 		before.loops.Loops = make([]console.Loop, len(after.loops.Loops))
 	}
 	state := "ready"
@@ -201,7 +209,7 @@ func viewChannels(w io.Writer, before, after console.Channels, seconds float64) 
 	busy := slices.Clone(after.Channels)
 	for i, c := range busy {
 		// A channel may have gone and come again: then it counts from 0.
-		if old := had[key{c.Hub, c.Channel}]; old.Published <= c.Published {
+		if old := had[key{c.Hub, c.Channel}]; old.Published <= c.Published && old.Bytes <= c.Bytes {
 			busy[i].Published -= old.Published
 			busy[i].Bytes -= old.Bytes
 		}

@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -15,7 +19,9 @@ func TestView(t *testing.T) {
 			Loops: []console.Loop{{MessagesSent: 1000, BusySeconds: 10}, {BytesSent: 5}},
 		},
 		channels: console.Channels{Total: 3, Channels: []console.Channel{
-			{Hub: "/", Channel: "old", Published: 9000}, {Hub: "/", Channel: "again", Published: 5},
+			{Hub: "/", Channel: "old", Published: 9000},
+			{Hub: "/", Channel: "again", Published: 5},
+			{Hub: "/", Channel: "smaller", Published: 1, Bytes: 5000},
 		}},
 	}
 	after := sample{
@@ -30,6 +36,7 @@ func TestView(t *testing.T) {
 			{Hub: "/", Channel: "old", Published: 9002, Subscribers: 7},
 			{Hub: "/", Channel: "new", Published: 100, Bytes: 4000000},
 			{Hub: "/", Channel: "again", Published: 4},
+			{Hub: "/", Channel: "smaller", Published: 40, Bytes: 4000},
 		}},
 		slowest: console.Connections{Connections: []console.Connection{{Connection: "0-1@a:1", Hub: "/", QueuedBytes: 12345, QueuedFrames: 3}}},
 	}
@@ -43,6 +50,7 @@ func TestView(t *testing.T) {
 3 channels, the busiest:
   EVENTS/s  B/s  SUBS  CHANNEL
         50   2M     0  / new
+        20   2k     0  / smaller
          2    0     0  / again
          1    0     7  / old
 
@@ -58,6 +66,26 @@ slowest readers:
 	restarted.loops.Ready = false
 	if got := string(view(after, restarted)); !strings.Contains(got, "not ready") || !strings.Contains(got, " 2k ") || !strings.Contains(got, "no slow readers") {
 		t.Errorf("after a restart: got\n%s", got)
+	}
+}
+
+// A server that is started again counts from 0, however long it was up before.
+func TestTopOfRestartedServer(t *testing.T) {
+	const loops = `{"version": "1", "ready": true, "started": "2026-01-01T00:00:0%dZ", "uptimeSeconds": %d,
+		"maxConnections": 100, "loops": [{"messagesReceived": %d, "busySeconds": %[3]d, "bytesSent": %[3]d}]}`
+	answers := []string{fmt.Sprintf(loops, 1, 2, 1000), fmt.Sprintf(loops, 5, 10, 5)}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := "{}"
+		if r.URL.Path == "/api/loops" {
+			answer, answers = answers[0], answers[1:]
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	defer server.Close()
+	stdout, stderr, status := call("top", "-admin", server.URL, "-interval", "1ms", "-n", "1")
+	want := "     0   50%      0     0   0.5      0       0      0.5         -        0         0\n"
+	if status != 0 || !strings.Contains(stdout, want) {
+		t.Errorf("got status %d, %s\n%s\nwant the line\n%s", status, stderr, stdout, want)
 	}
 }
 

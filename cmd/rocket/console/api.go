@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/measure"
@@ -18,12 +19,16 @@ const listMax = 1000
 // Loops is the answer of GET /api/loops. Counters go on from the start of the
 // server; two answers give the rate.
 type Loops struct {
-	Version        string  `json:"version"`
-	Ready          bool    `json:"ready"`
-	UptimeSeconds  float64 `json:"uptimeSeconds"`
-	MaxConnections int     `json:"maxConnections"`
-	Loops          []Loop  `json:"loops"`
+	Version        string    `json:"version"`
+	Ready          bool      `json:"ready"`
+	Started        time.Time `json:"started"` // another one: another process, which counts from 0
+	UptimeSeconds  float64   `json:"uptimeSeconds"`
+	MaxConnections int       `json:"maxConnections"`
+	Loops          []Loop    `json:"loops"`
 }
+
+// started is when the process began. It stays where the machine's clock is set.
+var started = time.Now().UTC()
 
 // Loop is what one event loop has counted and holds.
 type Loop struct {
@@ -46,7 +51,7 @@ type Loop struct {
 func (c *console) loops(r *http.Request) (any, error) {
 	answer := Loops{
 		Version: webrocket.Version, Ready: c.Server.Ready(), MaxConnections: c.Server.MaxConnections(),
-		UptimeSeconds: measure.Now().Seconds(), Loops: []Loop{},
+		Started: started, UptimeSeconds: measure.Now().Seconds(), Loops: []Loop{},
 	}
 	for i, l := range c.Server.Stats(r.Context()).Loops {
 		answer.Loops = append(answer.Loops, Loop{
