@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -132,13 +133,17 @@ func (c *console) channels(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	hubs := c.Server.Hubs()
-	if query.Has("hub") {
-		hubs = []string{query.Get("hub")}
+	one := query.Has("hub")
+	hubs := []string{query.Get("hub")}
+	if !one {
+		hubs = c.Server.Hubs()
 	}
 	answer := Channels{Channels: []Channel{}}
 	for _, hub := range hubs {
 		first, total, err := c.Server.Channels(hub, query.Get("prefix"), order, limit)
+		if errors.Is(err, webrocket.ErrNoHub) && !one {
+			continue // a reload has just removed it
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -253,6 +255,48 @@ func TestChannels(t *testing.T) {
 			t.Errorf("got %+v", channel)
 		}
 	}
+}
+
+// The list of all channels is there while hubs come and go.
+func TestChannelsWhileHubsGo(t *testing.T) {
+	var server *webrocket.Server
+	o := operate(t, func(_ *console, s *webrocket.Server) { server = s })
+	handler := New(Config{Server: server, Token: token, Log: server.Log})
+	hubs := map[string]webrocket.Handler{"/": webrocket.NewJSONHandler()}
+	for i := range 64 {
+		hubs[fmt.Sprintf("/%d", i)] = webrocket.NewJSONHandler()
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	for range 2 {
+		asking.Go(func() {
+			for ctx.Err() == nil {
+				r := httptest.NewRequestWithContext(ctx, "GET", "/api/channels", nil)
+				r.Header.Set("Authorization", "Bearer "+token)
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, r)
+				if w.Code != http.StatusOK {
+					t.Errorf("got %d %s", w.Code, w.Body)
+					return
+				}
+			}
+		})
+	}
+	for range 15 {
+		for _, handlers := range []map[string]webrocket.Handler{hubs, {"/": hubs["/"]}} {
+			if err := server.Reload(server.Config, handlers); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for path := range hubs {
+			if path != "/" {
+				hubs[path] = webrocket.NewJSONHandler() // they are served once
+			}
+		}
+	}
+	o.ask("GET", "/api/channels?hub=/1", "", 404)
 }
 
 func TestHubsCountCommands(t *testing.T) {
