@@ -1,13 +1,13 @@
 package console
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -24,36 +24,57 @@ func badRequest(format string, args ...any) error {
 	return &failure{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// decode reads the body of a request.
-func decode(r *http.Request, to any) error {
+// decode reads the body of a request, which is an object with these fields.
+func decode(r *http.Request, f fields) error {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, bodyMax))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return &failure{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", bodyMax)}
-	case err != nil:
-		return badRequest("the body: %v", err)
+	case err == nil && !utf8.Valid(body):
+		err = errors.New("it is not UTF-8")
+	case err == nil:
+		err = f.read(body)
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(to); err != nil {
+	if err != nil {
 		return badRequest("the body: %v", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return badRequest("the body: something follows the object")
 	}
 	return nil
 }
 
-type publishRequest struct {
-	Messages []event `json:"messages"`
+type publishRequest struct{ messages []json.RawMessage }
+
+func (p *publishRequest) fields() fields {
+	return fields{{"messages", &p.messages, required}}
 }
 
 type event struct {
-	Hub     string          `json:"hub"`
-	Channel string          `json:"channel"`
-	Event   string          `json:"event"`
-	Data    json.RawMessage `json:"data"`
+	hub, channel, event string
+	data                json.RawMessage
+}
+
+func (e *event) fields() fields {
+	return fields{
+		{"hub", &e.hub, required},
+		{"channel", &e.channel, required},
+		{"event", &e.event, required},
+		{"data", &e.data, optional},
+	}
+}
+
+// events returns the events of a batch, if all of them are whole.
+func (p *publishRequest) events() ([]event, error) {
+	n := len(p.messages)
+	if n == 0 || n > batchMax {
+		return nil, badRequest("messages: want 1 to %d, not %d", batchMax, n)
+	}
+	events := make([]event, n)
+	for i, message := range p.messages {
+		if err := events[i].fields().read(message); err != nil {
+			return nil, badRequest("messages[%d]: %v", i, err)
+		}
+	}
+	return events, nil
 }
 
 type publishAnswer struct {
@@ -71,15 +92,16 @@ type publishResult struct {
 // does not keep back the others.
 func (c *console) publish(r *http.Request) (any, error) {
 	var ask publishRequest
-	if err := decode(r, &ask); err != nil {
+	if err := decode(r, ask.fields()); err != nil {
 		return nil, err
 	}
-	if n := len(ask.Messages); n == 0 || n > batchMax {
-		return nil, badRequest("messages: want 1 to %d, not %d", batchMax, n)
+	events, err := ask.events()
+	if err != nil {
+		return nil, err
 	}
-	answer := publishAnswer{Results: make([]publishResult, len(ask.Messages))}
-	for i, e := range ask.Messages {
-		if err := c.Server.PublishJSON(e.Hub, e.Channel, e.Event, e.Data); err != nil {
+	answer := publishAnswer{Results: make([]publishResult, len(events))}
+	for i, e := range events {
+		if err := c.Server.PublishJSON(e.hub, e.channel, e.event, e.data); err != nil {
 			answer.Results[i].Err = codeOf(err)
 			continue
 		}
@@ -106,11 +128,19 @@ func codeOf(err error) string {
 }
 
 type disconnectRequest struct {
-	Connection string `json:"connection"`
-	Hub        string `json:"hub"`
-	Channel    string `json:"channel"`
-	Code       uint16 `json:"code"`
-	Reason     string `json:"reason"`
+	connection, hub, channel string
+	code                     uint16
+	reason                   string
+}
+
+func (d *disconnectRequest) fields() fields {
+	return fields{
+		{"connection", &d.connection, optional},
+		{"hub", &d.hub, optional},
+		{"channel", &d.channel, optional},
+		{"code", &d.code, optional},
+		{"reason", &d.reason, optional},
+	}
 }
 
 type disconnectAnswer struct {
@@ -119,15 +149,15 @@ type disconnectAnswer struct {
 
 // check tells what is wrong with the request, which gets its defaults.
 func (d *disconnectRequest) check() error {
-	if d.Code == 0 {
-		d.Code = 1008
+	if d.code == 0 {
+		d.code = 1008
 	}
 	switch {
-	case (d.Connection == "") == (d.Channel == ""):
+	case (d.connection == "") == (d.channel == ""):
 		return badRequest("want either connection, or hub and channel")
-	case !sendable(d.Code):
-		return badRequest("code: %d is not for a Close frame; want 1000, 1001, 1008, 1011 to 1013, or 3000 to 4999", d.Code)
-	case len(d.Reason) > reasonMax:
+	case !sendable(d.code):
+		return badRequest("code: %d is not for a Close frame; want 1000, 1001, 1008, 1011 to 1013, or 3000 to 4999", d.code)
+	case len(d.reason) > reasonMax:
 		return badRequest("reason: want at most %d bytes", reasonMax)
 	}
 	return nil
@@ -145,7 +175,7 @@ func sendable(code uint16) bool {
 
 func (c *console) disconnect(r *http.Request) (any, error) {
 	var ask disconnectRequest
-	if err := decode(r, &ask); err != nil {
+	if err := decode(r, ask.fields()); err != nil {
 		return nil, err
 	}
 	if err := ask.check(); err != nil {
@@ -153,25 +183,32 @@ func (c *console) disconnect(r *http.Request) (any, error) {
 	}
 	n := 1
 	var err error
-	if ask.Connection != "" {
-		err = c.Server.Disconnect(r.Context(), ask.Connection, ask.Code, ask.Reason)
+	if ask.connection != "" {
+		err = c.Server.Disconnect(r.Context(), ask.connection, ask.code, ask.reason)
 	} else {
-		n, err = c.Server.DisconnectChannel(r.Context(), ask.Hub, ask.Channel, ask.Code, ask.Reason)
+		n, err = c.Server.DisconnectChannel(r.Context(), ask.hub, ask.channel, ask.code, ask.reason)
 	}
 	if err != nil {
 		return nil, err
 	}
 	c.Log.Info("connections were closed through the admin API", "connections", n,
-		"connection", ask.Connection, "hub", ask.Hub, "channel", ask.Channel, "code", ask.Code)
+		"connection", ask.connection, "hub", ask.hub, "channel", ask.channel, "code", ask.code)
 	return disconnectAnswer{n}, nil
 }
 
 type debugRequest struct {
-	Connection string `json:"connection"`
-	Hub        string `json:"hub"`
-	Channel    string `json:"channel"`
-	Every      int    `json:"every"`
-	Seconds    *int   `json:"seconds"`
+	connection, hub, channel string
+	every, seconds           int
+}
+
+func (d *debugRequest) fields() fields {
+	return fields{
+		{"connection", &d.connection, optional},
+		{"hub", &d.hub, optional},
+		{"channel", &d.channel, optional},
+		{"every", &d.every, optional},
+		{"seconds", &d.seconds, optional},
+	}
 }
 
 type debugAnswer struct {
@@ -181,30 +218,26 @@ type debugAnswer struct {
 // debug logs a sample of what one connection does, or of what is done to one
 // channel, for a while.
 func (c *console) debug(r *http.Request) (any, error) {
-	var ask debugRequest
-	if err := decode(r, &ask); err != nil {
+	ask := debugRequest{seconds: 60}
+	if err := decode(r, ask.fields()); err != nil {
 		return nil, err
 	}
-	seconds := 60
-	if ask.Seconds != nil {
-		seconds = *ask.Seconds
-	}
 	switch {
-	case (ask.Connection == "") == (ask.Channel == ""):
+	case (ask.connection == "") == (ask.channel == ""):
 		return nil, badRequest("want either connection, or hub and channel")
-	case seconds < 0 || seconds > debugMax:
-		return nil, badRequest("seconds: want 0 to %d, not %d", debugMax, seconds)
-	case ask.Every < 0:
-		return nil, badRequest("every: want 0 or more, not %d", ask.Every)
+	case ask.seconds < 0 || ask.seconds > debugMax:
+		return nil, badRequest("seconds: want 0 to %d, not %d", debugMax, ask.seconds)
+	case ask.every < 0:
+		return nil, badRequest("every: want 0 or more, not %d", ask.every)
 	}
 	err := c.Server.Watch(r.Context(), webrocket.Watch{
-		Hub: ask.Hub, Channel: ask.Channel, Connection: ask.Connection,
-		Every: ask.Every, For: time.Duration(seconds) * time.Second,
+		Hub: ask.hub, Channel: ask.channel, Connection: ask.connection,
+		Every: ask.every, For: time.Duration(ask.seconds) * time.Second,
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.Log.Info("watching commands", "hub", ask.Hub, "channel", ask.Channel,
-		"connection", ask.Connection, "every", max(ask.Every, 1), "seconds", seconds)
-	return debugAnswer{seconds}, nil
+	c.Log.Info("watching commands", "hub", ask.hub, "channel", ask.channel,
+		"connection", ask.connection, "every", max(ask.every, 1), "seconds", ask.seconds)
+	return debugAnswer{ask.seconds}, nil
 }

@@ -4,7 +4,7 @@
 // New returns an http.Handler for a port of its own. The main path: console.go
 // and host.go (which request goes where, and who may), health.go (probes), metrics.go (what
 // Prometheus reads), api.go (what is there, as JSON), act.go (what changes
-// something). openapi.yaml describes all of it; a test holds the two together.
+// something) and object.go (what it is asked in). openapi.yaml describes all of it; a test holds the two together.
 //
 // # Ownership
 //

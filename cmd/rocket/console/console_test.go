@@ -179,6 +179,36 @@ func TestPublish(t *testing.T) {
 	c.want(`{"event":"e","channel":"news","data":null}`)
 }
 
+// What openapi.yaml does not allow is refused, with a word on what is wrong.
+func TestBodiesAreStrict(t *testing.T) {
+	o := operate(t, nil)
+	const good = `{"hub":"/","channel":"news","event":"e"}`
+	for _, tt := range []struct{ path, body, want string }{
+		{"publish", "{\"messages\":[{\"hub\":\"/\",\"channel\":\"news\",\"event\":\"\xff\xfe\"}]}", "not UTF-8"},
+		{"publish", "{\"messages\":[{\"hub\":\"/\",\"channel\":\"news\",\"event\":\"e\",\"data\":\"\xff\"}]}", "not UTF-8"},
+		{"publish", `{"MESSAGES":[` + good + `]}`, `unknown member \"MESSAGES\"`},
+		{"publish", `{"messages":[{"HUB":"/","channel":"news","event":"e"}]}`, `messages[0]: unknown member \"HUB\"`},
+		{"publish", `{"messages":[` + good + `,null]}`, "messages[1]: want an object, not null"},
+		{"publish", `{"messages":null}`, "messages: it is null"},
+		{"publish", `{"messages":[{"hub":"/","channel":"news"}]}`, "messages[0]: event is missing"},
+		{"publish", `{"messages":[{"hub":"/","channel":null,"event":"e"}]}`, "messages[0]: channel: it is null"},
+		{"publish", `{"messages":[` + good + `]}{}`, "after top-level value"},
+		{"publish", `null`, "want an object, not null"},
+		{"disconnect", `{"hub":"/","Channel":"news"}`, `unknown member \"Channel\"`},
+		{"disconnect", `{"hub":"/","channel":"news","code":null}`, "code: it is null"},
+		{"disconnect", `{"hub":"/","channel":"news","code":70000}`, "code: "},
+		{"debug", `{"hub":"/","channel":"news","SECONDS":1}`, `unknown member \"SECONDS\"`},
+		{"debug", `{"hub":"/","channel":"news","seconds":null}`, "seconds: it is null"},
+	} {
+		if got := o.ask("POST", "/api/"+tt.path, tt.body, 400); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %s want %s", tt.body, got, tt.want)
+		}
+	}
+	if got := get[Channels](o, "/api/channels").Channels[0].Published; got != 0 {
+		t.Errorf("%d events of refused batches were published", got)
+	}
+}
+
 func TestPublishBatch(t *testing.T) {
 	o := operate(t, nil)
 	c := o.dial("news")
