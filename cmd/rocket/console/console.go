@@ -147,8 +147,10 @@ func (c *console) guarded(next http.HandlerFunc) http.HandlerFunc {
 
 // authorized compares digests, so that the time does not tell how much is right.
 func (c *console) authorized(r *http.Request) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	want, got := sha256.Sum256([]byte(c.Token)), sha256.Sum256([]byte(token))
+	// "It uses a case-insensitive token to identify the authentication scheme" (RFC 9110 §11.1).
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	ok := strings.EqualFold(scheme, "Bearer")
+	want, got := sha256.Sum256([]byte(c.Token)), sha256.Sum256([]byte(strings.TrimLeft(token, " ")))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && ok
 }
 

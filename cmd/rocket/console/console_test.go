@@ -366,6 +366,30 @@ func TestDebug(t *testing.T) {
 	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","every":-1}`, 400)
 }
 
+// The scheme of an Authorization header has no case, the token has one.
+func TestAuthorization(t *testing.T) {
+	o := operate(t, nil)
+	for header, want := range map[string]int{
+		"Bearer " + token: 200, "bearer " + token: 200, "BEARER " + token: 200, "Bearer  " + token: 200,
+		"Bearer " + strings.ToUpper(token): 401, "Basic " + token: 401, "Bearer" + token: 401, "Bearer": 401, token: 401, "": 401,
+		"Bearer " + token + "x": 401, "Bearer x " + token: 401,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), "GET", o.url+"/api/hubs", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", header)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%q: got %d, want %d", header, response.StatusCode, want)
+		}
+	}
+}
+
 func TestProfilingIsOnRequest(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		o := operate(t, func(c *console, _ *webrocket.Server) { c.Profiling = on })
