@@ -158,7 +158,7 @@ func (d *disconnectRequest) check() error {
 	case !sendable(d.code):
 		return badRequest("code: %d is not for a Close frame; want 1000, 1001, 1008, 1011 to 1013, or 3000 to 4999", d.code)
 	case len(d.reason) > reasonMax:
-		return badRequest("reason: want at most %d bytes", reasonMax)
+		return badRequest("reason: want at most %d bytes of UTF-8, not %d", reasonMax, len(d.reason))
 	}
 	return nil
 }

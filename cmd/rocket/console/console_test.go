@@ -256,6 +256,21 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
+// A reason is measured in bytes, as openapi.yaml says where it counts characters.
+func TestReasonIsMeasuredInBytes(t *testing.T) {
+	o := operate(t, nil)
+	reason := description(t).Components.Schemas["Disconnect"].Value.Properties["reason"].Value
+	if *reason.MaxLength != reasonMax || !strings.Contains(reason.Description, fmt.Sprintf("%d bytes of UTF-8", reasonMax)) {
+		t.Errorf("openapi.yaml has at most %d and %q", *reason.MaxLength, reason.Description)
+	}
+	longest := strings.Repeat("é", reasonMax/2) + "e"
+	ask := `{"hub":"/","channel":"news","code":4000,"reason":"%s"}`
+	c := o.dial("news")
+	o.ask("POST", "/api/disconnect", fmt.Sprintf(ask, longest+"e"), 400)
+	o.ask("POST", "/api/disconnect", fmt.Sprintf(ask, longest), 200)
+	c.wantClose(4000, longest)
+}
+
 func TestChannels(t *testing.T) {
 	o := operate(t, nil)
 	c := o.dial("a1", "a2", "b1")
