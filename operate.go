@@ -125,6 +125,11 @@ func parseConnID(id string) (loop int, number uint64, err error) {
 // Disconnect closes a connection with a code (RFC 6455 §7.4) and a reason of at
 // most 123 bytes, or returns ErrNoConnection. Any goroutine but a loop's.
 func (s *Server) Disconnect(ctx context.Context, id string, code uint16, reason string) error {
+	return s.find(ctx, id, func(c *Conn) { c.Close(code, reason) })
+}
+
+// find calls do with a connection, on its loop, or returns ErrNoConnection.
+func (s *Server) find(ctx context.Context, id string, do func(*Conn)) error {
 	loop, number, err := parseConnID(id)
 	e := s.running()
 	if err != nil || e == nil {
@@ -137,7 +142,7 @@ func (s *Server) Disconnect(ctx context.Context, id string, code uint16, reason 
 		}
 		if c := l.Conn(number); c != nil && connID(c) == id {
 			found = true
-			c.Close(code, reason)
+			do(c)
 		}
 	})
 	if err == nil && !found {
@@ -179,10 +184,11 @@ type Watch struct {
 	For        time.Duration // how long; 0 ends what is being logged
 }
 
-// Watch begins to log, in place of what an earlier call has asked for. Any
-// goroutine but a loop's.
+// Watch begins to log, in place of what an earlier call has asked for. It returns
+// ErrNoHub or ErrNoConnection if there is nothing to watch, and then that goes on.
+// Any goroutine but a loop's.
 func (s *Server) Watch(ctx context.Context, ask Watch) error {
-	h, err := s.watched(ask)
+	h, err := s.watched(ctx, ask)
 	e := s.running()
 	if err != nil || e == nil {
 		return err
@@ -198,12 +204,15 @@ func (s *Server) Watch(ctx context.Context, ask Watch) error {
 }
 
 // watched returns the hub of the channel that is asked for, if it is one.
-func (s *Server) watched(ask Watch) (*HubHandler, error) {
-	if ask.Connection == "" {
+func (s *Server) watched(ctx context.Context, ask Watch) (*HubHandler, error) {
+	switch {
+	case ask.Connection == "":
 		return s.hub(ask.Hub)
+	case ask.For <= 0:
+		return nil, nil // what has been watched may be gone
+	default:
+		return nil, s.find(ctx, ask.Connection, func(*Conn) {})
 	}
-	_, _, err := parseConnID(ask.Connection)
-	return nil, err
 }
 
 // watch is what one loop looks out for.

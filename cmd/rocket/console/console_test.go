@@ -381,6 +381,27 @@ func TestDebug(t *testing.T) {
 	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","every":-1}`, 400)
 }
 
+// To ask for a connection that is not there does not end what is logged.
+func TestDebugOfNobody(t *testing.T) {
+	o := operate(t, nil)
+	c := o.dial("news")
+	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news"}`, 200)
+	for _, nobody := range []string{"0-7@nobody", "0-1@127.0.0.1:1", "9-1@a", "x"} {
+		o.ask("POST", "/api/debug", `{"connection":"`+nobody+`"}`, 404)
+	}
+	o.ask("POST", "/api/debug", `{"hub":"/nowhere","channel":"news"}`, 404)
+	c.do(`{"publish":{"event":"e","channel":"news"}}`, `{"ok":true}`)
+	if text := o.log.String(); strings.Count(text, "a watched command") != 1 {
+		t.Errorf("the log has\n%s", text)
+	}
+	o.ask("POST", "/api/debug", `{"connection":"0-7@nobody","seconds":0}`, 200)
+	c.want(`{"event":"e","channel":"news"}`)
+	c.do(`{"publish":{"event":"e","channel":"news"}}`, `{"ok":true}`)
+	if text := o.log.String(); strings.Count(text, "a watched command") != 1 {
+		t.Errorf("after the end the log has\n%s", text)
+	}
+}
+
 // The scheme of an Authorization header has no case, the token has one.
 func TestAuthorization(t *testing.T) {
 	o := operate(t, nil)
