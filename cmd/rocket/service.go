@@ -30,18 +30,23 @@ type service struct {
 	config  *config // in force
 	certs   *certificates
 	manager notifier
-	goodbye time.Duration // for the closing handshakes when it ends
-	memory  int64         // that the Go runtime may use without MemoryLimit
-	signals chan os.Signal
+	goodbye time.Duration  // for the closing handshakes when it ends
+	memory  int64          // that the Go runtime may use without MemoryLimit
+	reloads chan os.Signal // SIGHUP; one that comes before an earlier one was obeyed is the same
+	leaves  chan os.Signal // SIGUSR2; with a channel of its own no other takes its place
 	ending  sync.WaitGroup
 }
 
 // obeySignals begins before anybody is told that the server is there. What comes
 // early waits for wait.
 func (s *service) obeySignals() (stop func()) {
-	s.signals = make(chan os.Signal, 1)
-	signal.Notify(s.signals, syscall.SIGUSR2, syscall.SIGHUP)
-	return func() { signal.Stop(s.signals) }
+	s.reloads, s.leaves = make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(s.reloads, syscall.SIGHUP)
+	signal.Notify(s.leaves, syscall.SIGUSR2)
+	return func() {
+		signal.Stop(s.reloads)
+		signal.Stop(s.leaves)
+	}
 }
 
 // wait returns when the server has stopped: by itself, or because ctx is done
@@ -62,13 +67,11 @@ func (s *service) wait(ctx context.Context) error {
 				window = s.config.window(s.server.Connections())
 			}
 			s.ending.Go(func() { s.end(ctx, window) })
-		case sig := <-s.signals:
-			if sig == syscall.SIGHUP {
-				s.manager.reload(s.reloadAll)
-			} else {
-				window := s.config.window(s.server.Connections())
-				s.ending.Go(func() { s.leave(window) })
-			}
+		case <-s.reloads:
+			s.manager.reload(s.reloadAll)
+		case <-s.leaves:
+			window := s.config.window(s.server.Connections())
+			s.ending.Go(func() { s.leave(window) })
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -167,6 +168,38 @@ func TestLeaveWaits(t *testing.T) {
 	if strings.Contains(log.String(), "not ever") {
 		t.Errorf("got the log %s", &log)
 	}
+}
+
+// Signals that come while the server reads its configuration are obeyed after it,
+// whatever else has come before them.
+func TestSignalsWhileReloadingEndToEnd(t *testing.T) {
+	const config = `{"Hubs": [{"Path": "/"}]}`
+	file := writeFile(t, config)
+	server, _ := startServer(t, nil, file)
+
+	// Who reads a pipe waits for the end of what is written there.
+	if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	pipe, err := os.OpenFile(file, os.O_WRONLY, 0) // waits until it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(writeFile(t, config), file); err != nil { // for the next time
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	server.signal(syscall.SIGUSR2)
+	if _, err := io.WriteString(pipe, config); err != nil {
+		t.Fatal(err)
+	}
+	if err := pipe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server.stderr.want(`"reloaded"`)
+	server.stderr.want(`"draining"`)
+	server.wantStatus(0)
 }
 
 // A server with few connections does not take the whole default time.
