@@ -93,7 +93,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	c.listen(s, certs)
 	manager := newNotifier(p.getenv)
 	running := &service{
-		server: s, log: log, logs: logs, sources: src, config: c, certs: certs, manager: manager,
+		server: s, log: log, logs: logs, sources: src, started: c, config: c, certs: certs, manager: manager,
 		goodbye: shutdownTimeout, memory: memory,
 	}
 	defer running.obeySignals()()

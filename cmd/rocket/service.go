@@ -27,7 +27,8 @@ type service struct {
 	log     *slog.Logger
 	logs    *logs
 	sources sources
-	config  *config // in force
+	started *config // what only a restart changes is as here
+	config  *config // the rest; both are one until a reload
 	certs   *certificates
 	manager notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
