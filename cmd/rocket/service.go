@@ -21,6 +21,20 @@ const shutdownTimeout = 10 * time.Second
 // to drain.
 var errTerminated = errors.New("terminated")
 
+// signalDoc is what a server does when a signal comes.
+type signalDoc struct{ name, does string }
+
+// signalDocs returns all of them. The manual and docs/configuration.md follow it.
+func signalDocs() []signalDoc {
+	return []signalDoc{
+		{"SIGTERM", "drains: lets nobody in any more and closes the connections with 1001, spread evenly over Drain; ends with status 0 as soon as all are gone, at most 10 s after that time"},
+		{"SIGUSR2", "drains in the same way, and ends when all are gone, however long that takes"},
+		{"SIGINT (Ctrl-C)", "closes all connections at once; ends with status 0 when they are gone, 10 s later at most"},
+		{"SIGHUP", "reads the configuration and the certificate again"},
+		{"a second SIGINT or SIGTERM", "ends at once, with status 1"},
+	}
+}
+
 // service is a server that runs, and obeys signals.
 type service struct {
 	server  *webrocket.Server

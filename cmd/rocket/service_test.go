@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -200,6 +203,56 @@ func TestSignalsWhileReloadingEndToEnd(t *testing.T) {
 	server.stderr.want(`"reloaded"`)
 	server.stderr.want(`"draining"`)
 	server.wantStatus(0)
+}
+
+// The signals are explained in docs/configuration.md and in the manual alike.
+func TestSignalsAreExplained(t *testing.T) {
+	_, table, _ := strings.Cut(readDocs(t), "| signal | does |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	// Without emphasis, backticks and links.
+	table = regexp.MustCompile("[*`]|\\[|\\]\\([^)]*\\)").ReplaceAllString(table, "")
+	var want strings.Builder
+	manual, _, _ := call("man")
+	for _, s := range signalDocs() {
+		fmt.Fprintf(&want, "| %s | %s |\n", s.name, s.does)
+		if entry := "\n.B " + roff(capital(s.name)) + "\n" + roff(capital(s.does)) + ".\n"; !strings.Contains(manual, entry) {
+			t.Errorf("the manual lacks %s", entry)
+		}
+	}
+	if table+"\n" != want.String() {
+		t.Errorf("docs/configuration.md has\n%s\nwant\n%s", table, &want)
+	}
+}
+
+// Each signal that the program listens to is among them.
+func TestEverySignalIsExplained(t *testing.T) {
+	explained := ""
+	for _, s := range signalDocs() {
+		explained += " " + s.name + " "
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{"os.Interrupt": "SIGINT"}
+	heard := 0
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`signal\.Notify\([^,]+, (.*)\)\n`).FindAllStringSubmatch(string(code), -1) {
+			for s := range strings.SplitSeq(m[1], ", ") {
+				heard++
+				if name := cmp.Or(names[s], strings.TrimPrefix(s, "syscall.")); !strings.Contains(explained, " "+name+" ") {
+					t.Errorf("%s: %s is not explained", file, name)
+				}
+			}
+		}
+	}
+	if heard < 4 {
+		t.Errorf("%d signals are listened to", heard)
+	}
 }
 
 // A server with few connections does not take the whole default time.
