@@ -72,6 +72,7 @@ func TestDocumentedProblems(t *testing.T) {
 		`{"TLSKeyFile": "/dev/null", "Hubs": [{"Path": "/"}]}`,
 		`{"TLSCertFile": "/dev/null", "TLSKeyFile": "/dev/null", "TLSSelfSigned": true, "Hubs": [{"Path": "/"}]}`,
 		`{"TLSPort": 1, "Hubs": [{"Path": "/"}]}`,
+		`{"Port": 1, "TLSPort": 1, "TLSSelfSigned": true, "Admin": ":1", "Hubs": [{"Path": "/"}]}`,
 		`{"Host": "", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}}]}`,
 	} {
 		stdout, stderr, _ := call("check", writeFile(t, file))

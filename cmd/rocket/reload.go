@@ -32,7 +32,7 @@ func (s *service) reload() {
 		s.log.Error("not reloaded", "error", err)
 		return
 	}
-	for _, name := range s.config.needRestart(c) {
+	for _, name := range s.started.needRestart(c) {
 		s.log.Warn("a setting has changed that only a restart puts in force", "setting", name)
 	}
 	s.config = c

@@ -93,12 +93,12 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	c.listen(s, certs)
 	manager := newNotifier(p.getenv)
 	running := &service{
-		server: s, log: log, logs: logs, sources: src, config: c, certs: certs, manager: manager,
+		server: s, log: log, logs: logs, sources: src, started: c, config: c, certs: certs, manager: manager,
 		goodbye: shutdownTimeout, memory: memory,
 	}
 	defer running.obeySignals()()
 	if err := s.Start(); err != nil {
-		return startError(err)
+		return c.startError(err)
 	}
 	console, err := startAdmin(c, s, log)
 	if err != nil {
@@ -140,11 +140,31 @@ func keepTelling(ctx context.Context, manager notifier, s *webrocket.Server) (st
 }
 
 // startError adds to an error of Start how the commonest one is mended.
-func startError(err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w; choose another port with -port or Port", err)
+func (c *config) startError(err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
 	}
-	return err
+	mend := "choose another port with -port or Port"
+	var listen *net.OpError
+	if errors.As(err, &listen) {
+		switch at := listen.Addr.(type) {
+		case *net.UnixAddr:
+			mend = inTheWay(at.Name) + " with -unix or Unix"
+		case *net.TCPAddr:
+			if at.Port == c.tlsPort {
+				mend = "choose another port with -tls-port or TLSPort"
+			}
+		}
+	}
+	return fmt.Errorf("%w; %s", err, mend)
+}
+
+// inTheWay says why a socket's file cannot be made.
+func inTheWay(name string) string {
+	if info, err := os.Lstat(name); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return "there is a file that is no socket: remove it, or choose another"
+	}
+	return "another process listens there: choose another file"
 }
 
 // newServer returns the server of a configuration, with its hubs.

@@ -2,13 +2,17 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -166,6 +170,88 @@ func TestLeaveWaits(t *testing.T) {
 	<-left
 	if strings.Contains(log.String(), "not ever") {
 		t.Errorf("got the log %s", &log)
+	}
+}
+
+// Signals that come while the server reads its configuration are obeyed after it,
+// whatever else has come before them.
+func TestSignalsWhileReloadingEndToEnd(t *testing.T) {
+	const config = `{"Hubs": [{"Path": "/"}]}`
+	file := writeFile(t, config)
+	server, _ := startServer(t, nil, file)
+
+	// Who reads a pipe waits for the end of what is written there.
+	if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	pipe, err := os.OpenFile(file, os.O_WRONLY, 0) // waits until it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(writeFile(t, config), file); err != nil { // for the next time
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	server.signal(syscall.SIGUSR2)
+	if _, err := io.WriteString(pipe, config); err != nil {
+		t.Fatal(err)
+	}
+	if err := pipe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server.stderr.want(`"reloaded"`)
+	server.stderr.want(`"draining"`)
+	server.wantStatus(0)
+}
+
+// The signals are explained in docs/configuration.md and in the manual alike.
+func TestSignalsAreExplained(t *testing.T) {
+	_, table, _ := strings.Cut(readDocs(t), "| signal | does |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	// Without emphasis, backticks and links.
+	table = regexp.MustCompile("[*`]|\\[|\\]\\([^)]*\\)").ReplaceAllString(table, "")
+	var want strings.Builder
+	manual, _, _ := call("man")
+	for _, s := range signalDocs() {
+		fmt.Fprintf(&want, "| %s | %s |\n", s.name, s.does)
+		if entry := "\n.B " + roff(capital(s.name)) + "\n" + roff(capital(s.does)) + ".\n"; !strings.Contains(manual, entry) {
+			t.Errorf("the manual lacks %s", entry)
+		}
+	}
+	if table+"\n" != want.String() {
+		t.Errorf("docs/configuration.md has\n%s\nwant\n%s", table, &want)
+	}
+}
+
+// Each signal that the program listens to is among them.
+func TestEverySignalIsExplained(t *testing.T) {
+	explained := ""
+	for _, s := range signalDocs() {
+		explained += " " + s.name + " "
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{"os.Interrupt": "SIGINT"}
+	heard := 0
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`signal\.Notify\([^,]+, (.*)\)\n`).FindAllStringSubmatch(string(code), -1) {
+			for s := range strings.SplitSeq(m[1], ", ") {
+				heard++
+				if name := cmp.Or(names[s], strings.TrimPrefix(s, "syscall.")); !strings.Contains(explained, " "+name+" ") {
+					t.Errorf("%s: %s is not explained", file, name)
+				}
+			}
+		}
+	}
+	if heard < 4 {
+		t.Errorf("%d signals are listened to", heard)
 	}
 }
 
