@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -45,7 +46,10 @@ func checkSyntax(file string, data []byte) problems {
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(data, &raw); errors.As(err, &syntax) {
-		at := syntaxErrorAt(data, syntax)
+		if end := len(bytes.TrimRight(data, " \t\r\n")); endsEarly(data[:end]) {
+			return problems{{where: place(file, data, end), what: unexpectedEnd(syntax)}}
+		}
+		at := max(int(syntax.Offset)-1, 0) // the last byte that was read
 		return problems{{where: place(file, data, at), what: syntax.Error() + syntaxHint(data, at, syntax)}}
 	}
 	if at := invalidUTF8(data); at >= 0 {
@@ -54,13 +58,20 @@ func checkSyntax(file string, data []byte) problems {
 	return nil
 }
 
-// syntaxErrorAt returns the index of the byte that err complains about, which
-// is the last one that was read.
-func syntaxErrorAt(data []byte, err *json.SyntaxError) int {
-	if strings.HasPrefix(err.Error(), "unexpected end") {
-		return len(bytes.TrimRight(data, " \t\r\n"))
+// endsEarly tells whether data is the beginning of a document. json.Unmarshal does
+// not tell where a word or a number is cut: to it a space follows.
+func endsEarly(data []byte) bool {
+	var raw json.RawMessage
+	return errors.Is(json.NewDecoder(bytes.NewReader(data)).Decode(&raw), io.ErrUnexpectedEOF)
+}
+
+// unexpectedEnd says what is wrong with the end of a file.
+func unexpectedEnd(err *json.SyntaxError) string {
+	const what = "unexpected end of JSON input"
+	if err.Error() == what {
+		return what + `; a closing }, ] or " is missing`
 	}
-	return max(int(err.Offset)-1, 0)
+	return what + "; the file ends in the middle of a word or a number"
 }
 
 // syntaxHint says how the commonest slips are mended.
@@ -68,8 +79,6 @@ func syntaxHint(data []byte, at int, err *json.SyntaxError) string {
 	before := bytes.TrimRight(data[:at], " \t\r\n")
 	message := err.Error()
 	switch {
-	case strings.HasPrefix(message, "unexpected end"):
-		return `; a closing }, ] or " is missing`
 	case data[at] == '/' || data[at] == '#':
 		return "; JSON has no comments"
 	case bytes.HasSuffix(before, []byte(",")) && (data[at] == '}' || data[at] == ']'):

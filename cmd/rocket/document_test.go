@@ -42,6 +42,10 @@ func TestSyntaxErrors(t *testing.T) {
 		{"comma missing in a list", `["é" 2]`, "f:1:6: invalid character '2' after array element; is a comma missing before it?"},
 		{"comment", "{\n// no\n}", "f:2:1: invalid character '/' looking for beginning of object key string; JSON has no comments"},
 		{"cut", "{\"A\": [1\n", `f:1:9: unexpected end of JSON input; a closing }, ] or " is missing`},
+		{"cut in a word", "{\"A\": [1],\n \"B\": nul", "f:2:10: unexpected end of JSON input; the file ends in the middle of a word or a number"},
+		{"cut in a word, and a line", "{\"A\": tru\n", "f:1:10: unexpected end of JSON input; the file ends in the middle of a word or a number"},
+		{"cut in a number", "{\"A\": -", "f:1:8: unexpected end of JSON input; the file ends in the middle of a word or a number"},
+		{"a wrong word", "{\"A\": nux", "f:1:9: invalid character 'x' in literal null (expecting 'l')"},
 		{"two documents", "{}\n{}", "f:2:1: invalid character '{' after top-level value"},
 		{"not UTF-8", "{\"A\":\n\"\xff\"}", "f:2:2: not UTF-8; save the file as UTF-8"},
 	} {
