@@ -94,7 +94,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	manager := newNotifier(p.getenv)
 	running := &service{
 		server: s, log: log, logs: logs, sources: src, started: c, config: c, certs: certs, manager: manager,
-		goodbye: shutdownTimeout, memory: memory,
+		goodbye: shutdownTimeout, memory: memory, files: files,
 	}
 	defer running.obeySignals()()
 	if err := s.Start(); err != nil {
@@ -111,12 +111,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	}
 	defer removePID()
 	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
-	for _, w := range c.warnings() {
-		log.Warn(w)
-	}
-	if s.MaxConnections() < c.server.MaxConnections {
-		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
-	}
+	running.warn(c)
 	printStart(p.stdout, c, s, files, console.address())
 	certs.printFingerprint(p.stdout)
 	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")

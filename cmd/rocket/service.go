@@ -47,6 +47,7 @@ type service struct {
 	manager notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
 	memory  int64          // that the Go runtime may use without MemoryLimit
+	files   uint64         // that may be open
 	reloads chan os.Signal // SIGHUP; one that comes before an earlier one was obeyed is the same
 	leaves  chan os.Signal // SIGUSR2; with a channel of its own no other takes its place
 	ending  sync.WaitGroup
