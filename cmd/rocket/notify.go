@@ -31,6 +31,9 @@ func newNotifier(getenv func(string) string) notifier {
 	return n
 }
 
+// tellTimeout is how long a service manager may be too busy to be told something.
+const tellTimeout = time.Second
+
 // tell sends a state. What is lost is lost: systemd has time-outs of its own.
 func (n notifier) tell(state string) {
 	if n.socket == "" {
@@ -41,6 +44,8 @@ func (n notifier) tell(state string) {
 		return
 	}
 	defer conn.Close()
+	// What nobody reads waits in the socket, which has room for a few.
+	_ = conn.SetWriteDeadline(time.Now().Add(tellTimeout))
 	_, _ = conn.Write([]byte(state))
 }
 

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // manager is what listens to a service, as systemd does.
@@ -100,5 +102,27 @@ func TestNotifyEndToEnd(t *testing.T) {
 	m.want("READY=1")
 	server.signal(syscall.SIGTERM)
 	m.want("STOPPING=1")
+	server.wantStatus(0)
+}
+
+// A manager that has stopped reading keeps the server from nothing.
+func TestNotifyDeafEndToEnd(t *testing.T) {
+	m := newManager(t)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for err == nil {
+		err = unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrUnix{Name: m.socket})
+	}
+	if !errors.Is(err, unix.EAGAIN) {
+		t.Fatal(err)
+	}
+	server, url := startServer(t, []string{"NOTIFY_SOCKET=" + m.socket, "WATCHDOG_USEC=1000"})
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	server.signal(syscall.SIGTERM)
+	reader.stderr.want(`1001`)
 	server.wantStatus(0)
 }
