@@ -129,6 +129,45 @@ func TestLogDiskFullEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
+// Who read the log may be gone when the server is to end.
+func TestLogReaderGoneEndToEnd(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", `exec "$0" -port 0 -admin off 2>&3`, rocket)
+	cmd.ExtraFiles = []*os.File{w}
+	server := startCommand(t, cmd, nil)
+	url := server.stdout.want(`(ws://localhost:\d+)/ `)[1]
+	_ = w.Close()
+	_ = r.Close()
+	reader := start(t, nil, "subscribe", "-url", url, "c")
+	reader.stderr.want(`^subscribed`)
+	server.signal(syscall.SIGTERM)
+	reader.stderr.want(`1001`)
+	server.wantStatus(0)
+}
+
+// A client ends when nobody reads what it prints.
+func TestSubscribeReaderGoneEndToEnd(t *testing.T) {
+	_, url := startServer(t, nil)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", `exec "$0" subscribe -url "$1" c >&3`, rocket, url)
+	cmd.ExtraFiles = []*os.File{w}
+	reader := startCommand(t, cmd, nil)
+	reader.stderr.want(`^subscribed`)
+	_ = w.Close()
+	_ = r.Close()
+	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(0)
+	reader.wantStatus(-1)
+	if status := reader.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGPIPE {
+		t.Errorf("got %v", status)
+	}
+}
+
 func TestLogFails(t *testing.T) {
 	if _, err := newLogs(nil, "info").to("/nowhere/x.log"); err == nil {
 		t.Error("no error")

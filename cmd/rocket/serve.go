@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -69,6 +70,9 @@ func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
 
 // serve runs a server until ctx is done or it fails. To reload it reads src again.
 func (p *program) serve(ctx context.Context, c *config, src sources) error {
+	// Go lets a process end that writes to a standard error which nobody reads any
+	// more. A server goes on without its log; a client is to end like that.
+	signal.Ignore(syscall.SIGPIPE)
 	logs := newLogs(p.stderr, c.logLevel)
 	defer logs.close()
 	log, err := logs.to(c.log)
