@@ -81,7 +81,7 @@ func TestFileProblems(t *testing.T) {
 			"my.json:1: Log: cannot create /nowhere/x.log: directory /nowhere: no such file or directory",
 		},
 		{"log a directory", `{"Log": "/", ` + hubs + `}`, "my.json:1: Log: cannot append to /: is a directory"},
-		{"no such certificate", `{"TLSCertFile": "/nowhere/c.pem", ` + hubs + `}`, "my.json:1: TLSCertFile: cannot read /nowhere/c.pem: no such file or directory"},
+		{"no such certificate", `{"TLSCertFile": "/nowhere/c.pem", "TLSKeyFile": "/dev/null", ` + hubs + `}`, "my.json:1: TLSCertFile: cannot read /nowhere/c.pem: no such file or directory"},
 		{"certificate without key", `{"TLSCertFile": "/dev/null", ` + hubs + `}`, "my.json:1: TLSCertFile: a certificate needs its key; give TLSKeyFile or -tls-key too"},
 		{"key without certificate", `{"TLSKeyFile": "/dev/null", ` + hubs + `}`, "my.json:1: TLSKeyFile: a key needs its certificate; give TLSCertFile or -tls-cert too"},
 		{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -15,23 +16,23 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
-// reloadAll reads again what may have changed: the certificate and the configuration.
-func (s *service) reloadAll() {
-	s.certs.reload()
-	s.reload()
-}
-
-// reload reads the configuration again and obeys it, all of it or nothing.
+// reload reads the configuration and the certificate again and obeys them, all of
+// it or nothing.
 func (s *service) reload() {
 	c, err := s.sources.load()
-	if err != nil {
+	certs, refused := c.certificates(s.log)
+	if err := errors.Join(err, refused); err != nil {
 		s.log.Error("not reloaded: the configuration is wrong", "error", err)
+		if refused != nil {
+			s.log.Error("the new certificate is refused; the old one stays", "error", refused)
+		}
 		return
 	}
 	if err := s.apply(c); err != nil {
 		s.log.Error("not reloaded", "error", err)
 		return
 	}
+	s.certs.replace(certs, s.log)
 	for _, name := range s.started.needRestart(c) {
 		s.log.Warn("a setting has changed that only a restart puts in force", "setting", name)
 	}
@@ -146,6 +147,9 @@ func runReload(_ context.Context, p *program, args []string) error {
 	}
 	c, err := sources{file: file, getenv: p.getenv, flags: given}.load()
 	if err != nil {
+		return err
+	}
+	if _, err := c.certificates(slog.Default()); err != nil {
 		return err
 	}
 	if c.pidFile == "" {

@@ -84,7 +84,7 @@ func (s *service) wait(ctx context.Context) error {
 			}
 			s.ending.Go(func() { s.end(ctx, window) })
 		case <-s.reloads:
-			s.manager.reload(s.reloadAll)
+			s.manager.reload(s.reload)
 		case <-s.leaves:
 			window := s.config.window(s.server.Connections())
 			s.ending.Go(func() { s.leave(window) })

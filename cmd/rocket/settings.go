@@ -50,15 +50,15 @@ func settings() []setting {
 		},
 		{
 			"TLSCertFile", "tls-cert", "FILE", "", "certificate for wss://, in PEM, with its chain",
-			func(c *config) value { return text(&c.certFile, "a file", checkReadable) },
+			func(c *config) value { return file(&c.certFile, checkReadable) },
 		},
 		{
 			"TLSKeyFile", "tls-key", "FILE", "", "private key of the certificate, in PEM",
-			func(c *config) value { return text(&c.keyFile, "a file", checkReadable) },
+			func(c *config) value { return file(&c.keyFile, checkReadable) },
 		},
 		{
 			"PidFile", "pid-file", "FILE", "", "file for the number of the process, which rocket reload reads",
-			func(c *config) value { return text(&c.pidFile, "a file", checkAppendable) },
+			func(c *config) value { return file(&c.pidFile, checkAppendable) },
 		},
 		{
 			"TLSSelfSigned", "tls-self-signed", "", "", "wss:// with a certificate made at the start, for development",
@@ -66,7 +66,7 @@ func settings() []setting {
 		},
 		{
 			"TLSClientCA", "tls-client-ca", "FILE", "", "authorities, in PEM, one of which must have signed a client's certificate",
-			func(c *config) value { return text(&c.clientCA, "a file", checkReadable) },
+			func(c *config) value { return file(&c.clientCA, checkReadable) },
 		},
 		{
 			"TLSPort", "tls-port", "PORT", "0", "TCP port for wss://, beside ws:// on Port; 0: wss:// on Port, and no ws://",
@@ -74,7 +74,7 @@ func settings() []setting {
 		},
 		{
 			"Log", "log", "FILE", "-", "file that the log is appended to; -: standard error",
-			func(c *config) value { return text(&c.log, "a file", checkAppendable) },
+			func(c *config) value { return file(&c.log, checkAppendable) },
 		},
 		{
 			"LogLevel", "log-level", "LEVEL", "info", "least level that is logged: debug, info, warn or error",
@@ -252,7 +252,7 @@ func hubSettings() []hubSetting {
 		},
 		{
 			key: "Log", doc: "file that this hub's log is appended to; -: standard error; empty: the server's log",
-			at: func(h *hub) value { return text(&h.log, "a file", checkAppendable) },
+			at: func(h *hub) value { return file(&h.log, checkAppendable) },
 		},
 		{
 			key: "Channels", doc: "list of channels that exist without a subscriber",

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -25,8 +26,9 @@ func (c *config) secure() bool { return c.certFile != "" || c.selfSigned }
 // certificates is what wss:// is served with.
 type certificates struct {
 	*tls.Config
-	keys        *webrocket.KeyPair // nil if it is self-signed
-	fingerprint string             // of a self-signed one
+	keys        atomic.Pointer[webrocket.KeyPair] // nil if it is self-signed
+	files       [2]string                         // that it was read from
+	fingerprint string                            // of a self-signed one
 }
 
 // certificates returns nil if there is no TLS.
@@ -46,7 +48,11 @@ func (c *config) certificates(log *slog.Logger) (*certificates, error) {
 		return nil, err
 	}
 	keys.Log = log
-	certs.keys, certs.GetCertificate = keys, keys.GetCertificate
+	certs.keys.Store(keys)
+	certs.files = [2]string{c.certFile, c.keyFile}
+	certs.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return certs.keys.Load().GetCertificate(hello)
+	}
 	return certs, nil
 }
 
@@ -97,10 +103,16 @@ func (certs *certificates) printFingerprint(w io.Writer) {
 	}
 }
 
-// reload reads the certificate again, if it is in files.
-func (certs *certificates) reload() {
-	if certs != nil && certs.keys != nil {
-		_ = certs.keys.Reload() // it logs what came of it
+// replace takes the pair of next, if it was read from the same files: other ones
+// need a restart.
+func (certs *certificates) replace(next *certificates, log *slog.Logger) {
+	if certs == nil || next == nil || certs.keys.Load() == nil || certs.files != next.files {
+		return
+	}
+	keys := next.keys.Load()
+	certs.keys.Store(keys)
+	if cert, err := keys.GetCertificate(nil); err == nil {
+		log.Info("certificate loaded", "file", certs.files[0], "expires", cert.Leaf.NotAfter)
 	}
 }
 

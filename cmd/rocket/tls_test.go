@@ -104,6 +104,50 @@ func TestCertificateReloadEndToEnd(t *testing.T) {
 	reader.stdout.want(`"data":2`)
 }
 
+// Certificate and configuration are one: what is wrong with either keeps the other
+// as it was.
+func TestReloadOfBothEndToEnd(t *testing.T) {
+	const good, added = `{"Hubs": [{"Path": "/"}]}`, `{"Hubs": [{"Path": "/"}, {"Path": "/added"}]}`
+	dir := t.TempDir()
+	certFile, keyFile := writePair(t, dir)
+	file, pid := writeFile(t, good), filepath.Join(dir, "pid")
+	args := []string{file, "-tls-cert", certFile, "-tls-key", keyFile, "-pid-file", pid}
+	server, url := startServer(t, nil, append(args, "-tls-port", freePort(t))...)
+	reload := append([]string{"reload"}, args...)
+
+	writePair(t, dir)
+	rewrite(t, file, `{"Hubs": []}`)
+	server.signal(syscall.SIGHUP)
+	server.stderr.want(`not reloaded`)
+	if got := server.stderr.all(); strings.Contains(got, "certificate loaded") {
+		t.Errorf("with a broken configuration the certificate is another:\n%s", got)
+	}
+
+	rewrite(t, file, added)
+	for _, bad := range []struct{ name, want string }{{certFile, "failed to find any PEM data"}, {keyFile, "failed to find any PEM data"}} {
+		before, err := os.ReadFile(bad.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rewrite(t, bad.name, "half a file")
+		server.signal(syscall.SIGHUP)
+		server.stderr.want(`not reloaded.*` + bad.want)
+		server.stderr.want(`the old one stays.*` + bad.want)
+		r := start(t, nil, reload...)
+		r.wantStatus(1)
+		if got := r.stderr.all(); !strings.Contains(got, bad.want) {
+			t.Errorf("rocket reload: got %s want %s", got, bad.want)
+		}
+		start(t, nil, "subscribe", "-url", url+"/added", "c").wantStatus(1)
+		rewrite(t, bad.name, string(before))
+	}
+
+	start(t, nil, reload...).wantStatus(0)
+	server.stderr.want(`certificate loaded`)
+	server.stderr.want(`"reloaded"`)
+	start(t, nil, "subscribe", "-url", url+"/added", "c").stderr.want(`^subscribed`)
+}
+
 // freePort returns a port that nobody listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -183,6 +227,22 @@ func TestTLSProblems(t *testing.T) {
 		_, stderr, status := call(tt.args...)
 		if status != tt.status || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%s: status %d, %s, want %d, %s", tt.name, status, stderr, tt.status, tt.want)
+		}
+	}
+}
+
+// A file that cannot be read is given all the same.
+func TestUnreadableCertificate(t *testing.T) {
+	cert, key := writePair(t, t.TempDir())
+	for flag, args := range map[string][]string{
+		"tls-cert":      {"-tls-cert", "/nowhere.pem", "-tls-key", key, "-tls-port", "1"},
+		"tls-key":       {"-tls-cert", cert, "-tls-key", "/nowhere.pem", "-tls-port", "1"},
+		"tls-client-ca": {"-tls-cert", cert, "-tls-key", key, "-tls-client-ca", "/nowhere.pem"},
+	} {
+		_, stderr, _ := call(args...)
+		want := "-" + flag + ": cannot read /nowhere.pem: no such file or directory\n"
+		if got, _, _ := strings.Cut(stderr, "For help"); got != want {
+			t.Errorf("%s: got %q want %q", flag, got, want)
 		}
 	}
 }

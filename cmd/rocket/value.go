@@ -176,6 +176,15 @@ func text(p *string, want string, check func(string) error) value {
 	}}
 }
 
+// file is the name of a file for which check returns nil. It is kept in any case: to
+// other settings it was given.
+func file(p *string, check func(string) error) value {
+	return value{want: "a file", set: func(s string) error {
+		*p = s
+		return check(s)
+	}}
+}
+
 // secret is a string that no message shows.
 func secret(p *string) value {
 	v := text(p, "a string", nil)
