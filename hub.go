@@ -113,18 +113,30 @@ func NewJSONHandler() *HubHandler { return NewHandler(codec.JSON{}) }
 
 // Register makes HubHandler a Handler. A HubHandler serves one path.
 func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
-	if h.hub != nil {
-		return nil, errors.New("this handler is in use already; make one for each path")
-	}
-	r, err := h.check(s, id)
+	r, err := h.checkNew(s, id)
 	if err != nil {
 		return nil, err
 	}
+	return h.begin(s, r), nil
+}
+
+// checkNew is check for a handler that is to begin.
+func (h *HubHandler) checkNew(s *Server, id any) (*rules, error) {
+	if h.hub != nil {
+		return nil, errInUse
+	}
+	return h.check(s, id)
+}
+
+var errInUse = errors.New("this handler is in use already; make one for each path")
+
+// begin makes a hub of the handler.
+func (h *HubHandler) begin(s *Server, r *rules) *Endpoint {
 	h.replies = encodeReplies(h.Codec)
 	h.hub = pubsub.NewHub()
 	h.index = s.nextHub()
 	h.obeyRules(r)
-	return h.endpoint(r, h), nil
+	return h.endpoint(r, h)
 }
 
 // check tells what is wrong with the fields, or returns the rules that they make.

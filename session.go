@@ -12,8 +12,9 @@ import (
 // connection's loop.
 type session struct {
 	access     auth.Access
-	failed     uint8 // logins
-	limited    uint8 // commands in a row
+	failed     uint8  // logins
+	limited    uint8  // commands in a row
+	generation uint32 // of the rules that access was granted by
 	subscriber pubsub.Subscriber
 }
 
@@ -129,7 +130,7 @@ func (p protocol) login(s *session, r *rules, cmd *codec.Command) code {
 		r.log.Debug("a login was refused", "access", cmd.Access)
 		return invalidCredentials
 	}
-	s.access = access
+	s.access, s.generation = access, r.generation
 	return success
 }
 
