@@ -2,6 +2,7 @@ package webrocket
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
@@ -39,7 +40,16 @@ func (p protocol) OnClose(c *Conn, reason error) {
 	s.subscriber.Leave()
 	delete(w.meters, s)
 	w.countsOf(p.HubHandler).connections--
-	p.rules.Load().log.Debug("a connection has ended", "reason", reason)
+	p.rules.Load().log.Debug("a connection has ended", "reason", loggable(reason))
+}
+
+// loggable is why a connection has ended, without what the client says of that.
+func loggable(reason error) error {
+	var closed *codec.CloseError
+	if errors.As(reason, &closed) && closed.ByPeer {
+		return fmt.Errorf("the client closed with %d", closed.Code)
+	}
+	return reason
 }
 
 var errOpcode = codec.CloseError{
