@@ -71,9 +71,35 @@ func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
 func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	logs := newLogs(p.stderr, c.logLevel)
 	defer logs.close()
-	log, err := logs.to(c.log)
+	s, err := p.newService(c, src, logs)
 	if err != nil {
 		return err
+	}
+	defer s.obeySignals()()
+	if err := s.server.Start(); err != nil {
+		return c.startError(err)
+	}
+	console, err := startAdmin(c, s.server, s.log)
+	if err != nil {
+		return errors.Join(err, s.server.Shutdown(alreadyDone()))
+	}
+	defer console.close()
+	removePID, err := writePID(c.pidFile)
+	if err != nil {
+		return errors.Join(err, s.server.Shutdown(alreadyDone()))
+	}
+	defer removePID()
+	p.announce(s, console.address())
+	s.manager.ready()
+	defer keepTelling(ctx, s.manager, s.server)()
+	return s.wait(ctx)
+}
+
+// newService returns a server that can be started, in a process that is ready for it.
+func (p *program) newService(c *config, src sources, logs *logs) (*service, error) {
+	log, err := logs.to(c.log)
+	if err != nil {
+		return nil, err
 	}
 	files, err := raiseOpenFiles()
 	if err != nil {
@@ -82,47 +108,34 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	gcSettingsFor(p.getenv, readMachine(p.root)).apply(log)
 	memory := debug.SetMemoryLimit(-1)
 	applyMemoryLimit(c.server.MemoryLimit, memory)
-	s, err := newServer(c, log, logs)
+	server, err := newServer(c, log, logs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	certs, err := c.certificates(log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.listen(s, certs)
-	manager := newNotifier(p.getenv)
-	running := &service{
-		server: s, log: log, logs: logs, sources: src, started: c, config: c, certs: certs, manager: manager,
-		goodbye: shutdownTimeout, memory: memory,
-	}
-	defer running.obeySignals()()
-	if err := s.Start(); err != nil {
-		return c.startError(err)
-	}
-	console, err := startAdmin(c, s, log)
-	if err != nil {
-		return errors.Join(err, s.Shutdown(alreadyDone()))
-	}
-	defer console.close()
-	removePID, err := writePID(c.pidFile)
-	if err != nil {
-		return errors.Join(err, s.Shutdown(alreadyDone()))
-	}
-	defer removePID()
-	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
+	c.listen(server, certs)
+	return &service{
+		server: server, log: log, logs: logs, sources: src, started: c, config: c, certs: certs,
+		manager: newNotifier(p.getenv), goodbye: shutdownTimeout, files: files, memory: memory,
+	}, nil
+}
+
+// announce says that the server is there, in the log and to who has started it.
+func (p *program) announce(s *service, admin string) {
+	c := s.config
+	s.log.Info("serving", "version", webrocket.Version, "address", s.server.Addr().String())
 	for _, w := range c.warnings() {
-		log.Warn(w)
+		s.log.Warn(w)
 	}
-	if s.MaxConnections() < c.server.MaxConnections {
-		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
+	if n := s.server.MaxConnections(); n < c.server.MaxConnections {
+		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
 	}
-	printStart(p.stdout, c, s, files, console.address())
-	certs.printFingerprint(p.stdout)
+	printStart(p.stdout, c, s.server, s.files, admin)
+	s.certs.printFingerprint(p.stdout)
 	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
-	manager.ready()
-	defer keepTelling(ctx, manager, s)()
-	return running.wait(ctx)
 }
 
 // keepTelling tells the service manager that s is alive, and when it is to stop.

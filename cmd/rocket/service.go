@@ -46,6 +46,7 @@ type service struct {
 	certs   *certificates
 	manager notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
+	files   uint64         // that may be open at once
 	memory  int64          // that the Go runtime may use without MemoryLimit
 	reloads chan os.Signal // SIGHUP; one that comes before an earlier one was obeyed is the same
 	leaves  chan os.Signal // SIGUSR2; with a channel of its own no other takes its place
