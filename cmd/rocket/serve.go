@@ -134,6 +134,7 @@ func (p *program) announce(s *service, admin string) {
 		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
 	}
 	printStart(p.stdout, c, s.server, s.files, admin)
+	s.printHowToLock(p.stdout)
 	s.certs.printFingerprint(p.stdout)
 	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
 }
@@ -248,14 +249,21 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 	fmt.Fprintf(t, "  open files\tat most %d\n", files)
 	fmt.Fprintf(t, "  connections\tat most %d\n", s.MaxConnections())
 	t.Flush()
-	if len(c.hubs) == 1 && c.hubs[0].access() == open {
-		fmt.Fprint(w, howToLock)
-	}
 }
 
-const howToLock = `Everyone who can reach the hub may read and publish. To lock it, give it secrets:
-  ROCKET_READ_ONLY_SECRET=... ROCKET_READ_WRITE_SECRET=... rocket
-`
+// printHowToLock says how an only hub that is open to everyone is locked.
+func (s *service) printHowToLock(w io.Writer) {
+	only := s.config.hubs[0]
+	if len(s.config.hubs) > 1 || only.access() != open || only.codec == codecEcho {
+		return
+	}
+	fmt.Fprint(w, "Everyone who can reach the hub may read and publish. To lock it, give it secrets")
+	if s.sources.file == "" {
+		fmt.Fprint(w, ":\n  ROCKET_READ_ONLY_SECRET=... ROCKET_READ_WRITE_SECRET=... rocket\n")
+	} else {
+		fmt.Fprintf(w, " in %s:\n  \"Secrets\": {\"ReadOnly\": \"...\", \"ReadWrite\": \"...\"}\n", s.sources.file)
+	}
+}
 
 // baseURLs returns where clients find the server, at each of its ports.
 func (c *config) baseURLs(addrs []net.Addr) []string {
