@@ -37,9 +37,7 @@ func (s *service) reload() {
 	}
 	s.config = c
 	s.log.Info("reloaded", "hubs", len(c.hubs), "connections", s.server.Connections())
-	for _, w := range c.warnings() {
-		s.log.Warn(w)
-	}
+	s.warn()
 }
 
 // apply makes the server obey c.

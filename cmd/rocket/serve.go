@@ -127,12 +127,7 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 func (p *program) announce(s *service, admin string) {
 	c := s.config
 	s.log.Info("serving", "version", webrocket.Version, "address", s.server.Addr().String())
-	for _, w := range c.warnings() {
-		s.log.Warn(w)
-	}
-	if n := s.server.MaxConnections(); n < c.server.MaxConnections {
-		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
-	}
+	s.warn()
 	printStart(p.stdout, c, s.server, s.files, admin)
 	s.printHowToLock(p.stdout)
 	s.certs.printFingerprint(p.stdout)

@@ -92,6 +92,16 @@ func (s *service) wait(ctx context.Context) error {
 	}
 }
 
+// warn logs what is seldom meant of what is in force.
+func (s *service) warn() {
+	for _, w := range s.config.warnings() {
+		s.log.Warn(w)
+	}
+	if n := s.server.MaxConnections(); n < s.config.server.MaxConnections {
+		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
+	}
+}
+
 // drainRate is how many connections are closed in a second, at least, where nobody
 // has chosen how long a drain takes: few need not be spread.
 const drainRate = 100
