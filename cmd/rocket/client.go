@@ -191,6 +191,7 @@ func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error 
 		var reply struct {
 			Event *string `json:"event"`
 			Lost  int     `json:"lost"`
+			OK    bool    `json:"ok"`
 			Err   string  `json:"err"`
 		}
 		if err := json.Unmarshal(message, &reply); err != nil {
@@ -201,8 +202,10 @@ func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error 
 			deliver(message)
 		case reply.Err != "":
 			return r.explain(reply.Err)
-		default:
+		case reply.OK:
 			return nil
+		default: // a hub with the codec Echo, for instance
+			return fmt.Errorf("%s does not speak Rocket's protocol: it answers neither ok nor an error", c.url)
 		}
 	}
 }

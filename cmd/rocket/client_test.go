@@ -167,6 +167,7 @@ func TestClientErrors(t *testing.T) {
 		},
 		{"other", [][]string{refuse("new_error")}, "publish URL c 1", "the server answers new_error"},
 		{"not JSON", [][]string{{"hello"}}, "subscribe URL c", "URL does not speak Rocket's protocol: invalid character 'h' looking for beginning of value"},
+		{"no reply", [][]string{{`{"hello":1}`}}, "publish URL c 1", "URL does not speak Rocket's protocol: it answers neither ok nor an error"},
 		{"broken off", [][]string{{breakOff}}, "subscribe URL c", "the server broke off the connection: 1008 no more"},
 		{"closed early", [][]string{ok, {goAway}}, "publish URL c 1", "the server closed the connection: 1001"},
 		{"not UTF-8", [][]string{ok}, "publish URL c \xff", "the data is not UTF-8"},

@@ -194,6 +194,11 @@ func (c *config) warnings() []string {
 		if h.readOnly != "" && h.readWrite == "" {
 			ws = append(ws, fmt.Sprintf("the hub at %s has a secret for reading but none for publishing, and who may publish may read", h.path))
 		}
+		for _, channel := range h.channels {
+			if len(channel) > h.maxChannelName {
+				ws = append(ws, fmt.Sprintf("the hub at %s has the channel %s, which is longer than its MaxChannelName: nobody can subscribe to it", h.path, channel))
+			}
+		}
 	}
 	return ws
 }

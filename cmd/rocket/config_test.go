@@ -72,6 +72,8 @@ func TestFileProblems(t *testing.T) {
 		{"loops", `{"Loops": -1, ` + hubs + `}`, "my.json:1: Loops: want a whole number from 0 to 256, not -1"},
 		{"size", `{"MaxMessageSize": 0, ` + hubs + `}`, "my.json:1: MaxMessageSize: want a whole number of at least 1, not 0"},
 		{"size of a hub", `{"Hubs": [{"Path": "/", "MaxMessageSize": 1.5}]}`, "my.json:1: Hubs[0].MaxMessageSize: want a whole number of at least 1, not 1.5"},
+		{"rate too high", `{"CommandRate": 134217729, ` + hubs + `}`, "my.json:1: CommandRate: want a whole number from 0 to 134217728, not 134217729"},
+		{"rate of a hub too high", `{"Hubs": [{"Path": "/", "ByteRate": 134217729}]}`, "my.json:1: Hubs[0].ByteRate: want a whole number from 0 to 134217728, not 134217729"},
 		{"duration without unit", `{"PongTimeout": 10, ` + hubs + `}`, `my.json:1: PongTimeout: want a duration above zero such as "10s", not 10`},
 		{"duration zero", `{"PingInterval": "0s", ` + hubs + `}`, `my.json:1: PingInterval: want a duration above zero such as "10s", or "off", not "0s"`},
 		{"host with port", `{"Host": "a:1", ` + hubs + `}`, `my.json:1: Host: want a host name or an IP address, not "a:1"`},

@@ -231,6 +231,23 @@ func TestRocketAloneEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
+// The start says how an open hub is locked, in a way that does it.
+func TestHowToLockEndToEnd(t *testing.T) {
+	for _, tt := range []struct{ hubs, want string }{
+		{`{"Path": "/"}`, "To lock it, give it secrets in FILE:\n  \"Secrets\": {\"ReadOnly\": "},
+		{`{"Path": "/", "Secrets": {"ReadOnly": "...", "ReadWrite": "..."}}`, ""},
+		{`{"Path": "/", "Codec": "Echo"}`, ""},
+		{`{"Path": "/"}, {"Path": "/b"}`, ""},
+	} {
+		file := writeFile(t, `{"Hubs": [`+tt.hubs+`]}`)
+		server, _ := startServer(t, nil, file)
+		want := strings.ReplaceAll(tt.want, "FILE", file)
+		if got := server.stdout.all(); !strings.Contains(got, want) || strings.Contains(got, "To lock it") != (want != "") {
+			t.Errorf("%s: got\n%s\nwant %q", tt.hubs, got, want)
+		}
+	}
+}
+
 func TestLockedByEnvironmentEndToEnd(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "rocket.log")
 	server, url := startServer(t, []string{"ROCKET_READ_ONLY_SECRET=r", "ROCKET_READ_WRITE_SECRET=w", "ROCKET_LOG=" + log}, "-host", "localhost")

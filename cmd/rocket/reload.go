@@ -38,17 +38,7 @@ func (s *service) reload() {
 	}
 	s.config = c
 	s.log.Info("reloaded", "hubs", len(c.hubs), "connections", s.server.Connections())
-	s.warn(c)
-}
-
-// warn logs what is allowed in a configuration in force, but seldom meant.
-func (s *service) warn(c *config) {
-	for _, w := range c.warnings() {
-		s.log.Warn(w)
-	}
-	if most := s.server.MaxConnections(); most < c.server.MaxConnections {
-		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", most)
-	}
+	s.warn()
 }
 
 // apply makes the server obey c.

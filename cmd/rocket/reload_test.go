@@ -82,23 +82,6 @@ func TestReloadMemoryLimitEndToEnd(t *testing.T) {
 	server.signal(syscall.SIGTERM)
 }
 
-// More connections than there can be are a warning, whenever they are asked for.
-func TestTooManyConnectionsWarnEndToEnd(t *testing.T) {
-	const much = `{"MaxConnections": 100000000, "Hubs": [{"Path": "/"}]}`
-	const warning = `"level":"WARN","msg":"the open-file limit allows fewer connections than MaxConnections","openFiles":\d+,"connections":\d+`
-	file := writeFile(t, much)
-	server, _ := startServer(t, nil, file)
-	server.stderr.want(warning)
-	for _, content := range []string{`{"Hubs": [{"Path": "/"}]}`, much} {
-		rewrite(t, file, content)
-		server.signal(syscall.SIGHUP)
-		server.stderr.want(`"reloaded"`)
-	}
-	server.stderr.want(warning)
-	server.signal(syscall.SIGTERM)
-	server.wantStatus(0)
-}
-
 // Each setting is obeyed when the configuration is read again, or the log says
 // that it takes a restart. docs/configuration.md names the latter.
 func TestNeedRestart(t *testing.T) {

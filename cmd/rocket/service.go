@@ -46,8 +46,8 @@ type service struct {
 	certs   *certificates
 	manager notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
+	files   uint64         // that may be open at once
 	memory  int64          // that the Go runtime may use without MemoryLimit
-	files   uint64         // that may be open
 	reloads chan os.Signal // SIGHUP; one that comes before an earlier one was obeyed is the same
 	leaves  chan os.Signal // SIGUSR2; with a channel of its own no other takes its place
 	ending  sync.WaitGroup
@@ -89,6 +89,16 @@ func (s *service) wait(ctx context.Context) error {
 			window := s.config.window(s.server.Connections())
 			s.ending.Go(func() { s.leave(window) })
 		}
+	}
+}
+
+// warn logs what is seldom meant of what is in force.
+func (s *service) warn() {
+	for _, w := range s.config.warnings() {
+		s.log.Warn(w)
+	}
+	if n := s.server.MaxConnections(); n < s.config.server.MaxConnections {
+		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
 	}
 }
 

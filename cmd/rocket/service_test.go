@@ -332,7 +332,7 @@ func TestFloodEndToEnd(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	server := startUnder(t, 512, 100)
+	server := startUnder(t, 512, 100, "-port", "0", "-admin", "off")
 	url := server.stdout.want(`(ws://localhost:\d+)/ `)[1]
 	server.stdout.want(`^Ready`)
 	address := strings.TrimPrefix(url, "ws://")
@@ -364,17 +364,37 @@ func TestFloodEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
+// More connections than the open-file limit allows are not promised in silence, at
+// the start or by a reload.
+func TestFewerConnectionsEndToEnd(t *testing.T) {
+	const warning = `the open-file limit allows fewer connections than MaxConnections","openFiles":512`
+	many, few := `{"MaxConnections": 10000, "Hubs": [{"Path": "/"}]}`, `{"MaxConnections": 10, "Hubs": [{"Path": "/"}]}`
+	file := writeFile(t, many)
+	server := startUnder(t, 512, 0, file, "-port", "0", "-admin", "off")
+	server.stderr.want(warning)
+	server.stdout.want(`^Ready`)
+	for _, config := range []string{few, many} {
+		rewrite(t, file, config)
+		server.signal(syscall.SIGHUP)
+		server.stderr.want(`"reloaded"`)
+	}
+	server.stderr.want(warning)
+	if got := strings.Count(server.stderr.all(), warning); got != 2 {
+		t.Errorf("the log warns %d times, want 2", got)
+	}
+}
+
 // startUnder runs a server under a limit of open files, with files that it
 // inherits.
-func startUnder(t *testing.T, limit, inherited int) *process {
+func startUnder(t *testing.T, limit, inherited int, args ...string) *process {
 	t.Helper()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	script := fmt.Sprintf("ulimit -n %d; exec %s -port 0 -admin off", limit, rocket)
-	cmd := exec.Command("sh", "-c", script)
+	script := fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit)
+	cmd := exec.Command("sh", append([]string{"-c", script, rocket}, args...)...)
 	for range inherited {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, null)
 	}
