@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -85,14 +86,21 @@ func checkReadable(name string) error {
 	return f.Close()
 }
 
+// appending is how a log is opened: for a pipe that nobody reads there is an error,
+// in place of a wait for who does.
+const appending = os.O_WRONLY | os.O_APPEND | unix.O_NONBLOCK
+
 // checkAppendable accepts a log that can be written, without creating it.
 func checkAppendable(name string) error {
 	if name == "" || name == "-" {
 		return nil
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(name, appending, 0)
 	if err == nil {
 		return f.Close()
+	}
+	if errors.Is(err, unix.ENXIO) {
+		return fmt.Errorf("cannot append to %s: nobody reads this pipe; start its reader first", name)
 	}
 	dir := filepath.Dir(name)
 	if os.IsNotExist(err) {

@@ -55,7 +55,7 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 		}
 		return slog.NewJSONHandler(l.stderr, options), nil
 	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+	f, err := os.OpenFile(name, os.O_CREATE|appending, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}

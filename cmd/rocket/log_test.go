@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -145,6 +146,34 @@ func TestLogReaderGoneEndToEnd(t *testing.T) {
 	reader.stderr.want(`^subscribed`)
 	server.signal(syscall.SIGTERM)
 	reader.stderr.want(`1001`)
+	server.wantStatus(0)
+}
+
+// A pipe may be the log as long as somebody reads it: the server waits for nobody.
+func TestLogIsAPipeEndToEnd(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "log")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = `: cannot append to .*: nobody reads this pipe`
+	early := start(t, nil, "-port", "0", "-admin", "off", "-log", pipe)
+	early.wantStatus(statusUsage)
+	early.stderr.want("^-log" + want)
+	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := writeFile(t, `{"Hubs": [{"Path": "/"}]}`)
+	server, _ := startServer(t, []string{"ROCKET_LOG_LEVEL=debug"}, file, "-log", pipe)
+	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || !strings.Contains(line, `"serving"`) {
+		t.Errorf("got %q, %v", line, err)
+	}
+	_ = r.Close()
+	server.signal(syscall.SIGHUP) // it cannot say what is wrong
+	if _, stderr, status := call("reload", file, "-log", pipe, "-pid-file", filepath.Join(t.TempDir(), "pid")); status == 0 || !regexp.MustCompile("^-log"+want).MatchString(stderr) {
+		t.Errorf("rocket reload: got %d, %s", status, stderr)
+	}
+	server.signal(syscall.SIGTERM)
 	server.wantStatus(0)
 }
 

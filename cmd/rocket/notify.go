@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,11 +17,14 @@ import (
 type notifier struct {
 	socket string
 	every  time.Duration // how often it wants a sign of life; 0: not at all
+
+	mu   sync.Mutex
+	left bool // it has been told that the server stops; guarded by mu
 }
 
 // newNotifier reads what systemd has set.
-func newNotifier(getenv func(string) string) notifier {
-	n := notifier{socket: getenv("NOTIFY_SOCKET")}
+func newNotifier(getenv func(string) string) *notifier {
+	n := &notifier{socket: getenv("NOTIFY_SOCKET")}
 	pid := getenv("WATCHDOG_PID")
 	if pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return n
@@ -35,7 +39,7 @@ func newNotifier(getenv func(string) string) notifier {
 const tellTimeout = time.Second
 
 // tell sends a state. What is lost is lost: systemd has time-outs of its own.
-func (n notifier) tell(state string) {
+func (n *notifier) tell(state string) {
 	if n.socket == "" {
 		return
 	}
@@ -49,22 +53,32 @@ func (n notifier) tell(state string) {
 	_, _ = conn.Write([]byte(state))
 }
 
-func (n notifier) ready()    { n.tell("READY=1") }
-func (n notifier) stopping() { n.tell("STOPPING=1") }
+func (n *notifier) ready()    { n.change("READY=1", false) }
+func (n *notifier) stopping() { n.change("STOPPING=1", true) }
+
+// change tells what the server does now. That it stops is the last of it.
+func (n *notifier) change(state string, last bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.left {
+		n.left = last
+		n.tell(state)
+	}
+}
 
 // reload calls f between the two states that Type=notify-reload wants to see.
-func (n notifier) reload(f func()) {
+func (n *notifier) reload(f func()) {
 	var now unix.Timespec
 	// CLOCK_MONOTONIC is always there.
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
+	n.change(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000), false)
 	f()
 	n.ready()
 }
 
 // watch gives signs of life until ctx is done, as long as check finds that the
 // server makes progress.
-func (n notifier) watch(ctx context.Context, check func(context.Context) error) {
+func (n *notifier) watch(ctx context.Context, check func(context.Context) error) {
 	if n.socket == "" || n.every == 0 {
 		return
 	}

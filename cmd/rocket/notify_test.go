@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -44,6 +45,16 @@ func (m *manager) want(expr string) {
 	}
 }
 
+// wantNothing looks whether there is another state. Who sends them has ended.
+func (m *manager) wantNothing() {
+	m.t.Helper()
+	_ = m.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	b := make([]byte, 1000)
+	if n, err := m.conn.Read(b); err == nil {
+		m.t.Errorf("got %q, want nothing", b[:n])
+	}
+}
+
 func TestNotifyStates(t *testing.T) {
 	m := newManager(t)
 	n := newNotifier(env(map[string]string{"NOTIFY_SOCKET": m.socket}))
@@ -74,7 +85,7 @@ func TestWatchdogInterval(t *testing.T) {
 // A server that makes no progress gives no sign of life.
 func TestWatchdogChecks(t *testing.T) {
 	m := newManager(t)
-	n := notifier{socket: m.socket, every: time.Millisecond}
+	n := &notifier{socket: m.socket, every: time.Millisecond}
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
 	n.watch(ctx, func(context.Context) error {
@@ -89,7 +100,7 @@ func TestWatchdogChecks(t *testing.T) {
 	n.tell("the end")
 	m.want("WATCHDOG=1")
 	m.want("the end")
-	notifier{every: time.Millisecond}.watch(t.Context(), nil) // nobody listens
+	(&notifier{every: time.Millisecond}).watch(t.Context(), nil) // nobody listens
 }
 
 func TestNotifyEndToEnd(t *testing.T) {
@@ -125,4 +136,52 @@ func TestNotifyDeafEndToEnd(t *testing.T) {
 	server.signal(syscall.SIGTERM)
 	reader.stderr.want(`1001`)
 	server.wantStatus(0)
+}
+
+// What is read at a reload may keep it waiting. The server obeys other signals
+// meanwhile, and tells the manager nothing after it has told that it stops.
+func TestEndWhileReloadingEndToEnd(t *testing.T) {
+	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR2, syscall.SIGINT} {
+		m := newManager(t)
+		file := writeFile(t, `{"Hubs": [{"Path": "/"}]}`)
+		server, url := startServer(t, []string{"NOTIFY_SOCKET=" + m.socket}, file)
+		m.want("READY=1")
+		reader := start(t, nil, "subscribe", "-url", url, "c")
+		reader.stderr.want(`^subscribed`)
+		if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		server.signal(syscall.SIGHUP)
+		m.want(`RELOADING=1\nMONOTONIC_USEC=\d+`)
+		server.signal(end)
+		reader.stderr.want(`1001`)
+		server.wantStatus(0)
+		if end != syscall.SIGUSR2 {
+			m.want("STOPPING=1")
+		}
+		m.wantNothing()
+	}
+}
+
+// A SIGHUP that comes during a reload is obeyed after it.
+func TestReloadWhileReloadingEndToEnd(t *testing.T) {
+	m := newManager(t)
+	file := writeFile(t, `{"Hubs": [{"Path": "/"}]}`)
+	server, url := startServer(t, []string{"NOTIFY_SOCKET=" + m.socket}, file)
+	m.want("READY=1")
+	if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	m.want(`RELOADING=1\nMONOTONIC_USEC=\d+`)
+	server.signal(syscall.SIGHUP)
+	for _, hubs := range []string{`{"Path": "/a"}`, `{"Path": "/b"}, {"Path": "/c"}`} {
+		rewrite(t, file, `{"Hubs": [`+hubs+`]}`) // waits until it is read
+		m.want("READY=1")
+		if hubs == `{"Path": "/a"}` {
+			m.want(`RELOADING=1\nMONOTONIC_USEC=\d+`)
+		}
+	}
+	start(t, nil, "subscribe", "-url", url+"/b", "c").stderr.want(`^subscribed`)
+	start(t, nil, "subscribe", "-url", url+"/a", "c").wantStatus(1)
 }

@@ -36,7 +36,7 @@ func (s *service) reload() {
 	for _, name := range s.started.needRestart(c) {
 		s.log.Warn("a setting has changed that only a restart puts in force", "setting", name)
 	}
-	s.config = c
+	s.config.Store(c)
 	s.log.Info("reloaded", "hubs", len(c.hubs), "connections", s.server.Connections())
 	s.warn()
 }

@@ -121,15 +121,17 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 		return nil, err
 	}
 	c.listen(server, certs)
-	return &service{
-		server: server, log: log, logs: logs, sources: src, started: c, config: c, certs: certs,
+	s := &service{
+		server: server, log: log, logs: logs, sources: src, started: c, certs: certs,
 		manager: newNotifier(p.getenv), goodbye: shutdownTimeout, files: files, memory: memory,
-	}, nil
+	}
+	s.config.Store(c)
+	return s, nil
 }
 
 // announce says that the server is there, in the log and to who has started it.
 func (p *program) announce(s *service, admin string) {
-	c := s.config
+	c := s.started
 	s.log.Info("serving", "version", webrocket.Version, "address", s.server.Addr().String())
 	s.warn()
 	printStart(p.stdout, c, s.server, s.files, admin)
@@ -140,7 +142,7 @@ func (p *program) announce(s *service, admin string) {
 
 // keepTelling tells the service manager that s is alive, and when it is to stop.
 // What it returns ends that.
-func keepTelling(ctx context.Context, manager notifier, s *webrocket.Server) (stop func()) {
+func keepTelling(ctx context.Context, manager *notifier, s *webrocket.Server) (stop func()) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, manager.stopping)
 	var telling sync.WaitGroup
@@ -252,8 +254,8 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 
 // printHowToLock says how an only hub that is open to everyone is locked.
 func (s *service) printHowToLock(w io.Writer) {
-	only := s.config.hubs[0]
-	if len(s.config.hubs) > 1 || only.access() != open || only.codec == codecEcho {
+	only := s.started.hubs[0]
+	if len(s.started.hubs) > 1 || only.access() != open || only.codec == codecEcho {
 		return
 	}
 	fmt.Fprint(w, "Everyone who can reach the hub may read and publish. To lock it, give it secrets")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,10 +42,10 @@ type service struct {
 	log     *slog.Logger
 	logs    *logs
 	sources sources
-	started *config // what only a restart changes is as here
-	config  *config // the rest; both are one until a reload
+	started *config                // what only a restart changes is as here
+	config  atomic.Pointer[config] // the rest; both are one until a reload
 	certs   *certificates
-	manager notifier
+	manager *notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
 	files   uint64         // that may be open at once
 	memory  int64          // that the Go runtime may use without MemoryLimit
@@ -69,6 +70,7 @@ func (s *service) obeySignals() (stop func()) {
 // or SIGUSR2 came, and its connections are closed.
 func (s *service) wait(ctx context.Context) error {
 	defer s.ending.Wait()
+	defer s.obeyReloads()()
 	stopped := make(chan error, 1)
 	s.ending.Go(func() { stopped <- s.server.Wait() })
 	done := ctx.Done()
@@ -80,13 +82,11 @@ func (s *service) wait(ctx context.Context) error {
 			done = nil
 			window := time.Duration(-1)
 			if errors.Is(context.Cause(ctx), errTerminated) {
-				window = s.config.window(s.server.Connections())
+				window = s.config.Load().window(s.server.Connections())
 			}
 			s.ending.Go(func() { s.end(ctx, window) })
-		case <-s.reloads:
-			s.manager.reload(s.reload)
 		case <-s.leaves:
-			window := s.config.window(s.server.Connections())
+			window := s.config.Load().window(s.server.Connections())
 			s.ending.Go(func() { s.leave(window) })
 		}
 	}
@@ -94,11 +94,42 @@ func (s *service) wait(ctx context.Context) error {
 
 // warn logs what is seldom meant of what is in force.
 func (s *service) warn() {
-	for _, w := range s.config.warnings() {
+	c := s.config.Load()
+	for _, w := range c.warnings() {
 		s.log.Warn(w)
 	}
-	if n := s.server.MaxConnections(); n < s.config.server.MaxConnections {
+	if n := s.server.MaxConnections(); n < c.server.MaxConnections {
 		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
+	}
+}
+
+// reloadTimeout is how long a reload has when the server has stopped.
+const reloadTimeout = time.Second
+
+// obeyReloads reloads on a goroutine of its own, one at a time: what a reload reads
+// may keep it waiting, as a pipe or a network's disk does, and no other signal may.
+// What it returns waits for the one that is under way, within bounds: reading cannot
+// be called off.
+func (s *service) obeyReloads() (stop func()) {
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-over:
+				return
+			case <-s.reloads:
+				s.manager.reload(s.reload)
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		select {
+		case <-ended:
+		case <-time.After(reloadTimeout):
+			s.log.Warn("a reload has not come to its end")
+		}
 	}
 }
 
