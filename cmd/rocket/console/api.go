@@ -18,7 +18,7 @@ import (
 const listMax = 1000
 
 // Loops is the answer of GET /api/loops. Counters go on from the start of the
-// server; two answers give the rate.
+// process; two answers with the same start give the rate.
 type Loops struct {
 	Version        string    `json:"version"`
 	Ready          bool      `json:"ready"`
@@ -28,8 +28,8 @@ type Loops struct {
 	Loops          []Loop    `json:"loops"`
 }
 
-// started is when the process began. It stays where the machine's clock is set.
-var started = time.Now().UTC()
+// started is when the process began, by a clock that may have been set since.
+var started = time.Now().Add(-measure.Now()).UTC()
 
 // Loop is what one event loop has counted and holds.
 type Loop struct {
