@@ -133,12 +133,5 @@ func (c *Conn) guard() {
 func (c *Conn) became(s state) {
 	c.state = s
 	c.loop.hold(c)
-	switch s {
-	case open:
-		c.alive()
-	case closing, lingering, finished:
-		c.expireIn(c.loop.ticks.closing)
-	case dead:
-		c.expireIn(0)
-	}
+	c.wait()
 }

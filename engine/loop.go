@@ -340,7 +340,7 @@ func (l *Loop) add(c *Conn) {
 		l.held.grow(len(l.conns))
 	}
 	l.hold(c)
-	c.expireIn(l.ticks.opening)
+	c.wait()
 }
 
 // release takes the slot of a closed connection back.
