@@ -147,15 +147,15 @@ func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 	if addrs, err = targets(listeners); err != nil {
 		return nil, err
 	}
+	if e.others, err = listening(portsOf(listeners)...); err != nil {
+		return nil, err
+	}
 	sockets := &kernel{}
 	loops := make([]*Loop, e.config.Loops)
 	for i := range loops {
 		loops[i] = newLoop(e, i, sockets)
 	}
-	if sockets.writable, err = newWritable(loops); err != nil {
-		return nil, err
-	}
-	if e.others, err = listening(portsOf(listeners)...); err != nil {
+	if sockets.writable, err = newWritable(loops); err != nil { // the last that may fail: it has a goroutine
 		return nil, err
 	}
 	e.caps.Store(caps)
