@@ -150,8 +150,9 @@ func welcomeTo(t testing.TB, conn net.Conn) {
 	if _, err := conn.Write([]byte(request)); err != nil {
 		t.Fatalf("Write: %v", err)
 	}
-	if _, err := io.ReadFull(conn, make([]byte, len(welcome))); err != nil {
-		t.Fatalf("Read: %v", err)
+	got := make([]byte, len(welcome))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != welcome {
+		t.Fatalf("got %q, %v, want %q", got, err, welcome)
 	}
 }
 

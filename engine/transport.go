@@ -105,8 +105,8 @@ func (c *Conn) announced() {
 	if c.refused != admitted {
 		return
 	}
-	if c.refused = e.tooMany(c); c.refused != admitted {
-		e.refused.Add(1)
+	if why := e.tooMany(c); why != admitted && !e.refuse(c, why) {
+		c.drop(refusals[why])
 	}
 }
 
