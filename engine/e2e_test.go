@@ -71,21 +71,7 @@ func (s silence) Handle(ctx context.Context, r slog.Record) error {
 func start(t *testing.T, config Config, endpoint Endpoint) *Engine {
 	t.Helper()
 	config.Log = slog.New(silence{slog.NewTextHandler(t.Output(), nil), t})
-	e := New(config, at("/", endpoint))
-	if err := e.Start("127.0.0.1:0"); err != nil {
-		t.Fatalf("Start: %v", err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := e.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-		if n := e.Connections(); n != 0 {
-			t.Errorf("%d connections are left", n)
-		}
-	})
-	return e
+	return startOn(t, config, endpoint, Listener{Addr: "127.0.0.1:0"})
 }
 
 func dial(t *testing.T, e *Engine) *websocket.Conn {

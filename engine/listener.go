@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -68,17 +69,8 @@ func (l *listener) proxied(from net.Addr) bool {
 	if len(l.proxies) == 0 || l.network == "unix" {
 		return len(l.proxies) > 0
 	}
-	tcp, ok := from.(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	for _, p := range l.proxies {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	ip, _ := ipOf(from)
+	return slices.ContainsFunc(l.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // bind tells which addresses the listeners have, and opens those that are

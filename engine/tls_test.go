@@ -82,7 +82,9 @@ func clientTLS() *tls.Config { return &tls.Config{RootCAs: authority().pool} }
 // startOn starts an engine on listeners, which is shut down after the test.
 func startOn(t testing.TB, config Config, endpoint Endpoint, on ...Listener) *Engine {
 	t.Helper()
-	config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	if config.Log == nil {
+		config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
 	e := New(config, at("/", endpoint))
 	if err := e.Listen(on...); err != nil {
 		t.Fatalf("Listen: %v", err)
