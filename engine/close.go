@@ -28,7 +28,7 @@ func (c *Conn) handleClose(payload []byte) {
 		return
 	}
 	answered := c.state == closing
-	c.leave(&codec.CloseError{Code: code, Reason: reason})
+	c.leave(&codec.CloseError{Code: code, Reason: reason, ByPeer: true})
 	c.became(finished)
 	if answered {
 		c.loop.touch(c)
@@ -125,8 +125,8 @@ func (c *Conn) lastWords() {
 		c.lastSealed()
 		return
 	}
-	for c.out != nil && c.out.bytes > 0 {
-		b := c.out.next(c.loop.scratch)
+	for c.out != nil && c.out.waits() {
+		b := c.next()
 		n, _ := c.loop.sockets.write(c.fd, b)
 		c.loop.counts.sent(0, n)
 		c.out.advance(n)

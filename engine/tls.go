@@ -128,10 +128,10 @@ func (c *Conn) pourSealed() (all bool, err error) {
 			}
 			o.sealed = nil
 		}
-		if o.bytes == 0 {
+		if !o.waits() {
 			break
 		}
-		b := o.next(c.loop.scratch)
+		b := c.next()
 		b = b[:min(len(b), writeMax)]
 		sealed, err := c.transport.seal(b)
 		if err != nil {
