@@ -144,11 +144,17 @@ func (p *program) announce(s *service, admin string) {
 // What it returns ends that.
 func keepTelling(ctx context.Context, manager *notifier, s *webrocket.Server) (stop func()) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, manager.stopping)
+	told := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(told)
+		manager.stopping()
+	})
 	var telling sync.WaitGroup
 	telling.Go(func() { manager.watch(running, s.Check) })
 	return func() {
-		unhook()
+		if !unhook() {
+			<-told // the process may end before that otherwise
+		}
 		cancel()
 		telling.Wait()
 	}
