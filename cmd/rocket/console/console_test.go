@@ -37,15 +37,15 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"GET", "/api/connections/slowest?limit=0", "", 400},
 		{"POST", "/api/publish", `{"messages":[{"hub":"/","channel":"news","event":"e"}]}`, 200},
 		{"POST", "/api/publish", `{}`, 400},
-		{"POST", "/api/publish", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/publish", strings.Repeat(" ", 8<<20+1), 413},
 		{"POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 200},
 		{"POST", "/api/disconnect", `{}`, 400},
 		{"POST", "/api/disconnect", `{"connection":"0-1@127.0.0.1:1"}`, 404},
-		{"POST", "/api/disconnect", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/disconnect", strings.Repeat(" ", 8<<20+1), 413},
 		{"POST", "/api/debug", `{"hub":"/","channel":"news","every":1,"seconds":0}`, 200},
 		{"POST", "/api/debug", `{}`, 400},
 		{"POST", "/api/debug", `{"hub":"/nowhere","channel":"c"}`, 404},
-		{"POST", "/api/debug", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/debug", strings.Repeat(" ", 8<<20+1), 413},
 	} {
 		o.ask(r.method, r.path, r.body, r.status)
 		if r.status == 200 && strings.HasPrefix(r.path, "/api/") {
@@ -197,7 +197,7 @@ func TestPublishBatch(t *testing.T) {
 	c.want(`{"event":"2","channel":"news"}`)
 	for _, bad := range []string{
 		"", "[]", `{"messages":[]}`, `{"messages":[{"hub":"/","channel":"news","event":"e","secret":"s"}]}`,
-		`{"messages":[]} {}`, `{"messages":[` + strings.Repeat(batch[0]+",", batchMax) + batch[0] + `]}`,
+		`{"messages":[]} {}`, `{"messages":[` + strings.Repeat(batch[0]+",", 1000) + batch[0] + `]}`,
 	} {
 		o.ask("POST", "/api/publish", bad, 400)
 	}
@@ -214,7 +214,7 @@ func TestDisconnect(t *testing.T) {
 	c.do(`{"unsubscribe":{"channel":"weather"}}`, `{"ok":true}`)
 	for _, bad := range []string{
 		`{"connection":"0-1@a","channel":"news"}`, `{"hub":"/","channel":"news","code":1006}`,
-		`{"hub":"/","channel":"news","reason":"` + strings.Repeat("x", reasonMax+1) + `"}`,
+		`{"hub":"/","channel":"news","reason":"` + strings.Repeat("x", 124) + `"}`,
 	} {
 		o.ask("POST", "/api/disconnect", bad, 400)
 	}
@@ -225,6 +225,52 @@ func TestDisconnect(t *testing.T) {
 	}
 	if text := o.log.String(); !strings.Contains(text, `"connections":2`) || !strings.Contains(text, "closed through the admin API") {
 		t.Errorf("the log does not tell what was done:\n%s", text)
+	}
+}
+
+// The frame that says why a connection is closed has room for 123 bytes of it
+// (RFC 6455 §5.5).
+func TestDisconnectReason(t *testing.T) {
+	o := operate(t, nil)
+	c := o.dial("news")
+	reason := strings.Repeat("x", 123)
+	o.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news","code":4999,"reason":"`+reason+`"}`, 200)
+	c.wantClose(4999, reason)
+}
+
+// Operators may use the codes that are for applications, and those of the RFC
+// that are for a Close frame of a server (RFC 6455 §7.4).
+func TestDisconnectCodes(t *testing.T) {
+	o := operate(t, nil)
+	for code, want := range map[int]int{
+		999: 400, 1000: 200, 1001: 200, 1002: 400, 1005: 400, 1006: 400, 1008: 200, 1011: 200, 1012: 200, 1013: 200,
+		1014: 400, 1015: 400, 2999: 400, 3000: 200, 4000: 200, 4999: 200, 5000: 400, 65536: 400,
+	} {
+		o.ask("POST", "/api/disconnect", fmt.Sprintf(`{"hub":"/","channel":"news","code":%d}`, code), want)
+	}
+}
+
+// What is too much begins where the package's documentation and openapi.yaml say.
+func TestLimitsOfRequests(t *testing.T) {
+	o := operate(t, nil)
+	const message = `{"hub":"/","channel":"nobody","event":"e"}`
+	const disconnect = `{"hub":"/","channel":"news"}`
+	for _, tt := range []struct {
+		method, path, body string
+		want               int
+	}{
+		{"POST", "/api/disconnect", disconnect + strings.Repeat(" ", 8<<20-len(disconnect)), 200},
+		{"POST", "/api/disconnect", disconnect + strings.Repeat(" ", 8<<20-len(disconnect)+1), 413},
+		{"POST", "/api/publish", `{"messages":[` + strings.Repeat(message+",", 999) + message + `]}`, 200},
+		{"POST", "/api/publish", `{"messages":[` + strings.Repeat(message+",", 1000) + message + `]}`, 400},
+		{"GET", "/api/channels?limit=1000", "", 200},
+		{"GET", "/api/channels?limit=1001", "", 400},
+		{"GET", "/api/connections/slowest?limit=1000", "", 200},
+		{"GET", "/api/connections/slowest?limit=1001", "", 400},
+		{"POST", "/api/debug", `{"hub":"/","channel":"news","seconds":600}`, 200},
+		{"POST", "/api/debug", `{"hub":"/","channel":"news","seconds":601}`, 400},
+	} {
+		o.ask(tt.method, tt.path, tt.body, tt.want)
 	}
 }
 
@@ -255,6 +301,27 @@ func TestChannels(t *testing.T) {
 	for _, channel := range get[Channels](o, "/api/channels?sort=published").Channels[:1] {
 		if channel.Subscribers != 1 || channel.Published != 1 || channel.Bytes == 0 || channel.Permanent {
 			t.Errorf("got %+v", channel)
+		}
+	}
+}
+
+// A list of the channels of all hubs is no longer than that of one.
+func TestChannelsOfSeveralHubs(t *testing.T) {
+	o := operate(t, func(_ *console, s *webrocket.Server) {
+		h := webrocket.NewJSONHandler()
+		h.Channels = []string{"a", "z"}
+		if err := s.Handle("/more", h); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for query, want := range map[string]string{"": "a news z", "?limit=3": "a news z", "?limit=2": "a news", "?limit=1": "a"} {
+		answer := get[Channels](o, "/api/channels"+query)
+		var names []string
+		for _, channel := range answer.Channels {
+			names = append(names, channel.Channel)
+		}
+		if got := strings.Join(names, " "); got != want || answer.Total != 3 {
+			t.Errorf("%s: got %q of %d, want %q of 3", query, got, answer.Total, want)
 		}
 	}
 }
@@ -292,29 +359,56 @@ func TestDebug(t *testing.T) {
 	if !strings.Contains(text, `"command":"publish","channel":"news","event":"e","bytes":59,"result":"ok"`) || strings.Contains(text, "private") {
 		t.Errorf("the log has\n%s", text)
 	}
-	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","seconds":601}`, 400)
+	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","seconds":-1}`, 400)
 	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","every":-1}`, 400)
 }
 
+// status makes a request with that Authorization header, and returns the status of
+// the answer.
+func (o *operator) status(path, authorization string) int {
+	o.t.Helper()
+	request, err := http.NewRequestWithContext(o.t.Context(), "GET", o.url+path, nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", authorization)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+// Nothing but the whole token is good, and only as a bearer token.
+func TestAuthorization(t *testing.T) {
+	o := operate(t, nil)
+	wants := map[string]int{
+		"Bearer " + token: 200, "Bearer " + token + "x": 401, "Bearer x" + token: 401, "Bearer " + token + " " + token: 401,
+		token: 401, "Bearer": 401, "Basic " + token: 401, "Bearer" + token: 401, "": 401,
+	}
+	for n := range len(token) {
+		wants["Bearer "+token[:n]] = 401
+	}
+	for authorization, want := range wants {
+		if got := o.status("/api/hubs", authorization); got != want {
+			t.Errorf("Authorization: %q: got %d, want %d", authorization, got, want)
+		}
+	}
+}
+
+// Each profile is there only if it was asked for, and then wants the token.
 func TestProfilingIsOnRequest(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		o := operate(t, func(c *console, _ *webrocket.Server) { c.Profiling = on })
-		for token, want := range map[string]int{"": 401, token: 200} {
-			if !on {
-				want = 404
-			}
-			request, err := http.NewRequestWithContext(t.Context(), "GET", o.url+"/debug/pprof/", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Authorization", "Bearer "+token)
-			response, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = response.Body.Close()
-			if response.StatusCode != want {
-				t.Errorf("profiling %v, token %q: got %d, want %d", on, token, response.StatusCode, want)
+		for _, profile := range []string{"", "heap", "cmdline", "symbol", "profile?seconds=1", "trace?seconds=0.01"} {
+			for token, want := range map[string]int{"": 401, token: 200} {
+				if !on {
+					want = 404
+				}
+				if got := o.status("/debug/pprof/"+profile, "Bearer "+token); got != want {
+					t.Errorf("profiling %v, %s, token %q: got %d, want %d", on, profile, token, got, want)
+				}
 			}
 		}
 	}
