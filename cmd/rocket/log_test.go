@@ -7,11 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -110,12 +108,10 @@ func TestRelativeFilesEndToEnd(t *testing.T) {
 // waitForFile returns when a file has a text.
 func waitForFile(t *testing.T, name, text string) {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; runtime.Gosched() {
-		if b, err := os.ReadFile(name); err == nil && strings.Contains(string(b), text) {
-			return
-		}
-	}
-	t.Fatalf("%s does not have %q", name, text)
+	waitFor(t, fmt.Sprintf("%s has %q", name, text), func() bool {
+		b, err := os.ReadFile(name)
+		return err == nil && strings.Contains(string(b), text)
+	})
 }
 
 // A log that cannot be written, as on a full disk, keeps nobody from anything.

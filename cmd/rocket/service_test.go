@@ -67,7 +67,8 @@ func TestDrainWindow(t *testing.T) {
 
 // SIGTERM closes the connections one after the other, and ends with status 0.
 func TestDrainEndToEnd(t *testing.T) {
-	server, url := startServer(t, nil, "-drain", "2s")
+	// Each loop begins a little before the next.
+	server, url := startServer(t, nil, "-drain", "2s", "-loops", "1")
 	var clients []*process
 	for range 4 {
 		c := start(t, nil, "subscribe", "-url", url, "c")
@@ -97,19 +98,17 @@ func TestNotReadyWhileDrainingEndToEnd(t *testing.T) {
 	}
 	server.signal(syscall.SIGTERM)
 	server.stderr.want(`shutting down`)
-	for {
-		if _, _, status := call("health", "-ready", "-admin", adminOf(server)); status == 1 {
-			break
-		}
-	}
+	waitFor(t, "it is not ready", func() bool {
+		_, _, status := call("health", "-ready", "-admin", adminOf(server))
+		return status == 1
+	})
 	if _, stderr, status := call("health", "-admin", adminOf(server)); status != 0 {
 		t.Errorf("it is not well: %s", stderr)
 	}
-	for { // after the last call nobody is let in
-		if _, stderr, status := call("publish", "-url", url, "c", "1"); status == 1 && strings.Contains(stderr, "nothing listens") {
-			break
-		}
-	}
+	waitFor(t, "after the last call nobody is let in", func() bool {
+		_, stderr, status := call("publish", "-url", url, "c", "1")
+		return status == 1 && strings.Contains(stderr, "nothing listens")
+	})
 	server.signal(syscall.SIGTERM)
 	server.wantStatus(1)
 }
