@@ -114,6 +114,20 @@ func waitForFile(t *testing.T, name, text string) {
 	})
 }
 
+// Who is neither the owner nor of the group cannot read a log.
+func TestLogFileMode(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0)) // which would hide what is asked for
+	name := filepath.Join(t.TempDir(), "x.log")
+	l := newLogs(nil, "info")
+	defer l.close()
+	if _, err := l.to(name); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(name); err != nil || info.Mode() != 0o640 {
+		t.Errorf("got %v, %v, want the mode 0640", info.Mode(), err)
+	}
+}
+
 // A log that cannot be written, as on a full disk, keeps nobody from anything.
 func TestLogDiskFullEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil, "-log", "/dev/full", "-log-level", "debug")

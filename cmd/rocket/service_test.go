@@ -199,6 +199,26 @@ func TestDrainOfNobodyEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
+// SIGUSR2 takes as long as SIGTERM to send everybody away.
+func TestLeaveEndToEnd(t *testing.T) {
+	server, _ := startServer(t, nil, "-drain", "1h")
+	server.signal(syscall.SIGUSR2)
+	server.stderr.want(`"draining","connections":0,"window":"1h0m0s"`)
+	server.wantStatus(0)
+}
+
+// SIGINT closes all connections at once, however long a drain would take.
+func TestInterruptEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, "-drain", "1h")
+	c := start(t, nil, "subscribe", "-url", url, "c")
+	c.stderr.want(`^subscribed`)
+	server.signal(syscall.SIGINT)
+	server.stderr.want(`"shutting down","connections":1,"window":"0s"`)
+	c.stderr.want(`1001`)
+	c.wantStatus(0)
+	server.wantStatus(0)
+}
+
 // A process that takes over the port of another, which is told to leave: no
 // client is refused at any time.
 func TestRollingRestartEndToEnd(t *testing.T) {
