@@ -129,11 +129,18 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 // What it returns ends that.
 func keepTelling(ctx context.Context, manager notifier, s *webrocket.Server) (stop func()) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, manager.stopping)
 	var telling sync.WaitGroup
 	telling.Go(func() { manager.watch(running, s.Check) })
+	telling.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-running.Done(): // after ctx, or because the server has ended by itself
+		}
+		if ctx.Err() != nil {
+			manager.stopping()
+		}
+	})
 	return func() {
-		unhook()
 		cancel()
 		telling.Wait()
 	}
