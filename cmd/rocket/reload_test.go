@@ -84,48 +84,6 @@ func TestReloadMemoryLimitEndToEnd(t *testing.T) {
 	server.signal(syscall.SIGTERM)
 }
 
-// The runtime has the limit that is in force: the one of a configuration that is
-// obeyed, and otherwise the one that it had.
-func TestReloadMemoryLimit(t *testing.T) {
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
-	const own = 1 << 42
-	s := newService(t, io.Discard)
-	defer s.end(t.Context(), -1)
-	s.logs, s.memory = newLogs(io.Discard, "info"), own
-	for _, tt := range []struct {
-		name        string
-		limit, want int64
-		hubs        []hub
-	}{
-		{"a limit", 1 << 40, 1 << 40, s.config.hubs},
-		{"another, with hubs that cannot be served", 1 << 41, 1 << 40, nil},
-		{"none, with hubs that cannot be served", 0, 1 << 40, nil},
-		{"another", 1 << 41, 1 << 41, s.config.hubs},
-		{"none", 0, own, s.config.hubs},
-	} {
-		c := *s.config
-		c.server.MemoryLimit, c.hubs = tt.limit, tt.hubs
-		if err := s.apply(&c); (err != nil) != (tt.hubs == nil) {
-			t.Errorf("%s: got %v", tt.name, err)
-		}
-		if got := debug.SetMemoryLimit(-1); got != tt.want {
-			t.Errorf("%s: the runtime has the limit %d, want %d", tt.name, got, tt.want)
-		}
-	}
-}
-
-// How long a drain takes is what the configuration said when it was last read.
-func TestReloadDrainEndToEnd(t *testing.T) {
-	file := writeFile(t, `{"Drain": "1h", "Hubs": [{"Path": "/"}]}`)
-	server, _ := startServer(t, nil, file)
-	rewrite(t, file, `{"Drain": "2s", "Hubs": [{"Path": "/"}]}`)
-	server.signal(syscall.SIGHUP)
-	server.stderr.want(`"reloaded"`)
-	server.signal(syscall.SIGTERM)
-	server.stderr.want(`"shutting down","connections":0,"window":"2s"`)
-	server.wantStatus(0)
-}
-
 // Each setting is obeyed when the configuration is read again, or the log says
 // that it takes a restart. docs/configuration.md names the latter.
 func TestNeedRestart(t *testing.T) {
@@ -195,4 +153,46 @@ func TestPIDFile(t *testing.T) {
 	if _, stderr, status := call("reload"); status != 2 || !strings.Contains(stderr, "-pid-file") {
 		t.Errorf("without a pid file: got %d, %s", status, stderr)
 	}
+}
+
+// The runtime has the limit that is in force: the one of a configuration that is
+// obeyed, and otherwise the one that it had.
+func TestReloadMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	const own = 1 << 42
+	s := newService(t, io.Discard)
+	defer s.end(t.Context(), -1)
+	s.logs, s.memory = newLogs(io.Discard, "info"), own
+	for _, tt := range []struct {
+		name        string
+		limit, want int64
+		hubs        []hub
+	}{
+		{"a limit", 1 << 40, 1 << 40, s.config.hubs},
+		{"another, with hubs that cannot be served", 1 << 41, 1 << 40, nil},
+		{"none, with hubs that cannot be served", 0, 1 << 40, nil},
+		{"another", 1 << 41, 1 << 41, s.config.hubs},
+		{"none", 0, own, s.config.hubs},
+	} {
+		c := *s.config
+		c.server.MemoryLimit, c.hubs = tt.limit, tt.hubs
+		if err := s.apply(&c); (err != nil) != (tt.hubs == nil) {
+			t.Errorf("%s: got %v", tt.name, err)
+		}
+		if got := debug.SetMemoryLimit(-1); got != tt.want {
+			t.Errorf("%s: the runtime has the limit %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// How long a drain takes is what the configuration said when it was last read.
+func TestReloadDrainEndToEnd(t *testing.T) {
+	file := writeFile(t, `{"Drain": "1h", "Hubs": [{"Path": "/"}]}`)
+	server, _ := startServer(t, nil, file)
+	rewrite(t, file, `{"Drain": "2s", "Hubs": [{"Path": "/"}]}`)
+	server.signal(syscall.SIGHUP)
+	server.stderr.want(`"reloaded"`)
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`"shutting down","connections":0,"window":"2s"`)
+	server.wantStatus(0)
 }

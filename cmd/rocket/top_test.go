@@ -61,6 +61,24 @@ slowest readers:
 	}
 }
 
+func TestOnScreen(t *testing.T) {
+	text := []byte("a\nb\n")
+	if got := onScreen(text, false); !bytes.Equal(got, text) {
+		t.Errorf("piped: got %q", got)
+	}
+	if got, want := string(onScreen(text, true)), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"; got != want {
+		t.Errorf("on a terminal: got %q want %q", got, want)
+	}
+}
+
+func TestShort(t *testing.T) {
+	for n, want := range map[float64]string{0: "0", 0.25: "0.25", 999: "999", 999.9: "1k", 999999: "1M", 1500: "1.5k", 2e6: "2M", 3.456e9: "3.46G"} {
+		if got := short(n); got != want {
+			t.Errorf("%v: got %s want %s", n, got, want)
+		}
+	}
+}
+
 // Each number is in its own column, of the loops and of their sum.
 func TestViewColumns(t *testing.T) {
 	before := sample{
@@ -102,24 +120,6 @@ slowest readers:
 `
 	if _, got, _ := strings.Cut(string(view(before, after)), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-func TestOnScreen(t *testing.T) {
-	text := []byte("a\nb\n")
-	if got := onScreen(text, false); !bytes.Equal(got, text) {
-		t.Errorf("piped: got %q", got)
-	}
-	if got, want := string(onScreen(text, true)), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"; got != want {
-		t.Errorf("on a terminal: got %q want %q", got, want)
-	}
-}
-
-func TestShort(t *testing.T) {
-	for n, want := range map[float64]string{0: "0", 0.25: "0.25", 999: "999", 999.9: "1k", 999999: "1M", 1500: "1.5k", 2e6: "2M", 3.456e9: "3.46G"} {
-		if got := short(n); got != want {
-			t.Errorf("%v: got %s want %s", n, got, want)
-		}
 	}
 }
 

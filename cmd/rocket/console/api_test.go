@@ -2,6 +2,7 @@ package console
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,27 @@ func TestLoopOf(t *testing.T) {
 	for i, fields := 0, reflect.ValueOf(want); i < fields.NumField(); i++ {
 		if fields.Field(i).IsZero() {
 			t.Errorf("nothing is said here of %s", fields.Type().Field(i).Name)
+		}
+	}
+}
+
+// A list of the channels of all hubs is no longer than that of one.
+func TestChannelsOfSeveralHubs(t *testing.T) {
+	o := operate(t, func(_ *console, s *webrocket.Server) {
+		h := webrocket.NewJSONHandler()
+		h.Channels = []string{"a", "z"}
+		if err := s.Handle("/more", h); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for query, want := range map[string]string{"": "a news z", "?limit=3": "a news z", "?limit=2": "a news", "?limit=1": "a"} {
+		answer := get[Channels](o, "/api/channels"+query)
+		var names []string
+		for _, channel := range answer.Channels {
+			names = append(names, channel.Channel)
+		}
+		if got := strings.Join(names, " "); got != want || answer.Total != 3 {
+			t.Errorf("%s: got %q of %d, want %q of 3", query, got, answer.Total, want)
 		}
 	}
 }

@@ -228,52 +228,6 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
-// The frame that says why a connection is closed has room for 123 bytes of it
-// (RFC 6455 §5.5).
-func TestDisconnectReason(t *testing.T) {
-	o := operate(t, nil)
-	c := o.dial("news")
-	reason := strings.Repeat("x", 123)
-	o.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news","code":4999,"reason":"`+reason+`"}`, 200)
-	c.wantClose(4999, reason)
-}
-
-// Operators may use the codes that are for applications, and those of the RFC
-// that are for a Close frame of a server (RFC 6455 §7.4).
-func TestDisconnectCodes(t *testing.T) {
-	o := operate(t, nil)
-	for code, want := range map[int]int{
-		999: 400, 1000: 200, 1001: 200, 1002: 400, 1005: 400, 1006: 400, 1008: 200, 1011: 200, 1012: 200, 1013: 200,
-		1014: 400, 1015: 400, 2999: 400, 3000: 200, 4000: 200, 4999: 200, 5000: 400, 65536: 400,
-	} {
-		o.ask("POST", "/api/disconnect", fmt.Sprintf(`{"hub":"/","channel":"news","code":%d}`, code), want)
-	}
-}
-
-// What is too much begins where the package's documentation and openapi.yaml say.
-func TestLimitsOfRequests(t *testing.T) {
-	o := operate(t, nil)
-	const message = `{"hub":"/","channel":"nobody","event":"e"}`
-	const disconnect = `{"hub":"/","channel":"news"}`
-	for _, tt := range []struct {
-		method, path, body string
-		want               int
-	}{
-		{"POST", "/api/disconnect", disconnect + strings.Repeat(" ", 8<<20-len(disconnect)), 200},
-		{"POST", "/api/disconnect", disconnect + strings.Repeat(" ", 8<<20-len(disconnect)+1), 413},
-		{"POST", "/api/publish", `{"messages":[` + strings.Repeat(message+",", 999) + message + `]}`, 200},
-		{"POST", "/api/publish", `{"messages":[` + strings.Repeat(message+",", 1000) + message + `]}`, 400},
-		{"GET", "/api/channels?limit=1000", "", 200},
-		{"GET", "/api/channels?limit=1001", "", 400},
-		{"GET", "/api/connections/slowest?limit=1000", "", 200},
-		{"GET", "/api/connections/slowest?limit=1001", "", 400},
-		{"POST", "/api/debug", `{"hub":"/","channel":"news","seconds":600}`, 200},
-		{"POST", "/api/debug", `{"hub":"/","channel":"news","seconds":601}`, 400},
-	} {
-		o.ask(tt.method, tt.path, tt.body, tt.want)
-	}
-}
-
 func TestChannels(t *testing.T) {
 	o := operate(t, nil)
 	c := o.dial("a1", "a2", "b1")
@@ -301,27 +255,6 @@ func TestChannels(t *testing.T) {
 	for _, channel := range get[Channels](o, "/api/channels?sort=published").Channels[:1] {
 		if channel.Subscribers != 1 || channel.Published != 1 || channel.Bytes == 0 || channel.Permanent {
 			t.Errorf("got %+v", channel)
-		}
-	}
-}
-
-// A list of the channels of all hubs is no longer than that of one.
-func TestChannelsOfSeveralHubs(t *testing.T) {
-	o := operate(t, func(_ *console, s *webrocket.Server) {
-		h := webrocket.NewJSONHandler()
-		h.Channels = []string{"a", "z"}
-		if err := s.Handle("/more", h); err != nil {
-			t.Fatal(err)
-		}
-	})
-	for query, want := range map[string]string{"": "a news z", "?limit=3": "a news z", "?limit=2": "a news", "?limit=1": "a"} {
-		answer := get[Channels](o, "/api/channels"+query)
-		var names []string
-		for _, channel := range answer.Channels {
-			names = append(names, channel.Channel)
-		}
-		if got := strings.Join(names, " "); got != want || answer.Total != 3 {
-			t.Errorf("%s: got %q of %d, want %q of 3", query, got, answer.Total, want)
 		}
 	}
 }
@@ -363,6 +296,22 @@ func TestDebug(t *testing.T) {
 	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","every":-1}`, 400)
 }
 
+func TestProfilingIsOnRequest(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		o := operate(t, func(c *console, _ *webrocket.Server) { c.Profiling = on })
+		for _, profile := range []string{"", "heap", "cmdline", "symbol", "profile?seconds=1", "trace?seconds=0.01"} {
+			for token, want := range map[string]int{"": 401, token: 200} {
+				if !on {
+					want = 404
+				}
+				if got := o.status("/debug/pprof/"+profile, "Bearer "+token); got != want {
+					t.Errorf("profiling %v, %s, token %q: got %d, want %d", on, profile, token, got, want)
+				}
+			}
+		}
+	}
+}
+
 // status makes a request with that Authorization header, and returns the status of
 // the answer.
 func (o *operator) status(path, authorization string) int {
@@ -381,7 +330,7 @@ func (o *operator) status(path, authorization string) int {
 }
 
 // Nothing but the whole token is good, and only as a bearer token.
-func TestAuthorization(t *testing.T) {
+func TestOnlyTheTokenIsGood(t *testing.T) {
 	o := operate(t, nil)
 	wants := map[string]int{
 		"Bearer " + token: 200, "Bearer " + token + "x": 401, "Bearer x" + token: 401, "Bearer " + token + " " + token: 401,
@@ -393,23 +342,6 @@ func TestAuthorization(t *testing.T) {
 	for authorization, want := range wants {
 		if got := o.status("/api/hubs", authorization); got != want {
 			t.Errorf("Authorization: %q: got %d, want %d", authorization, got, want)
-		}
-	}
-}
-
-// Each profile is there only if it was asked for, and then wants the token.
-func TestProfilingIsOnRequest(t *testing.T) {
-	for _, on := range []bool{false, true} {
-		o := operate(t, func(c *console, _ *webrocket.Server) { c.Profiling = on })
-		for _, profile := range []string{"", "heap", "cmdline", "symbol", "profile?seconds=1", "trace?seconds=0.01"} {
-			for token, want := range map[string]int{"": 401, token: 200} {
-				if !on {
-					want = 404
-				}
-				if got := o.status("/debug/pprof/"+profile, "Bearer "+token); got != want {
-					t.Errorf("profiling %v, %s, token %q: got %d, want %d", on, profile, token, got, want)
-				}
-			}
 		}
 	}
 }
