@@ -133,10 +133,15 @@ func (s *Server) register(path string, h Handler) (*Endpoint, error) {
 		return nil, errors.New("there is no handler")
 	}
 	endpoint, err := h.Register(s, path)
-	if err == nil && (endpoint == nil || endpoint.Handler == nil) {
-		err = errors.New("Register returned no endpoint with a Handler")
+	switch {
+	case err != nil:
+		return nil, err
+	case endpoint == nil || endpoint.Handler == nil:
+		return nil, errors.New("Register returned no endpoint with a Handler")
+	case endpoint.Slow == DropOldest && endpoint.Lost == nil:
+		return nil, errors.New("Register returned an endpoint with DropOldest and without Lost")
 	}
-	return endpoint, err
+	return endpoint, nil
 }
 
 func (s *Server) mayHandle(path string) error {
@@ -269,9 +274,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Drain lets nobody in any more and closes those who are there with 1001,
 // spread evenly over the window, so that they do not all come back elsewhere at
 // once. With Config.ReusePort it takes about a second at least, for those who have
-// knocked; then nobody is refused while another process takes over the port. It returns nil once everybody has gone, or an error
-// with how many are left when ctx is done. Then call Shutdown. Any goroutine but
-// a loop's.
+// knocked; then nobody is refused while another process takes over the port. It
+// returns nil once everybody has gone, or an error with how many are left when
+// ctx is done. Then call Shutdown. Any goroutine but a loop's.
 func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 	if e := s.running(); e != nil {
 		return e.Drain(ctx, window)
