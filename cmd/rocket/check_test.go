@@ -38,6 +38,15 @@ func TestCheckWarns(t *testing.T) {
 	}
 }
 
+func TestCheckWarnsOfLongChannels(t *testing.T) {
+	name := writeFile(t, `{"MaxChannelName": 4, "Hubs": [{"Path": "/", "Channels": ["news", "weather"]}, {"Path": "/b", "MaxChannelName": 7, "Channels": ["weather"]}]}`)
+	stdout, _, status := call("check", name)
+	_, warnings, _ := strings.Cut(stdout, "warning: ")
+	if want := "the hub at / has the channel weather, which is longer than its MaxChannelName: nobody can subscribe to it\n"; warnings != want || status != 0 {
+		t.Errorf("got status %d\n%s\nwant\n%s", status, stdout, want)
+	}
+}
+
 func TestCheckReports(t *testing.T) {
 	name := writeFile(t, "{\n\"port\": 1}")
 	stdout, stderr, status := call("check", name)
@@ -72,7 +81,8 @@ func TestDocumentedProblems(t *testing.T) {
 		`{"TLSKeyFile": "/dev/null", "Hubs": [{"Path": "/"}]}`,
 		`{"TLSCertFile": "/dev/null", "TLSKeyFile": "/dev/null", "TLSSelfSigned": true, "Hubs": [{"Path": "/"}]}`,
 		`{"TLSPort": 1, "Hubs": [{"Path": "/"}]}`,
-		`{"Host": "", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}}]}`,
+		`{"Port": 1, "TLSPort": 1, "TLSSelfSigned": true, "Admin": ":1", "Hubs": [{"Path": "/"}]}`,
+		`{"Host": "", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}, "MaxChannelName": 1, "Channels": ["cc"]}]}`,
 	} {
 		stdout, stderr, _ := call("check", writeFile(t, file))
 		all += stdout + stderr

@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/coder/websocket"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // clientFlags are the flags that subscribe and publish share.
@@ -189,6 +191,7 @@ func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error 
 		var reply struct {
 			Event *string `json:"event"`
 			Lost  int     `json:"lost"`
+			OK    bool    `json:"ok"`
 			Err   string  `json:"err"`
 		}
 		if err := json.Unmarshal(message, &reply); err != nil {
@@ -199,8 +202,10 @@ func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error 
 			deliver(message)
 		case reply.Err != "":
 			return r.explain(reply.Err)
-		default:
+		case reply.OK:
 			return nil
+		default: // a hub with the codec Echo, for instance
+			return fmt.Errorf("%s does not speak Rocket's protocol: it answers neither ok nor an error", c.url)
 		}
 	}
 }
@@ -220,13 +225,17 @@ func (r request) explain(code string) error {
 	case r.Auth != nil && code == "invalid_credentials":
 		return fmt.Errorf("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
 	case r.Subscribe != nil && code == "invalid_channel_name":
-		return fmt.Errorf("%q cannot be a channel: a name has 1 to 255 bytes and no control characters", r.Subscribe.Channel)
+		return fmt.Errorf("%q cannot be a channel: a name has no control characters, and 1 to %d bytes or fewer (the server's MaxChannelName)", r.Subscribe.Channel, codec.MaxChannelName)
 	case r.Subscribe != nil && code == "limit_exceeded":
-		return fmt.Errorf("the server allows no more subscriptions on one connection; %q is one too many", r.Subscribe.Channel)
+		return fmt.Errorf("%q is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)", r.Subscribe.Channel)
 	case r.Publish != nil && code == "invalid_channel":
 		return fmt.Errorf("there is no channel %q: nobody subscribes to it, and the server's configuration does not name it", r.Publish.Channel)
+	case r.Publish != nil && code == "invalid_data" && r.Publish.Event == "":
+		return errors.New("the server refuses the event: its name must not be empty")
 	case r.Publish != nil && code == "invalid_data":
-		return fmt.Errorf("the server refuses the event: its name %q must not be empty", r.Publish.Event)
+		return errors.New("the server refuses the event: its data has too many arrays and objects inside one another")
+	case code == "rate_limited":
+		return errors.New("the server takes no more in a second from one connection (its CommandRate and ByteRate); try again later, or more slowly")
 	default:
 		return fmt.Errorf("the server answers %s", code)
 	}

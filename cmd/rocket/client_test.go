@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -137,13 +139,13 @@ func TestClientErrors(t *testing.T) {
 			"channel name",
 			[][]string{ok, refuse("invalid_channel_name")},
 			"subscribe URL c",
-			`"c" cannot be a channel: a name has 1 to 255 bytes and no control characters`,
+			`"c" cannot be a channel: a name has no control characters, and 1 to 255 bytes or fewer (the server's MaxChannelName)`,
 		},
 		{
 			"too many channels",
 			[][]string{ok, refuse("limit_exceeded")},
 			"subscribe URL c",
-			`the server allows no more subscriptions on one connection; "c" is one too many`,
+			`"c" is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)`,
 		},
 		{
 			"no channel",
@@ -154,11 +156,18 @@ func TestClientErrors(t *testing.T) {
 		{
 			"event",
 			[][]string{ok, refuse("invalid_data")},
+			"publish -event= URL c 1",
+			"the server refuses the event: its name must not be empty",
+		},
+		{
+			"deep data",
+			[][]string{ok, refuse("invalid_data")},
 			"publish URL c 1",
-			`the server refuses the event: its name "message" must not be empty`,
+			"the server refuses the event: its data has too many arrays and objects inside one another",
 		},
 		{"other", [][]string{refuse("new_error")}, "publish URL c 1", "the server answers new_error"},
 		{"not JSON", [][]string{{"hello"}}, "subscribe URL c", "URL does not speak Rocket's protocol: invalid character 'h' looking for beginning of value"},
+		{"no reply", [][]string{{`{"hello":1}`}}, "publish URL c 1", "URL does not speak Rocket's protocol: it answers neither ok nor an error"},
 		{"broken off", [][]string{{breakOff}}, "subscribe URL c", "the server broke off the connection: 1008 no more"},
 		{"closed early", [][]string{ok, {goAway}}, "publish URL c 1", "the server closed the connection: 1001"},
 		{"not UTF-8", [][]string{ok}, "publish URL c \xff", "the data is not UTF-8"},
@@ -171,6 +180,33 @@ func TestClientErrors(t *testing.T) {
 				t.Errorf("got status %d, %swant %s", status, stderr, want)
 			}
 		})
+	}
+}
+
+// What a hub limits is said to the user in words, whichever limit it is.
+func TestLimitsAreExplainedEndToEnd(t *testing.T) {
+	file := writeFile(t, `{"Hubs": [
+		{"Path": "/", "MaxChannelName": 3, "MaxChannels": 1},
+		{"Path": "/few", "MaxSubscriptions": 1},
+		{"Path": "/slow", "CommandRate": 1, "Channels": ["c"]}]}`)
+	_, url := startServer(t, nil, file)
+	for _, tt := range []struct {
+		name, want, stdin string
+		args              []string
+	}{
+		{"long name", `"four" cannot be a channel`, "", []string{"subscribe", "-url", url, "four"}},
+		{"channels of the hub", `"b" is one channel too many.*MaxChannels`, "", []string{"subscribe", "-url", url, "a", "b"}},
+		{"channels of a connection", `"b" is one channel too many.*MaxSubscriptions`, "", []string{"subscribe", "-url", url + "/few", "a", "b"}},
+		{"commands in a second", "no more in a second.*CommandRate", strings.Repeat("1\n", 100), []string{"publish", "-url", url + "/slow", "c", "-"}},
+		{"levels", "too many arrays", strings.Repeat("[", 9999) + strings.Repeat("]", 9999), []string{"publish", "-url", url + "/few", "c", "-"}},
+	} {
+		cmd := exec.Command(rocket, tt.args...)
+		cmd.Stdin = strings.NewReader(tt.stdin)
+		p := startCommand(t, cmd, nil)
+		p.wantStatus(1)
+		if got := p.stderr.all(); !regexp.MustCompile(tt.want).MatchString(got) {
+			t.Errorf("%s: got %s want %s", tt.name, got, tt.want)
+		}
 	}
 }
 

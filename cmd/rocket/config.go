@@ -126,23 +126,63 @@ func (s sources) text(st setting) (where, text string, ok bool) {
 
 // check finds what only two settings together can have wrong.
 func (c *config) check() problems {
-	switch {
-	case c.certFile != "" && c.keyFile == "":
-		return problems{{where: c.origin["tls-cert"], what: "a certificate needs its key; give TLSKeyFile or -tls-key too"}}
-	case c.keyFile != "" && c.certFile == "":
-		return problems{{where: c.origin["tls-key"], what: "a key needs its certificate; give TLSCertFile or -tls-cert too"}}
-	case c.certFile != "" && c.selfSigned:
-		return problems{{where: c.origin["tls-self-signed"], what: "there is a certificate already; give one of the two"}}
-	case c.clientCA != "" && !c.secure():
-		return problems{{where: c.origin["tls-client-ca"], what: needsTLS}}
-	case c.tlsPort != 0 && !c.secure():
-		return problems{{where: c.origin["tls-port"], what: needsTLS}}
+	var found problems
+	for _, rule := range []struct {
+		broken     bool
+		flag, what string
+	}{
+		{c.certFile != "" && c.keyFile == "", "tls-cert", "a certificate needs its key; give TLSKeyFile or -tls-key too"},
+		{c.keyFile != "" && c.certFile == "", "tls-key", "a key needs its certificate; give TLSCertFile or -tls-cert too"},
+		{c.certFile != "" && c.selfSigned, "tls-self-signed", "there is a certificate already; give one of the two"},
+		{c.clientCA != "" && !c.secure(), "tls-client-ca", needsTLS},
+		{c.tlsPort != 0 && !c.secure(), "tls-port", needsTLS},
+		{c.tlsPort != 0 && c.tlsPort == c.port, "tls-port", samePort},
+	} {
+		if rule.broken {
+			found = append(found, problem{where: c.origin[rule.flag], what: rule.what})
+		}
 	}
-	return nil
+	return append(found, c.checkAdminPort()...)
 }
 
-// needsTLS is what is wrong with settings of TLS where there is none.
-const needsTLS = "there is no TLS; give TLSCertFile and TLSKeyFile, or TLSSelfSigned"
+// checkAdminPort finds an admin port that is also a port for clients: where both
+// may share it, each would get some of the other's connections. A default that is
+// merely taken is left to startAdmin.
+func (c *config) checkAdminPort() problems {
+	host, text, _ := net.SplitHostPort(c.admin) // "off" has none
+	port, _ := strconv.Atoi(text)
+	if port == 0 || port != c.port && port != c.tlsPort || !sameHost(host, c.host) {
+		return nil
+	}
+	where, chosen := c.origin["admin"]
+	if !chosen && !c.server.ReusePort {
+		return nil
+	}
+	if !chosen {
+		where = "Admin"
+	}
+	return problems{{where: where, what: fmt.Sprintf("clients have the port %d already; give Admin another, or \"off\"", port)}}
+}
+
+// sameHost tells whether who listens on one host does so on the other, too.
+func sameHost(a, b string) bool {
+	address := func(host string) net.IP {
+		switch host {
+		case "":
+			return net.IPv6unspecified
+		case "localhost":
+			return net.IPv4(127, 0, 0, 1)
+		}
+		return net.ParseIP(host) // nil for a name
+	}
+	ipA, ipB := address(a), address(b)
+	return a == b || ipA.IsUnspecified() || ipB.IsUnspecified() || ipA != nil && ipA.Equal(ipB)
+}
+
+const (
+	needsTLS = "there is no TLS; give TLSCertFile and TLSKeyFile, or TLSSelfSigned" // for its settings
+	samePort = "ws:// has this port already, as Port; give TLSPort another, or none for wss:// alone on Port"
+)
 
 // warnings returns what is allowed but seldom meant.
 func (c *config) warnings() []string {
@@ -153,6 +193,11 @@ func (c *config) warnings() []string {
 		}
 		if h.readOnly != "" && h.readWrite == "" {
 			ws = append(ws, fmt.Sprintf("the hub at %s has a secret for reading but none for publishing, and who may publish may read", h.path))
+		}
+		for _, channel := range h.channels {
+			if len(channel) > h.maxChannelName {
+				ws = append(ws, fmt.Sprintf("the hub at %s has the channel %s, which is longer than its MaxChannelName: nobody can subscribe to it", h.path, channel))
+			}
 		}
 	}
 	return ws

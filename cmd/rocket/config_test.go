@@ -73,6 +73,8 @@ func TestFileProblems(t *testing.T) {
 		{"size", `{"MaxMessageSize": 0, ` + hubs + `}`, "my.json:1: MaxMessageSize: want a whole number from 1 to 1073741824, not 0"},
 		{"size of more than 1 GiB", `{"MaxMessageSize": 1073741825, ` + hubs + `}`, "my.json:1: MaxMessageSize: want a whole number from 1 to 1073741824, not 1073741825"},
 		{"size of a hub", `{"Hubs": [{"Path": "/", "MaxMessageSize": 1.5}]}`, "my.json:1: Hubs[0].MaxMessageSize: want a whole number from 1 to 1073741824, not 1.5"},
+		{"rate too high", `{"CommandRate": 134217729, ` + hubs + `}`, "my.json:1: CommandRate: want a whole number from 0 to 134217728, not 134217729"},
+		{"rate of a hub too high", `{"Hubs": [{"Path": "/", "ByteRate": 134217729}]}`, "my.json:1: Hubs[0].ByteRate: want a whole number from 0 to 134217728, not 134217729"},
 		{"duration without unit", `{"PongTimeout": 10, ` + hubs + `}`, `my.json:1: PongTimeout: want a duration above zero such as "10s", not 10`},
 		{"duration zero", `{"PingInterval": "0s", ` + hubs + `}`, `my.json:1: PingInterval: want a duration above zero such as "10s", or "off", not "0s"`},
 		{"host with port", `{"Host": "a:1", ` + hubs + `}`, `my.json:1: Host: want a host name or an IP address, not "a:1"`},
@@ -133,6 +135,18 @@ func TestOtherProblems(t *testing.T) {
 			"-tls-key: a key needs its certificate; give TLSCertFile or -tls-cert too", 2,
 		},
 		{
+			"port for TLS and for none",
+			sources{flags: map[string]string{"port": "80", "tls-port": "80", "tls-self-signed": "true", "reuse-port": "true"}},
+			"-tls-port: ws:// has this port already, as Port; give TLSPort another, or none for wss:// alone on Port", 2,
+		},
+		{
+			"all that is wrong with ports",
+			sources{flags: map[string]string{"port": "80", "tls-port": "80", "admin": ":80"}},
+			"-tls-port: there is no TLS; give TLSCertFile and TLSKeyFile, or TLSSelfSigned\n" +
+				"-tls-port: ws:// has this port already, as Port; give TLSPort another, or none for wss:// alone on Port\n" +
+				"-admin: clients have the port 80 already; give Admin another, or \"off\"", 2,
+		},
+		{
 			"secret beside a file",
 			sources{file: file, flags: map[string]string{"read-only-secret": "s"}},
 			"-read-only-secret: does not go with a file; put it into " + file + ", in Secrets of a hub", 2,
@@ -150,6 +164,35 @@ func TestOtherProblems(t *testing.T) {
 				t.Errorf("got  %v\nwant %s, status %d", err, tt.want, tt.status)
 			}
 		})
+	}
+}
+
+// Where clients and the admin API would share a port, that is said at once; where
+// the default of the latter is merely taken, the server goes on without.
+func TestAdminPortIsNotThatOfClients(t *testing.T) {
+	const taken = "clients have the port 9773 already"
+	for _, tt := range []struct{ args, want string }{
+		{"-port 9773 -admin 127.0.0.1:9773", "-admin: " + taken},
+		{"-port 9773 -admin :9773", "-admin: " + taken},
+		{"-port 9773 -admin localhost:9773 -host 0.0.0.0", "-admin: " + taken},
+		{"-port 9773 -admin example.com:9773 -host example.com", "-admin: " + taken},
+		{"-tls-self-signed -tls-port 9773 -admin [::1]:9773 -host ::1", "-admin: " + taken},
+		{"-port 9773 -reuse-port", "Admin: " + taken},
+		{"-port 9773", ""},
+		{"-port 9773 -reuse-port -admin off", ""},
+		{"-port 9773 -admin 192.0.2.1:9773", ""},
+		{"-port 9773 -admin example.com:9773 -host example.org", ""},
+		{"-port 0 -admin localhost:0", ""},
+	} {
+		fs := newFlags("serve")
+		given := settingFlags(fs)
+		if err := fs.Parse(strings.Fields(tt.args)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := sources{flags: given}.load()
+		if (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.args, err, tt.want)
+		}
 	}
 }
 

@@ -243,6 +243,23 @@ func TestRocketAloneEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
+// The start says how an open hub is locked, in a way that does it.
+func TestHowToLockEndToEnd(t *testing.T) {
+	for _, tt := range []struct{ hubs, want string }{
+		{`{"Path": "/"}`, "To lock it, give it secrets in FILE:\n  \"Secrets\": {\"ReadOnly\": "},
+		{`{"Path": "/", "Secrets": {"ReadOnly": "...", "ReadWrite": "..."}}`, ""},
+		{`{"Path": "/", "Codec": "Echo"}`, ""},
+		{`{"Path": "/"}, {"Path": "/b"}`, ""},
+	} {
+		file := writeFile(t, `{"Hubs": [`+tt.hubs+`]}`)
+		server, _ := startServer(t, nil, file)
+		want := strings.ReplaceAll(tt.want, "FILE", file)
+		if got := server.stdout.all(); !strings.Contains(got, want) || strings.Contains(got, "To lock it") != (want != "") {
+			t.Errorf("%s: got\n%s\nwant %q", tt.hubs, got, want)
+		}
+	}
+}
+
 func TestLockedByEnvironmentEndToEnd(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "rocket.log")
 	server, url := startServer(t, []string{"ROCKET_READ_ONLY_SECRET=r", "ROCKET_READ_WRITE_SECRET=w", "ROCKET_LOG=" + log}, "-host", "localhost")
@@ -322,13 +339,22 @@ func TestSecondSignalEndToEnd(t *testing.T) {
 }
 
 func TestStartFailsEndToEnd(t *testing.T) {
-	_, url := startServer(t, nil)
+	dir := t.TempDir()
+	socket, file := filepath.Join(dir, "rocket.sock"), filepath.Join(dir, "file")
+	rewrite(t, file, "mine")
+	_, url := startServer(t, nil, "-reuse-port", "-unix", socket)
 	port := url[strings.LastIndex(url, ":")+1:]
 	for _, tt := range []struct {
 		name, want string
 		args       []string
 	}{
-		{"port taken", "address already in use; choose another port", []string{"-port", port}},
+		{"port taken", "address already in use; choose another port with -port or Port", []string{"-port", port}},
+		{"port for TLS taken", "choose another port with -tls-port or TLSPort", []string{"-port", "0", "-tls-self-signed", "-tls-port", port}},
+		{
+			"socket's file taken", socket + ": bind: address already in use; another process listens there: choose another file with -unix or Unix",
+			[]string{"-port", port, "-reuse-port", "-unix", socket},
+		},
+		{"no socket's file", file + ": bind: address already in use; there is a file that is no socket: remove it", []string{"-port", "0", "-unix", file}},
 		{"no certificate", "failed to find any PEM data", []string{"-tls-cert", "/dev/null", "-tls-key", "/dev/null", "-port", "0"}},
 	} {
 		p := start(t, nil, tt.args...)

@@ -18,7 +18,7 @@ type echo struct{ hub }
 // Register makes echo a webrocket.Handler.
 func (e echo) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
 	return &webrocket.Endpoint{
-		Handler:        echoer{min(e.commandRate, engine.BucketMax), min(e.byteRate, engine.BucketMax)},
+		Handler:        echoer{e.commandRate, e.byteRate},
 		Origins:        e.origins,
 		Subprotocols:   e.subprotocols,
 		MaxMessageSize: e.maxMessageSize,

@@ -82,6 +82,18 @@ func TestEchoHasNoSecrets(t *testing.T) {
 	}
 }
 
+// Nothing is published to an Echo hub, and nobody is told that it was.
+func TestClientsOfEchoEndToEnd(t *testing.T) {
+	_, url := startServer(t, nil, writeFile(t, `{"Hubs": [{"Path": "/", "Codec": "Echo"}]}`))
+	for _, args := range [][]string{{"publish", "-url", url, "c", "1"}, {"subscribe", "-url", url, "c"}} {
+		p := start(t, nil, args...)
+		p.wantStatus(1)
+		if got := p.stderr.all(); !strings.Contains(got, "does not speak Rocket's protocol") {
+			t.Errorf("%v: got %s", args, got)
+		}
+	}
+}
+
 // dialEcho connects to an echo hub.
 func dialEcho(t *testing.T, url string) *websocket.Conn {
 	t.Helper()

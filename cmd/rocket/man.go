@@ -60,13 +60,11 @@ The configuration of the service that the Debian package installs.
 .I /etc/default/rocket
 The environment of that service: a place for secrets.
 .SH SIGNALS
-.TP
-.BR SIGTERM ", " SIGINT
-The server refuses new connections, closes the others and ends. The second one ends it at once.
-.TP
-.B SIGHUP
-The TLS certificate and its key are read again.
-.SH EXIT STATUS
+`)
+	for _, s := range signalDocs() {
+		fmt.Fprintf(&b, ".TP\n.B %s\n%s.\n", roff(capital(s.name)), roff(capital(s.does)))
+	}
+	b.WriteString(`.SH EXIT STATUS
 0, 1 for a failure, or 2 for a command line that cannot be understood.
 `)
 	return b.String()

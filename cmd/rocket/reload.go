@@ -32,14 +32,12 @@ func (s *service) reload() {
 		s.log.Error("not reloaded", "error", err)
 		return
 	}
-	for _, name := range s.config.needRestart(c) {
+	for _, name := range s.started.needRestart(c) {
 		s.log.Warn("a setting has changed that only a restart puts in force", "setting", name)
 	}
 	s.config = c
 	s.log.Info("reloaded", "hubs", len(c.hubs), "connections", s.server.Connections())
-	for _, w := range c.warnings() {
-		s.log.Warn(w)
-	}
+	s.warn()
 }
 
 // apply makes the server obey c.

@@ -127,6 +127,33 @@ func TestNeedRestart(t *testing.T) {
 	}
 }
 
+// The log names what takes a restart as long as the file has something else than
+// what is in force, and not any more when it has that again.
+func TestRestartIsNeededEndToEnd(t *testing.T) {
+	const hubs = `"Hubs": [{"Path": "/"}]}`
+	file := writeFile(t, `{"SendBuffer": 4096, `+hubs)
+	server, _ := startServer(t, nil, file)
+	warnings := 0
+	for _, tt := range []struct {
+		config string
+		needed bool
+	}{
+		{`{"SendBuffer": 8192, `, true},
+		{`{"SendBuffer": 8192, "LogLevel": "debug", `, true},
+		{`{"SendBuffer": 4096, "LogLevel": "debug", `, false},
+		{`{"SendBuffer": 4096, `, false},
+	} {
+		rewrite(t, file, tt.config+hubs)
+		server.signal(syscall.SIGHUP)
+		server.stderr.want(`"reloaded"`)
+		before := warnings
+		warnings = strings.Count(server.stderr.all(), `only a restart puts in force","setting":"SendBuffer"`)
+		if got := warnings > before; got != tt.needed {
+			t.Errorf("%s: the log says that a restart is needed: %t, want %t", tt.config, got, tt.needed)
+		}
+	}
+}
+
 func TestPIDFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pid")
 	remove, err := writePID(name)

@@ -71,9 +71,35 @@ func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
 func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	logs := newLogs(p.stderr, c.logLevel)
 	defer logs.close()
-	log, err := logs.to(c.log)
+	s, err := p.newService(c, src, logs)
 	if err != nil {
 		return err
+	}
+	defer s.obeySignals()()
+	if err := s.server.Start(); err != nil {
+		return c.startError(err)
+	}
+	console, err := startAdmin(c, s.server, s.log)
+	if err != nil {
+		return errors.Join(err, s.server.Shutdown(alreadyDone()))
+	}
+	defer console.close()
+	removePID, err := writePID(c.pidFile)
+	if err != nil {
+		return errors.Join(err, s.server.Shutdown(alreadyDone()))
+	}
+	defer removePID()
+	p.announce(s, console.address())
+	s.manager.ready()
+	defer keepTelling(ctx, s.manager, s.server)()
+	return s.wait(ctx)
+}
+
+// newService returns a server that can be started, in a process that is ready for it.
+func (p *program) newService(c *config, src sources, logs *logs) (*service, error) {
+	log, err := logs.to(c.log)
+	if err != nil {
+		return nil, err
 	}
 	files, err := raiseOpenFiles()
 	if err != nil {
@@ -82,47 +108,30 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	gcSettingsFor(p.getenv, readMachine(p.root)).apply(log)
 	memory := debug.SetMemoryLimit(-1)
 	applyMemoryLimit(c.server.MemoryLimit, memory)
-	s, err := newServer(c, log, logs)
+	server, err := newServer(c, log, logs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	certs, err := c.certificates(log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.listen(s, certs)
-	manager := newNotifier(p.getenv)
-	running := &service{
-		server: s, log: log, logs: logs, sources: src, config: c, certs: certs, manager: manager,
-		goodbye: shutdownTimeout, memory: memory,
-	}
-	defer running.obeySignals()()
-	if err := s.Start(); err != nil {
-		return startError(err)
-	}
-	console, err := startAdmin(c, s, log)
-	if err != nil {
-		return errors.Join(err, s.Shutdown(alreadyDone()))
-	}
-	defer console.close()
-	removePID, err := writePID(c.pidFile)
-	if err != nil {
-		return errors.Join(err, s.Shutdown(alreadyDone()))
-	}
-	defer removePID()
-	log.Info("serving", "version", webrocket.Version, "address", s.Addr().String())
-	for _, w := range c.warnings() {
-		log.Warn(w)
-	}
-	if s.MaxConnections() < c.server.MaxConnections {
-		log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", files, "connections", s.MaxConnections())
-	}
-	printStart(p.stdout, c, s, files, console.address())
-	certs.printFingerprint(p.stdout)
+	c.listen(server, certs)
+	return &service{
+		server: server, log: log, logs: logs, sources: src, started: c, config: c, certs: certs,
+		manager: newNotifier(p.getenv), goodbye: shutdownTimeout, files: files, memory: memory,
+	}, nil
+}
+
+// announce says that the server is there, in the log and to who has started it.
+func (p *program) announce(s *service, admin string) {
+	c := s.config
+	s.log.Info("serving", "version", webrocket.Version, "address", s.server.Addr().String())
+	s.warn()
+	printStart(p.stdout, c, s.server, s.files, admin)
+	s.printHowToLock(p.stdout)
+	s.certs.printFingerprint(p.stdout)
 	fmt.Fprintln(p.stdout, "Ready. Ctrl-C stops it.")
-	manager.ready()
-	defer keepTelling(ctx, manager, s)()
-	return running.wait(ctx)
 }
 
 // keepTelling tells the service manager that s is alive, and when it is to stop.
@@ -147,11 +156,31 @@ func keepTelling(ctx context.Context, manager notifier, s *webrocket.Server) (st
 }
 
 // startError adds to an error of Start how the commonest one is mended.
-func startError(err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w; choose another port with -port or Port", err)
+func (c *config) startError(err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
 	}
-	return err
+	mend := "choose another port with -port or Port"
+	var listen *net.OpError
+	if errors.As(err, &listen) {
+		switch at := listen.Addr.(type) {
+		case *net.UnixAddr:
+			mend = inTheWay(at.Name) + " with -unix or Unix"
+		case *net.TCPAddr:
+			if at.Port == c.tlsPort {
+				mend = "choose another port with -tls-port or TLSPort"
+			}
+		}
+	}
+	return fmt.Errorf("%w; %s", err, mend)
+}
+
+// inTheWay says why a socket's file cannot be made.
+func inTheWay(name string) string {
+	if info, err := os.Lstat(name); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return "there is a file that is no socket: remove it, or choose another"
+	}
+	return "another process listens there: choose another file"
 }
 
 // newServer returns the server of a configuration, with its hubs.
@@ -222,14 +251,21 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 	fmt.Fprintf(t, "  open files\tat most %d\n", files)
 	fmt.Fprintf(t, "  connections\tat most %d\n", s.MaxConnections())
 	t.Flush()
-	if len(c.hubs) == 1 && c.hubs[0].access() == open {
-		fmt.Fprint(w, howToLock)
-	}
 }
 
-const howToLock = `Everyone who can reach the hub may read and publish. To lock it, give it secrets:
-  ROCKET_READ_ONLY_SECRET=... ROCKET_READ_WRITE_SECRET=... rocket
-`
+// printHowToLock says how an only hub that is open to everyone is locked.
+func (s *service) printHowToLock(w io.Writer) {
+	only := s.config.hubs[0]
+	if len(s.config.hubs) > 1 || only.access() != open || only.codec == codecEcho {
+		return
+	}
+	fmt.Fprint(w, "Everyone who can reach the hub may read and publish. To lock it, give it secrets")
+	if s.sources.file == "" {
+		fmt.Fprint(w, ":\n  ROCKET_READ_ONLY_SECRET=... ROCKET_READ_WRITE_SECRET=... rocket\n")
+	} else {
+		fmt.Fprintf(w, " in %s:\n  \"Secrets\": {\"ReadOnly\": \"...\", \"ReadWrite\": \"...\"}\n", s.sources.file)
+	}
+}
 
 // baseURLs returns where clients find the server, at each of its ports.
 func (c *config) baseURLs(addrs []net.Addr) []string {

@@ -21,27 +21,48 @@ const shutdownTimeout = 10 * time.Second
 // to drain.
 var errTerminated = errors.New("terminated")
 
+// signalDoc is what a server does when a signal comes.
+type signalDoc struct{ name, does string }
+
+// signalDocs returns all of them. The manual and docs/configuration.md follow it.
+func signalDocs() []signalDoc {
+	return []signalDoc{
+		{"SIGTERM", "drains: lets nobody in any more and closes the connections with 1001, spread evenly over Drain; ends with status 0 as soon as all are gone, at most 10 s after that time"},
+		{"SIGUSR2", "drains in the same way, and ends when all are gone, however long that takes"},
+		{"SIGINT (Ctrl-C)", "closes all connections at once; ends with status 0 when they are gone, 10 s later at most"},
+		{"SIGHUP", "reads the configuration and the certificate again"},
+		{"a second SIGINT or SIGTERM", "ends at once, with status 1"},
+	}
+}
+
 // service is a server that runs, and obeys signals.
 type service struct {
 	server  *webrocket.Server
 	log     *slog.Logger
 	logs    *logs
 	sources sources
-	config  *config // in force
+	started *config // what only a restart changes is as here
+	config  *config // the rest; both are one until a reload
 	certs   *certificates
 	manager notifier
-	goodbye time.Duration // for the closing handshakes when it ends
-	memory  int64         // that the Go runtime may use without MemoryLimit
-	signals chan os.Signal
+	goodbye time.Duration  // for the closing handshakes when it ends
+	files   uint64         // that may be open at once
+	memory  int64          // that the Go runtime may use without MemoryLimit
+	reloads chan os.Signal // SIGHUP; one that comes before an earlier one was obeyed is the same
+	leaves  chan os.Signal // SIGUSR2; with a channel of its own no other takes its place
 	ending  sync.WaitGroup
 }
 
 // obeySignals begins before anybody is told that the server is there. What comes
 // early waits for wait.
 func (s *service) obeySignals() (stop func()) {
-	s.signals = make(chan os.Signal, 1)
-	signal.Notify(s.signals, syscall.SIGUSR2, syscall.SIGHUP)
-	return func() { signal.Stop(s.signals) }
+	s.reloads, s.leaves = make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(s.reloads, syscall.SIGHUP)
+	signal.Notify(s.leaves, syscall.SIGUSR2)
+	return func() {
+		signal.Stop(s.reloads)
+		signal.Stop(s.leaves)
+	}
 }
 
 // wait returns when the server has stopped: by itself, or because ctx is done
@@ -62,14 +83,22 @@ func (s *service) wait(ctx context.Context) error {
 				window = s.config.window(s.server.Connections())
 			}
 			s.ending.Go(func() { s.end(ctx, window) })
-		case sig := <-s.signals:
-			if sig == syscall.SIGHUP {
-				s.manager.reload(s.reloadAll)
-			} else {
-				window := s.config.window(s.server.Connections())
-				s.ending.Go(func() { s.leave(window) })
-			}
+		case <-s.reloads:
+			s.manager.reload(s.reloadAll)
+		case <-s.leaves:
+			window := s.config.window(s.server.Connections())
+			s.ending.Go(func() { s.leave(window) })
 		}
+	}
+}
+
+// warn logs what is seldom meant of what is in force.
+func (s *service) warn() {
+	for _, w := range s.config.warnings() {
+		s.log.Warn(w)
+	}
+	if n := s.server.MaxConnections(); n < s.config.server.MaxConnections {
+		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
 	}
 }
 

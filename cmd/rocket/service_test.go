@@ -2,13 +2,17 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -168,6 +172,88 @@ func TestLeaveWaits(t *testing.T) {
 	}
 }
 
+// Signals that come while the server reads its configuration are obeyed after it,
+// whatever else has come before them.
+func TestSignalsWhileReloadingEndToEnd(t *testing.T) {
+	const config = `{"Hubs": [{"Path": "/"}]}`
+	file := writeFile(t, config)
+	server, _ := startServer(t, nil, file)
+
+	// Who reads a pipe waits for the end of what is written there.
+	if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	pipe, err := os.OpenFile(file, os.O_WRONLY, 0) // waits until it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(writeFile(t, config), file); err != nil { // for the next time
+		t.Fatal(err)
+	}
+	server.signal(syscall.SIGHUP)
+	server.signal(syscall.SIGUSR2)
+	if _, err := io.WriteString(pipe, config); err != nil {
+		t.Fatal(err)
+	}
+	if err := pipe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server.stderr.want(`"reloaded"`)
+	server.stderr.want(`"draining"`)
+	server.wantStatus(0)
+}
+
+// The signals are explained in docs/configuration.md and in the manual alike.
+func TestSignalsAreExplained(t *testing.T) {
+	_, table, _ := strings.Cut(readDocs(t), "| signal | does |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	// Without emphasis, backticks and links.
+	table = regexp.MustCompile("[*`]|\\[|\\]\\([^)]*\\)").ReplaceAllString(table, "")
+	var want strings.Builder
+	manual, _, _ := call("man")
+	for _, s := range signalDocs() {
+		fmt.Fprintf(&want, "| %s | %s |\n", s.name, s.does)
+		if entry := "\n.B " + roff(capital(s.name)) + "\n" + roff(capital(s.does)) + ".\n"; !strings.Contains(manual, entry) {
+			t.Errorf("the manual lacks %s", entry)
+		}
+	}
+	if table+"\n" != want.String() {
+		t.Errorf("docs/configuration.md has\n%s\nwant\n%s", table, &want)
+	}
+}
+
+// Each signal that the program listens to is among them.
+func TestEverySignalIsExplained(t *testing.T) {
+	explained := ""
+	for _, s := range signalDocs() {
+		explained += " " + s.name + " "
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{"os.Interrupt": "SIGINT"}
+	heard := 0
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`signal\.Notify\([^,]+, (.*)\)\n`).FindAllStringSubmatch(string(code), -1) {
+			for s := range strings.SplitSeq(m[1], ", ") {
+				heard++
+				if name := cmp.Or(names[s], strings.TrimPrefix(s, "syscall.")); !strings.Contains(explained, " "+name+" ") {
+					t.Errorf("%s: %s is not explained", file, name)
+				}
+			}
+		}
+	}
+	if heard < 4 {
+		t.Errorf("%d signals are listened to", heard)
+	}
+}
+
 // A server with few connections does not take the whole default time.
 func TestDrainOfFewEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil)
@@ -265,7 +351,7 @@ func TestFloodEndToEnd(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	server := startUnder(t, 512, 100)
+	server := startUnder(t, 512, 100, "-port", "0", "-admin", "off")
 	url := server.stdout.want(`(ws://localhost:\d+)/ `)[1]
 	server.stdout.want(`^Ready`)
 	address := strings.TrimPrefix(url, "ws://")
@@ -297,17 +383,37 @@ func TestFloodEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
+// More connections than the open-file limit allows are not promised in silence, at
+// the start or by a reload.
+func TestFewerConnectionsEndToEnd(t *testing.T) {
+	const warning = `the open-file limit allows fewer connections than MaxConnections","openFiles":512`
+	many, few := `{"MaxConnections": 10000, "Hubs": [{"Path": "/"}]}`, `{"MaxConnections": 10, "Hubs": [{"Path": "/"}]}`
+	file := writeFile(t, many)
+	server := startUnder(t, 512, 0, file, "-port", "0", "-admin", "off")
+	server.stderr.want(warning)
+	server.stdout.want(`^Ready`)
+	for _, config := range []string{few, many} {
+		rewrite(t, file, config)
+		server.signal(syscall.SIGHUP)
+		server.stderr.want(`"reloaded"`)
+	}
+	server.stderr.want(warning)
+	if got := strings.Count(server.stderr.all(), warning); got != 2 {
+		t.Errorf("the log warns %d times, want 2", got)
+	}
+}
+
 // startUnder runs a server under a limit of open files, with files that it
 // inherits.
-func startUnder(t *testing.T, limit, inherited int) *process {
+func startUnder(t *testing.T, limit, inherited int, args ...string) *process {
 	t.Helper()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	script := fmt.Sprintf("ulimit -n %d; exec %s -port 0 -admin off", limit, rocket)
-	cmd := exec.Command("sh", "-c", script)
+	script := fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, limit)
+	cmd := exec.Command("sh", append([]string{"-c", script, rocket}, args...)...)
 	for range inherited {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, null)
 	}

@@ -123,8 +123,8 @@ func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 func view(before, after sample) []byte {
 	var b bytes.Buffer
 	seconds := after.loops.UptimeSeconds - before.loops.UptimeSeconds
-	if seconds <= 0 || len(before.loops.Loops) != len(after.loops.Loops) {
-		before, seconds = sample{}, after.loops.UptimeSeconds // another process
+	if seconds <= 0 || !before.loops.Started.Equal(after.loops.Started) {
+		before, seconds = sample{}, after.loops.UptimeSeconds // another process: after a restart, or during one
 		before.loops.Loops = make([]console.Loop, len(after.loops.Loops))
 	}
 	state := "ready"

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/measure"
@@ -16,14 +17,18 @@ import (
 const listMax = 1000
 
 // Loops is the answer of GET /api/loops. Counters go on from the start of the
-// server; two answers give the rate.
+// process; two answers with the same start give the rate.
 type Loops struct {
-	Version        string  `json:"version"`
-	Ready          bool    `json:"ready"`
-	UptimeSeconds  float64 `json:"uptimeSeconds"`
-	MaxConnections int     `json:"maxConnections"`
-	Loops          []Loop  `json:"loops"`
+	Version        string    `json:"version"`
+	Ready          bool      `json:"ready"`
+	Started        time.Time `json:"started"`
+	UptimeSeconds  float64   `json:"uptimeSeconds"`
+	MaxConnections int       `json:"maxConnections"`
+	Loops          []Loop    `json:"loops"`
 }
+
+// started is when the process began, by a clock that may have been set since.
+var started = time.Now().Add(-measure.Now()).UTC()
 
 // Loop is what one event loop has counted and holds.
 type Loop struct {
@@ -46,7 +51,7 @@ type Loop struct {
 func (c *console) loops(r *http.Request) (any, error) {
 	answer := Loops{
 		Version: webrocket.Version, Ready: c.Server.Ready(), MaxConnections: c.Server.MaxConnections(),
-		UptimeSeconds: measure.Now().Seconds(), Loops: []Loop{},
+		Started: started, UptimeSeconds: measure.Now().Seconds(), Loops: []Loop{},
 	}
 	for i, l := range c.Server.Stats(r.Context()).Loops {
 		answer.Loops = append(answer.Loops, loopOf(i, &l))
