@@ -681,5 +681,5 @@ func TestTLSGoroutines(t *testing.T) {
 	for range 100 {
 		openTLS(t, e, clientTLS())
 	}
-	waitForHandshakes(e)
+	waitForHandshakes(t, e)
 }
