@@ -266,22 +266,19 @@ func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) er
 // worker is what a loop has of this package: its shard of all hubs.
 type worker struct {
 	*pubsub.Shard
-	command codec.Command // the one that is being obeyed
-	meters  map[*session]*meter
-	hubs    []hubCounts // by the index of the hub
-	watch   *watch      // nil if nobody looks on
+	command codec.Command              // the one that is being obeyed
+	meters  map[*session]*engine.Meter // there is none where a hub limits nothing: not a byte for each
+	hubs    []hubCounts                // by the index of the hub
+	watch   *watch                     // nil if nobody looks on
 }
 
-// A meter counts what a session sends to a hub that limits it. There is none for
-// others: not a byte for each.
-type meter struct{ commands, bytes engine.Bucket }
-
-func (w *worker) meter(s *session) *meter {
+// meter returns what counts the commands of a session.
+func (w *worker) meter(s *session) *engine.Meter {
 	m := w.meters[s]
 	if m == nil {
-		m = new(meter)
+		m = new(engine.Meter)
 		if w.meters == nil {
-			w.meters = make(map[*session]*meter)
+			w.meters = make(map[*session]*engine.Meter)
 		}
 		w.meters[s] = m
 	}

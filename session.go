@@ -81,10 +81,7 @@ const limitedMax = 10
 // connection if that happens again and again. The client is told why.
 func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
 	w := c.Loop().Worker().(*worker)
-	m := w.meter(s)
-	slow := (r.commandRate == 0 || c.Loop().Take(&m.commands, 1, r.commandRate)) &&
-		(r.byteRate == 0 || c.Loop().Take(&m.bytes, len(message), r.byteRate))
-	if slow {
+	if c.Loop().Within(w.meter(s), len(message), r.commandRate, r.byteRate) {
 		s.limited = 0
 		return false
 	}
