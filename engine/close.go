@@ -28,7 +28,7 @@ func (c *Conn) handleClose(payload []byte) {
 		return
 	}
 	answered := c.state == closing
-	c.leave(&codec.CloseError{Code: code, Reason: reason})
+	c.leave(&codec.CloseError{Code: code, Reason: reason, ByPeer: true})
 	c.became(finished)
 	if answered {
 		c.loop.touch(c)

@@ -108,7 +108,7 @@ func TestChannelLife(t *testing.T) {
 
 // Channels that are permanent no more are gone unless somebody hears them, and
 // the others are there from then on.
-func TestSetPermanent(t *testing.T) {
+func TestPermanentChannelsReplaced(t *testing.T) {
 	h, s := NewHub("stays", "goes", "heard"), newSink(t)
 	s.members(h, "heard", 1)
 	s.members(h, "joins", 1)
