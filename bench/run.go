@@ -445,7 +445,7 @@ func (r *run) check() Check {
 }
 
 // measureFrom starts the window that counts.
-func (r *run) measureFrom() int64 {
+func (r *run) measureFrom() {
 	from := r.clock()
 	r.call(func(w *worker) {
 		w.nextTick = from + secondNS
@@ -456,18 +456,16 @@ func (r *run) measureFrom() int64 {
 			g.seconds, g.ticked = nil, g.counts.deliveries
 		}
 	})
-	return from
 }
 
 // measureTo ends the window: what is scheduled later does not count.
-func (r *run) measureTo() int64 {
+func (r *run) measureTo() {
 	to := r.clock()
 	r.call(func(w *worker) {
 		for i := range w.groups {
 			w.groups[i].latency.to = to
 		}
 	})
-	return to
 }
 
 // close ends all connections and workers.
