@@ -146,9 +146,15 @@ func TestNothingIsLoggedPerMessage(t *testing.T) {
 		c.write(`nonsense, and private`)
 		c.want(`{"err":"invalid_data"}`)
 	}
+	if err := login(t, s, "/", "read-only", "r").ws.Close(4321, "private too"); err != nil {
+		t.Fatal(err)
+	}
 	go func() { _, _ = c.read() }()
 	shutdown(t, s)
 	got := log.String()
+	if !strings.Contains(got, "4321") {
+		t.Errorf("why a connection ended is not logged:\n%s", got)
+	}
 	if n := strings.Count(got, "\n"); n > 10 || strings.Contains(got, "private") || strings.Contains(got, "rw") {
 		t.Errorf("%d lines are logged:\n%s", n, got)
 	}

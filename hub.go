@@ -1,6 +1,7 @@
 package webrocket
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ var (
 	// come. Nobody got this one; try again later.
 	ErrOverloaded = pubsub.ErrOverloaded
 
-	// ErrInvalidEvent says that an event has no name.
+	// ErrInvalidEvent says that an event has no name, or one that is not UTF-8.
 	ErrInvalidEvent = errors.New("webrocket: an event needs a name")
 
 	// ErrInvalidData says that data is not JSON, or that a channel or event is
@@ -113,18 +114,30 @@ func NewJSONHandler() *HubHandler { return NewHandler(codec.JSON{}) }
 
 // Register makes HubHandler a Handler. A HubHandler serves one path.
 func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
-	if h.hub != nil {
-		return nil, errors.New("this handler is in use already; make one for each path")
-	}
-	r, err := h.check(s, id)
+	r, err := h.checkNew(s, id)
 	if err != nil {
 		return nil, err
 	}
+	return h.begin(s, r), nil
+}
+
+// checkNew is check for a handler that is to begin.
+func (h *HubHandler) checkNew(s *Server, id any) (*rules, error) {
+	if h.hub != nil {
+		return nil, errInUse
+	}
+	return h.check(s, id)
+}
+
+var errInUse = errors.New("this handler is in use already; make one for each path")
+
+// begin makes a hub of the handler.
+func (h *HubHandler) begin(s *Server, r *rules) *Endpoint {
 	h.replies = encodeReplies(h.Codec)
 	h.hub = pubsub.NewHub()
 	h.index = s.nextHub()
 	h.obeyRules(r)
-	return h.endpoint(r, h), nil
+	return h.endpoint(r, h)
 }
 
 // check tells what is wrong with the fields, or returns the rules that they make.
@@ -191,7 +204,7 @@ func (h *HubHandler) lossNotice() (func(channel string, n int) []byte, error) {
 // ErrInvalidEvent, ErrInvalidChannel, ErrOverloaded, or why the data cannot be
 // encoded.
 func (h *HubHandler) Publish(channel, event string, data any) error {
-	if event == "" {
+	if event == "" || !utf8.ValidString(event) {
 		return ErrInvalidEvent
 	}
 	if h.hub == nil {
@@ -215,14 +228,18 @@ func (h *HubHandler) PublishJSON(channel, event string, data []byte) error {
 	if h.hub == nil {
 		return ErrInvalidChannel
 	}
-	if len(data) > 0 && !(json.Valid(data) && utf8.Valid(data)) {
+	if len(data) > 0 && !(json.Valid(data) && utf8.Valid(data)) || !utf8.ValidString(channel) || !utf8.ValidString(event) {
 		return ErrInvalidData
 	}
 	// The command that a client would have sent, so that one place decides.
-	message, err := json.Marshal(map[string]any{"publish": map[string]any{"channel": channel, "event": event}})
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(map[string]any{"publish": map[string]any{"channel": channel, "event": event}})
 	if err != nil {
 		return err
 	}
+	message := bytes.TrimSpace(b.Bytes())
 	if len(data) > 0 {
 		message = append(message[:len(message)-2], `,"data":`...)
 		message = append(append(message, data...), "}}"...)
@@ -266,22 +283,19 @@ func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) er
 // worker is what a loop has of this package: its shard of all hubs.
 type worker struct {
 	*pubsub.Shard
-	command codec.Command // the one that is being obeyed
-	meters  map[*session]*meter
-	hubs    []hubCounts // by the index of the hub
-	watch   *watch      // nil if nobody looks on
+	command codec.Command              // the one that is being obeyed
+	meters  map[*session]*engine.Meter // there is none where a hub limits nothing: not a byte for each
+	hubs    []hubCounts                // by the index of the hub
+	watch   *watch                     // nil if nobody looks on
 }
 
-// A meter counts what a session sends to a hub that limits it. There is none for
-// others: not a byte for each.
-type meter struct{ commands, bytes engine.Bucket }
-
-func (w *worker) meter(s *session) *meter {
+// meter returns what counts the commands of a session.
+func (w *worker) meter(s *session) *engine.Meter {
 	m := w.meters[s]
 	if m == nil {
-		m = new(meter)
+		m = new(engine.Meter)
 		if w.meters == nil {
-			w.meters = make(map[*session]*meter)
+			w.meters = make(map[*session]*engine.Meter)
 		}
 		w.meters[s] = m
 	}

@@ -139,6 +139,9 @@ func TestPublishJSON(t *testing.T) {
 	}{
 		{"an object", "c", "e", `{"a" :"<&>"}`, nil},
 		{"nothing", "c", "e", "", nil},
+		{"what HTML has to escape", "c", "<<<<<<<<<<<<<<<<<<<<", "", nil},
+		{"an event that is no UTF-8", "c", "\xff", "", webrocket.ErrInvalidData},
+		{"a channel that is no UTF-8", "\xff", "e", "", webrocket.ErrInvalidData},
 		{"no event", "c", "", "1", webrocket.ErrInvalidData},
 		{"no JSON", "c", "e", `1},"x":{"y":1`, webrocket.ErrInvalidData},
 		{"no UTF-8", "c", "e", "\"\xff\"", webrocket.ErrInvalidData},
@@ -151,7 +154,8 @@ func TestPublishJSON(t *testing.T) {
 	}
 	c.want(`{"event":"e","channel":"c","data":{"a" :"<&>"}}`)
 	c.want(`{"event":"e","channel":"c"}`)
-	if got := s.Stats(t.Context()).Hubs[0].Published; got != 2 {
-		t.Errorf("got %d published from Go, want 2", got)
+	c.want(`{"event":"<<<<<<<<<<<<<<<<<<<<","channel":"c"}`)
+	if got := s.Stats(t.Context()).Hubs[0].Published; got != 3 {
+		t.Errorf("got %d published from Go, want 3", got)
 	}
 }

@@ -31,9 +31,12 @@ func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 	}
 	endpoints := make(map[string]Endpoint, len(next))
 	for path, n := range next {
-		endpoints[path] = *n.endpoint
+		endpoints[path] = *n.begin(s)
 	}
 	if err := e.Reload(config, endpoints); err != nil {
+		for _, n := range next {
+			n.giveUp()
+		}
 		return fmt.Errorf("webrocket: reload: %w", err)
 	}
 	s.install(next, endpoints)
@@ -43,26 +46,33 @@ func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 // A successor is what is to be served at a path.
 type successor struct {
 	handler  Handler
-	endpoint *Endpoint
-	hub      *HubHandler // nil if it is not a hub
-	rules    *rules      // that the hub is to obey, nil if it does
+	endpoint *Endpoint   // nil for a hub
+	hub      *HubHandler // nil for another handler
+	fresh    bool        // the hub is new
+	fields   *HubHandler // what the hub is to obey
+	rules    *rules      // that these make
 }
 
-// successors finds what stays, and registers what is new.
+// successors finds what stays and what is new. A hub is only checked.
 func (s *Server) successors(handlers map[string]Handler) (map[string]successor, error) {
 	if len(handlers) == 0 {
 		return nil, errors.New("webrocket: reload: nothing to serve")
 	}
 	next := make(map[string]successor, len(handlers))
+	taken := make(map[*HubHandler]bool)
 	for path, h := range handlers {
 		if err := checkPath(path); err != nil {
 			return nil, fmt.Errorf("webrocket: reload: %w", err)
 		}
 		n, err := s.successor(path, h)
+		if err == nil && n.fresh && taken[n.hub] {
+			err = errInUse
+		}
 		if err != nil {
 			return nil, fmt.Errorf("webrocket: reload: handle %s: %w", path, err)
 		}
 		next[path] = n
+		taken[n.hub] = n.fresh
 	}
 	return next, nil
 }
@@ -76,15 +86,37 @@ func (s *Server) successor(path string, h Handler) (successor, error) {
 	switch {
 	case isHub && old != nil && same(old.Codec, hub.Codec):
 		r, err := hub.check(s, path)
-		if err != nil {
-			return successor{}, err
-		}
-		return successor{old, old.endpoint(r, hub), old, r}, nil
-	case !isHub && same(before, h):
-		return successor{h, &endpoint, nil, nil}, nil
+		return successor{handler: old, hub: old, fields: hub, rules: r}, err
+	case isHub:
+		r, err := hub.checkNew(s, path)
+		return successor{handler: hub, hub: hub, fresh: true, fields: hub, rules: r}, err
+	case same(before, h):
+		return successor{handler: h, endpoint: &endpoint}, nil
 	}
 	registered, err := s.register(path, h)
-	return successor{h, registered, hub, nil}, err
+	return successor{handler: h, endpoint: registered}, err
+}
+
+// begin returns what answers the connections. A new hub begins, one that stays
+// goes on as it was until install.
+func (n successor) begin(s *Server) *Endpoint {
+	switch {
+	case n.hub == nil:
+		return n.endpoint
+	case n.fresh:
+		return n.hub.begin(s, n.rules)
+	}
+	if n.rules.conflate {
+		n.hub.hub.KeepEvents() // before connections want the names
+	}
+	return n.hub.endpoint(n.rules, n.fields)
+}
+
+// giveUp lets a new hub be used for another try.
+func (n successor) giveUp() {
+	if n.fresh {
+		n.hub.hub = nil
+	}
 }
 
 // same tells whether two values are known to be one.
@@ -104,7 +136,7 @@ func (s *Server) install(next map[string]successor, endpoints map[string]Endpoin
 		if n.hub != nil {
 			s.hubs[path] = n.hub
 		}
-		if n.rules != nil {
+		if n.hub != nil && !n.fresh {
 			s.replaceRules(path, n.hub, n.rules)
 		}
 	}
@@ -114,6 +146,7 @@ func (s *Server) install(next map[string]successor, endpoints map[string]Endpoin
 // is gone.
 func (s *Server) replaceRules(path string, h *HubHandler, r *rules) {
 	old := h.rules.Load()
+	r.generation = old.generation + 1
 	h.obeyRules(r)
 	for _, l := range s.running().Loops() {
 		l.Post(func() {
@@ -121,7 +154,8 @@ func (s *Server) replaceRules(path string, h *HubHandler, r *rules) {
 				if c.Path() != path {
 					return
 				}
-				if session := c.Value().(*session); !r.holds(session.access, old) {
+				session := c.Value().(*session)
+				if session.generation < r.generation && !r.holds(session.access, old) {
 					session.logout()
 					c.Close(codec.StatusPolicyViolation, "the secret of this login is not valid any more")
 				}

@@ -10,6 +10,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 func reload(t *testing.T, s *webrocket.Server, handlers hubs) {
@@ -57,6 +58,75 @@ func TestReloadSecrets(t *testing.T) {
 	reload(t, s, hubs{"/": webrocket.NewJSONHandler(), "/open": closed})
 	writer.write(`{"publish":{"event":"e","channel":"c"}}`)
 	writer.want(`{"ok":true}`)
+}
+
+// reloader is a codec that reloads the server when it sees a message, before what
+// was sent behind that is looked at.
+type reloader struct {
+	webrocket.Codec
+	reload func()
+}
+
+func (r *reloader) ParseCommand(b []byte, c *codec.Command) error {
+	if string(b) == `{"logout":true}` {
+		r.reload()
+	}
+	return r.Codec.ParseCommand(b, c)
+}
+
+// Who has logged in with a secret that is new stays, however early.
+func TestLoginRightAfterReload(t *testing.T) {
+	server, result := make(chan *webrocket.Server, 1), make(chan error, 1)
+	c := &reloader{Codec: codec.JSON{}}
+	handler := func(secret string) *webrocket.HubHandler {
+		h := webrocket.NewHandler(c)
+		h.Secrets.ReadOnly = secret
+		return h
+	}
+	c.reload = func() {
+		s := <-server
+		result <- s.Reload(s.Config, hubs{"/": handler("new")})
+	}
+	s := serve(t, hubs{"/": handler("old")})
+	server <- s
+	early := dialRaw(t, s, "/")
+	early.queue(`{"logout":true}`)
+	early.queue(`{"auth":{"access":"read-only","secret":"new"}}`)
+	early.command(`{"subscribe":{"channel":"c"}}`)
+	for range 3 {
+		if _, reply := early.frame(); reply != `{"ok":true}` {
+			t.Fatalf("got %s", reply)
+		}
+	}
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(t.Context()); err != nil { // what Reload has left to do is done
+		t.Fatal(err)
+	}
+	early.command(`{"unsubscribe":{"channel":"c"}}`)
+	if _, reply := early.frame(); reply != `{"ok":true}` {
+		t.Errorf("got %q, want to stay", reply)
+	}
+}
+
+// A handler that was good may be used again after a reload that failed because of
+// another one.
+func TestReloadAgain(t *testing.T) {
+	s := serve(t, hubs{"/": locked()})
+	good, bad := locked(), &webrocket.HubHandler{}
+	for range 20 { // the order of a map is any
+		if err := s.Reload(s.Config, hubs{"/": locked(), "/good": good, "/bad": bad}); err == nil {
+			t.Fatal("a handler without a codec is reloaded")
+		}
+	}
+	shared := locked()
+	if err := s.Reload(s.Config, hubs{"/one": shared, "/two": shared}); err == nil {
+		t.Error("one handler serves two paths")
+	}
+	reload(t, s, hubs{"/": locked(), "/good": good, "/one": shared})
+	login(t, s, "/good", "read-only", "r")
+	login(t, s, "/one", "read-only", "r")
 }
 
 func TestReloadHubs(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 // rules are what the fields of a HubHandler say, with the defaults filled in.
 // Nobody modifies them: Server.Reload replaces them.
 type rules struct {
+	generation       uint32 // one more than those before
 	secrets          Credentials
 	log              *slog.Logger
 	channels         []string

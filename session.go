@@ -2,6 +2,7 @@ package webrocket
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
@@ -12,8 +13,9 @@ import (
 // connection's loop.
 type session struct {
 	access     auth.Access
-	failed     uint8 // logins
-	limited    uint8 // commands in a row
+	failed     uint8  // logins
+	limited    uint8  // commands in a row
+	generation uint32 // of the rules that access was granted by
 	subscriber pubsub.Subscriber
 }
 
@@ -38,7 +40,16 @@ func (p protocol) OnClose(c *Conn, reason error) {
 	s.subscriber.Leave()
 	delete(w.meters, s)
 	w.countsOf(p.HubHandler).connections--
-	p.rules.Load().log.Debug("a connection has ended", "reason", reason)
+	p.rules.Load().log.Debug("a connection has ended", "reason", loggable(reason))
+}
+
+// loggable is why a connection has ended, without what the client says of that.
+func loggable(reason error) error {
+	var closed *codec.CloseError
+	if errors.As(reason, &closed) && closed.ByPeer {
+		return fmt.Errorf("the client closed with %d", closed.Code)
+	}
+	return reason
 }
 
 var errOpcode = codec.CloseError{
@@ -81,10 +92,7 @@ const limitedMax = 10
 // connection if that happens again and again. The client is told why.
 func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
 	w := c.Loop().Worker().(*worker)
-	m := w.meter(s)
-	slow := (r.commandRate == 0 || c.Loop().Take(&m.commands, 1, r.commandRate)) &&
-		(r.byteRate == 0 || c.Loop().Take(&m.bytes, len(message), r.byteRate))
-	if slow {
+	if c.Loop().Within(w.meter(s), len(message), r.commandRate, r.byteRate) {
 		s.limited = 0
 		return false
 	}
@@ -132,7 +140,7 @@ func (p protocol) login(s *session, r *rules, cmd *codec.Command) code {
 		r.log.Debug("a login was refused", "access", cmd.Access)
 		return invalidCredentials
 	}
-	s.access = access
+	s.access, s.generation = access, r.generation
 	return success
 }
 

@@ -25,10 +25,19 @@ func slowHub(t *testing.T, queued, subscribers int) (publisher *client, readers 
 
 func slowHubWith(t *testing.T, queued, subscribers int, policy webrocket.SlowPolicy) (publisher *client, readers []*rawClient) {
 	t.Helper()
+	return slowClients(t, slowServer(t, slowHandler(queued, policy)), subscribers)
+}
+
+func slowHandler(queued int, policy webrocket.SlowPolicy) *webrocket.HubHandler {
 	h := webrocket.NewJSONHandler()
 	h.Channels = []string{"a", "b"}
 	h.MaxQueuedBytes = queued
 	h.SlowReaders = policy
+	return h
+}
+
+func slowServer(t *testing.T, h *webrocket.HubHandler) *webrocket.Server {
+	t.Helper()
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Config.Loops = 2
 	s.Config.SendBuffer = 4096
@@ -40,6 +49,11 @@ func slowHubWith(t *testing.T, queued, subscribers int, policy webrocket.SlowPol
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shutdown(t, s) })
+	return s
+}
+
+func slowClients(t *testing.T, s *webrocket.Server, subscribers int) (publisher *client, readers []*rawClient) {
+	t.Helper()
 	for range subscribers {
 		c := dialRaw(t, s, "/")
 		for _, command := range []string{
@@ -179,6 +193,28 @@ func TestSlowReaderGetsTheNewest(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// A hub that a reload makes conflate knows events by their names from then on.
+func TestReloadToConflate(t *testing.T) {
+	s := slowServer(t, slowHandler(256<<10, webrocket.Disconnect))
+	publisher, readers := slowClients(t, s, 1)
+	reload(t, s, hubs{"/": slowHandler(256<<10, webrocket.Conflate)})
+	data := strings.Repeat("x", 10_000)
+	for n := range 500 {
+		for _, name := range []string{"one", "two"} {
+			publisher.write(fmt.Sprintf(`{"publish":{"event":"%s","channel":"a","data":"%d %s"}}`, name, n, data))
+			publisher.want(`{"ok":true}`)
+		}
+	}
+	heard := map[string]bool{}
+	for got := ""; !strings.HasPrefix(got, `{"event":"two","channel":"a","data":"499 `); {
+		_, got = readers[0].frame()
+		heard[got[:len(`{"event":"one","channel":"a","data":"499 `)]] = true
+	}
+	if len(heard) == 1000 || !heard[`{"event":"one","channel":"a","data":"499 `] {
+		t.Errorf("%d events were heard, the newest of the first name among them: %v", len(heard), heard[`{"event":"one","channel":"a","data":"499 `])
 	}
 }
 

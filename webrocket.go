@@ -133,10 +133,15 @@ func (s *Server) register(path string, h Handler) (*Endpoint, error) {
 		return nil, errors.New("there is no handler")
 	}
 	endpoint, err := h.Register(s, path)
-	if err == nil && (endpoint == nil || endpoint.Handler == nil) {
-		err = errors.New("Register returned no endpoint with a Handler")
+	switch {
+	case err != nil:
+		return nil, err
+	case endpoint == nil || endpoint.Handler == nil:
+		return nil, errors.New("Register returned no endpoint with a Handler")
+	case endpoint.Slow == DropOldest && endpoint.Lost == nil:
+		return nil, errors.New("Register returned an endpoint with DropOldest and without Lost")
 	}
-	return endpoint, err
+	return endpoint, nil
 }
 
 func (s *Server) mayHandle(path string) error {

@@ -76,6 +76,9 @@ func TestHandleErrors(t *testing.T) {
 		{"its own error", "/custom", &custom{err: errors.New("not today")}, "not today"},
 		{"no endpoint", "/custom", &custom{}, "no endpoint"},
 		{"no endpoint's handler", "/custom", &custom{endpoint: &webrocket.Endpoint{}}, "no endpoint"},
+		{"no notice of what is dropped", "/custom", &custom{endpoint: &webrocket.Endpoint{
+			Handler: (&custom{}).served().endpoint.Handler, Slow: webrocket.DropOldest,
+		}}, "without Lost"},
 		{"after those errors", "/custom", (&custom{}).served(), ""},
 	} {
 		err := s.Handle(step.path, step.handler)

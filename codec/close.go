@@ -25,9 +25,9 @@ const (
 const maxReason = MaxControlPayload - 2
 
 var (
-	errCloseShort  = &CloseError{StatusProtocolError, "close frame with half a status code"}
-	errCloseCode   = &CloseError{StatusProtocolError, "close frame with a status code that must not be sent"}
-	errCloseReason = &CloseError{StatusInvalidPayload, "close reason is not valid UTF-8"}
+	errCloseShort  = &CloseError{Code: StatusProtocolError, Reason: "close frame with half a status code"}
+	errCloseCode   = &CloseError{Code: StatusProtocolError, Reason: "close frame with a status code that must not be sent"}
+	errCloseReason = &CloseError{Code: StatusInvalidPayload, Reason: "close reason is not valid UTF-8"}
 )
 
 // CloseError is a violation of the protocol: the connection is to be closed with Code and Reason (RFC 6455 §7.4).
@@ -35,6 +35,7 @@ var (
 type CloseError struct {
 	Code   uint16
 	Reason string
+	ByPeer bool // the other side chose them
 }
 
 func (e *CloseError) Error() string {

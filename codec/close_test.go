@@ -77,7 +77,7 @@ func TestAppendClose(t *testing.T) {
 }
 
 func TestCloseErrorText(t *testing.T) {
-	got := (&CloseError{StatusTooBig, "no room"}).Error()
+	got := (&CloseError{Code: StatusTooBig, Reason: "no room"}).Error()
 	if want := "websocket: close 1009: no room"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

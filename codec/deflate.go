@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	errInflate = &CloseError{StatusInvalidPayload, "compressed message is not valid DEFLATE"}
-	errBomb    = &CloseError{StatusTooBig, "message over the size limit once inflated"}
+	errInflate = &CloseError{Code: StatusInvalidPayload, Reason: "compressed message is not valid DEFLATE"}
+	errBomb    = &CloseError{Code: StatusTooBig, Reason: "message over the size limit once inflated"}
 )
 
 // syncTail is what a message ends with before its last four bytes are removed (RFC 7692 §7.2.1).

@@ -42,13 +42,13 @@ const (
 )
 
 var (
-	errRSV        = &CloseError{StatusProtocolError, "reserved bits are set that no negotiated extension uses here"}
-	errOpcode     = &CloseError{StatusProtocolError, "reserved opcode"}
-	errFragmented = &CloseError{StatusProtocolError, "control frame is fragmented"}
-	errControl    = &CloseError{StatusProtocolError, "control frame has more than 125 bytes"}
-	errNotMasked  = &CloseError{StatusProtocolError, "frame from a client is not masked"}
-	errNotMinimal = &CloseError{StatusProtocolError, "payload length is not in its shortest form"}
-	errTopBit     = &CloseError{StatusProtocolError, "top bit of the payload length is set"}
+	errRSV        = &CloseError{Code: StatusProtocolError, Reason: "reserved bits are set that no negotiated extension uses here"}
+	errOpcode     = &CloseError{Code: StatusProtocolError, Reason: "reserved opcode"}
+	errFragmented = &CloseError{Code: StatusProtocolError, Reason: "control frame is fragmented"}
+	errControl    = &CloseError{Code: StatusProtocolError, Reason: "control frame has more than 125 bytes"}
+	errNotMasked  = &CloseError{Code: StatusProtocolError, Reason: "frame from a client is not masked"}
+	errNotMinimal = &CloseError{Code: StatusProtocolError, Reason: "payload length is not in its shortest form"}
+	errTopBit     = &CloseError{Code: StatusProtocolError, Reason: "top bit of the payload length is set"}
 )
 
 // ParseHeader reads the header of a frame that a client sent from b (RFC 6455 §5.2, §5.1).

@@ -28,7 +28,7 @@ func (c *Conn) handleClose(payload []byte) {
 		return
 	}
 	answered := c.state == closing
-	c.leave(&codec.CloseError{Code: code, Reason: reason})
+	c.leave(&codec.CloseError{Code: code, Reason: reason, ByPeer: true})
 	c.became(finished)
 	if answered {
 		c.loop.touch(c)
@@ -119,8 +119,8 @@ func (c *Conn) closed(reason error) {
 // lastWords writes what the socket takes of what waits. Who has sent the end may
 // have shut down only that side (half-closed TCP) and still read.
 func (c *Conn) lastWords() {
-	for c.out != nil && c.out.bytes > 0 {
-		b := c.out.next(c.loop.scratch)
+	for c.out != nil && c.out.waits() {
+		b := c.next()
 		n, _ := c.loop.sockets.write(c.fd, b)
 		c.loop.counts.sent(0, n)
 		c.out.advance(n)

@@ -151,7 +151,8 @@ type Endpoint struct {
 
 	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
 	// the kernel's send buffer and behind the message that is being sent; above
-	// it Slow says what happens. Each message counts 32 bytes more than it has. If zero, 1 MiB.
+	// it Slow says what happens. Each message counts 40 bytes more than it has, 80
+	// where Slow drops events. If zero, 1 MiB.
 	MaxQueuedBytes int
 
 	// Slow is what happens to a reader for which more waits than that.

@@ -183,9 +183,9 @@ func TestLateLoop(t *testing.T) {
 func TestLateLoopCountsRates(t *testing.T) {
 	tl := newTestLoop(t, Config{Loops: 1}, Endpoint{})
 	tc := tl.open()
-	var b Bucket
+	var m Meter
 	for range 2 {
-		if !tl.Take(&b, 1, 1) || tl.Take(&b, 1, 1) {
+		if !tl.Within(&m, 1, 1, 0) || tl.Within(&m, 1, 1, 0) {
 			t.Error("not one a second")
 		}
 		tl.engine.clock.Add(inTicks(time.Minute))

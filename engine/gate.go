@@ -10,11 +10,18 @@ import (
 const ticksPerSecond = uint32(1_000_000_000 / tick)
 
 // A Bucket limits how often something may happen: at most a second's worth at
-// once (a token bucket). The zero value is full.
+// once (a token bucket). It knows when it will be full again, not what is in it:
+// where the rate changes, nobody has to wait for longer than before. The zero
+// value is full.
 type Bucket struct {
-	spent int32  // tokens of a tick's worth each are missing, ticksPerSecond for one
-	at    uint32 // the tick of that
+	full uint64 // when, in grains since the engine began
 }
+
+// A second has 2^34 grains, so that the clock's 2^32 ticks fit.
+const (
+	grainsPerSecond = uint64(1) << 34
+	grainsPerTick   = grainsPerSecond / uint64(ticksPerSecond)
+)
 
 // BucketMax is the highest rate of a Bucket, so that no sum overflows.
 const BucketMax = 1 << 27
@@ -23,26 +30,30 @@ const BucketMax = 1 << 27
 // and tells whether it was. More may be spent than is left; that is waited for
 // too. now is in ticks.
 func (b *Bucket) Take(now uint32, n, rate int) bool {
-	passed := min(now-b.at, 1<<16)
-	b.at = now
-	spent := max(0, int64(b.spent)-int64(passed)*int64(rate))
-	full := int64(ticksPerSecond) * int64(rate)
-	left := spent+int64(ticksPerSecond) <= full
-	if left {
-		spent += int64(ticksPerSecond) * int64(min(n, BucketMax))
+	at, price := uint64(now)*grainsPerTick, grainsPerSecond/uint64(rate)
+	b.full = max(b.full, at)
+	if b.full-at+price > grainsPerSecond {
+		return false
 	}
-	b.spent = int32(min(spent, 1<<31-1))
-	return left
+	b.full += uint64(min(n, BucketMax)) * grainsPerSecond / uint64(rate)
+	return true
 }
 
-// Take is b.Take at the time of the loop's turn. Loop only.
-func (l *Loop) Take(b *Bucket, n, rate int) bool { return b.Take(l.beat.Load(), n, rate) }
+// A Meter limits messages and the bytes that they have.
+type Meter struct{ messages, bytes Bucket }
+
+// Within tells whether a message of so many bytes comes no faster than messages
+// and bytes may, in a second; 0 is any number. Loop only.
+func (l *Loop) Within(m *Meter, size, messages, bytes int) bool {
+	now := l.beat.Load()
+	return (messages == 0 || m.messages.Take(now, 1, messages)) && (bytes == 0 || m.bytes.Take(now, size, bytes))
+}
 
 // A gate limits how many connections come, in all and from one address.
 type gate struct {
 	mu      sync.Mutex
 	all     Bucket                 // guarded by mu
-	sources map[netip.Addr]*Bucket // those that came in the last second; guarded by mu
+	sources map[netip.Addr]*Bucket // those whose buckets are not full; guarded by mu
 	swept   uint32                 // when they were looked through; guarded by mu
 }
 
@@ -81,7 +92,7 @@ func (g *gate) sweep(now uint32) {
 	}
 	g.swept = now
 	for source, b := range g.sources {
-		if now-b.at >= 2*ticksPerSecond {
+		if b.full <= uint64(now)*grainsPerTick {
 			delete(g.sources, source)
 		}
 	}

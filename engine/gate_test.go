@@ -40,6 +40,34 @@ func TestBucket(t *testing.T) {
 	}
 }
 
+// A lower rate counts from now on: what was spent at the higher one is paid back in
+// the second that it was for.
+func TestBucketWhoseRateChanges(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		before, then int
+	}{{"lower", 1000, 5}, {"higher", 5, 1000}} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b Bucket
+			for range tt.before {
+				b.Take(0, 1, tt.before)
+			}
+			if b.Take(0, 1, tt.then) {
+				t.Error("it was not empty")
+			}
+			got := 0
+			for range 2000 {
+				if b.Take(ticksPerSecond, 1, tt.then) {
+					got++
+				}
+			}
+			if got != tt.then {
+				t.Errorf("a second later %d are left, want %d", got, tt.then)
+			}
+		})
+	}
+}
+
 func from(ip string) net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 1234))
 }

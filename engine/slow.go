@@ -18,22 +18,23 @@ const (
 	Conflate
 )
 
-// A topic is what an event is about. A frame that is no event has no channel.
+// A topic is what an event is about. A frame that is no event has no channel. The
+// event is "" if it is not known.
 type topic struct{ channel, event string }
 
-// A lag says which of the frames in an outbox are events. Hubs that disconnect
-// slow readers have none. nil is an empty one.
+// A lag is what an outbox has beside where events may be dropped. nil is an empty
+// one.
 type lag struct {
 	topics []topic // of the outbox's frames; those that are missing are no events
-	lost   []loss  // that the client has not been told of
 	calm   int     // frames below which it is not worth while to look for old ones
+	lost   losses  // that the client has not been told of
+	front  int     // frames that go before the next notice of that
+	notice func(channel string, n int) []byte
 }
 
-// A loss is how many events of a channel were dropped.
-type loss struct {
-	channel string
-	n       int
-}
+// untold tells whether the client has lost something that it must be told of
+// before it gets anything that came later.
+func (g *lag) untold() bool { return g != nil && len(g.lost.queue) > 0 }
 
 // mark says what the last n frames are about.
 func (o *outbox) mark(n int, channel string, events []string) {
@@ -57,6 +58,7 @@ func (o *outbox) mark(n int, channel string, events []string) {
 func (g *lag) shift(n int) {
 	if g != nil {
 		g.topics = slices.Delete(g.topics, 0, min(n, len(g.topics)))
+		g.front = max(g.front-n, 0)
 	}
 }
 
@@ -71,7 +73,7 @@ func (o *outbox) topic(i int) topic {
 // calmMin is how many frames may wait before Conflate looks for old ones.
 const calmMin = 32
 
-// sendDroppable is sendEvents where the hub has a way with slow readers.
+// sendDroppable is SendFrame for events where the hub has a way with slow readers.
 func (c *Conn) sendDroppable(frames [][]byte, channel string, events []string) {
 	for i, f := range frames {
 		if c.state != open {
@@ -87,35 +89,55 @@ func (c *Conn) sendDroppable(frames [][]byte, channel string, events []string) {
 	}
 }
 
+// Of MaxQueuedBytes, in eighths: what may wait where events are dropped, since the
+// notices of that need room too; what dropping leaves; and how much may be left
+// that cannot be dropped. Without the distance between them each event would cost
+// a look at all that waits.
+const (
+	eighths   = 8
+	mostKept  = 7
+	leftOver  = 5
+	mostStuck = 6
+)
+
+// room is how many bytes may wait.
+func (e *Endpoint) room() int {
+	if e.Slow == DropOldest {
+		return e.MaxQueuedBytes / eighths * mostKept
+	}
+	return e.MaxQueuedBytes
+}
+
 // thinOut drops events of a connection for which too much waits, and tells
 // whether that was enough.
 func (c *Conn) thinOut() bool {
 	switch {
 	case c.out.lag == nil:
+		return false
 	case c.endpoint.Slow == DropOldest:
 		c.dropOldest()
 	case c.endpoint.Slow == Conflate:
 		c.conflate()
 	}
-	return !c.tooMuch()
+	return c.out.behind() <= c.endpoint.MaxQueuedBytes/eighths*mostStuck
 }
 
-// dropOldest drops events until a quarter of the room is free: one by one they
-// would cost a look at all others each.
+// dropOldest drops the events that have waited longest.
 func (c *Conn) dropOldest() {
 	o := c.out
 	before := len(o.frames)
-	most := c.endpoint.MaxQueuedBytes / 4 * 3
-	excess := o.behind() - most
+	excess := o.behind() - c.endpoint.MaxQueuedBytes/eighths*leftOver
 	o.drop(func(i int) bool {
 		t := o.topic(i)
 		if excess <= 0 || t.channel == "" {
 			return false
 		}
-		excess -= len(o.frames[i]) + frameCost
-		o.lag.lose(t.channel)
+		excess -= len(o.frames[i]) + frameCost + topicCost
+		o.lag.lost.add(t.channel)
 		return true
 	})
+	o.lag.front = max(o.lag.front, 1)
+	o.lag.notice = c.endpoint.Lost // a later endpoint may have none
 	c.loop.counts.dropped("drop-oldest", before-len(o.frames))
 }
 
@@ -128,7 +150,7 @@ func (c *Conn) conflate() {
 	old := make([]bool, len(o.frames))
 	for i := len(o.frames) - 1; i > 0; i-- {
 		t := o.topic(i)
-		if t.channel == "" {
+		if t.channel == "" || t.event == "" {
 			continue
 		}
 		if _, old[i] = l.newest[t]; !old[i] {
@@ -165,37 +187,10 @@ func (o *outbox) drop(f func(i int) bool) {
 	}
 }
 
-// lose counts an event that was dropped.
-func (g *lag) lose(channel string) {
-	i := slices.IndexFunc(g.lost, func(l loss) bool { return l.channel == channel })
-	if i < 0 {
-		g.lost = append(g.lost, loss{channel: channel})
-		i = len(g.lost) - 1
-	}
-	g.lost[i].n++
-}
-
 // catchUp prepares what waits for a socket that takes more: what is old is left
-// out, and the client is told what it has lost, where it would have been.
+// out.
 func (c *Conn) catchUp() {
-	defer c.guard()
-	o := c.out
-	if o.lag == nil || c.state > closing || c.endpoint.Lost == nil && c.endpoint.Slow != Conflate {
-		return
-	}
-	if c.endpoint.Slow == Conflate {
+	if c.out.lag != nil && c.state <= closing && c.endpoint.Slow == Conflate {
 		c.conflate()
-		return
-	}
-	notices := make([][]byte, len(o.lag.lost))
-	for i, l := range o.lag.lost {
-		notices[i] = c.endpoint.Lost(l.channel, l.n)
-		o.bytes += len(notices[i])
-	}
-	o.lag.lost = nil
-	at := min(1, len(o.frames))
-	o.frames = slices.Insert(o.frames, at, notices...)
-	if at < len(o.lag.topics) {
-		o.lag.topics = slices.Insert(o.lag.topics, at, make([]topic, len(notices))...)
 	}
 }

@@ -145,40 +145,177 @@ func TestSlowPoliciesSpareTheQuick(t *testing.T) {
 	}
 }
 
-// However the reader stalls: what it gets and what it is told is lost are all
-// events, in order.
+// A reader that stalls however it likes. What it gets and what it is told is lost
+// are all events of each channel, in order; it stays, and what waits for it is
+// within the limit.
 func TestDropOldestCountsAgree(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 500 + random.IntN(1000), Slow: DropOldest, Lost: lossNotice})
+		most := 1000 + random.IntN(3000)
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: most, Slow: DropOldest, Lost: lossNotice})
 		tc := tl.open()
 		tc.room = random.IntN(300)
-		const events = 200
-		for i := range events {
-			tc.publish("c", "e", pad(fmt.Sprint(i))[:50+random.IntN(50)])
+		channels := 1 + random.IntN(40)
+		published := make([]int, channels)
+		for range 400 {
+			i := random.IntN(channels)
+			tc.publish(fmt.Sprint("c", i), "e", pad(fmt.Sprintf("c%d %d", i, published[i]))[:50+random.IntN(50)])
+			published[i]++
+			if tc.out != nil && tc.out.behind() > most {
+				t.Fatalf("seed %d: %d bytes wait, the limit is %d", seed, tc.out.behind(), most)
+			}
 			switch random.IntN(8) {
 			case 0:
 				tc.read(random.IntN(700))
 			case 1:
 				tl.turn()
 			}
+			tc.wantCounted()
 		}
 		tl.turn()
 		tc.read(unlimited)
-		next := 0
+		tc.wantOpen()
+		next := make([]int, channels)
 		for _, m := range trim(tc.texts()) {
-			var n int
-			if _, err := fmt.Sscanf(m, "lost %d of c", &n); err == nil {
-				next += n
+			var channel, n int
+			if _, err := fmt.Sscanf(m, "lost %d of c%d", &n, &channel); err == nil {
+				next[channel] += n
 				continue
 			}
-			if m != fmt.Sprint(next) {
-				t.Fatalf("seed %d: got %s, want %d", seed, m, next)
+			if _, err := fmt.Sscanf(m, "c%d %d", &channel, &n); err != nil || n != next[channel] {
+				t.Fatalf("seed %d: got %s, want %d", seed, m, next[channel])
 			}
-			next++
+			next[channel]++
 		}
-		if next != events {
-			t.Fatalf("seed %d: %d of %d events are accounted for", seed, next, events)
+		if !slices.Equal(next, published) {
+			t.Fatalf("seed %d: %v are accounted for, of %v", seed, next, published)
 		}
+	}
+}
+
+// wantCounted fails unless the outbox knows how many bytes its frames have.
+func (tc *testConn) wantCounted() {
+	tc.tl.t.Helper()
+	if tc.out == nil {
+		return
+	}
+	sum := -tc.out.sent
+	for _, f := range tc.out.frames {
+		sum += len(f)
+	}
+	if tc.out.bytes != sum {
+		tc.tl.t.Fatalf("the outbox counts %d bytes, it has %d", tc.out.bytes, sum)
+	}
+}
+
+// Who hears so many channels that the notices of one stall are more than may
+// wait gets them one after the other, and stays.
+func TestMoreNoticesThanMayWait(t *testing.T) {
+	const channels = 1000
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 2000, Slow: DropOldest, Lost: lossNotice})
+	tc := tl.open()
+	tc.room = 10
+	for i := range 2 * channels {
+		tc.publish(fmt.Sprint("c", i%channels), "e", pad(""))
+	}
+	tc.SendFrame(text("a reply"))
+	for range 100 {
+		tc.read(100)
+		if n := tc.out.behind(); n > 2000 {
+			t.Fatalf("%d bytes wait", n)
+		}
+	}
+	tc.read(unlimited)
+	got := trim(tc.texts())
+	told, events := 0, 0
+	for i, m := range got {
+		var n, channel int
+		if _, err := fmt.Sscanf(m, "lost %d of c%d", &n, &channel); err == nil {
+			told += n
+			if events > 1 {
+				t.Fatalf("message %d: told of losses after %d events", i, events)
+			}
+		} else if m == "" {
+			events++
+		}
+	}
+	if told+events != 2*channels || got[len(got)-1] != "a reply" {
+		t.Errorf("told of %d lost, got %d events, want %d in all, and a reply", told, events, 2*channels)
+	}
+	tc.wantOpen()
+}
+
+// What has been dropped is told also where a reload has changed what is done.
+func TestLossesAreToldAfterAReload(t *testing.T) {
+	for _, slow := range []SlowPolicy{Disconnect, Conflate} {
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: DropOldest, Lost: lossNotice})
+		tc := tl.open()
+		tc.room = 10
+		for i := range 20 {
+			tc.publish("c", "e", pad(fmt.Sprint(i)))
+		}
+		kept, _ := tc.Queued()
+		after := Endpoint{Handler: tc.endpoint.Handler, MaxQueuedBytes: 1000, Slow: slow}
+		tl.rehome(newTable(at("/", after)))
+		tc.read(unlimited)
+		if got := trim(tc.texts()); len(got) < 2 || got[0] != "0" || got[1] != fmt.Sprintf("lost %d of c", 20-kept) {
+			t.Errorf("policy %d: got %q, want 0 and how many of the 20 are lost", slow, got)
+		}
+		tc.wantOpen()
+	}
+}
+
+// Events that were published when nobody noted their names are not taken for one
+// and the same.
+func TestConflateKeepsTheNameless(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, Slow: Conflate})
+	tc := tl.open()
+	tc.room = 10
+	tc.publish("c", "e", pad("first"))
+	for i := range 5 {
+		tc.publish("c", "", pad(fmt.Sprint("nameless ", i)))
+		tc.publish("c", "e", pad(fmt.Sprint("named ", i)))
+	}
+	tc.read(unlimited)
+	want := []string{"first", "nameless 0", "nameless 1", "nameless 2", "nameless 3", "nameless 4", "named 4"}
+	if got := trim(tc.texts()); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Where what cannot be dropped leaves little room, each event would cost a look at
+// all of it, for ever: such a client is closed.
+func TestLittleRoomIsLeft(t *testing.T) {
+	for _, slow := range []SlowPolicy{DropOldest, Conflate} {
+		for _, tt := range []struct {
+			replies int
+			open    bool
+		}{{40, true}, {50, false}} {
+			tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, Slow: slow, Lost: lossNotice}).open()
+			tc.room = 0
+			for range 2 {
+				tc.publish("c", "e", pad("event"))
+			}
+			for range tt.replies { // of 182 bytes each
+				tc.SendFrame(text(pad("reply")))
+			}
+			for range 100 {
+				tc.publish("c", "e", pad("event"))
+			}
+			if (tc.state == open) != tt.open {
+				t.Errorf("policy %d, %d replies: open is %v", slow, tt.replies, tc.state == open)
+			}
+		}
+	}
+	// So is who is to get the newest event of too many names.
+	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, Slow: Conflate}).open()
+	tc.room = 0
+	for i := range 100 {
+		tc.publish("c", fmt.Sprint("e", i), pad("event"))
+	}
+	tc.tl.turn()
+	tc.read(unlimited)
+	if got := tc.texts(); !strings.Contains(got[len(got)-1], ErrSlowReader.Reason) {
+		t.Errorf("got %q last", got[len(got)-1])
 	}
 }

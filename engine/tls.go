@@ -106,8 +106,8 @@ func (c *Conn) pushSealed(b []byte) {
 
 // flushSealed is flush for TLS: what is encrypted goes first.
 func (c *Conn) flushSealed() {
-	for c.out != nil && c.writeSealed() && c.out.bytes > 0 {
-		b := c.out.next(c.loop.scratch)
+	for c.out != nil && c.writeSealed() && c.out.waits() {
+		b := c.next()
 		b = b[:min(len(b), writeMax)]
 		if !c.sealAndWrite(b) {
 			return

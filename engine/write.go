@@ -15,9 +15,13 @@ const writeMax = 64 << 10
 // this connection in the same turn.
 const Several = 1 << 63
 
-// frameCost is what a frame that waits takes beside its bytes: a slice and, if
-// it is small, its share of an allocation.
-const frameCost = 32
+// What a frame that waits takes beside its bytes: a slice with the room to grow
+// and, if it is small, its share of an allocation; and what it is about, where
+// that is noted.
+const (
+	frameCost = 40
+	topicCost = 40
+)
 
 // outbox is what waits to be written to one connection.
 type outbox struct {
@@ -92,7 +96,7 @@ func (c *Conn) limit() {
 }
 
 func (c *Conn) tooMuch() bool {
-	return c.out != nil && c.out.behind() > c.endpoint.MaxQueuedBytes
+	return c.out != nil && c.out.behind() > c.endpoint.room()
 }
 
 // behind returns how many bytes wait behind the first frame.
@@ -101,8 +105,15 @@ func (o *outbox) behind() int {
 	if n < 1 {
 		return 0
 	}
-	return o.bytes - (len(o.frames[0]) - o.sent) + n*frameCost
+	cost := frameCost
+	if o.lag != nil {
+		cost += topicCost
+	}
+	return o.bytes - (len(o.frames[0]) - o.sent) + n*cost
 }
+
+// waits tells whether there is anything to write, or to tell.
+func (o *outbox) waits() bool { return o.bytes > 0 || o.lag.untold() }
 
 // cut forgets the frames of which nothing has been sent.
 func (o *outbox) cut() {
@@ -115,6 +126,7 @@ func (o *outbox) cut() {
 	}
 	clear(o.frames[keep:])
 	o.frames = o.frames[:keep]
+	o.lag = nil
 }
 
 // flush writes what waits, as far as the socket takes it.
@@ -123,8 +135,8 @@ func (c *Conn) flush() {
 		c.flushSealed()
 		return
 	}
-	for c.out != nil && c.out.bytes > 0 {
-		b := c.out.next(c.loop.scratch)
+	for c.out != nil && c.out.waits() {
+		b := c.next()
 		n, err := c.loop.sockets.write(c.fd, b)
 		c.out.advance(n)
 		c.loop.counts.sent(0, n)
@@ -154,12 +166,16 @@ func (c *Conn) blocked(err error) bool {
 // next returns the bytes of the next write, joined in scratch if they are of
 // several frames.
 func (o *outbox) next(scratch []byte) []byte {
-	first := o.frames[0][o.sent:]
-	if len(o.frames) == 1 || len(first) >= writeMax {
+	frames := o.frames
+	if o.lag.untold() {
+		frames = frames[:o.lag.front]
+	}
+	first := frames[0][o.sent:]
+	if len(frames) == 1 || len(first) >= writeMax {
 		return first
 	}
 	b := append(scratch[:0], first...)
-	for _, f := range o.frames[1:] {
+	for _, f := range frames[1:] {
 		if len(b)+len(f) > writeMax {
 			break
 		}
@@ -194,9 +210,10 @@ func (c *Conn) freeOutbox() {
 
 // Deliver gives a run of frames to each of the connections ids, whose OnClose has
 // not returned, and tells how many it has served: not all if the loop's slice of
-// time is used up, but at least one. joined is the frames as one piece. The frames may be kept and must
-// not be modified any more; joined is not used after Deliver returns. The frames
-// are events of the channel, of the names events if those are known.
+// time is used up, but at least one. joined is the frames as one piece. The frames
+// may be kept and must not be modified any more; joined is not used after Deliver
+// returns. The frames are events of the channel, of the names events if those are
+// known.
 //
 // A connection that nothing else waits for gets the run in one write at once;
 // unless it has the bit Several and the run is not alone in this turn.

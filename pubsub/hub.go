@@ -54,20 +54,16 @@ type channel struct {
 // NewHub returns a hub in which the permanent channels exist from the start.
 func NewHub(permanent ...string) *Hub {
 	h := &Hub{seed: maphash.MakeSeed()}
-	for _, name := range permanent {
-		if st := h.stripe([]byte(name)); st.channels[name] == nil {
-			h.channel(st, name).permanent = true
-		}
-	}
+	h.SetPermanent(permanent...)
 	return h
 }
 
-// SetPermanent replaces the permanent channels.
+// SetPermanent replaces the permanent channels. One that stays is there all the
+// time.
 func (h *Hub) SetPermanent(names ...string) {
-	for i := range h.stripes {
-		h.stripes[i].forget(h)
-	}
+	wanted := make(map[string]bool, len(names))
 	for _, name := range names {
+		wanted[name] = true
 		st := h.stripe([]byte(name))
 		st.mu.Lock()
 		ch := st.channels[name]
@@ -77,13 +73,20 @@ func (h *Hub) SetPermanent(names ...string) {
 		ch.permanent = true
 		st.mu.Unlock()
 	}
+	for i := range h.stripes {
+		h.stripes[i].forget(h, wanted)
+	}
 }
 
-// forget makes no channel permanent, and removes those that only that has kept.
-func (st *stripe) forget(h *Hub) {
+// forget makes no channel permanent but those that are wanted, and removes those
+// that only that has kept.
+func (st *stripe) forget(h *Hub, wanted map[string]bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for name, ch := range st.channels {
+		if wanted[name] {
+			continue
+		}
 		ch.permanent = false
 		if len(ch.audiences) == 0 {
 			delete(st.channels, name)
@@ -232,8 +235,7 @@ func (h *Hub) stripe(name []byte) *stripe {
 	return &h.stripes[maphash.Bytes(h.seed, name)%stripeCount]
 }
 
-// channel adds a channel that is not there yet. The stripe is locked, or not
-// shared yet.
+// channel adds a channel that is not there yet. The stripe is locked.
 func (h *Hub) channel(st *stripe, name string) *channel {
 	h.count.Add(1)
 	return h.newChannel(st, name)

@@ -34,12 +34,9 @@ func (e echo) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
 // so a reload leaves the connections alone.
 type echoer struct{ messages, bytes int }
 
-// An echoMeter counts what one connection sends to an echoer with rates.
-type echoMeter struct{ messages, bytes engine.Bucket }
-
 func (e echoer) OnOpen(c *webrocket.Conn) {
 	if e != (echoer{}) {
-		c.SetValue(new(echoMeter))
+		c.SetValue(new(engine.Meter))
 	}
 }
 
@@ -48,15 +45,9 @@ func (echoer) OnClose(*webrocket.Conn, error) {}
 // OnMessage sends the message back. There are no replies that could say that one
 // was left out, so who sends too fast is sent away.
 func (e echoer) OnMessage(c *webrocket.Conn, op webrocket.Opcode, payload []byte) {
-	if m, ok := c.Value().(*echoMeter); ok && !e.within(c.Loop(), m, len(payload)) {
+	if m, ok := c.Value().(*engine.Meter); ok && !c.Loop().Within(m, len(payload), e.messages, e.bytes) {
 		c.Close(codec.StatusPolicyViolation, "too many messages in a second")
 		return
 	}
 	c.Send(op, payload)
-}
-
-// within tells whether a message comes no faster than it may.
-func (e echoer) within(l *engine.Loop, m *echoMeter, size int) bool {
-	return (e.messages == 0 || l.Take(&m.messages, 1, e.messages)) &&
-		(e.bytes == 0 || l.Take(&m.bytes, size, e.bytes))
 }
