@@ -50,7 +50,7 @@ func (s *Server) Channels(path, prefix string, order pubsub.Order, n int) (first
 
 // ConnStats is what is known of a connection.
 type ConnStats struct {
-	ID          string // for Disconnect and Watch; it does not come again
+	ID          string // for Disconnect and Watch; it does not come again while the server runs
 	Loop        int
 	Hub         string // the path
 	Address     string // of the other side
@@ -102,19 +102,23 @@ func address(c *Conn) string {
 	return ""
 }
 
-// connID names a connection: its loop, its number there, which comes again, and
-// its address, so that a later one of that number is not taken for it.
+// connID names a connection: its loop, its number there, by which it is found and
+// which comes again, its serial number, which does not, and for the reader its
+// address.
 func connID(c *Conn) string {
-	return fmt.Sprintf("%d-%x@%s", c.Loop().Index(), c.ID(), address(c))
+	return fmt.Sprintf("%d-%x-%d@%s", c.Loop().Index(), c.ID(), c.Serial(), address(c))
 }
 
 // parseConnID returns the loop and the number that an ID names.
 func parseConnID(id string) (loop int, number uint64, err error) {
 	head, _, _ := strings.Cut(id, "@")
-	first, second, _ := strings.Cut(head, "-")
-	loop, err = strconv.Atoi(first)
+	parts := strings.Split(head, "-")
+	if len(parts) != 3 {
+		return 0, 0, ErrNoConnection
+	}
+	loop, err = strconv.Atoi(parts[0])
 	if err == nil {
-		number, err = strconv.ParseUint(second, 16, 64)
+		number, err = strconv.ParseUint(parts[1], 16, 64)
 	}
 	if err != nil {
 		return 0, 0, ErrNoConnection

@@ -2,7 +2,10 @@ package webrocket_test
 
 import (
 	"errors"
+	"io"
 	"log/slog"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +81,59 @@ func TestOperateAConnection(t *testing.T) {
 	}
 	if err := s.Disconnect(t.Context(), slow.ID, 4000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
 		t.Errorf("twice: got %v", err)
+	}
+}
+
+// The ID of a connection does not come again, though clients at a socket's file
+// all have the same address and follow one another with the same number.
+func TestConnectionIDsDoNotComeAgain(t *testing.T) {
+	var log lockedBuffer
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s.Config.Loops = 1
+	file := filepath.Join(t.TempDir(), "rocket.sock")
+	s.Listen(webrocket.Listener{Addr: "unix:" + file})
+	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, s) })
+	if err := s.Watch(t.Context(), webrocket.Watch{Hub: "/", Channel: "c", For: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	const clients = 10
+	for range clients {
+		c, err := connect(t, file, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.command(`{"unsubscribe":{"channel":"c"}}`)
+		c.frame()
+		c.write(codec.AppendMaskedFrame(nil, codec.OpClose, nil, [4]byte{}))
+		_, _ = io.Copy(io.Discard, c.in)
+		_ = c.conn.Close()
+	}
+	ids := regexp.MustCompile(`connection=(\S+)`).FindAllStringSubmatch(log.String(), -1)
+	last, err := connect(t, file, "/")
+	if err != nil || len(ids) != clients {
+		t.Fatalf("%d IDs, %v, want %d", len(ids), err, clients)
+	}
+	defer last.conn.Close()
+	seen := map[string]bool{}
+	for _, id := range ids {
+		if seen[id[1]] {
+			t.Errorf("%s has come again", id[1])
+		}
+		seen[id[1]] = true
+		if err := s.Disconnect(t.Context(), id[1], 4000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
+			t.Errorf("%s: got %v, want that there is no such connection", id[1], err)
+		}
+	}
+	last.command(`{"logout":true}`)
+	if _, got := last.frame(); got != `{"ok":true}` {
+		t.Errorf("a later one got %q", got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,9 +42,14 @@ func connect(t testing.TB, address, path string) (*rawClient, error) {
 	return connectOffering(t, address, path, "")
 }
 
-// connectOffering is connect with further header lines.
+// connectOffering is connect with further header lines. An address with a slash
+// is a socket's file.
 func connectOffering(t testing.TB, address, path, lines string) (*rawClient, error) {
-	conn, err := net.Dial("tcp", address)
+	network := "tcp"
+	if strings.HasPrefix(address, "/") {
+		network = "unix"
+	}
+	conn, err := net.Dial(network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -274,9 +274,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Drain lets nobody in any more and closes those who are there with 1001,
 // spread evenly over the window, so that they do not all come back elsewhere at
 // once. With Config.ReusePort it takes about a second at least, for those who have
-// knocked; then nobody is refused while another process takes over the port. It returns nil once everybody has gone, or an error
-// with how many are left when ctx is done. Then call Shutdown. Any goroutine but
-// a loop's.
+// knocked; then nobody is refused while another process takes over the port. It
+// returns nil once everybody has gone, or an error with how many are left when
+// ctx is done. Then call Shutdown. Any goroutine but a loop's.
 func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 	if e := s.running(); e != nil {
 		return e.Drain(ctx, window)

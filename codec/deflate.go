@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/klauspost/compress/flate"
@@ -99,7 +100,7 @@ func (s *sliceWriter) Write(b []byte) (int, error) {
 
 // MaxDeflated returns how long a message of n bytes may be while it is compressed: DEFLATE makes one that it cannot
 // compress longer, and weak encoders more than others.
-func MaxDeflated(n int) int { return n + n/8 + 64 }
+func MaxDeflated(n int) int { return n + min(n/8+64, math.MaxInt-n) }
 
 // An Inflater inflates messages (RFC 7692 §7.2.2). The zero value is ready. It needs 40 KB from its first use.
 type Inflater struct {
@@ -118,29 +119,29 @@ func (f *Inflater) AppendInflated(dst, b []byte, limit int) ([]byte, error) {
 	f.input = append(append(append(f.input[:0], b...), syncTail...), lastBlock...)
 	f.source.Reset(f.input)
 	defer f.forget()
-	limit += len(dst)
+	end := len(dst) + min(limit, math.MaxInt-1-len(dst)) // there may be a byte behind it
 	// A block may say that it is the last (§7.2.3.4) although others follow: at least the empty ones of above.
 	for f.source.Len() > 0 {
 		var err error
-		if dst, err = f.stream(dst, limit); err != nil {
+		if dst, err = f.stream(dst, end); err != nil {
 			return nil, err
 		}
 	}
 	return dst, nil
 }
 
-// stream extends dst by one DEFLATE stream.
-func (f *Inflater) stream(dst []byte, limit int) ([]byte, error) {
+// stream extends dst by one DEFLATE stream, to at most end bytes.
+func (f *Inflater) stream(dst []byte, end int) ([]byte, error) {
 	f.reset()
 	for {
 		if len(dst) == cap(dst) {
 			dst = slices.Grow(dst, 512)
 		}
 		// One byte more than allowed shows that there is more.
-		n, err := f.reader.Read(dst[len(dst):min(cap(dst), limit+1)])
+		n, err := f.reader.Read(dst[len(dst):min(cap(dst), end+1)])
 		dst = dst[:len(dst)+n]
 		switch {
-		case len(dst) > limit:
+		case len(dst) > end:
 			return nil, errBomb
 		case errors.Is(err, io.EOF):
 			return dst, nil

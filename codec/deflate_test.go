@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 )
@@ -164,6 +165,24 @@ func TestMaxDeflated(t *testing.T) {
 		_ = w.Flush()
 		if b.Len() > MaxDeflated(n) {
 			t.Errorf("%d bytes became %d, over %d", n, b.Len(), MaxDeflated(n))
+		}
+	}
+	for _, n := range []int{math.MaxInt - 1000, math.MaxInt} {
+		if got := MaxDeflated(n); got < n {
+			t.Errorf("%d bytes may become %d at most", n, got)
+		}
+	}
+}
+
+// A limit as large as an int can be is none.
+func TestInflateWithoutALimit(t *testing.T) {
+	var d Deflater
+	var f Inflater
+	packed := unpackedPayload(t, d.AppendFrame(nil, OpText, bytes.Repeat([]byte("hello "), 1000), FullWindow))
+	for _, limit := range []int{math.MaxInt - 1, math.MaxInt} {
+		got, err := f.AppendInflated([]byte("well, "), packed, limit)
+		if want := "well, " + strings.Repeat("hello ", 1000); err != nil || string(got) != want {
+			t.Errorf("at most %d bytes: got %d, %v, want %d", limit, len(got), err, len(want))
 		}
 	}
 }

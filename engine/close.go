@@ -117,8 +117,14 @@ func (c *Conn) closed(reason error) {
 }
 
 // lastWords writes what the socket takes of what waits. Who has sent the end may
-// have shut down only that side (half-closed TCP) and still read.
+// have shut down only that side (half-closed TCP) and still read. With TLS that
+// holds without a close_notify too: what came before it has arrived whole, and
+// its answers are due; a record that was cut off is not read.
 func (c *Conn) lastWords() {
+	if c.transport.secured() {
+		c.lastSealed()
+		return
+	}
 	for c.out != nil && c.out.waits() {
 		b := c.next()
 		n, _ := c.loop.sockets.write(c.fd, b)

@@ -103,6 +103,10 @@ const (
 	DefaultCompressionThreshold = 512
 )
 
+// MessageMax is the highest MaxMessageSize, in bytes: a message is in memory as a
+// whole, and no sum of sizes overflows.
+const MessageMax = 1 << 30
+
 // withDefaults returns c with every zero field replaced.
 func (c Config) withDefaults() Config {
 	if c.Loops <= 0 {
@@ -146,7 +150,8 @@ type Endpoint struct {
 	Subprotocols []string
 
 	// MaxMessageSize limits a message of a client, in bytes; a larger one is
-	// closed with 1009 before it is buffered. If zero, 64 KiB.
+	// closed with 1009 before it is buffered. If zero, 64 KiB. It is at most
+	// MessageMax.
 	MaxMessageSize int
 
 	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
@@ -175,6 +180,7 @@ type Endpoint struct {
 
 func (e Endpoint) withDefaults() *Endpoint {
 	setDefault(&e.MaxMessageSize, DefaultMaxMessageSize)
+	e.MaxMessageSize = min(e.MaxMessageSize, MessageMax)
 	setDefault(&e.MaxQueuedBytes, DefaultMaxQueuedBytes)
 	setDefault(&e.CompressionThreshold, DefaultCompressionThreshold)
 	return &e

@@ -42,6 +42,7 @@ type Conn struct {
 	transport *transport // TLS or a balancer's header, nil if the socket has neither
 	in        *input     // what has arrived of a message or handshake, nil if nothing
 	out       *outbox    // what waits to be written, nil if nothing
+	serial    uint64     // of the loop's connections
 	slot      uint32     // place in the loop's tables
 	fd        int32
 	state     state
@@ -58,6 +59,10 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // connections of one loop have the same, and it is good until OnClose returns.
 // Its top bit is clear.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
+
+// Serial returns the number of the connection among all that its loop has had,
+// from 1. It does not come again while the engine runs.
+func (c *Conn) Serial() uint64 { return c.serial }
 
 // Path returns the path that the connection was opened for, "" before OnOpen.
 func (c *Conn) Path() string {
@@ -133,12 +138,5 @@ func (c *Conn) guard() {
 func (c *Conn) became(s state) {
 	c.state = s
 	c.loop.hold(c)
-	switch s {
-	case open:
-		c.alive()
-	case closing, lingering, finished:
-		c.expireIn(c.loop.ticks.closing)
-	case dead:
-		c.expireIn(0)
-	}
+	c.wait()
 }

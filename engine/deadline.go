@@ -24,6 +24,23 @@ func ticksOf(c Config) ticks {
 	}
 }
 
+// of returns how long c may be silent in the state that it is in, 0 for ever.
+// Pings of connections that fell silent together are spread over an eighth of
+// the interval.
+func (t *ticks) of(c *Conn) uint32 {
+	switch {
+	case c.state == opening:
+		return t.opening
+	case c.state == open && c.pinged:
+		return t.pong
+	case c.state == open:
+		return t.ping - c.slot%(t.ping/8+1)
+	case c.state == dead:
+		return 0
+	}
+	return t.closing
+}
+
 func inTicks(d time.Duration) uint32 {
 	if d <= 0 {
 		return 0
@@ -31,23 +48,52 @@ func inTicks(d time.Duration) uint32 {
 	return uint32(min((d-1)/tick+1, 1<<31))
 }
 
-// expireIn sets the deadline of c, in place of an earlier one. 0 is none.
-func (c *Conn) expireIn(n uint32) {
+// wait sets the deadline of c for the state that it is in now, in place of an
+// earlier one.
+func (c *Conn) wait() {
+	n := c.loop.ticks.of(c)
 	if n > 0 {
 		n += c.loop.now
 	}
 	c.loop.due[c.slot] = n
 }
 
-// alive notes that the other side has shown itself. Pings of connections that
-// fell silent together are spread over an eighth of the interval.
+// retime makes other times count, also for the silence that there is. It puts no
+// deadline off that is the same by both, however often it is called.
+func (l *Loop) retime(times ticks) {
+	old := l.ticks
+	if times == old {
+		return
+	}
+	l.ticks = times
+	for _, c := range l.conns {
+		if c != nil {
+			c.retime(&old)
+		}
+	}
+}
+
+// retime sets the deadline of c when other times than old count. A longer time
+// counts from the beginning of the silence, a shorter one from now: otherwise all
+// who have been silent for so long would be pinged or given up at once.
+func (c *Conn) retime(old *ticks) {
+	due, before, after := &c.loop.due[c.slot], old.of(c), c.loop.ticks.of(c)
+	was := *due
+	c.wait()
+	ofMessage := c.state == open && c.in != nil // perhaps
+	if before > 0 && after > 0 && !ofMessage {
+		*due = min(*due, max(was, was-before+after))
+	}
+	c.hurry()
+}
+
+// alive notes that the other side has shown itself.
 func (c *Conn) alive() {
 	if c.state != open {
 		return
 	}
 	c.pinged = false
-	ping := c.loop.ticks.ping
-	c.expireIn(ping - c.slot%(ping/8+1))
+	c.wait()
 	c.hurry()
 }
 
@@ -124,7 +170,7 @@ func (c *Conn) expire() {
 			return
 		}
 		c.pinged = true
-		c.expireIn(c.loop.ticks.pong)
+		c.wait()
 		c.hurry()
 		c.Send(codec.OpPing, nil)
 	default:

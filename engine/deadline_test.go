@@ -36,6 +36,18 @@ func TestPingToIdle(t *testing.T) {
 	}
 }
 
+// A handshake in pieces is no message that has begun long ago.
+func TestNoPingAfterAHandshakeInPieces(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	tl.advance(2 * DefaultMessageTimeout)
+	tc := tl.dial()
+	tc.write(request[:10])
+	tc.write(request[10:])
+	tc.want([]byte(welcome))
+	tc.advance(DefaultPingInterval / 2)
+	tc.wantNothing()
+}
+
 // Any whole frame is a sign of life; nothing less is.
 func TestSignsOfLife(t *testing.T) {
 	for _, tt := range []struct {

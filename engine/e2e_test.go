@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,21 +71,7 @@ func (s silence) Handle(ctx context.Context, r slog.Record) error {
 func start(t *testing.T, config Config, endpoint Endpoint) *Engine {
 	t.Helper()
 	config.Log = slog.New(silence{slog.NewTextHandler(t.Output(), nil), t})
-	e := New(config, at("/", endpoint))
-	if err := e.Start("127.0.0.1:0"); err != nil {
-		t.Fatalf("Start: %v", err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := e.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-		if n := e.Connections(); n != 0 {
-			t.Errorf("%d connections are left", n)
-		}
-	})
-	return e
+	return startOn(t, config, endpoint, Listener{Addr: "127.0.0.1:0"})
 }
 
 func dial(t *testing.T, e *Engine) *websocket.Conn {
@@ -192,6 +179,34 @@ func TestPortInUse(t *testing.T) {
 	if err := two.Start("127.0.0.1:0"); !errors.Is(err, ErrStopped) {
 		t.Errorf("Start after Shutdown: got %v, want ErrStopped", err)
 	}
+}
+
+// Two listeners of one engine at one address could not be told apart: who wanted
+// TLS would meet the plain one. Sharing a port is for two processes.
+func TestTwoListenersAtOneAddress(t *testing.T) {
+	port := start(t, Config{Loops: 1, ReusePort: true}, Endpoint{Handler: echo}).Addr().(*net.TCPAddr).Port
+	for _, share := range []bool{false, true} {
+		for _, hosts := range [][2]string{
+			{"127.0.0.1", "127.0.0.1"},
+			{"localhost", "127.0.0.1"},
+			{"127.0.0.1", "::ffff:127.0.0.1"},
+			{"", ""},
+			{"", "0.0.0.0"},
+			{"::", "0.0.0.0"},
+		} {
+			e := New(Config{Loops: 1, ReusePort: share}, at("/", Endpoint{Handler: echo}))
+			addr := func(host string) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
+			err := e.Listen(Listener{Addr: addr(hosts[0])}, Listener{Addr: addr(hosts[1]), TLS: serverTLS()})
+			if err == nil || share && !strings.Contains(err.Error(), "two listeners have the address") {
+				t.Errorf("%q, shared %t: got %v, want that it is one address", hosts, share, err)
+			}
+			_ = e.Shutdown(t.Context())
+		}
+	}
+	// Other addresses may have the same port, and any free one is another.
+	one, two := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)
+	startOn(t, Config{Loops: 1, ReusePort: true}, Endpoint{Handler: echo},
+		Listener{Addr: one}, Listener{Addr: two}, Listener{Addr: "127.0.0.1:0"}, Listener{Addr: "127.0.0.1:0"})
 }
 
 func TestConnectionLimit(t *testing.T) {

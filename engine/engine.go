@@ -56,7 +56,8 @@ type Engine struct {
 
 	clock    atomic.Uint32 // ticks since the start
 	conns    atomic.Int64
-	refused  atomic.Int64 // of them
+	admitted atomic.Int64 // of them
+	refused  atomic.Int64 // the others: they wait to be told so, and take nobody's place
 	crowded  atomic.Bool  // memory is short
 	stalled  atomic.Int32 // loops that do not get on
 	stalls   atomic.Uint64
@@ -147,15 +148,15 @@ func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 	if addrs, err = targets(listeners); err != nil {
 		return nil, err
 	}
+	if e.others, err = listening(portsOf(listeners)...); err != nil {
+		return nil, err
+	}
 	sockets := &kernel{}
 	loops := make([]*Loop, e.config.Loops)
 	for i := range loops {
 		loops[i] = newLoop(e, i, sockets)
 	}
-	if sockets.writable, err = newWritable(loops); err != nil {
-		return nil, err
-	}
-	if e.others, err = listening(portsOf(listeners)...); err != nil {
+	if sockets.writable, err = newWritable(loops); err != nil { // the last that may fail: it has a goroutine
 		return nil, err
 	}
 	e.caps.Store(caps)
@@ -374,7 +375,8 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	}
 	socket.SetContext(c)
 	l.add(c)
-	n := int(h.e.conns.Add(1))
+	h.e.conns.Add(1)
+	n := int(h.e.admitted.Add(1))
 	if in == nil { // better nobody than somebody without the TLS that is due
 		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
 		return nil, gnet.Close
@@ -383,10 +385,9 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 		c.turnAway(errStopping)
 		return nil, gnet.Close
 	}
-	c.refused = h.e.judge(c, n)
-	switch {
-	case c.refused != admitted && h.e.refused.Add(1) > refusalMax:
-		c.turnAway(refusals[c.refused])
+	switch why := h.e.judge(c, n); {
+	case why != admitted && !h.e.refuse(c, why):
+		c.turnAway(refusals[why])
 		return nil, gnet.Close
 	case h.e.maxFiles-int(c.fd) < closeBelow:
 		c.turnAway(errFull)
@@ -395,7 +396,15 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	return nil, gnet.None
 }
 
-// judge tells whether a connection may come in, as the n-th.
+// refuse takes the place of an admitted connection from it. It returns false if
+// it cannot stay to be told so: too many do.
+func (e *Engine) refuse(c *Conn, why refusal) bool {
+	c.refused = why
+	e.admitted.Add(-1)
+	return e.refused.Add(1) <= refusalMax
+}
+
+// judge tells whether a connection may come in, as the n-th of those that are in.
 func (e *Engine) judge(c *Conn, n int) refusal {
 	caps := e.caps.Load()
 	switch {
@@ -439,6 +448,8 @@ func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 	h.e.conns.Add(-1)
 	if c.refused != admitted {
 		h.e.refused.Add(-1)
+	} else {
+		h.e.admitted.Add(-1)
 	}
 	if h.e.Draining() {
 		h.e.oneGone()

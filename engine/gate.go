@@ -101,14 +101,20 @@ func (g *gate) sweep(now uint32) {
 // sourceOf returns who an address belongs to: in IPv6, whoever has one has all of
 // a network of 64 bits.
 func sourceOf(addr net.Addr) (netip.Addr, bool) {
+	ip, ok := ipOf(addr)
+	if ip.Is6() {
+		network, _ := ip.Prefix(64)
+		return network.Addr(), ok
+	}
+	return ip, ok
+}
+
+// ipOf returns the IP address of one that has one. IPv4 is IPv4, also where the
+// socket is of IPv6.
+func ipOf(addr net.Addr) (ip netip.Addr, ok bool) {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}, false
 	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		network, _ := ip.Prefix(64)
-		return network.Addr(), true
-	}
-	return ip, true
+	return tcp.AddrPort().Addr().Unmap().WithZone(""), true
 }

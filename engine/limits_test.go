@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -145,4 +146,37 @@ func TestOtherFilesTakeAll(t *testing.T) {
 	if !e.Accepting() {
 		t.Error("it does not say that newcomers are accepted")
 	}
+}
+
+// A start that fails for want of files, at whichever of them, leaves none open
+// and no goroutine behind.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	const limit = 1024
+	limitFiles(t, limit)
+	for free := 0; ; free++ {
+		e := New(Config{Loops: 1, Log: slog.New(slog.DiscardHandler)}, at("/", Endpoint{Handler: echo}))
+		files, goroutines := countFiles(t), runtime.NumGoroutine()
+		taken := takeFiles(t, limit, free)
+		err := e.Start("127.0.0.1:0")
+		giveBack(taken)
+		if err == nil {
+			if err := e.Shutdown(t.Context()); err != nil || free == 0 {
+				t.Errorf("with %d files it starts; Shutdown: %v", free, err)
+			}
+			return
+		}
+		if got := countFiles(t); got != files {
+			t.Errorf("with %d files: %d are open after %v, want %d", free, got, err, files)
+		}
+		waitFor(t, func() bool { return runtime.NumGoroutine() <= goroutines })
+	}
+}
+
+func countFiles(t *testing.T) int {
+	t.Helper()
+	files, err := openFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
 }

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // A Listener is one address that an Engine listens on.
 type Listener struct {
 	// Addr is a "host:port", or "unix:" and the name of a socket's file. Port 0
-	// is any free one.
+	// is any free one. Two listeners of one engine cannot have one address.
 	Addr string
 
 	// TLS makes it a listener for wss://. Without NextProtos it gets
@@ -68,17 +69,8 @@ func (l *listener) proxied(from net.Addr) bool {
 	if len(l.proxies) == 0 || l.network == "unix" {
 		return len(l.proxies) > 0
 	}
-	tcp, ok := from.(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	for _, p := range l.proxies {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	ip, _ := ipOf(from)
+	return slices.ContainsFunc(l.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // bind tells which addresses the listeners have, and opens those that are
@@ -91,7 +83,7 @@ func bind(listeners []*listener, share bool) (files []*fileListener, err error) 
 			}
 		}
 	}()
-	for _, l := range listeners {
+	for i, l := range listeners {
 		if l.network == "unix" {
 			f, err := newFileListener(l)
 			if err != nil {
@@ -105,6 +97,9 @@ func bind(listeners []*listener, share bool) (files []*fileListener, err error) 
 			return files, err
 		}
 		defer release() // of all at once: two must not get the same port
+		if listenerAt(listeners[:i], addr) != nil {
+			return files, fmt.Errorf("engine: two listeners have the address %s: give one another port", addr)
+		}
 		l.addr = addr
 	}
 	return files, nil
@@ -141,9 +136,14 @@ func (l *Loop) listenerOf(local net.Addr) *listener {
 }
 
 // boundTo returns the listener with that address.
-func (e *Engine) boundTo(local net.Addr) *listener {
-	tcp, _ := local.(*net.TCPAddr)
-	for _, l := range e.listeners {
+func (e *Engine) boundTo(local net.Addr) *listener { return listenerAt(e.listeners, local) }
+
+// listenerAt returns the first of the listeners with that address. Addresses that
+// stand for every address of the machine are one, whatever the family: who comes
+// to such a port comes to either.
+func listenerAt(listeners []*listener, at net.Addr) *listener {
+	tcp, _ := at.(*net.TCPAddr)
+	for _, l := range listeners {
 		addr, ok := l.addr.(*net.TCPAddr)
 		if ok && tcp != nil && addr.Port == tcp.Port &&
 			(addr.IP.Equal(tcp.IP) || addr.IP.IsUnspecified() && (tcp.IP == nil || tcp.IP.IsUnspecified())) {

@@ -47,6 +47,8 @@ type Loop struct {
 	held  bitset   // Deliver must not write by itself
 	free  []uint32 // slots that nobody has
 
+	serial uint64 // of the last connection
+
 	dirty   []*Conn // something waits to be written
 	leaving []departure
 	doomed  []*Conn // to be closed at the end of the turn
@@ -329,6 +331,8 @@ func (l *Loop) sliceOver() bool { return time.Now().After(l.sliceEnd) }
 // add gives a new connection its slot.
 func (l *Loop) add(c *Conn) {
 	c.loop = l
+	l.serial++
+	c.serial = l.serial
 	if n := len(l.free); n > 0 {
 		c.slot = l.free[n-1]
 		l.free = l.free[:n-1]
@@ -340,7 +344,7 @@ func (l *Loop) add(c *Conn) {
 		l.held.grow(len(l.conns))
 	}
 	l.hold(c)
-	c.expireIn(l.ticks.opening)
+	c.wait()
 }
 
 // release takes the slot of a closed connection back.

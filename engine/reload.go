@@ -57,7 +57,7 @@ func (e *Engine) Reload(config Config, endpoints map[string]Endpoint) error {
 	e.endpoints.Store(t)
 	for _, l := range e.loops {
 		l.Post(func() {
-			l.ticks = times
+			l.retime(times)
 			l.rehome(t)
 		})
 	}

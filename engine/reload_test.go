@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ func TestRehome(t *testing.T) {
 		"/":      {Handler: tl, MaxMessageSize: 3},
 		"/other": {Handler: echo},
 	}))
-	tl.ticks = ticksOf(Config{PingInterval: time.Second}.withDefaults())
+	tl.retime(ticksOf(Config{PingInterval: time.Second}.withDefaults()))
 	tl.turn()
 	goes.wantClose(codec.StatusGoingAway)
 	stays.write(masked(codec.OpText, "abc"))
@@ -33,14 +35,132 @@ func TestRehome(t *testing.T) {
 	half.wantOpen()
 }
 
+// Other times count for who is silent already: longer ones from the beginning of
+// the silence, shorter ones from the reload.
+func TestRetime(t *testing.T) {
+	const never = -1
+	pinged := func(tc *testConn) {
+		tc.advance(time.Minute)
+		tc.wantFrame(aPing)
+	}
+	halfSent := func(tc *testConn) { tc.write("0 000 0001 1 0000001", mask, "a") }
+	closes := func(tc *testConn) {
+		tc.Close(codec.StatusNormal, "")
+		tc.tl.turn()
+		tc.wantClose(codec.StatusNormal)
+	}
+	ping := func(tc *testConn) bool { return len(tc.got) > 0 && tc.got[0] == 0x89 }
+	end := func(tc *testConn) bool { return tc.closed || tc.finished }
+	for _, tt := range []struct {
+		name          string
+		before, after Config
+		dials         bool // and says nothing
+		prepare       func(*testConn)
+		happens       func(*testConn) bool
+		want          time.Duration // after the reload, which is 4 s after prepare; 0 is never
+	}{
+		{name: "pings on", before: Config{PingInterval: never}, after: Config{PingInterval: time.Second}, happens: ping, want: time.Second},
+		{name: "pings sooner", before: Config{PingInterval: time.Hour}, after: Config{PingInterval: time.Second}, happens: ping, want: time.Second},
+		{name: "pings a little sooner", before: Config{PingInterval: 6 * time.Second}, after: Config{PingInterval: 5 * time.Second}, happens: ping, want: 2 * time.Second},
+		{name: "pings later", before: Config{PingInterval: 5 * time.Second}, after: Config{PingInterval: 10 * time.Second}, happens: ping, want: 6 * time.Second},
+		{name: "pings off", before: Config{PingInterval: 5 * time.Second}, after: Config{PingInterval: never}, happens: ping},
+		{name: "pongs sooner", after: Config{PongTimeout: time.Second}, prepare: pinged, happens: end, want: time.Second},
+		{name: "pongs later", after: Config{PongTimeout: time.Minute}, prepare: pinged, happens: end, want: 56 * time.Second},
+		{name: "pongs at any time", after: Config{PongTimeout: never}, prepare: pinged, happens: end},
+		{name: "handshakes sooner", after: Config{HandshakeTimeout: time.Second}, dials: true, happens: end, want: time.Second},
+		{name: "handshakes later", after: Config{HandshakeTimeout: time.Minute}, dials: true, happens: end, want: 56 * time.Second},
+		{name: "handshakes at any time", after: Config{HandshakeTimeout: never}, dials: true, happens: end},
+		{name: "handshakes on", before: Config{HandshakeTimeout: never}, after: Config{HandshakeTimeout: time.Second}, dials: true, happens: end, want: time.Second},
+		{name: "messages sooner", after: Config{MessageTimeout: 5 * time.Second}, prepare: halfSent, happens: end, want: time.Second},
+		{name: "messages later", before: Config{MessageTimeout: 5 * time.Second}, after: Config{MessageTimeout: 10 * time.Second}, prepare: halfSent, happens: end, want: 6 * time.Second},
+		{name: "messages at any time", before: Config{MessageTimeout: 5 * time.Second}, after: Config{MessageTimeout: never, PingInterval: never}, prepare: halfSent, happens: end},
+		{name: "closing sooner", after: Config{CloseTimeout: time.Second}, prepare: closes, happens: end, want: time.Second},
+		{name: "closing later", after: Config{CloseTimeout: time.Minute}, prepare: closes, happens: end, want: 56 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tl := newTestLoop(t, tt.before, Endpoint{})
+			var tc *testConn
+			if tt.dials {
+				tc = tl.dial()
+			} else {
+				tc = tl.open()
+			}
+			if tt.prepare != nil {
+				tt.prepare(tc)
+			}
+			tl.advance(4 * time.Second)
+			tl.retime(ticksOf(tt.after.withDefaults()))
+			if tt.want == 0 {
+				tl.advance(30 * time.Minute)
+				if tt.happens(tc) {
+					t.Error("it happens")
+				}
+				return
+			}
+			tl.advance(tt.want - tick)
+			if tt.happens(tc) {
+				t.Errorf("it happens before %v", tt.want)
+			}
+			tl.advance(tick)
+			if !tt.happens(tc) {
+				t.Errorf("it does not happen after %v", tt.want)
+			}
+		})
+	}
+}
+
+// Who falls silent is pinged in time however often something else is reloaded.
+func TestRetimeOften(t *testing.T) {
+	tc := newTestConn(t)
+	for i := range int(DefaultPingInterval / tick) {
+		tc.wantNothing()
+		tc.tl.retime(ticksOf(Config{CloseTimeout: time.Duration(1+i%2) * time.Second}.withDefaults()))
+		tc.advance(tick)
+	}
+	tc.wantFrame(aPing)
+}
+
+// Pings of those who have been silent for longer than the new interval are spread.
+func TestRetimeSpreadsPings(t *testing.T) {
+	tl := newTestLoop(t, Config{PingInterval: time.Hour}, Endpoint{})
+	conns := make([]*testConn, 32)
+	for i := range conns {
+		conns[i] = tl.open()
+	}
+	tl.advance(10 * time.Minute)
+	tl.retime(ticksOf(Config{}.withDefaults()))
+	pings := 0
+	for range DefaultPingInterval / tick {
+		tl.advance(tick)
+		now := 0
+		for _, tc := range conns {
+			if len(tc.got) > 0 {
+				now++
+				tc.wantFrame(aPing)
+				tc.write(aPong, mask)
+			}
+		}
+		if pings += now; now > 2 {
+			t.Errorf("%d pings at once", now)
+		}
+	}
+	if pings != len(conns) {
+		t.Errorf("%d pings, want %d", pings, len(conns))
+	}
+}
+
 func TestReload(t *testing.T) {
 	e := start(t, Config{Loops: 2, MaxConnections: 10}, Endpoint{Handler: &echo})
-	ws := dial(t, e)
+	ws, silent := dial(t, e), dialDeaf(t, e)
 	endpoints := map[string]Endpoint{"/": {Handler: &echo}, "/new": {Handler: &echo}}
-	if err := e.Reload(Config{MaxConnections: 1}, endpoints); err != nil {
+	if err := e.Reload(Config{MaxConnections: 1, PingInterval: tick}, endpoints); err != nil {
 		t.Fatal(err)
 	}
 	roundTrip(t, ws, []byte("hello"))
+	got := make([]byte, 2)
+	if _, err := io.ReadFull(silent, got); err != nil || !bytes.Equal(got, draw(aPing)) {
+		t.Errorf("a silent client got %q, %v, want a ping", got, err)
+	}
 	if got := e.MaxConnections(); got != 1 {
 		t.Errorf("got at most %d connections, want 1", got)
 	}

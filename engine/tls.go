@@ -104,57 +104,56 @@ func (c *Conn) pushSealed(b []byte) {
 	c.loop.touch(c)
 }
 
-// flushSealed is flush for TLS: what is encrypted goes first.
+// flushSealed is flush for TLS.
 func (c *Conn) flushSealed() {
-	for c.out != nil && c.writeSealed() && c.out.waits() {
-		b := c.next()
-		b = b[:min(len(b), writeMax)]
-		if !c.sealAndWrite(b) {
-			return
-		}
-	}
-	if c.state == dead || c.out != nil && c.out.blocked {
+	if all, err := c.pourSealed(); !all {
+		c.blocked(err)
 		return
 	}
 	c.freeOutbox()
 	c.written()
 }
 
-// writeSealed writes the encrypted bytes that wait. It returns false if some
-// still do.
-func (c *Conn) writeSealed() bool {
-	o := c.out
-	if len(o.sealed) == 0 {
-		return true
+// pourSealed writes what waits, as far as the socket takes it: first what is
+// encrypted, then frames. It tells whether that was all, or why not: nil if the
+// socket took a part.
+func (c *Conn) pourSealed() (all bool, err error) {
+	for c.out != nil {
+		o := c.out
+		if len(o.sealed) > 0 {
+			n, err := c.loop.sockets.write(c.fd, o.sealed)
+			c.loop.counts.sent(0, n)
+			if o.sealed = o.sealed[n:]; len(o.sealed) > 0 {
+				return false, err
+			}
+			o.sealed = nil
+		}
+		if !o.waits() {
+			break
+		}
+		b := c.next()
+		b = b[:min(len(b), writeMax)]
+		sealed, err := c.transport.seal(b)
+		if err != nil {
+			return false, err
+		}
+		o.advance(len(b))
+		n, err := c.loop.sockets.write(c.fd, sealed)
+		c.loop.counts.sent(0, n)
+		if n < len(sealed) {
+			o.sealed = append(o.sealed, sealed[n:]...)
+			return false, err
+		}
 	}
-	n, err := c.loop.sockets.write(c.fd, o.sealed)
-	c.loop.counts.sent(0, n)
-	if n < len(o.sealed) {
-		o.sealed = o.sealed[n:]
-		c.blocked(err)
-		return false
-	}
-	o.sealed = nil
-	return true
+	return true, nil
 }
 
-// sealAndWrite encrypts the next bytes of the outbox and writes them. It returns
-// false if the socket did not take all, or there was nobody to encrypt for.
-func (c *Conn) sealAndWrite(b []byte) bool {
-	sealed, err := c.transport.seal(b)
-	if err != nil {
-		c.drop(err)
-		return false
+// lastSealed is lastWords for TLS: behind what waits comes the close_notify that
+// is due.
+func (c *Conn) lastSealed() {
+	if all, _ := c.pourSealed(); all && c.transport.farewell() {
+		_, _ = c.pourSealed()
 	}
-	c.out.advance(len(b))
-	n, err := c.loop.sockets.write(c.fd, sealed)
-	c.loop.counts.sent(0, n)
-	if n < len(sealed) {
-		c.out.sealed = append(c.out.sealed, sealed[n:]...)
-		c.blocked(err)
-		return false
-	}
-	return true
 }
 
 // deliverSealed is Deliver for a TLS connection that nothing else waits for.

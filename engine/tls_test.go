@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -81,7 +82,9 @@ func clientTLS() *tls.Config { return &tls.Config{RootCAs: authority().pool} }
 // startOn starts an engine on listeners, which is shut down after the test.
 func startOn(t testing.TB, config Config, endpoint Endpoint, on ...Listener) *Engine {
 	t.Helper()
-	config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	if config.Log == nil {
+		config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
 	e := New(config, at("/", endpoint))
 	if err := e.Listen(on...); err != nil {
 		t.Fatalf("Listen: %v", err)
@@ -149,8 +152,9 @@ func welcomeTo(t testing.TB, conn net.Conn) {
 	if _, err := conn.Write([]byte(request)); err != nil {
 		t.Fatalf("Write: %v", err)
 	}
-	if _, err := io.ReadFull(conn, make([]byte, len(welcome))); err != nil {
-		t.Fatalf("Read: %v", err)
+	got := make([]byte, len(welcome))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != welcome {
+		t.Fatalf("got %q, %v, want %q", got, err, welcome)
 	}
 }
 
@@ -682,4 +686,155 @@ func TestTLSGoroutines(t *testing.T) {
 		openTLS(t, e, clientTLS())
 	}
 	waitForHandshakes(e)
+}
+
+// swapped is a connection in whose place another one may come.
+type swapped struct{ net.Conn }
+
+// inMemory reads what it was given and keeps what is written.
+type inMemory struct {
+	net.Conn
+	in, out bytes.Buffer
+}
+
+func (m *inMemory) Read(b []byte) (int, error)  { return m.in.Read(b) }
+func (m *inMemory) Write(b []byte) (int, error) { return m.out.Write(b) }
+
+// dialSealed connects a client whose TLS handshake is done. What the client
+// writes is in wire.out, and it reads what is put into wire.in.
+func (tl *testLoop) dialSealed() (tc *testConn, client *tls.Conn, wire *inMemory) {
+	tl.t.Helper()
+	tc = tl.dial()
+	config := serverTLS()
+	config.SessionTicketsDisabled = true // they would come behind the handshake
+	t := &transport{conn: tc.Conn, listener: newListener(Listener{TLS: config}), stage: through}
+	near, far := net.Pipe()
+	server, peer := &swapped{near}, &swapped{far}
+	t.session = tls.Server(server, config)
+	trusting := clientTLS()
+	trusting.ServerName = "localhost"
+	client = tls.Client(peer, trusting)
+	shaken := make(chan error)
+	go func() { shaken <- client.Handshake() }()
+	if err := errors.Join(t.session.Handshake(), <-shaken); err != nil {
+		tl.t.Fatalf("Handshake: %v", err)
+	}
+	wire = new(inMemory)
+	server.Conn, peer.Conn = t, wire
+	tc.transport = t
+	tl.hold(tc.Conn)
+	return tc, client, wire
+}
+
+// wantSealed fails unless the client got only whole records, or the begin of
+// one, with this in them, and then end.
+func (tc *testConn) wantSealed(client *tls.Conn, wire *inMemory, want []byte, end error) {
+	tc.tl.t.Helper()
+	wire.in.Write(tc.got)
+	tc.got = nil
+	got, err := io.ReadAll(client)
+	if end == nil && err != nil || end != nil && !errors.Is(err, end) || !bytes.Equal(got, want) {
+		tc.tl.t.Fatalf("client got %q, %v, want %q, %v", got, err, want, end)
+	}
+}
+
+// Who has shut down its sending side gets what waits, encrypted, behind what has
+// been encrypted already, and then a close_notify; also without having sent one.
+func TestTLSHalfClosed(t *testing.T) {
+	hello := codec.AppendFrame(nil, codec.OpText, []byte("hello"))
+	bye := codec.AppendFrame(nil, codec.OpText, []byte("good-bye"))
+	for _, tt := range []struct {
+		name    string
+		blocked bool
+		room    int // after the first message
+		want    []byte
+		end     error
+	}{
+		{"all is taken", false, unlimited, append(bytes.Clone(hello), bye...), nil},
+		{"the rest of a record waits", true, unlimited, append(bytes.Clone(hello), bye...), nil},
+		{"a part is taken", false, 3 + recordHeaderSize + len(hello) + len(bye), nil, io.ErrUnexpectedEOF},
+		{"nothing is taken", true, 0, nil, io.ErrUnexpectedEOF},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tl := newTestLoop(t, Config{}, Endpoint{})
+			tc, client, wire := tl.dialSealed()
+			_, _ = client.Write([]byte(request))
+			tc.write(wire.out.Next(wire.out.Len()))
+			head := make([]byte, len(welcome))
+			wire.in.Write(tc.got)
+			tc.got = nil
+			if _, err := io.ReadFull(client, head); err != nil || string(head) != welcome {
+				t.Fatalf("got %q, %v, want %q", head, err, welcome)
+			}
+			tc.wantEvents("open")
+
+			tc.Send(codec.OpText, []byte("hello"))
+			if tt.blocked {
+				tc.room = 3
+				tl.turn()
+			}
+			tc.room = tt.room
+			tc.Send(codec.OpText, []byte("good-bye"))
+			tc.hangUp(os.NewSyscallError("read", io.EOF))
+			tl.turn()
+			tc.wantSealed(client, wire, tt.want, tt.end)
+			tc.wantEvents("close: read: EOF")
+		})
+	}
+}
+
+// The same on sockets: the client's end comes right behind its message.
+func TestTLSHalfClosedEndToEnd(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+			config := clientTLS()
+			config.MaxVersion = version
+			conn, tap := openTapped(t, e, config)
+			busy, sent := make(chan struct{}), make(chan struct{})
+			e.Loops()[0].Post(func() {
+				close(busy)
+				<-sent
+			})
+			<-busy
+			_, err := conn.Write(masked(codec.OpText, "a secret"))
+			if err = errors.Join(err, tap.Conn.(*net.TCPConn).CloseWrite()); err != nil {
+				t.Fatal(err)
+			}
+			close(sent)
+			want := codec.AppendFrame(nil, codec.OpText, []byte("a secret"))
+			if got, err := io.ReadAll(conn); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+			if bytes.Contains(tap.got, []byte("a secret")) {
+				t.Fatal("what was encrypted for the server comes back in plain text")
+			}
+			tap.wantCloseNotify(t, version)
+		})
+	}
+}
+
+// Who leaves in the middle of the TLS handshake gets nothing but TLS.
+func TestTLSHalfClosedInHandshake(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	wire := new(inMemory)
+	_ = tls.Client(wire, &tls.Config{ServerName: "localhost"}).Handshake() // nobody answers
+	all := wire.out.Bytes()
+	for _, hello := range [][]byte{nil, all[:3], all[:len(all)-1], all, append(bytes.Clone(all), request...)} {
+		conn := dialHalf(t, e, hello)
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		for got, _ := io.ReadAll(conn); len(got) > 0; {
+			const first, last = 20, 23 // types of records
+			size := 0
+			if len(got) >= recordHeaderSize {
+				size = recordHeaderSize + (int(got[3])<<8 | int(got[4]))
+			}
+			if got[0] < first || got[0] > last || size == 0 || size > len(got) {
+				t.Fatalf("after %d bytes: got %q, want records of TLS", len(hello), got)
+			}
+			got = got[size:]
+		}
+	}
 }

@@ -60,7 +60,8 @@ func (t *transport) feed(b []byte) {
 		case announcing:
 			b = t.announce(b)
 		case greeting:
-			b = t.greet(b)
+			t.greet(b)
+			return
 		case shaking:
 			if !t.handshake.feed(b) {
 				t.conn.drop(errEager)
@@ -105,23 +106,23 @@ func (c *Conn) announced() {
 	if c.refused != admitted {
 		return
 	}
-	if c.refused = e.tooMany(c); c.refused != admitted {
-		e.refused.Add(1)
+	if why := e.tooMany(c); why != admitted && !e.refuse(c, why) {
+		c.drop(refusals[why])
 	}
 }
 
 // greet takes bytes of the client's first record. Nothing begins before all of
 // it is there, or as much as an opening handshake may have: who sends nothing
 // costs nothing.
-func (t *transport) greet(b []byte) []byte {
+func (t *transport) greet(b []byte) {
 	b = t.conn.gather(b)
 	n, err := recordSize(b)
 	switch {
 	case err != nil:
 		t.refuse(b)
-		return nil
+		return
 	case n == 0 || len(b) < min(n, maxHandshake):
-		return nil
+		return
 	}
 	greeting := slices.Clone(b)
 	t.handshake = newHandshake(t)
@@ -130,7 +131,6 @@ func (t *transport) greet(b []byte) []byte {
 	if !t.handshake.pool.begin(t.handshake, greeting) {
 		t.conn.drop(errBusy)
 	}
-	return nil
 }
 
 // What a TLS record looks like (RFC 8446 §5.1).

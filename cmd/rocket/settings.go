@@ -185,8 +185,8 @@ type hubSetting struct {
 func hubDefaults() []hubSetting {
 	return []hubSetting{
 		{
-			"MaxMessageSize", "max-message-size", "BYTES", "65536", "largest message that a client may send",
-			func(h *hub) value { return integer(&h.maxMessageSize, 1, 0) },
+			"MaxMessageSize", "max-message-size", "BYTES", "65536", "largest message that a client may send, at most 1 GiB",
+			func(h *hub) value { return integer(&h.maxMessageSize, 1, engine.MessageMax) },
 		},
 		{
 			"MaxQueuedBytes", "max-queued-bytes", "BYTES", "1048576", "bytes that may wait for a slow reader",
