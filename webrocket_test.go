@@ -437,6 +437,37 @@ func TestReadyWithoutFiles(t *testing.T) {
 	waitFor(t, s.Ready)
 }
 
+// A server that refuses everybody, since it is full or memory is short, is not
+// ready, until it lets newcomers in.
+func TestReadyWithoutRoom(t *testing.T) {
+	s := serve(t, hubs{"/": webrocket.NewJSONHandler()})
+	config := s.Config
+	config.MaxConnections = 1
+	if err := s.Reload(config, hubs{"/": webrocket.NewJSONHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Ready() {
+		t.Error("an empty server is not ready")
+	}
+	only := dial(t, s, "/")
+	if s.Ready() {
+		t.Error("a full server is ready")
+	}
+	_ = only.ws.CloseNow()
+	waitFor(t, s.Ready)
+
+	config.MemoryLimit = 1
+	if err := s.Reload(config, hubs{"/": webrocket.NewJSONHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return !s.Ready() })
+	config.MemoryLimit = -1
+	if err := s.Reload(config, hubs{"/": webrocket.NewJSONHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, s.Ready)
+}
+
 // limitFiles sets how many files the process may have open, for the test.
 func limitFiles(t *testing.T, n uint64) {
 	t.Helper()
