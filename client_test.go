@@ -3,6 +3,7 @@ package webrocket_test
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,6 +44,16 @@ func shutdown(t testing.TB, s *webrocket.Server) {
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// waitFor returns when it is so.
+func waitFor(t testing.TB, so func() bool) {
+	t.Helper()
+	for begin := time.Now(); !so(); runtime.Gosched() {
+		if time.Since(begin) > patience {
+			t.Fatal("it does not come to that")
+		}
 	}
 }
 

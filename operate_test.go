@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +135,186 @@ func TestConnectionIDsDoNotComeAgain(t *testing.T) {
 	last.command(`{"logout":true}`)
 	if _, got := last.frame(); got != `{"ok":true}` {
 		t.Errorf("a later one got %q", got)
+	}
+}
+
+// An ID names one connection: who has a later one in the same place is not
+// disconnected in its stead.
+func TestDisconnectOfAnother(t *testing.T) {
+	s, _, slow := stalled(t, slog.New(slog.DiscardHandler))
+	id := []byte(slow.ID)
+	if last := &id[len(id)-1]; *last == '0' {
+		*last = '1'
+	} else {
+		*last = '0'
+	}
+	if err := s.Disconnect(t.Context(), string(id), 4000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
+		t.Errorf("Disconnect: got %v, want %v", err, webrocket.ErrNoConnection)
+	}
+	if err := s.Disconnect(t.Context(), slow.ID, 4000, ""); err != nil {
+		t.Errorf("Disconnect of the one that is there: %v", err)
+	}
+}
+
+// Whoever hears the channel is disconnected, whatever else it hears.
+func TestDisconnectChannel(t *testing.T) {
+	s := serve(t, hubs{"/": webrocket.NewJSONHandler()})
+	hearing := func(channels ...string) *client {
+		c := login(t, s, "/", "read-only", "")
+		for _, channel := range channels {
+			c.write(`{"subscribe":{"channel":"` + channel + `"}}`)
+			c.want(`{"ok":true}`)
+		}
+		return c
+	}
+	one, two, other := hearing("c"), hearing("c", "d"), hearing("d")
+	if n, err := s.DisconnectChannel(t.Context(), "/", "c", 4000, "go"); n != 2 || err != nil {
+		t.Errorf("got %d, %v, want 2", n, err)
+	}
+	one.wantClose(4000)
+	two.wantClose(4000)
+	other.write(`{"logout":true}`)
+	other.want(`{"ok":true}`)
+}
+
+// Those for whom most waits come first, whichever loop they are on.
+func TestSlowestOfAllLoops(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.MaxQueuedBytes = 64 << 20
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Config.Loops = 2
+	s.Config.SendBuffer = 4096
+	if err := s.Handle("/", h); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, s) })
+	slowest := func(n int) []webrocket.ConnStats {
+		t.Helper()
+		list, err := s.Slowest(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	publish := func(channel string) {
+		t.Helper()
+		if err := s.Publish("/", channel, "e", strings.Repeat("x", 60_000)); err != nil && !errors.Is(err, webrocket.ErrOverloaded) {
+			t.Fatal(err)
+		}
+	}
+
+	// Each has a channel of its own, named for its address, and reads nothing of it.
+	both := func() bool {
+		loops := s.Stats(t.Context()).Loops
+		return loops[0].Connections > 0 && loops[1].Connections > 0
+	}
+	for !both() {
+		reader := dialRaw(t, s, "/")
+		address := reader.conn.LocalAddr().String()
+		for _, command := range []string{`{"auth":{"access":"read-only","secret":""}}`, `{"subscribe":{"channel":"` + address + `"}}`} {
+			reader.command(command)
+			reader.frame()
+		}
+		waitFor(t, func() bool {
+			publish(address)
+			return slices.ContainsFunc(slowest(100), func(c webrocket.ConnStats) bool {
+				return c.Address == address && c.QueuedBytes > 1<<20 // more than the kernel takes yet
+			})
+		})
+	}
+
+	// Of one on each loop in turn most waits.
+	for loop := range 2 {
+		list := slowest(100)
+		i := slices.IndexFunc(list, func(c webrocket.ConnStats) bool { return c.Loop == loop })
+		want := list[i].ID
+		waitFor(t, func() bool {
+			publish(list[i].Address)
+			list := slowest(100)
+			j := slices.IndexFunc(list, func(c webrocket.ConnStats) bool { return c.ID == want })
+			return !slices.ContainsFunc(list, func(c webrocket.ConnStats) bool {
+				return c.ID != want && c.QueuedBytes >= list[j].QueuedBytes
+			})
+		})
+		list = slowest(100)
+		if !slices.IsSortedFunc(list, func(a, b webrocket.ConnStats) int { return b.QueuedBytes - a.QueuedBytes }) || list[0].ID != want {
+			t.Errorf("got %+v, want %s first", list, want)
+		}
+		if first := slowest(1); len(first) != 1 || first[0].ID != want {
+			t.Errorf("the first: got %+v, want %s", first, want)
+		}
+	}
+}
+
+// watchable is a hub whose log is to be looked at.
+func watchable(log *lockedBuffer) *webrocket.HubHandler {
+	h := webrocket.NewJSONHandler()
+	h.Log = slog.New(slog.NewTextHandler(log, nil))
+	return h
+}
+
+// wantWatched fails unless so many commands have been logged.
+func wantWatched(t *testing.T, log *lockedBuffer, n int) {
+	t.Helper()
+	if got := log.String(); strings.Count(got, "a watched command") != n {
+		t.Errorf("want %d watched commands, the log has\n%s", n, got)
+	}
+}
+
+// A channel is watched in one hub, also if another has one of that name, and only
+// for some time.
+func TestWatchAChannel(t *testing.T) {
+	var log lockedBuffer
+	s := serve(t, hubs{"/here": watchable(&log), "/there": watchable(&log)})
+	here, there := login(t, s, "/here", "read-write", ""), login(t, s, "/there", "read-write", "")
+	watch := func(d time.Duration) {
+		t.Helper()
+		if err := s.Watch(t.Context(), webrocket.Watch{Hub: "/here", Channel: "c", For: d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talkOf := func(channel string) {
+		t.Helper()
+		for _, c := range []*client{here, there} {
+			c.write(`{"subscribe":{"channel":"` + channel + `"}}`)
+			c.want(`{"ok":true}`)
+		}
+	}
+	watch(time.Hour)
+	talkOf("other")
+	wantWatched(t, &log, 0)
+	talkOf("c")
+	wantWatched(t, &log, 1)
+	if got := log.String(); !strings.Contains(got, "hub=/here") {
+		t.Errorf("want that of /here, the log has\n%s", got)
+	}
+	watch(time.Nanosecond) // it is over when the next command comes
+	talkOf("c")
+	wantWatched(t, &log, 1)
+	watch(time.Hour)
+	watch(0)
+	talkOf("c")
+	wantWatched(t, &log, 1)
+}
+
+// A command that comes too fast is seen as well.
+func TestWatchTooFast(t *testing.T) {
+	var log lockedBuffer
+	h := watchable(&log)
+	h.ByteRate = 1
+	s := serve(t, hubs{"/": h})
+	c := login(t, s, "/", "read-only", strings.Repeat("x", 1000)) // the bytes of a quarter of an hour
+	if err := s.Watch(t.Context(), webrocket.Watch{Hub: "/", Channel: "c", For: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	c.write(`{"subscribe":{"channel":"c"}}`)
+	c.want(`{"err":"rate_limited"}`)
+	wantWatched(t, &log, 1)
+	if got := log.String(); !strings.Contains(got, "command=subscribe channel=c") || !strings.Contains(got, "result=rate_limited") {
+		t.Errorf("the log has\n%s", got)
 	}
 }
 

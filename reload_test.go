@@ -3,6 +3,7 @@ package webrocket_test
 import (
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -56,8 +57,13 @@ func TestReloadSecrets(t *testing.T) {
 
 	// A hub that is opened logs nobody out.
 	reload(t, s, hubs{"/": webrocket.NewJSONHandler(), "/open": closed})
+	if err := s.Check(t.Context()); err != nil { // every loop has heard of it
+		t.Fatal(err)
+	}
 	writer.write(`{"publish":{"event":"e","channel":"c"}}`)
 	writer.want(`{"ok":true}`)
+	stranger.write(`{"subscribe":{"channel":"d"}}`)
+	stranger.want(`{"ok":true}`)
 }
 
 // reloader is a codec that reloads the server when it sees a message, before what
@@ -173,6 +179,53 @@ func TestReloadLimits(t *testing.T) {
 	}
 	c.write(strings.Repeat(" ", 101))
 	c.wantClose(1009)
+}
+
+// Every setting of an endpoint is the handler's, from the start and after Reload.
+func TestReloadEndpoint(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.Origins = []string{"https://example.com"}
+	h.Subprotocols = []string{"rocket.v1"}
+	h.MaxMessageSize, h.MaxQueuedBytes = 1000, 2000
+	h.SlowReaders = webrocket.DropOldest
+	h.Compression, h.CompressionThreshold = true, 3000
+	next := webrocket.NewJSONHandler()
+	next.Origins = []string{"https://other.example"}
+	next.Subprotocols = []string{"rocket.v2"}
+	next.MaxMessageSize, next.MaxQueuedBytes = 1001, 2001
+	next.SlowReaders = webrocket.Conflate
+	next.CompressionThreshold = 3001
+
+	s := serve(t, hubs{"/": h})
+	wantEndpoint(t, s.EndpointAt("/"), h)
+	reload(t, s, hubs{"/": next})
+	wantEndpoint(t, s.EndpointAt("/"), next)
+}
+
+// wantEndpoint fails unless the endpoint has what the fields of h say.
+func wantEndpoint(t *testing.T, endpoint webrocket.Endpoint, h *webrocket.HubHandler) {
+	t.Helper()
+	got, from := reflect.ValueOf(endpoint), reflect.ValueOf(h).Elem()
+	for _, field := range reflect.VisibleFields(got.Type()) {
+		name, ok := field.Name, field.IsExported()
+		switch name {
+		case "Slow":
+			name = "SlowReaders"
+		case "Handler":
+			ok = false
+		case "Lost":
+			if told := !got.FieldByIndex(field.Index).IsNil(); told != (h.SlowReaders == webrocket.DropOldest) {
+				t.Errorf("%v: Lost is set: got %t", h.SlowReaders, told)
+			}
+			ok = false
+		}
+		if !ok {
+			continue
+		}
+		if want := from.FieldByName(name).Interface(); !reflect.DeepEqual(got.FieldByIndex(field.Index).Interface(), want) {
+			t.Errorf("%s: got %v, want %v", field.Name, got.FieldByIndex(field.Index), want)
+		}
+	}
 }
 
 // New origins and subprotocols are for newcomers: who is there stays.

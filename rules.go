@@ -43,7 +43,7 @@ func (h *HubHandler) rulesFor(s *Server, id any, lost func(string, int) []byte) 
 		lost:             lost,
 		conflate:         h.SlowReaders == Conflate,
 		maxSubscriptions: limitOf(h.MaxSubscriptions, DefaultMaxSubscriptions),
-		maxMessageSize:   cmp.Or(h.MaxMessageSize, engine.DefaultMaxMessageSize),
+		maxMessageSize:   min(cmp.Or(h.MaxMessageSize, engine.DefaultMaxMessageSize), engine.MessageMax),
 		maxChannels:      limitOf(h.MaxChannels, math.MaxInt),
 		maxChannelName:   min(cmp.Or(h.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName),
 		maxFailedLogins:  limitOf(h.MaxFailedLogins, DefaultMaxFailedLogins),

@@ -661,6 +661,59 @@ func TestByteRate(t *testing.T) {
 		a ! 1008`)
 }
 
+// Ten commands too fast end the connection only if none between them was obeyed.
+// The first message costs more bytes than are given in a quarter of an hour, and
+// for a moment another limit counts: no time need pass.
+func TestLimitedInARow(t *testing.T) {
+	limited := func(commands, bytes int) hubs {
+		h := webrocket.NewJSONHandler()
+		h.CommandRate, h.ByteRate = commands, bytes
+		return hubs{"/": h}
+	}
+	s := serve(t, limited(0, 1))
+	c := login(t, s, "/", "read-only", strings.Repeat("x", 1000))
+	refuse := func(n int) {
+		t.Helper()
+		for range n {
+			c.write(`{"subscribe":{"channel":"c"}}`)
+			c.want(`{"err":"rate_limited"}`)
+		}
+	}
+	refuse(9)
+	reload(t, s, limited(1000, 0))
+	c.write(`{"subscribe":{"channel":"c"}}`)
+	c.want(`{"ok":true}`)
+	reload(t, s, limited(0, 1))
+	refuse(9)
+	refuse(1)
+	c.wantClose(1008)
+}
+
+// Whose commands are counted is forgotten with the connection.
+func TestMetersAreForgotten(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.CommandRate = 100
+	s := serve(t, hubs{"/": h})
+	metered := func() int {
+		n, err := s.Metered(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	clients := []*client{login(t, s, "/", "read-only", ""), login(t, s, "/", "read-only", "")}
+	if n := metered(); n != len(clients) {
+		t.Errorf("%d are counted, want %d", n, len(clients))
+	}
+	for _, c := range clients {
+		_ = c.ws.CloseNow()
+	}
+	waitFor(t, func() bool { return s.Stats(t.Context()).Hubs[0].Connections == 0 })
+	if n := metered(); n != 0 {
+		t.Errorf("%d are counted when all have gone", n)
+	}
+}
+
 func TestMaxSubscriptionsDefaultAndNone(t *testing.T) {
 	for _, test := range []struct {
 		max  int

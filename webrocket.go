@@ -302,11 +302,12 @@ func (s *Server) Addrs() []net.Addr {
 }
 
 // Ready tells whether the server should be sent clients: it has started, neither
-// Drain nor Shutdown has been called, and nothing on the machine, such as files
-// that are used up, keeps it from accepting connections.
+// Drain nor Shutdown has been called, there is a place and memory for another one,
+// and nothing on the machine, such as files that are used up, keeps it from
+// accepting connections.
 func (s *Server) Ready() bool {
 	e := s.running()
-	return e != nil && !e.Draining() && e.Accepting()
+	return e != nil && !e.Draining() && e.Admits() && e.Accepting()
 }
 
 // Stalled returns how many event loops do not get on at the moment: a watchdog

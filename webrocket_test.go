@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/nu7hatch/webrocket"
@@ -410,6 +411,95 @@ func TestHubLog(t *testing.T) {
 	}
 	if strings.Contains(got, "hunter2") {
 		t.Errorf("the log has a secret:\n%s", got)
+	}
+}
+
+// A server that cannot accept anybody is not ready, until it can.
+func TestReadyWithoutFiles(t *testing.T) {
+	limitFiles(t, 1024)
+	s := serve(t, hubs{"/": webrocket.NewJSONHandler()})
+	if !s.Ready() {
+		t.Error("it is not ready")
+	}
+	newcomer, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(newcomer) }()
+	giveBack := takeFiles(t)
+	defer giveBack()
+	port := s.Addr().(*net.TCPAddr).Port
+	if err := syscall.Connect(newcomer, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return !s.Ready() })
+	giveBack()
+	waitFor(t, s.Ready)
+}
+
+// A server that refuses everybody, since it is full or memory is short, is not
+// ready, until it lets newcomers in.
+func TestReadyWithoutRoom(t *testing.T) {
+	s := serve(t, hubs{"/": webrocket.NewJSONHandler()})
+	config := s.Config
+	config.MaxConnections = 1
+	if err := s.Reload(config, hubs{"/": webrocket.NewJSONHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Ready() {
+		t.Error("an empty server is not ready")
+	}
+	only := dial(t, s, "/")
+	if s.Ready() {
+		t.Error("a full server is ready")
+	}
+	_ = only.ws.CloseNow()
+	waitFor(t, s.Ready)
+
+	config.MemoryLimit = 1
+	if err := s.Reload(config, hubs{"/": webrocket.NewJSONHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return !s.Ready() })
+	config.MemoryLimit = -1
+	if err := s.Reload(config, hubs{"/": webrocket.NewJSONHandler()}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, s.Ready)
+}
+
+// limitFiles sets how many files the process may have open, for the test.
+func limitFiles(t *testing.T, n uint64) {
+	t.Helper()
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) })
+}
+
+// takeFiles opens all the files that the process may have.
+func takeFiles(t *testing.T) (giveBack func()) {
+	t.Helper()
+	var taken []int
+	for {
+		fd, err := syscall.Dup(0)
+		if errors.Is(err, syscall.EMFILE) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken = append(taken, fd)
+	}
+	return func() {
+		for _, fd := range taken {
+			_ = syscall.Close(fd)
+		}
+		taken = nil
 	}
 }
 

@@ -12,6 +12,11 @@ CENTRIFUGO := github.com/centrifugal/centrifugo/v5@v5.4.9
 # Results are named for the day and the commit, with a + if files had been changed since.
 RUN := $(shell date -u +%Y-%m-%d)-$(shell git describe --always --exclude '*' --dirty=+ 2>/dev/null)
 
+# What the programs say they were built from: go build does not know it in a git worktree, or if GOFLAGS forbids it.
+# Nothing outside of git.
+COMMIT = $(shell test -e .git && echo $$(git rev-parse --short=12 HEAD)$$(test -z "$$(git status --porcelain)" || echo +changes))
+STAMP  = -ldflags "-X github.com/nu7hatch/webrocket/bench.built=$(COMMIT)"
+
 .PHONY: bench bench-compare bench-binaries
 
 bench: bench-binaries ## the standard set, about 7 minutes
@@ -25,7 +30,7 @@ bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo ## the standa
 		status=$$?; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status
 
 bench-binaries:
-	$(GO) build -trimpath -o $(BIN)/ ./cmd/rocket ./cmd/rocket-bench
+	$(GO) build -trimpath $(STAMP) -o $(BIN)/ ./cmd/rocket ./cmd/rocket-bench
 
 $(BIN)/nats-server:
 	$(call peer,$(NATS))

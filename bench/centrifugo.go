@@ -11,8 +11,6 @@ import (
 // centrifugo is Centrifugo's bidirectional JSON protocol: objects, one a line, several to a frame.
 type centrifugo struct{}
 
-var _ = register(centrifugo{})
-
 func (centrifugo) Name() string                { return "centrifugo" }
 func (centrifugo) Handshake() (string, string) { return "/connection/websocket", "" }
 func (centrifugo) Opcode() byte                { return opText }

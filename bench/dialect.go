@@ -58,12 +58,14 @@ type Message struct {
 	Text    string
 }
 
-var dialects = map[string]Dialect{}
-
-func register(d Dialect) Dialect {
-	dialects[d.Name()] = d
-	return d
-}
+// dialects are all there are, by name.
+var dialects = func() map[string]Dialect {
+	all := map[string]Dialect{}
+	for _, d := range []Dialect{rocket{}, nats{}, centrifugo{}} {
+		all[d.Name()] = d
+	}
+	return all
+}()
 
 // DialectNamed returns the dialect of that name.
 func DialectNamed(name string) (Dialect, error) {

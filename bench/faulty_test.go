@@ -210,7 +210,7 @@ func TestFaultyServerIsCaught(t *testing.T) {
 func TestServerRefusesPublishes(t *testing.T) {
 	sc := ScenarioNamed("fanout")
 	o := quick(sc, startFaulty(t, &faultyServer{twist: flawless, refusePublish: true}), 5)
-	o.Saturate, o.Drain = 5, 50*time.Millisecond
+	o.Saturate, o.Drain = 5, time.Second
 	res, err := Run(t.Context(), sc, o, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +247,6 @@ func TestBadServers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			sc := ScenarioNamed("fanout")
 			o := quick(sc, tt.target(t), 300)
-			o.Drain = 10 * time.Millisecond
 			res, err := Run(t.Context(), sc, o, nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)

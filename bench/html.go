@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	_ "embed" // for the plotting library and the page
 	"fmt"
@@ -184,5 +185,5 @@ func (c *Column) typical(label string) *Result {
 
 // String says what machine it is on one line.
 func (m Machine) String() string {
-	return fmt.Sprintf("%s, %d CPUs, Linux %s, TCP %s, %s, commit %s", m.CPU, m.CPUs, m.Kernel, m.TCP, m.Go, m.Commit)
+	return fmt.Sprintf("%s, %d CPUs, Linux %s, TCP %s, %s, commit %s", m.CPU, m.CPUs, m.Kernel, m.TCP, m.Go, cmp.Or(m.Commit, "unknown"))
 }

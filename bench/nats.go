@@ -13,8 +13,6 @@ import (
 // whole messages. Publishes are not answered; a PING behind each command of the set-up makes sure that it was done.
 type nats struct{}
 
-var _ = register(nats{})
-
 func (nats) Name() string                { return "nats" }
 func (nats) Handshake() (string, string) { return "/", "" }
 func (nats) Opcode() byte                { return opBinary }

@@ -198,21 +198,6 @@ func pinned(cpus []int, f func() error) error {
 	return <-errs
 }
 
-// PinProcess keeps all threads of this process, and those to come, on the CPUs.
-func PinProcess(cpus []int) error {
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil || len(cpus) == 0 {
-		return err
-	}
-	for _, t := range tasks {
-		tid, _ := strconv.Atoi(t.Name())
-		if err := unix.SchedSetaffinity(tid, cpuSet(cpus)); err != nil {
-			return fmt.Errorf("pin to CPUs %v: %w", cpus, err)
-		}
-	}
-	return nil
-}
-
 // raiseFileLimit lets this process open n connections and a few files, or says why not.
 func raiseFileLimit(n int) error {
 	var lim unix.Rlimit

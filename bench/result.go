@@ -52,8 +52,8 @@ type Machine struct {
 	CPUs   int    `json:"cpus"`
 	Kernel string `json:"kernel"`
 	Go     string `json:"go"`
-	TCP    string `json:"tcp"` // congestion control
-	Commit string `json:"commit,omitempty"`
+	TCP    string `json:"tcp"`              // congestion control
+	Commit string `json:"commit,omitempty"` // empty: unknown
 }
 
 // TLS is what the connections of a run agreed on with the server.
@@ -161,7 +161,17 @@ func ThisMachine() Machine {
 	return m
 }
 
+// built is the commit that make has noted (bench.mk), with Changed: go build knows it neither in a git worktree nor with
+// -buildvcs=false in GOFLAGS. Empty: what go build knows.
+var built string
+
+// Changed is the end of a Commit with changes that are not committed.
+const Changed = "+changes"
+
 func commit() string {
+	if built != "" {
+		return built
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return ""
@@ -172,7 +182,7 @@ func commit() string {
 		case s.Key == "vcs.revision":
 			rev = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+changes"
+			dirty = Changed
 		}
 	}
 	return rev[:min(len(rev), 12)] + dirty

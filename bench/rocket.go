@@ -9,8 +9,6 @@ import (
 // rocket is the native protocol: one JSON object per text message, one answer per command.
 type rocket struct{}
 
-var _ = register(rocket{})
-
 func (rocket) Name() string                { return "rocket" }
 func (rocket) Handshake() (string, string) { return "/", "" }
 func (rocket) Opcode() byte                { return opText }

@@ -27,7 +27,7 @@ func TestFaultyServerIsCaughtOverTLS(t *testing.T) {
 			sc := ScenarioNamed("fanout")
 			target, ca := startFaultyTLS(t, &faultyServer{twist: tt.twist})
 			o := quick(sc, target, 300)
-			o.CA, o.Drain = ca, 100*time.Millisecond
+			o.CA, o.Drain = ca, time.Second
 			res, err := Run(t.Context(), sc, o, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nu7hatch/webrocket"
 )
 
 // A dialogue is what a client sends once it is connected and what it hears. If
@@ -76,7 +78,13 @@ type client struct {
 // dial connects. The connection ends with the test.
 func dial(t *testing.T, tr transport) *client {
 	t.Helper()
-	conn, err := tr.dial()
+	return dialTo(t, server, tr)
+}
+
+// dialTo connects to a server of the test's own.
+func dialTo(t *testing.T, s *webrocket.Server, tr transport) *client {
+	t.Helper()
+	conn, err := tr.dial(s)
 	if err != nil {
 		t.Fatal(err)
 	}

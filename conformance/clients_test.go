@@ -58,29 +58,25 @@ func TestCurl(t *testing.T) {
 		if status != 0 || !strings.HasPrefix(out, "HTTP/1.1 404 ") {
 			t.Errorf("TLS %s: got %d, %s, want 404", version, status, out)
 		}
-		const timedOut = 28 // it does not know what to do with a WebSocket
-		out, status = run(t, "curl", append(common, "-N", "--http1.1", "--max-time", "1",
+		// It does not know what to do with a WebSocket, and stays until it is ended.
+		talk(t, "curl", append(common, "-v", "--http1.1",
 			"-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13",
-			"-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "https://"+address()+"/")...)
-		if status != timedOut || !strings.Contains(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
-			t.Errorf("TLS %s: got %d, %s, want 101", version, status, out)
-		}
+			"-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "https://"+address()+"/")...).hear("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
 	}
 }
 
-// An openssl is a connection that openssl s_client holds.
-type openssl struct {
+// A program is a command that one talks to.
+type program struct {
 	t     *testing.T
 	stdin io.Writer
-	lines *bufio.Reader
+	out   *bufio.Reader
 }
 
-func newOpenSSL(t *testing.T, args ...string) *openssl {
+// talk starts a command, which ends with the test.
+func talk(t *testing.T, name string, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	cmd := exec.CommandContext(ctx, "openssl", append([]string{
-		"s_client", "-connect", address(), "-CAfile", caFile(t), "-verify_return_error",
-	}, args...)...)
+	cmd := exec.CommandContext(ctx, name, args...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,25 +94,33 @@ func newOpenSSL(t *testing.T, args ...string) *openssl {
 		cancel()
 		_ = cmd.Wait()
 	})
-	return &openssl{t, stdin, bufio.NewReader(out)}
+	return &program{t, stdin, bufio.NewReader(out)}
 }
 
-// say gives openssl what to send; a line with one letter is a command.
-func (o *openssl) say(text string) {
-	o.t.Helper()
-	if _, err := io.WriteString(o.stdin, text); err != nil {
-		o.t.Fatal(err)
+// newOpenSSL starts openssl s_client.
+func newOpenSSL(t *testing.T, args ...string) *program {
+	t.Helper()
+	return talk(t, "openssl", append([]string{
+		"s_client", "-connect", address(), "-CAfile", caFile(t), "-verify_return_error",
+	}, args...)...)
+}
+
+// say gives a program what it reads: for openssl a line with one letter is a command, all else is sent.
+func (p *program) say(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.stdin, text); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
 // hear waits for a text.
-func (o *openssl) hear(text string) {
-	o.t.Helper()
+func (p *program) hear(text string) {
+	p.t.Helper()
 	var got []byte
 	for !bytes.Contains(got, []byte(text)) {
-		b, err := o.lines.ReadByte()
+		b, err := p.out.ReadByte()
 		if err != nil {
-			o.t.Fatalf("got %q, %v, want %q", got, err, text)
+			p.t.Fatalf("got %q, %v, want %q", got, err, text)
 		}
 		got = append(got, b)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // RFC 6455 §4.2, RFC 9112: the request that opens a connection.
@@ -191,14 +192,33 @@ func TestFramesBehindTheRequest(t *testing.T) {
 // A request that comes a byte at a time and never ends is answered with 408 when
 // its time is over.
 func TestEndlessRequest(t *testing.T) {
+	config := noDeadlines
+	config.HandshakeTimeout = 5 * time.Second // TLS has to be through with its own by then
+	hasty, err := start(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shutdown(hasty); err != nil {
+			t.Error(err)
+		}
+	})
+	type late struct {
+		*client
+		name string
+	}
+	var all []late // they wait at the same time
 	for _, tr := range transports {
 		for _, say := range []string{"", "G", get + "\r\n", get + "\r\nHost: example.com\r\nX: " + long(1000)} {
-			t.Run(fmt.Sprint(tr.name, "/", len(say), " bytes"), func(t *testing.T) {
-				t.Parallel()
-				c := dial(t, tr)
-				c.say(say, 1)
-				c.wantAnswer(408)
-			})
+			c := dialTo(t, hasty, tr)
+			c.say(say, 1)
+			all = append(all, late{c, fmt.Sprint(tr.name, "/", len(say), " bytes")})
 		}
+	}
+	for _, c := range all {
+		t.Run(c.name, func(t *testing.T) {
+			c.t = t
+			c.wantAnswer(408)
+		})
 	}
 }

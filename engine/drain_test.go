@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -57,6 +58,34 @@ func TestDrainIsEven(t *testing.T) {
 	}
 }
 
+// Loops that have one connection each do not all close it on the same tick.
+func TestDrainOfSeveralLoops(t *testing.T) {
+	const window = 10 * time.Second
+	tl := newTestLoop(t, Config{Loops: 4, CloseTimeout: -1}, Endpoint{})
+	loops := []*testLoop{tl}
+	for i := 1; i < 4; i++ {
+		other := *tl
+		other.Loop = newLoop(tl.engine, i, wires{tl})
+		loops = append(loops, &other)
+	}
+	var conns []*testConn
+	for _, l := range loops {
+		conns = append(conns, l.open())
+		l.Post(func() { l.drainOver(inTicks(window)) })
+		l.turn()
+	}
+	for passed := tick; passed <= window; passed += tick {
+		tl.engine.clock.Add(1)
+		for i, l := range loops {
+			l.turn()
+			due := window - time.Duration(i)*window/4
+			if closed := conns[i].state != open; closed != (passed >= due) {
+				t.Fatalf("loop %d, after %v: closed %t, want it closed after %v", i, passed, closed, due)
+			}
+		}
+	}
+}
+
 // What was queued is sent before the Close frame, and who comes late is sent
 // away too.
 func TestDrainSendsWhatIsQueued(t *testing.T) {
@@ -73,6 +102,9 @@ func TestDrainSendsWhatIsQueued(t *testing.T) {
 	half.wantNothing()
 	tl.advance(drainGrace * tick)
 	half.want([]byte("HTTP/1.1 503 "))
+	if !bytes.Contains(half.got, []byte("\r\nRetry-After: 1\r\n")) {
+		t.Errorf("got %q, want when to come again", half.got)
+	}
 	slow.read(unlimited)
 	slow.wantText("hello")
 	slow.wantClose(codec.StatusGoingAway)
@@ -101,7 +133,7 @@ func TestDrainCountsWhoCameLast(t *testing.T) {
 // wantDrained fails unless the port is closed and Drain returns.
 func wantDrained(t *testing.T, e *Engine, done <-chan error) {
 	t.Helper()
-	if err := <-done; err != nil {
+	if err := receive(t, done); err != nil {
 		t.Errorf("Drain: %v", err)
 	}
 	if !e.Draining() {
@@ -118,10 +150,12 @@ func TestDrain(t *testing.T) {
 	for range 20 {
 		clients = append(clients, dial(t, e))
 	}
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- e.Drain(t.Context(), time.Second) }()
+	ctx, cancel := context.WithTimeout(t.Context(), longWait)
+	defer cancel()
 	for _, ws := range clients {
-		if _, _, err := ws.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		if _, _, err := ws.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 			t.Errorf("got %v, want 1001", err)
 		}
 	}

@@ -404,6 +404,12 @@ func (e *Engine) refuse(c *Conn, why refusal) bool {
 	return e.refused.Add(1) <= refusalMax
 }
 
+// Admits tells whether a newcomer is let in as far as places and memory go. Any
+// goroutine; after Start.
+func (e *Engine) Admits() bool {
+	return int(e.admitted.Load()) < e.caps.Load().connections && !e.crowded.Load()
+}
+
 // judge tells whether a connection may come in, as the n-th of those that are in.
 func (e *Engine) judge(c *Conn, n int) refusal {
 	caps := e.caps.Load()

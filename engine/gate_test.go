@@ -110,6 +110,25 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// In IPv6 the first 64 bits are who it is, also where there is no limit for all.
+func TestGateNetwork(t *testing.T) {
+	g := &gate{}
+	for i, step := range []struct {
+		ip   string
+		want bool
+	}{
+		{"2001:db8::1", true},
+		{"2001:db8::2", true},
+		{"2001:db8::3", false},
+		{"2001:db8::ffff:ffff:ffff:ffff", false},
+		{"2001:db8:0:1::1", true},
+	} {
+		if got := g.admit(from(step.ip), 0, 0, 2); got != step.want {
+			t.Errorf("step %d, %s: got %t, want %t", i, step.ip, got, step.want)
+		}
+	}
+}
+
 // Behind a balancer the address that counts is the client's.
 func TestConnectRateBehindABalancer(t *testing.T) {
 	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Handler: echo}))
@@ -118,6 +137,7 @@ func TestConnectRateBehindABalancer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = e.Shutdown(t.Context()) }()
+	defer stopClock(e)()
 	connect := func(client string) string {
 		conn, err := net.Dial("tcp", e.Addr().String())
 		if err != nil {

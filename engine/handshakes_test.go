@@ -47,13 +47,14 @@ func dialHalf(t testing.TB, e *Engine, b []byte) net.Conn {
 }
 
 // waitForHandshakes returns when none has a goroutine.
-func waitForHandshakes(e *Engine) {
-	p := e.handshakes
-	for running := 1; running > 0; runtime.Gosched() {
+func waitForHandshakes(t testing.TB, e *Engine) {
+	t.Helper()
+	waitFor(t, func() bool {
+		p := e.handshakes
 		p.mu.Lock()
-		running = p.running
-		p.mu.Unlock()
-	}
+		defer p.mu.Unlock()
+		return p.running == 0
+	})
 }
 
 // wantReply waits until the server has answered a ClientHello.
@@ -104,9 +105,7 @@ func TestHandshakeFlood(t *testing.T) {
 		dialHalf(t, e, b)
 		if i%20 == 0 {
 			roundTrip(t, established, []byte("hello"))
-			if n := runtime.NumGoroutine(); n > before+2*bound { // some are about to end
-				t.Fatalf("%d goroutines, %d before the flood", n, before)
-			}
+			waitFor(t, func() bool { return runtime.NumGoroutine() <= before+bound }) // some are about to end
 		}
 	}
 	roundTrip(t, dialPersistently(t, e), []byte("hello")) // displaces one that waits
@@ -170,7 +169,7 @@ func TestHandshakeHangUp(t *testing.T) {
 	_ = first.Close()
 	wantReply(t, second)
 	_ = second.Close()
-	waitForHandshakes(e)
+	waitForHandshakes(t, e)
 	third := dialTLS(t, e, clientTLS())
 	roundTrip(t, third, []byte("hello"))
 }
@@ -186,7 +185,7 @@ func TestHandshakeDeadline(t *testing.T) {
 			t.Errorf("got %v, want the end", err)
 		}
 	}
-	waitForHandshakes(e)
+	waitForHandshakes(t, e)
 }
 
 // What a client sends ahead of its handshake is bounded.

@@ -12,28 +12,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lines is a log that hands out its messages.
+// lines is a log that hands out its records.
 type lines struct {
 	slog.Handler
-	messages chan string
+	records chan slog.Record
 }
 
 func newLines(t *testing.T) lines {
-	return lines{slog.NewTextHandler(t.Output(), nil), make(chan string, 100)}
+	return lines{slog.NewTextHandler(t.Output(), nil), make(chan slog.Record, 100)}
 }
 
 func (l lines) Handle(ctx context.Context, r slog.Record) error {
-	l.messages <- r.Message
+	l.records <- r
 	return l.Handler.Handle(ctx, r)
 }
 
-// want waits for a message.
-func (l lines) want(t *testing.T, begin string) {
+// want waits for a message that begins so, and returns its attributes.
+func (l lines) want(t *testing.T, begin string) map[string]string {
 	t.Helper()
-	for message := range l.messages {
-		if strings.HasPrefix(message, begin) {
-			return
+	for {
+		r := receive(t, l.records)
+		if !strings.HasPrefix(r.Message, begin) {
+			continue
 		}
+		attrs := make(map[string]string)
+		r.Attrs(func(a slog.Attr) bool {
+			attrs[a.Key] = a.Value.String()
+			return true
+		})
+		return attrs
 	}
 }
 
@@ -78,6 +85,10 @@ func giveBack(fds []int) {
 // knock connects a socket, asks, and returns the status of the answer.
 func knock(t *testing.T, e *Engine, socket int) string {
 	t.Helper()
+	limit := unix.NsecToTimeval(int64(longWait))
+	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		t.Fatal(err)
+	}
 	port := e.Addr().(*net.TCPAddr).Port
 	if err := unix.Connect(socket, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatalf("connect: %v", err)
@@ -131,8 +142,11 @@ func TestOtherFilesTakeAll(t *testing.T) {
 		t.Errorf("with hardly any: got %q", got)
 	}
 	rest = append(rest, takeFiles(t, limit, 0)...)
-	status := make(chan string)
-	go func() { status <- knock(t, e, sockets[3]) }()
+	status := make(chan string, 1)
+	go func() {
+		defer close(status)
+		status <- knock(t, e, sockets[3])
+	}()
 	log.want(t, "newcomers cannot be accepted and have to wait")
 	if e.Accepting() {
 		t.Error("it says that newcomers are accepted")
@@ -140,7 +154,7 @@ func TestOtherFilesTakeAll(t *testing.T) {
 	giveBack(rest)
 	giveBack(most)
 	log.want(t, "newcomers are accepted again")
-	if got := <-status; !strings.Contains(got, "101") {
+	if got := receive(t, status); !strings.Contains(got, "101") {
 		t.Errorf("with files again: got %q", got)
 	}
 	if !e.Accepting() {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 func TestMemoryLimit(t *testing.T) {
@@ -43,7 +44,7 @@ func TestMemoryIsShort(t *testing.T) {
 			t.Errorf("at %d of 1000: got %t, want %t", step.used, got, step.crowded)
 		}
 	}
-	if n := len(log.messages); n != 3 {
+	if n := len(log.records); n != 3 {
 		t.Errorf("%d lines are logged, want one for each change", n)
 	}
 	if memoryInUse() <= 0 {
@@ -70,7 +71,7 @@ func TestCleaner(t *testing.T) {
 	want := func(when string, n int) {
 		t.Helper()
 		if began != n {
-			t.Errorf("%s: %d collections have begun, want %d", when, began, n)
+			t.Fatalf("%s: %d collections have begun, want %d", when, began, n)
 		}
 	}
 	look(100, 100+pause)
@@ -80,7 +81,11 @@ func TestCleaner(t *testing.T) {
 	want("soon after another collection", 0)
 	look(100+2*pause, 1000)
 	want("later", 1)
-	done <- struct{}{}
+	select {
+	case done <- struct{}{}:
+	case <-time.After(longWait):
+		t.Fatal("nobody collects")
+	}
 	c.working.Wait()
 	cycles++
 	took := 999 - (100 + 2*pause)

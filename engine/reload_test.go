@@ -173,3 +173,44 @@ func TestReload(t *testing.T) {
 		t.Errorf("above the new limit: got %s", response.Status)
 	}
 }
+
+// Who comes after it has the new time for the opening handshake.
+func TestReloadHandshakeTimeout(t *testing.T) {
+	tl := newTestLoop(t, Config{HandshakeTimeout: time.Hour}, Endpoint{})
+	tl.engine.loops = []*Loop{tl.Loop}
+	if err := tl.engine.Reload(Config{HandshakeTimeout: time.Second}, at("/", Endpoint{Handler: tl})); err != nil {
+		t.Fatal(err)
+	}
+	tl.turn()
+	tc := tl.dial()
+	tc.advance(time.Second + tick)
+	tc.wantRefusal(408)
+}
+
+// How many may come in a second can be limited while the server runs.
+func TestReloadConnectRate(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config Config
+		other  string // the answer to another address
+	}{
+		{"in all", Config{ConnectRate: 1}, "503 2"},
+		{"from one address", Config{ConnectRatePerAddress: 1}, "101 "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := start(t, Config{Loops: 2}, Endpoint{Handler: &echo})
+			defer stopClock(e)()
+			if err := e.Reload(tt.config, at("/", Endpoint{Handler: &echo})); err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range []string{"101 ", "503 2", "503 2"} {
+				if got := answerFrom(t, e, "127.0.0.1"); got != want {
+					t.Errorf("connection %d: got %q, want %q", i, got, want)
+				}
+			}
+			if got := answerFrom(t, e, "127.0.0.2"); got != tt.other {
+				t.Errorf("another address: got %q, want %q", got, tt.other)
+			}
+		})
+	}
+}

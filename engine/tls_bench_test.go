@@ -105,7 +105,7 @@ func benchmarkIdle(b *testing.B, name string) {
 				_, _ = client.Read(make([]byte, 2))
 			}
 		}
-		waitForHandshakes(e)
+		waitForHandshakes(b, e)
 		heapThen, residentThen := inUse(b)
 		b.ReportMetric(float64(heapThen-heap)/n, "heap-B/conn")
 		b.ReportMetric(float64(residentThen-resident)/n, "rss-B/conn")

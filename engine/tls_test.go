@@ -685,7 +685,7 @@ func TestTLSGoroutines(t *testing.T) {
 	for range 100 {
 		openTLS(t, e, clientTLS())
 	}
-	waitForHandshakes(e)
+	waitForHandshakes(t, e)
 }
 
 // swapped is a connection in whose place another one may come.

@@ -204,6 +204,25 @@ func TestLargeMessageMayWait(t *testing.T) {
 	tc.wantOpen()
 }
 
+// Who has exactly as much waiting as may wait stays; a byte more is too much.
+func TestAsMuchAsMayWait(t *testing.T) {
+	const most = 500
+	for _, tt := range []struct {
+		waits int
+		stays bool
+	}{{most, true}, {most + 1, false}} {
+		tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: most}).open()
+		tc.room = 1
+		tc.SendFrame(text("the one that is being sent does not count"))
+		tc.tl.turn()
+		tc.SendFrame(make([]byte, tt.waits-frameCost))
+		tc.tl.turn()
+		if got := tc.state == open; got != tt.stays {
+			t.Errorf("%d bytes wait: stays %t, want %t", tt.waits, got, tt.stays)
+		}
+	}
+}
+
 // Small frames cost more than their bytes: that counts too.
 func TestManyPongsWait(t *testing.T) {
 	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 100_000}).open()

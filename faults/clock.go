@@ -28,51 +28,34 @@ type ticking struct {
 	t          *trial
 	s          *server
 	a          *audience
+	end        func()
 	ping, pong time.Duration // after which it pings, and gives up
 }
 
 func (t *trial) startTicking(ctx context.Context, args ...string) (*ticking, error) {
 	k := &ticking{t: t, ping: time.Second, pong: scaled(t, 3*time.Second, 1500*time.Millisecond)}
 	args = append(args, "-ping-interval", k.ping.String(), "-pong-timeout", k.pong.String())
-	s, err := t.startServer(ctx, args...)
-	if err != nil {
-		return nil, err
-	}
-	d := dialer{addr: s.addr}
-	a, err := t.gather(ctx, gathering{channel: "c", members: scaled(t, 2000, 300), dialer: d})
-	if err != nil {
-		s.stop()
-		return nil, err
-	}
-	k.s, k.a = s, a
-	if err := a.load.publish(ctx, pace{dialer: d, rate: 10, size: 100}); err != nil {
-		k.end()
-		return nil, err
-	}
-	return k, nil
-}
-
-func (k *ticking) end() {
-	k.a.end()
-	k.s.stop()
+	var err error
+	k.s, k.a, k.end, err = t.serve(ctx, gathering{channel: "c", members: scaled(t, 2000, 300)}, pace{rate: 10, size: 100}, args...)
+	return k, err
 }
 
 // checkNobodyGone looks whether somebody was thrown out, on both sides.
 func (k *ticking) checkNobodyGone(when string) {
-	ended, timeouts := k.a.tally(0).ended, k.s.read("rocket_ping_timeouts_total")
-	connections, wanted := k.s.read("rocket_connections"), k.a.gathering.members+1
-	k.t.check(ended == 0 && timeouts == 0 && connections == float64(wanted) && k.a.load.failed.Load() == 0,
+	m, err := k.s.metrics()
+	ended, timeouts := k.a.tally(0).ended, m.sum("rocket_ping_timeouts_total")
+	connections, wanted := m.sum("rocket_connections"), k.a.gathering.members+1
+	k.t.check(err == nil && ended == 0 && timeouts == 0 && connections == float64(wanted) && k.a.load.failed.Load() == 0,
 		when+": nobody is thrown out", "%d connections ended, %v ping time-outs, %v of %d connected", ended, timeouts, connections, wanted)
 }
 
 // checkLog wants no warning.
 func (k *ticking) checkLog(when string) {
-	log := k.s.log.String()
-	bad := strings.Contains(log, `"level":"WARN"`) || strings.Contains(log, `"level":"ERROR"`)
-	if bad {
-		k.t.notef("%s", log)
+	calm := k.s.log.isCalm()
+	if !calm {
+		k.t.notef("%s", k.s.log)
 	}
-	k.t.check(!bad, when+": the log has no warnings", "warnings: %v", bad)
+	k.t.check(calm, when+": the log has no warnings", "warnings: %v", !calm)
 }
 
 func (k *ticking) checkHeard(ctx context.Context, when string) {

@@ -42,6 +42,7 @@ type logged struct {
 	t    *trial
 	s    *server
 	a    *audience
+	end  func()
 	file string // the log
 	made int    // records of refused logins
 }
@@ -51,24 +52,9 @@ func (t *trial) startLogged(ctx context.Context, file string, args ...string) (*
 	l := &logged{t: t, file: file}
 	args = append(args, "-log", file, "-log-level", "debug", "-read-only-secret", "r", "-read-write-secret", "w")
 	var err error
-	if l.s, err = t.startServer(ctx, args...); err != nil {
-		return nil, err
-	}
-	d := dialer{addr: l.s.addr}
-	if l.a, err = t.gather(ctx, gathering{channel: "c", members: scaled(t, 500, 200), dialer: d, secret: "r"}); err != nil {
-		l.s.stop()
-		return nil, err
-	}
-	if err := l.a.load.publish(ctx, pace{dialer: d, secret: "w", rate: 50, size: 200}); err != nil {
-		l.end()
-		return nil, err
-	}
-	return l, nil
-}
-
-func (l *logged) end() {
-	l.a.end()
-	l.s.stop()
+	l.s, l.a, l.end, err = t.serve(ctx, gathering{channel: "c", members: scaled(t, 500, 200), secret: "r"},
+		pace{secret: "w", rate: 50, size: 200}, args...)
+	return l, err
 }
 
 // knock makes clients that are refused, each with two records in the log: one of that, one of its end.
@@ -122,7 +108,7 @@ func (l *logged) checkServes(ctx context.Context, when string) {
 		c.abort()
 	}
 	l.t.check(err == nil && live == http.StatusOK && ready == http.StatusOK && metrics == http.StatusOK,
-		when+": newcomers are served, and the admin port answers", "livez %d, readyz %d, metrics %d; a newcomer: %v", live, ready, metrics, err)
+		when+": newcomers are served, and the admin port answers", "livez %d, readyz %d, metrics %d; a newcomer: %s", live, ready, metrics, said(err, "accepted"))
 }
 
 // checkUnharmed ends the load and looks at what the audience has heard.
@@ -248,7 +234,7 @@ func fullFromTheStart(ctx context.Context, t *trial) error {
 	if err == nil {
 		c.abort()
 	}
-	t.check(err == nil && s.isReady(), "the disk is full at the start: the server serves, without a log", "a client: %v", err)
+	t.check(err == nil && s.isReady(), "the disk is full at the start: the server serves, without a log", "a client: %s", said(err, "accepted"))
 	return nil
 }
 

@@ -30,21 +30,14 @@ type killed struct {
 func kill(ctx context.Context, t *trial) error {
 	times, members := scaled(t, 50, 5), scaled(t, 1000, 200)
 	k := &killed{t: t, unix: filepath.Join(t.dir, "socket"), pid: filepath.Join(t.dir, "pid")}
+	var end func()
 	var err error
-	k.s, err = t.startServer(ctx, "-unix", k.unix, "-pid-file", k.pid)
+	k.s, k.a, end, err = t.serve(ctx, gathering{channel: "c", members: members, returns: true}, pace{rate: 20, size: 200, returns: true},
+		"-unix", k.unix, "-pid-file", k.pid)
 	if err != nil {
 		return err
 	}
-	defer k.s.stop()
-	d := dialer{addr: k.s.addr}
-	k.a, err = t.gather(ctx, gathering{channel: "c", members: members, dialer: d, returns: true})
-	if err != nil {
-		return err
-	}
-	defer k.a.end()
-	if err := k.a.load.publish(ctx, pace{dialer: d, rate: 20, size: 200, returns: true}); err != nil {
-		return err
-	}
+	defer end()
 	if err := k.awaitServed(ctx, k.a.load.sent.Load()); err != nil {
 		return err
 	}
@@ -105,11 +98,11 @@ func (k *killed) awaitServed(ctx context.Context, mark int64) error {
 
 // inspect looks whether the server is as after a clean start, and counts as we do.
 func (k *killed) inspect(ctx context.Context) error {
-	if log := k.s.log.String(); strings.Contains(log, `"level":"WARN"`) || strings.Contains(log, `"level":"ERROR"`) {
-		k.unclean = append(k.unclean, "its log: "+log)
+	if !k.s.log.isCalm() {
+		k.unclean = append(k.unclean, "its log: "+k.s.log.String())
 	}
 	if b, err := os.ReadFile(k.pid); err != nil || strings.TrimSpace(string(b)) != fmt.Sprint(k.s.pid()) {
-		k.unclean = append(k.unclean, fmt.Sprintf("the pid file says %q, %v", b, err))
+		k.unclean = append(k.unclean, fmt.Sprintf("the pid file says %q: %s", b, said(err, "not its pid")))
 	}
 	m, err := k.s.metrics()
 	if err != nil {

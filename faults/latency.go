@@ -48,5 +48,5 @@ const unharmedText = "p99 at most twice that without, or 10 ms more"
 
 // unharmed compares latencies with a fault with those without.
 func unharmed(with, without latency) bool {
-	return with.count > 0 && with.p99 <= max(2*without.p99, without.p99+10*time.Millisecond)
+	return with.count > 0 && without.count > 0 && with.p99 <= max(2*without.p99, without.p99+10*time.Millisecond)
 }

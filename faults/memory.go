@@ -20,20 +20,13 @@ const (
 
 // memory fills the queues of readers that stall until memory is short.
 func memory(ctx context.Context, t *trial) error {
-	s, err := t.startServer(ctx, "-memory-limit", fmt.Sprint(memoryLimit), "-send-buffer", "4096")
+	s, a, end, err := t.serve(ctx, gathering{channel: "c", members: scaled(t, 1000, 200)}, pace{rate: 20, size: 200},
+		"-memory-limit", fmt.Sprint(memoryLimit), "-send-buffer", "4096")
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer end()
 	d := dialer{addr: s.addr}
-	a, err := t.gather(ctx, gathering{channel: "c", members: scaled(t, 1000, 200), dialer: d})
-	if err != nil {
-		return err
-	}
-	defer a.end()
-	if err := a.load.publish(ctx, pace{dialer: d, rate: 20, size: 200}); err != nil {
-		return err
-	}
 	window := scaled(t, 5*time.Second, time.Second)
 	rest(ctx, window/4)
 	calm := a.listenFor(ctx, window)

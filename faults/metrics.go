@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -28,8 +29,12 @@ func (s *server) metrics() (metrics, error) {
 	return parser.TextToMetricFamilies(resp.Body)
 }
 
-// sum adds up the values of a metric whose labels are as given: name, value, name, value. It is 0 if there are none.
+// sum adds up the values of a metric whose labels are as given: name, value, name, value. It is 0 if there are none of
+// these labels. If there is no such metric it is no number, so that no check takes it for the 0 that it wants.
 func (m metrics) sum(name string, labels ...string) float64 {
+	if m[name] == nil {
+		return math.NaN()
+	}
 	total := 0.0
 	for _, metric := range m[name].GetMetric() {
 		if matches(metric, labels) {

@@ -10,20 +10,16 @@ import (
 
 // network lets audiences listen through networks that are bad, each in its own way, beside one whose network is good.
 func network(ctx context.Context, t *trial) error {
-	s, err := t.startWithHubs(ctx, networks)
+	config, err := t.writeHubs(networks)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	d := dialer{addr: s.addr}
-	good, err := t.gather(ctx, gathering{channel: "c", members: scaled(t, 200, 50), dialer: d})
+	s, good, end, err := t.serve(ctx, gathering{channel: "c", members: scaled(t, 200, 50)}, pace{rate: 20, size: 200},
+		config, "-max-queued-bytes", "131072", "-send-buffer", "16384")
 	if err != nil {
 		return err
 	}
-	defer good.end()
-	if err := good.load.publish(ctx, pace{dialer: d, rate: 20, size: 200}); err != nil {
-		return err
-	}
+	defer end()
 	bad := make([]*badNetwork, len(networks))
 	for i, b := range networks {
 		if bad[i], err = b.open(ctx, t, s); err != nil {
@@ -72,8 +68,8 @@ var networks = []badNetwork{
 	{path: "/slow-close", size: 200, try: trySlowClose},
 }
 
-// startWithHubs starts a server that has a hub for each network, and one at / for those who have a good one.
-func (t *trial) startWithHubs(ctx context.Context, networks []badNetwork) (*server, error) {
+// writeHubs writes a configuration with a hub for each network, and one at / for those who have a good one.
+func (t *trial) writeHubs(networks []badNetwork) (config string, err error) {
 	type hub struct {
 		Path        string
 		SlowReaders string `json:",omitempty"`
@@ -84,13 +80,10 @@ func (t *trial) startWithHubs(ctx context.Context, networks []badNetwork) (*serv
 	}
 	text, err := json.Marshal(map[string]any{"Hubs": hubs})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	config := filepath.Join(t.dir, "rocket.json")
-	if err := os.WriteFile(config, text, 0o600); err != nil {
-		return nil, err
-	}
-	return t.startServer(ctx, config, "-max-queued-bytes", "131072", "-send-buffer", "16384")
+	config = filepath.Join(t.dir, "rocket.json")
+	return config, os.WriteFile(config, text, 0o600)
 }
 
 // silentFor is how long a client waits for a sign of life before it comes again.

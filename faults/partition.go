@@ -11,17 +11,12 @@ var abnormal = counter{"rocket_disconnects_total", "code", "1006"}
 // partition cuts some clients off for less time than it takes to find that out, then for more, beside others who are not.
 func partition(ctx context.Context, t *trial) error {
 	ping, pong := scaled(t, 5*time.Second, time.Second), scaled(t, 5*time.Second, 2*time.Second)
-	s, err := t.startServer(ctx, "-ping-interval", ping.String(), "-pong-timeout", pong.String())
+	s, near, end, err := t.serve(ctx, gathering{channel: "near", members: scaled(t, 500, 100)}, pace{rate: 20, size: 200},
+		"-ping-interval", ping.String(), "-pong-timeout", pong.String())
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	d := dialer{addr: s.addr}
-	near, err := t.gather(ctx, gathering{channel: "near", members: scaled(t, 500, 100), dialer: d})
-	if err != nil {
-		return err
-	}
-	defer near.end()
+	defer end()
 	far, err := t.gather(ctx, gathering{
 		channel: "far", members: scaled(t, 500, 100), returns: true,
 		dialer: dialer{addr: s.addr, from: elsewhere, silence: ping + pong/2},
@@ -30,10 +25,7 @@ func partition(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer far.end()
-	if err := near.load.publish(ctx, pace{dialer: d, rate: 20, size: 200}); err != nil {
-		return err
-	}
-	p := parted{t: t, s: s, far: far, found: ping + pong, pace: pace{dialer: d, rate: 20, size: 200}}
+	p := parted{t: t, s: s, far: far, found: ping + pong, pace: pace{dialer: dialer{addr: s.addr}, rate: 20, size: 200}}
 	calm := near.listenFor(ctx, scaled(t, 5*time.Second, time.Second))
 	near.forget()
 	if err := p.short(ctx, scaled(t, 2*time.Second, time.Second/2)); err != nil {
@@ -74,7 +66,11 @@ func (p *parted) short(ctx context.Context, length time.Duration) error {
 	rest(ctx, time.Second/2)
 	heard := p.far.settle(ctx)
 	longest := summarize(p.far.forget()).max
-	p.t.check(longest >= length*9/10 && heard.right() && heard.ended == 0 && p.s.read("rocket_ping_timeouts_total") == 0,
+	m, err := p.s.metrics()
+	if err != nil {
+		return err
+	}
+	p.t.check(longest >= length*9/10 && heard.right() && heard.ended == 0 && m.sum("rocket_ping_timeouts_total") == 0,
 		"cut off for less than the ping time-out: all stay, and hear what came meanwhile once, in order, after it",
 		"cut off for %v; %d events heard, at most %.1f s late; %d lost, %d doubled, %d connections ended",
 		length, heard.delivered, longest.Seconds(), heard.lost, heard.doubled, heard.ended)

@@ -58,6 +58,12 @@ func (l *logs) String() string {
 // contains tells whether the log has a text.
 func (l *logs) contains(text string) bool { return strings.Contains(l.String(), text) }
 
+// isCalm tells whether there are records in the log, and no warnings.
+func (l *logs) isCalm() bool {
+	log := l.String()
+	return strings.Contains(log, `"level":"INFO"`) && !strings.Contains(log, `"level":"WARN"`) && !strings.Contains(log, `"level":"ERROR"`)
+}
+
 // startServer starts rocket with two loops and waits until it is ready. args are more of its arguments.
 func (t *trial) startServer(ctx context.Context, args ...string) (*server, error) {
 	return t.startLimited(ctx, 0, args...)

@@ -11,19 +11,12 @@ import (
 // stalled lets subscribers stop to read while everybody else goes on.
 func stalled(ctx context.Context, t *trial) error {
 	members := scaled(t, 4999, 899)
-	s, err := t.startServer(ctx, "-max-queued-bytes", fmt.Sprint(stallCap), "-send-buffer", "4096", "-close-timeout", "60s")
+	s, a, end, err := t.serve(ctx, gathering{channel: "c", members: members}, pace{rate: scaled(t, 5.0, 20), size: stallEvent},
+		"-max-queued-bytes", fmt.Sprint(stallCap), "-send-buffer", "4096", "-close-timeout", "60s")
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	a, err := t.gather(ctx, gathering{channel: "c", members: members, dialer: dialer{addr: s.addr}})
-	if err != nil {
-		return err
-	}
-	defer a.end()
-	if err := a.load.publish(ctx, pace{dialer: dialer{addr: s.addr}, rate: scaled(t, 5.0, 20), size: stallEvent}); err != nil {
-		return err
-	}
+	defer end()
 	window := scaled(t, 15*time.Second, 2*time.Second)
 	rest(ctx, window/4)
 	watch := s.watch(ctx)

@@ -1,10 +1,12 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -69,10 +71,49 @@ func (t *trial) checkSpeed(holds bool, must, saw string, args ...any) {
 }
 
 func (t *trial) find(verdict Verdict, must, saw string) {
+	saw = t.shortened(saw)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.findings = append(t.findings, Finding{t.name, must, saw, verdict})
 	t.notef("%s: %s: %s", verdict, must, saw)
+}
+
+// shortened leaves of the names of the case's own files the last part: the rest is another one each time.
+func (t *trial) shortened(text string) string {
+	if t.dir == "" {
+		return text
+	}
+	return regexp.MustCompile(regexp.QuoteMeta(t.dir)+`/(?:[^\s:"/]+/)*`).ReplaceAllString(text, "")
+}
+
+// said is what an error says, and another word if there is none.
+func said(err error, none string) string {
+	if err == nil {
+		return none
+	}
+	return err.Error()
+}
+
+// serve starts a server with an audience, and publishes to it; end ends all of that. Where g and p do not say at which
+// address, it is that of the server. args are more of its arguments.
+func (t *trial) serve(ctx context.Context, g gathering, p pace, args ...string) (s *server, a *audience, end func(), err error) {
+	if s, err = t.startServer(ctx, args...); err != nil {
+		return nil, nil, nil, err
+	}
+	g.dialer.addr, p.dialer.addr = cmp.Or(g.dialer.addr, s.addr), cmp.Or(p.dialer.addr, s.addr)
+	if a, err = t.gather(ctx, g); err != nil {
+		s.stop()
+		return nil, nil, nil, err
+	}
+	end = func() {
+		a.end()
+		s.stop()
+	}
+	if err = a.load.publish(ctx, p); err != nil {
+		end()
+		return nil, nil, nil, err
+	}
+	return s, a, end, nil
 }
 
 // aside is a trial of the same case whose findings are kept until adopt: what is tried at the same time is reported in

@@ -14,7 +14,9 @@ import (
 // checkHub looks for what the hub's parts must have in common at any time.
 func checkHub(t testing.TB, h *Hub) {
 	t.Helper()
+	channels := 0
 	for i := range h.stripes {
+		channels += len(h.stripes[i].channels)
 		for name, ch := range h.stripes[i].channels {
 			if ch.name != name || ch.stripe != &h.stripes[i] {
 				t.Errorf("channel %q stands in the wrong place", name)
@@ -26,6 +28,9 @@ func checkHub(t testing.TB, h *Hub) {
 				checkAudience(t, a)
 			}
 		}
+	}
+	if got := h.Len(); got != channels {
+		t.Errorf("Len: got %d, want %d", got, channels)
 	}
 }
 
@@ -101,6 +106,38 @@ func TestChannelLife(t *testing.T) {
 	}
 }
 
+// Channels that are permanent no more are gone unless somebody hears them, and
+// the others are there from then on.
+func TestPermanentChannelsReplaced(t *testing.T) {
+	h, s := NewHub("stays", "goes", "heard"), newSink(t)
+	s.members(h, "heard", 1)
+	s.members(h, "joins", 1)
+	for _, step := range []struct {
+		name      string
+		permanent []string
+		want      []string
+	}{
+		{"others", []string{"stays", "new", "joins"}, []string{"heard", "joins", "new", "stays"}},
+		{"the same", []string{"stays", "new", "joins"}, []string{"heard", "joins", "new", "stays"}},
+		{"one twice", []string{"stays", "stays"}, []string{"heard", "joins", "stays"}},
+		{"none", nil, []string{"heard", "joins"}},
+	} {
+		h.SetPermanent(step.permanent...)
+		found, _ := h.Channels("", ByName, 9)
+		var got []string
+		for _, c := range found {
+			got = append(got, c.Name)
+			if want := slices.Contains(step.permanent, c.Name); c.Permanent != want {
+				t.Errorf("%s: %s is permanent: got %t, want %t", step.name, c.Name, c.Permanent, want)
+			}
+		}
+		if !slices.Equal(got, step.want) || h.Len() != len(step.want) {
+			t.Errorf("%s: got %q and a Len of %d, want %q", step.name, got, h.Len(), step.want)
+		}
+		checkHub(t, h)
+	}
+}
+
 // Loops that make channels at the same moment keep to the limit.
 func TestLimitOfChannels(t *testing.T) {
 	const shards, limit = 4, 3
@@ -166,6 +203,7 @@ func TestEveryShardHearsTheSameOrder(t *testing.T) {
 func FuzzHub(f *testing.F) {
 	f.Add([]byte("\x00\x00\x30\x00\x41\x01"))
 	f.Add([]byte("\x00\x00\x00\x01\x00\x02\x00\x03\x30\x00\x30\x01\x40\x01\x10\x00\x00\x00\x40\x01\x20\x03\x30\x10\x40\x00"))
+	f.Add([]byte("\x00\x00\x30\x00\x60\x06\x30\x00\x31\x00\x50\x00\x60\x04\x31\x00\x32\x00\x40\x00"))
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		m := newModel(t)
 		for range min(len(steps)/2, 300) {
@@ -190,6 +228,7 @@ type model struct {
 	sinks []*sink
 	subs  []*Subscriber
 	log   map[string][]string         // frames of each channel
+	named []string                    // channels that are permanent
 	done  [modelShards]map[string]int // how many of them were there when the shard was idle
 	heard []map[string]*piece         // by subscriber and channel
 	read  []int                       // frames in the sink's record that are checked
@@ -203,7 +242,7 @@ type piece struct {
 }
 
 func newModel(t *testing.T) *model {
-	m := &model{t: t, hub: NewHub("permanent"), log: map[string][]string{}, read: make([]int, modelMembers)}
+	m := &model{t: t, hub: NewHub("permanent"), log: map[string][]string{}, named: []string{"permanent"}, read: make([]int, modelMembers)}
 	for i := range m.done {
 		s := newSink(t)
 		s.several = func(id uint64) bool { return m.subs[id].Len() > 1 }
@@ -225,7 +264,7 @@ func modelKind(id int) Kind { return Kind(id / modelShards % int(kinds)) }
 func (m *model) step(op, arg byte) {
 	id := int(arg) % modelMembers
 	channel := modelChannels[int(op)%len(modelChannels)]
-	switch op >> 4 % 6 {
+	switch op >> 4 % 7 {
 	case 0, 1:
 		m.subscribe(id, channel)
 	case 2:
@@ -242,6 +281,14 @@ func (m *model) step(op, arg byte) {
 		for _, c := range modelChannels {
 			m.piece(id, c).member = false
 		}
+	case 6:
+		m.named = nil
+		for i, c := range modelChannels {
+			if arg>>i&1 != 0 {
+				m.named = append(m.named, c)
+			}
+		}
+		m.hub.SetPermanent(m.named...)
 	}
 	checkHub(m.t, m.hub)
 }
@@ -280,7 +327,7 @@ func (m *model) publish(channel string, arg byte) {
 		frames[Deflated] = []byte("+" + frame)
 	}
 	err := m.hub.PublishEach(from, []byte(channel), frames)
-	exists := channel == "permanent"
+	exists := slices.Contains(m.named, channel)
 	for id := range m.subs {
 		exists = exists || m.piece(id, channel).member
 	}
@@ -349,8 +396,8 @@ func (m *model) end() {
 	for _, sub := range m.subs {
 		sub.Leave()
 	}
-	if m.hub.Len() != 1 {
-		m.t.Errorf("got %d channels after all left, want the permanent one", m.hub.Len())
+	if m.hub.Len() != len(m.named) {
+		m.t.Errorf("got %d channels after all left, want %q", m.hub.Len(), m.named)
 	}
 	for i, s := range m.sinks {
 		s.rest()
@@ -613,5 +660,30 @@ func TestKeepEvents(t *testing.T) {
 			t.Errorf("keep %t: got %q, want %q", keep, sink.got, want)
 		}
 		s.Leave()
+	}
+}
+
+// What was published before the hub was asked for names has none, and each name
+// stays with its frame.
+func TestKeepEventsFromNowOn(t *testing.T) {
+	sink, h := &named{}, NewHub()
+	shard := NewShard(sink)
+	var s Subscriber
+	s.Init(shard, 1)
+	h.Subscribe(&s, []byte("c"))
+	publish := func(event, frame string) {
+		t.Helper()
+		if err := h.PublishEvent(nil, []byte("c"), []byte(event), Frames{[]byte(frame)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish("e1", "1")
+	publish("e2", "2")
+	h.KeepEvents()
+	publish("e3", "3")
+	publish("e4", "4")
+	shard.Work()
+	if want := []string{"c  1", "c  2", "c e3 3", "c e4 4"}; !slices.Equal(sink.got, want) {
+		t.Errorf("got %q, want %q", sink.got, want)
 	}
 }

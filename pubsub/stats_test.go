@@ -98,6 +98,44 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// Who hears several channels is a member of each by the same id.
+func TestMembersOfSeveral(t *testing.T) {
+	h, s := NewHub(), newSink(t)
+	sub := s.subscriber(7)
+	for _, channel := range []string{"a", "b"} {
+		h.Subscribe(sub, []byte(channel))
+	}
+	for _, channel := range []string{"a", "b"} {
+		if got := h.Members(s.shard, []byte(channel)); !slices.Equal(got, []uint64{7}) {
+			t.Errorf("%s: got %x, want 7", channel, got)
+		}
+	}
+}
+
+func TestSubscriptionsAreCounted(t *testing.T) {
+	h, s := NewHub("c"), newSink(t)
+	one, two := s.subscriber(1), s.subscriber(2)
+	for i, step := range []struct {
+		do   func()
+		want int
+	}{
+		{func() { h.Subscribe(one, []byte("a")) }, 1},
+		{func() { h.Subscribe(one, []byte("a")) }, 1},
+		{func() { h.Subscribe(one, []byte("b")) }, 2},
+		{func() { h.Subscribe(two, []byte("a")) }, 3},
+		{func() { h.Subscribe(two, []byte("c")) }, 4},
+		{func() { h.Unsubscribe(one, []byte("a")) }, 3},
+		{func() { h.Unsubscribe(one, []byte("a")) }, 3},
+		{func() { two.Leave() }, 1},
+		{func() { one.Leave() }, 0},
+	} {
+		step.do()
+		if got := s.shard.Stats().Subscriptions; got != step.want {
+			t.Errorf("step %d: got %d subscriptions, want %d", i, got, step.want)
+		}
+	}
+}
+
 // The time of a run counts from its first frame to its last member.
 func TestDeliveryIsMeasured(t *testing.T) {
 	h, s := NewHub(), newSink(t)

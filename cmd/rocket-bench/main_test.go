@@ -128,7 +128,7 @@ func TestWrongDeliveriesHaveAStatus(t *testing.T) {
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Log = slog.New(slog.DiscardHandler)
 	h := webrocket.NewJSONHandler()
-	h.CommandRate = 5 // with the login; the rest of ten publishes is refused
+	h.CommandRate = 5 // with the login; the rest of ten publishes at once is refused
 	if err := s.Handle("/", h); err != nil {
 		t.Fatal(err)
 	}
@@ -138,8 +138,8 @@ func TestWrongDeliveriesHaveAStatus(t *testing.T) {
 	defer s.Shutdown(context.Background())
 	var out bytes.Buffer
 	status := run(t.Context(), []string{
-		"fanout", "-target", "ws://" + s.Addr().String(), "-conns", "3", "-count", "10", "-saturate", "1",
-		"-warmup", "0s", "-duration", "1m", "-no-floor", "-drain", "1ms",
+		"fanout", "-target", "ws://" + s.Addr().String(), "-conns", "3", "-count", "10", "-saturate", "10",
+		"-warmup", "0s", "-duration", "1m", "-no-floor", "-drain", "1s",
 	}, &out, &out)
 	if status != exitWrong || !strings.Contains(out.String(), "rate_limited") {
 		t.Errorf("status %d, want %d and what was refused in:\n%s", status, exitWrong, &out)

@@ -38,6 +38,7 @@ type arguments struct {
 	faults.Options
 	findings bool   // be the process of one case
 	document string // to put the table into
+	machine  bench.Machine
 	cases    []faults.Case
 }
 
@@ -52,7 +53,7 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 	fs.BoolVar(&a.Short, "short", false, "small and quick: latencies are shown, and not judged")
 	fs.BoolVar(&a.Clock, "clock", false, "set the machine's clock in the case clock, for some seconds")
 	fs.BoolVar(&a.findings, "findings", false, "try one case in this process, and write its findings as JSON")
-	fs.StringVar(&a.document, "document", "", "put the table into this Markdown `file`, too")
+	fs.StringVar(&a.document, "document", "", "put the table of a whole run into this Markdown `file`, too; needs -clock")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -66,6 +67,12 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 			return nil, fmt.Errorf("%w: there is no case %q", errUsage, name)
 		}
 		a.cases = append(a.cases, *c)
+	}
+	if a.document != "" {
+		a.machine = bench.ThisMachine()
+		if err := a.documentable(fs.NArg()); err != nil {
+			return nil, err
+		}
 	}
 	if needy := needRoot(a.cases); os.Geteuid() != 0 && len(needy) > 0 {
 		return nil, fmt.Errorf("%w: only root can try %s: use sudo, or name other cases", errUsage, strings.Join(needy, ", "))
@@ -84,6 +91,21 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 		return nil, fmt.Errorf("%w: no server: %w; make build makes one, -rocket names another", errUsage, err)
 	}
 	return &a, nil
+}
+
+// documentable tells why the table of this run cannot be the document's, before it takes its time. names is how many
+// cases were named.
+func (a *arguments) documentable(names int) error {
+	switch {
+	case names > 0 || a.Short || !a.Clock:
+		return fmt.Errorf("%w: -document takes a whole run: with -clock, without -short and names of cases", errUsage)
+	case a.machine.Commit == "":
+		return fmt.Errorf("%w: -document names the commit, and this program does not know its own: use make build, in a git repository", errUsage)
+	case strings.HasSuffix(a.machine.Commit, bench.Changed):
+		return fmt.Errorf("%w: -document names the commit, and this program was built from a modified one: commit, then make build", errUsage)
+	}
+	_, err := a.documented(nil)
+	return err
 }
 
 // needRoot returns the names of the cases that only root can try.
@@ -123,13 +145,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return exitGood
 	}
 	findings := faults.Run(ctx, a.cases, a.Options)
-	err = faults.WriteTable(out, findings)
-	if err == nil && a.document != "" {
-		err = document(a.document, findings)
-	}
-	if err == nil {
-		err = ctx.Err()
-	}
+	err = a.report(ctx, findings, out)
 	switch {
 	case err != nil:
 		fmt.Fprintln(errs, "rocket-faults:", err)
@@ -140,16 +156,32 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	return exitGood
 }
 
-// document puts the table into a file.
-func document(name string, findings []faults.Finding) error {
-	before, err := os.ReadFile(name)
+// report writes the table, and puts it into the document unless the run was interrupted.
+func (a *arguments) report(ctx context.Context, findings []faults.Finding, out io.Writer) error {
+	err := faults.WriteTable(out, findings)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil || a.document == "" {
+		return err
+	}
+	after, err := a.documented(findings)
 	if err != nil {
 		return err
 	}
-	where := fmt.Sprintf("%s, %v.", time.Now().UTC().Format(time.DateOnly), bench.ThisMachine())
+	return os.WriteFile(a.document, []byte(after), 0o666)
+}
+
+// documented is the document with a table of the findings.
+func (a *arguments) documented(findings []faults.Finding) (string, error) {
+	before, err := os.ReadFile(a.document)
+	if err != nil {
+		return "", err
+	}
+	where := fmt.Sprintf("%s, %v.", time.Now().UTC().Format(time.DateOnly), a.machine)
 	after, err := faults.Document(string(before), where, findings)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return "", fmt.Errorf("%s: %w", a.document, err)
 	}
-	return os.WriteFile(name, []byte(strings.TrimRight(after, "\n")+"\n"), 0o666)
+	return strings.TrimRight(after, "\n") + "\n", nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -83,6 +84,23 @@ func TestAdminAddressTaken(t *testing.T) {
 	p.wantStatus(1)
 	if got := p.stderr.all(); !strings.Contains(got, "choose another address with -admin") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// Who says nothing, or not all, does not keep a connection of the admin port.
+func TestAdminWaitsForNobody(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	a, err := startAdmin(&config{admin: "127.0.0.1:0"}, webrocket.NewServer(""), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	for name, limit := range map[string]time.Duration{
+		"the header": a.server.ReadHeaderTimeout, "the request": a.server.ReadTimeout, "the next request": a.server.IdleTimeout,
+	} {
+		if limit <= 0 || limit > time.Minute {
+			t.Errorf("it waits for %s for %v", name, limit)
+		}
 	}
 }
 

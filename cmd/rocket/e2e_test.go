@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +22,17 @@ import (
 
 // patience is how long a test waits for what should come at once.
 const patience = 20 * time.Second
+
+// waitFor returns when something has come true.
+func waitFor(t *testing.T, what string, come func() bool) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience; runtime.Gosched() {
+		if come() {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", what)
+}
 
 // process is a running rocket.
 type process struct {

@@ -8,11 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -111,12 +109,24 @@ func TestRelativeFilesEndToEnd(t *testing.T) {
 // waitForFile returns when a file has a text.
 func waitForFile(t *testing.T, name, text string) {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; runtime.Gosched() {
-		if b, err := os.ReadFile(name); err == nil && strings.Contains(string(b), text) {
-			return
-		}
+	waitFor(t, fmt.Sprintf("%s has %q", name, text), func() bool {
+		b, err := os.ReadFile(name)
+		return err == nil && strings.Contains(string(b), text)
+	})
+}
+
+// Who is neither the owner nor of the group cannot read a log.
+func TestLogFileMode(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0)) // which would hide what is asked for
+	name := filepath.Join(t.TempDir(), "x.log")
+	l := newLogs(nil, "info")
+	defer l.close()
+	if _, err := l.to(name); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("%s does not have %q", name, text)
+	if info, err := os.Stat(name); err != nil || info.Mode() != 0o640 {
+		t.Errorf("got %v, %v, want the mode 0640", info.Mode(), err)
+	}
 }
 
 // A log that cannot be written, as on a full disk, keeps nobody from anything.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"regexp"
 	"runtime/debug"
 	"testing"
 )
@@ -39,5 +40,20 @@ func TestGCSettingsAreApplied(t *testing.T) {
 	gcSettings{50, 1 << 40}.apply(log)
 	if percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1); percent != 50 || limit != 1<<40 {
 		t.Errorf("got %d %%, %d bytes", percent, limit)
+	}
+}
+
+// A server that has started collects garbage as docs/scaling.md says, or as GOGC
+// does.
+func TestGarbageCollectionEndToEnd(t *testing.T) {
+	for want, vars := range map[string][]string{"75": nil, "200": {"GOGC=200"}} {
+		server, _ := startServer(t, vars)
+		text, err := (&adminClient{address: adminOf(server)}).get(t.Context(), "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := regexp.MustCompile(`(?m)^go_gc_gogc_percent (.*)$`).FindSubmatch(text); m == nil || string(m[1]) != want {
+			t.Errorf("%v: got %s, want %s %%", vars, m, want)
+		}
 	}
 }

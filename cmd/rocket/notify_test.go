@@ -103,6 +103,25 @@ func TestWatchdogChecks(t *testing.T) {
 	(&notifier{every: time.Millisecond}).watch(t.Context(), nil) // nobody listens
 }
 
+// A server that ends at once, since nobody is connected, has told so before.
+func TestStoppingIsToldBeforeTheEnd(t *testing.T) {
+	m := newManager(t)
+	for range 100 {
+		n := &notifier{socket: m.socket}
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := keepTelling(ctx, n, nil)
+		cancel()
+		stop()
+		n.tell("the end")
+		m.want("STOPPING=1")
+		m.want("the end")
+	}
+	n := &notifier{socket: m.socket}
+	keepTelling(t.Context(), n, nil)() // it ends by itself
+	n.tell("the end")
+	m.want("the end")
+}
+
 func TestNotifyEndToEnd(t *testing.T) {
 	m := newManager(t)
 	server, _ := startServer(t, []string{"NOTIFY_SOCKET=" + m.socket, "WATCHDOG_USEC=3600000000"})

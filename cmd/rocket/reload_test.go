@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -178,4 +180,46 @@ func TestPIDFile(t *testing.T) {
 	if _, stderr, status := call("reload"); status != 2 || !strings.Contains(stderr, "-pid-file") {
 		t.Errorf("without a pid file: got %d, %s", status, stderr)
 	}
+}
+
+// The runtime has the limit that is in force: the one of a configuration that is
+// obeyed, and otherwise the one that it had.
+func TestReloadMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	const own = 1 << 42
+	s := newService(t, io.Discard)
+	defer s.end(t.Context(), -1)
+	s.logs, s.memory = newLogs(io.Discard, "info"), own
+	for _, tt := range []struct {
+		name        string
+		limit, want int64
+		hubs        []hub
+	}{
+		{"a limit", 1 << 40, 1 << 40, s.started.hubs},
+		{"another, with hubs that cannot be served", 1 << 41, 1 << 40, nil},
+		{"none, with hubs that cannot be served", 0, 1 << 40, nil},
+		{"another", 1 << 41, 1 << 41, s.started.hubs},
+		{"none", 0, own, s.started.hubs},
+	} {
+		c := *s.started
+		c.server.MemoryLimit, c.hubs = tt.limit, tt.hubs
+		if err := s.apply(&c); (err != nil) != (tt.hubs == nil) {
+			t.Errorf("%s: got %v", tt.name, err)
+		}
+		if got := debug.SetMemoryLimit(-1); got != tt.want {
+			t.Errorf("%s: the runtime has the limit %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// How long a drain takes is what the configuration said when it was last read.
+func TestReloadDrainEndToEnd(t *testing.T) {
+	file := writeFile(t, `{"Drain": "1h", "Hubs": [{"Path": "/"}]}`)
+	server, _ := startServer(t, nil, file)
+	rewrite(t, file, `{"Drain": "2s", "Hubs": [{"Path": "/"}]}`)
+	server.signal(syscall.SIGHUP)
+	server.stderr.want(`"reloaded"`)
+	server.signal(syscall.SIGTERM)
+	server.stderr.want(`"shutting down","connections":0,"window":"2s"`)
+	server.wantStatus(0)
 }

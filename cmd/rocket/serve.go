@@ -144,17 +144,18 @@ func (p *program) announce(s *service, admin string) {
 // What it returns ends that.
 func keepTelling(ctx context.Context, manager *notifier, s *webrocket.Server) (stop func()) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	told := make(chan struct{})
-	unhook := context.AfterFunc(ctx, func() {
-		defer close(told)
-		manager.stopping()
-	})
 	var telling sync.WaitGroup
 	telling.Go(func() { manager.watch(running, s.Check) })
-	return func() {
-		if !unhook() {
-			<-told // the process may end before that otherwise
+	telling.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-running.Done(): // after ctx, or because the server has ended by itself
 		}
+		if ctx.Err() != nil {
+			manager.stopping()
+		}
+	})
+	return func() {
 		cancel()
 		telling.Wait()
 	}

@@ -71,7 +71,8 @@ func TestDrainWindow(t *testing.T) {
 
 // SIGTERM closes the connections one after the other, and ends with status 0.
 func TestDrainEndToEnd(t *testing.T) {
-	server, url := startServer(t, nil, "-drain", "2s")
+	// Each loop begins a little before the next.
+	server, url := startServer(t, nil, "-drain", "2s", "-loops", "1")
 	var clients []*process
 	for range 4 {
 		c := start(t, nil, "subscribe", "-url", url, "c")
@@ -101,19 +102,17 @@ func TestNotReadyWhileDrainingEndToEnd(t *testing.T) {
 	}
 	server.signal(syscall.SIGTERM)
 	server.stderr.want(`shutting down`)
-	for {
-		if _, _, status := call("health", "-ready", "-admin", adminOf(server)); status == 1 {
-			break
-		}
-	}
+	waitFor(t, "it is not ready", func() bool {
+		_, _, status := call("health", "-ready", "-admin", adminOf(server))
+		return status == 1
+	})
 	if _, stderr, status := call("health", "-admin", adminOf(server)); status != 0 {
 		t.Errorf("it is not well: %s", stderr)
 	}
-	for { // after the last call nobody is let in
-		if _, stderr, status := call("publish", "-url", url, "c", "1"); status == 1 && strings.Contains(stderr, "nothing listens") {
-			break
-		}
-	}
+	waitFor(t, "after the last call nobody is let in", func() bool {
+		_, stderr, status := call("publish", "-url", url, "c", "1")
+		return status == 1 && strings.Contains(stderr, "nothing listens")
+	})
 	server.signal(syscall.SIGTERM)
 	server.wantStatus(1)
 }
@@ -126,7 +125,7 @@ func newService(t *testing.T, log io.Writer) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), goodbye: 1}
+	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), started: c, goodbye: 1}
 	s.config.Store(c)
 	if s.server, err = newServer(c, s.log, nil); err != nil {
 		t.Fatal(err)
@@ -269,6 +268,26 @@ func TestDrainOfNobodyEndToEnd(t *testing.T) {
 	server, _ := startServer(t, nil, "-drain", "1h")
 	server.signal(syscall.SIGTERM)
 	server.stderr.want(`"shutting down","connections":0,"window":"1h0m0s"`)
+	server.wantStatus(0)
+}
+
+// SIGUSR2 takes as long as SIGTERM to send everybody away.
+func TestLeaveEndToEnd(t *testing.T) {
+	server, _ := startServer(t, nil, "-drain", "1h")
+	server.signal(syscall.SIGUSR2)
+	server.stderr.want(`"draining","connections":0,"window":"1h0m0s"`)
+	server.wantStatus(0)
+}
+
+// SIGINT closes all connections at once, however long a drain would take.
+func TestInterruptEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, "-drain", "1h")
+	c := start(t, nil, "subscribe", "-url", url, "c")
+	c.stderr.want(`^subscribed`)
+	server.signal(syscall.SIGINT)
+	server.stderr.want(`"shutting down","connections":1,"window":"0s"`)
+	c.stderr.want(`1001`)
+	c.wantStatus(0)
 	server.wantStatus(0)
 }
 

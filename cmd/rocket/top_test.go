@@ -112,6 +112,50 @@ func TestShort(t *testing.T) {
 	}
 }
 
+// Each number is in its own column, of the loops and of their sum.
+func TestViewColumns(t *testing.T) {
+	before := sample{
+		loops: console.Loops{UptimeSeconds: 10, Loops: []console.Loop{
+			{MessagesReceived: 1, MessagesSent: 2, BytesReceived: 3, BytesSent: 4, BusySeconds: 1, Deliveries: 5, DeliverySeconds: 6},
+			{MessagesReceived: 10, MessagesSent: 20, BytesReceived: 30, BytesSent: 40, BusySeconds: 2, Deliveries: 50, DeliverySeconds: 60},
+		}},
+		channels: console.Channels{Total: 1, Channels: []console.Channel{{Hub: "/", Channel: "c", Published: 100, Bytes: 1000}}},
+	}
+	after := sample{
+		loops: console.Loops{Ready: true, UptimeSeconds: 20, Loops: []console.Loop{
+			{
+				Connections: 11, Subscriptions: 12, Waiting: 13, QueuedBytes: 14,
+				MessagesReceived: 1 + 150, MessagesSent: 2 + 160, BytesReceived: 3 + 170, BytesSent: 4 + 180,
+				BusySeconds: 1 + 1.9, Deliveries: 5 + 2, DeliverySeconds: 6 + 0.002,
+			},
+			{
+				Connections: 21, Subscriptions: 22, Waiting: 23, QueuedBytes: 24,
+				MessagesReceived: 10 + 250, MessagesSent: 20 + 260, BytesReceived: 30 + 270, BytesSent: 40 + 280,
+				BusySeconds: 2 + 2.9, Deliveries: 50 + 2, DeliverySeconds: 60 + 0.004,
+			},
+		}},
+		channels: console.Channels{Total: 1, Channels: []console.Channel{{Hub: "/", Channel: "c", Published: 100 + 350, Bytes: 1000 + 360, Subscribers: 37}}},
+		slowest:  console.Connections{Connections: []console.Connection{{Connection: "0-1@a:1", Hub: "/", QueuedBytes: 38, QueuedFrames: 39, Subscriptions: 40}}},
+	}
+	want := `
+  LOOP  BUSY  CONNS  SUBS  IN/s  OUT/s  IN B/s  OUT B/s  DELIVERY  WAITING  QUEUED B
+     0   19%     11    12    15     16      17       18       1ms       13        14
+     1   29%     21    22    25     26      27       28       2ms       23        24
+   all   24%     32    34    40     42      44       46     1.5ms       36        38
+
+1 channels, the busiest:
+  EVENTS/s  B/s  SUBS  CHANNEL
+        35   36    37  / c
+
+slowest readers:
+  QUEUED B  FRAMES  SUBS  CONNECTION
+        38      39    40  / 0-1@a:1
+`
+	if _, got, _ := strings.Cut(string(view(before, after)), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestTopEndToEnd(t *testing.T) {
 	server, url := startServer(t, []string{"ROCKET_ADMIN_TOKEN=topsecret"})
 	reader := start(t, nil, "subscribe", "-url", url, "news")

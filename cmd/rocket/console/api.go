@@ -55,16 +55,21 @@ func (c *console) loops(r *http.Request) (any, error) {
 		Started: started, UptimeSeconds: measure.Now().Seconds(), Loops: []Loop{},
 	}
 	for i, l := range c.Server.Stats(r.Context()).Loops {
-		answer.Loops = append(answer.Loops, Loop{
-			Loop: i, Stale: l.Stale, Connections: l.Connections, Subscriptions: l.Shard.Subscriptions,
-			Waiting: l.Waiting, QueuedBytes: l.QueuedBytes,
-			MessagesReceived: l.MessagesIn, MessagesSent: l.MessagesOut,
-			BytesReceived: l.BytesIn, BytesSent: l.BytesOut,
-			BusySeconds: l.Busy.Seconds(), Turns: l.Turns.Count(),
-			Deliveries: l.Shard.Delivery.Count(), DeliverySeconds: l.Shard.Delivery.Sum.Seconds(),
-		})
+		answer.Loops = append(answer.Loops, loopOf(i, &l))
 	}
 	return answer, nil
+}
+
+// loopOf is the answer about the loop of that index.
+func loopOf(i int, l *webrocket.LoopStats) Loop {
+	return Loop{
+		Loop: i, Stale: l.Stale, Connections: l.Connections, Subscriptions: l.Shard.Subscriptions,
+		Waiting: l.Waiting, QueuedBytes: l.QueuedBytes,
+		MessagesReceived: l.MessagesIn, MessagesSent: l.MessagesOut,
+		BytesReceived: l.BytesIn, BytesSent: l.BytesOut,
+		BusySeconds: l.Busy.Seconds(), Turns: l.Turns.Count(),
+		Deliveries: l.Shard.Delivery.Count(), DeliverySeconds: l.Shard.Delivery.Sum.Seconds(),
+	}
 }
 
 type hubsAnswer struct {

@@ -24,6 +24,9 @@ import (
 
 const token = "topsecret"
 
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
 // operator is an HTTP client of a console that holds every exchange against
 // openapi.yaml.
 type operator struct {
@@ -217,7 +220,9 @@ func (o *operator) dial(channels ...string) *client {
 // do sends a message and wants the next one to be want.
 func (c *client) do(message, want string) {
 	c.t.Helper()
-	if err := c.conn.Write(c.t.Context(), websocket.MessageText, []byte(message)); err != nil {
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	if err := c.conn.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
 		c.t.Fatal(err)
 	}
 	c.want(want)
@@ -225,7 +230,9 @@ func (c *client) do(message, want string) {
 
 func (c *client) want(want string) {
 	c.t.Helper()
-	_, got, err := c.conn.Read(c.t.Context())
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	_, got, err := c.conn.Read(ctx)
 	if err != nil || string(got) != want {
 		c.t.Fatalf("got %s, %v, want %s", got, err, want)
 	}
@@ -234,7 +241,9 @@ func (c *client) want(want string) {
 // wantClose reads up to the end of the connection.
 func (c *client) wantClose(code websocket.StatusCode, reason string) {
 	c.t.Helper()
-	_, message, err := c.conn.Read(c.t.Context())
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	_, message, err := c.conn.Read(ctx)
 	want := websocket.CloseError{Code: code, Reason: reason}
 	if got := websocket.CloseStatus(err); got != code || !strings.Contains(err.Error(), reason) {
 		c.t.Errorf("got %s, %v, want %v", message, err, want)

@@ -39,15 +39,15 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"GET", "/api/connections/slowest?limit=0", "", 400},
 		{"POST", "/api/publish", `{"messages":[{"hub":"/","channel":"news","event":"e"}]}`, 200},
 		{"POST", "/api/publish", `{}`, 400},
-		{"POST", "/api/publish", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/publish", strings.Repeat(" ", 8<<20+1), 413},
 		{"POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 200},
 		{"POST", "/api/disconnect", `{}`, 400},
 		{"POST", "/api/disconnect", `{"connection":"0-1@127.0.0.1:1"}`, 404},
-		{"POST", "/api/disconnect", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/disconnect", strings.Repeat(" ", 8<<20+1), 413},
 		{"POST", "/api/debug", `{"hub":"/","channel":"news","every":1,"seconds":0}`, 200},
 		{"POST", "/api/debug", `{}`, 400},
 		{"POST", "/api/debug", `{"hub":"/nowhere","channel":"c"}`, 404},
-		{"POST", "/api/debug", strings.Repeat(" ", bodyMax+1), 413},
+		{"POST", "/api/debug", strings.Repeat(" ", 8<<20+1), 413},
 	} {
 		o.ask(r.method, r.path, r.body, r.status)
 		if r.status == 200 && strings.HasPrefix(r.path, "/api/") {
@@ -87,22 +87,25 @@ func (o *operator) withoutToken() {
 }
 
 // stuck holds up the loop of whoever sends a message, until free is closed.
-type stuck struct{ in, free chan struct{} }
+type stuck struct {
+	in   chan int // which loop that is
+	free chan struct{}
+}
 
 func (s *stuck) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
 	return &webrocket.Endpoint{Handler: s}, nil
 }
 func (s *stuck) OnOpen(*webrocket.Conn)         {}
 func (s *stuck) OnClose(*webrocket.Conn, error) {}
-func (s *stuck) OnMessage(*webrocket.Conn, webrocket.Opcode, []byte) {
-	s.in <- struct{}{}
+func (s *stuck) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, _ []byte) {
+	s.in <- c.Loop().Index()
 	<-s.free
 }
 
 // whileALoopIsStuck asks a server with a loop that makes no progress.
 func (o *operator) whileALoopIsStuck() {
 	o.t.Helper()
-	hold := &stuck{make(chan struct{}), make(chan struct{})}
+	hold := &stuck{make(chan int), make(chan struct{})}
 	busy := operate(o.t, func(c *console, s *webrocket.Server) {
 		c.timeout = time.Millisecond
 		if err := s.Handle("/stuck", hold); err != nil {
@@ -112,13 +115,14 @@ func (o *operator) whileALoopIsStuck() {
 	busy.seen = o.seen
 	busy.ws += "/stuck"
 	busy.send("x")
-	<-hold.in
+	loop := <-hold.in
 	busy.ask("GET", "/livez", "", 503)
 	busy.ask("GET", "/api/connections/slowest", "", 503)
 	busy.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 503)
 	busy.ask("POST", "/api/debug", `{"hub":"/","channel":"news"}`, 503)
-	if text := busy.ask("GET", "/metrics", "", 200); !strings.Contains(text, "} 1\n") || !strings.Contains(text, "rocket_loop_stale") {
-		o.t.Errorf("the metrics do not say that a loop is stale:\n%s", text)
+	series := fmt.Sprintf(`rocket_loop_stale{loop="%d"}`, loop)
+	if text := busy.ask("GET", "/metrics", "", 200); value(text, series) != "1" {
+		o.t.Errorf("the metrics do not say that loop %d is stale:\n%s", loop, text)
 	}
 	close(hold.free)
 }
@@ -142,6 +146,22 @@ func TestBeforeTheStart(t *testing.T) {
 		if w.Code != want {
 			t.Errorf("%s: got %d %s, want %d", path, w.Code, w.Body, want)
 		}
+	}
+}
+
+// A server that would refuse a newcomer says so to whoever deals them out.
+func TestNotReadyWhileFull(t *testing.T) {
+	o := operate(t, func(_ *console, s *webrocket.Server) { s.Config.MaxConnections = 1 })
+	o.ask("GET", "/readyz", "", 200)
+	o.dial("news")
+	if got := o.ask("GET", "/readyz", "", 503); !strings.Contains(got, "full") {
+		t.Errorf("got %s", got)
+	}
+	if got := value(o.ask("GET", "/metrics", "", 200), "rocket_ready"); got != "0" || get[Loops](o, "/api/loops").Ready {
+		t.Errorf("rocket_ready is %s", got)
+	}
+	if status, err := o.refused("/"); status != http.StatusServiceUnavailable {
+		t.Errorf("a newcomer gets %d, %v", status, err)
 	}
 }
 
@@ -225,7 +245,7 @@ func TestPublishBatch(t *testing.T) {
 	c.want(`{"event":"2","channel":"news"}`)
 	for _, bad := range []string{
 		"", "[]", `{"messages":[]}`, `{"messages":[{"hub":"/","channel":"news","event":"e","secret":"s"}]}`,
-		`{"messages":[]} {}`, `{"messages":[` + strings.Repeat(batch[0]+",", batchMax) + batch[0] + `]}`,
+		`{"messages":[]} {}`, `{"messages":[` + strings.Repeat(batch[0]+",", 1000) + batch[0] + `]}`,
 	} {
 		o.ask("POST", "/api/publish", bad, 400)
 	}
@@ -242,7 +262,7 @@ func TestDisconnect(t *testing.T) {
 	c.do(`{"unsubscribe":{"channel":"weather"}}`, `{"ok":true}`)
 	for _, bad := range []string{
 		`{"connection":"0-1@a","channel":"news"}`, `{"hub":"/","channel":"news","code":1006}`,
-		`{"hub":"/","channel":"news","reason":"` + strings.Repeat("x", reasonMax+1) + `"}`,
+		`{"hub":"/","channel":"news","reason":"` + strings.Repeat("x", 124) + `"}`,
 	} {
 		o.ask("POST", "/api/disconnect", bad, 400)
 	}
@@ -377,7 +397,7 @@ func TestDebug(t *testing.T) {
 	if !strings.Contains(text, `"command":"publish","channel":"news","event":"e","bytes":59,"result":"ok"`) || strings.Contains(text, "private") {
 		t.Errorf("the log has\n%s", text)
 	}
-	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","seconds":601}`, 400)
+	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","seconds":-1}`, 400)
 	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news","every":-1}`, 400)
 }
 
@@ -429,23 +449,49 @@ func TestAuthorization(t *testing.T) {
 func TestProfilingIsOnRequest(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		o := operate(t, func(c *console, _ *webrocket.Server) { c.Profiling = on })
-		for token, want := range map[string]int{"": 401, token: 200} {
-			if !on {
-				want = 404
+		for _, profile := range []string{"", "heap", "cmdline", "symbol", "profile?seconds=1", "trace?seconds=0.01"} {
+			for token, want := range map[string]int{"": 401, token: 200} {
+				if !on {
+					want = 404
+				}
+				if got := o.status("/debug/pprof/"+profile, "Bearer "+token); got != want {
+					t.Errorf("profiling %v, %s, token %q: got %d, want %d", on, profile, token, got, want)
+				}
 			}
-			request, err := http.NewRequestWithContext(t.Context(), "GET", o.url+"/debug/pprof/", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Authorization", "Bearer "+token)
-			response, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = response.Body.Close()
-			if response.StatusCode != want {
-				t.Errorf("profiling %v, token %q: got %d, want %d", on, token, response.StatusCode, want)
-			}
+		}
+	}
+}
+
+// status makes a request with that Authorization header, and returns the status of
+// the answer.
+func (o *operator) status(path, authorization string) int {
+	o.t.Helper()
+	request, err := http.NewRequestWithContext(o.t.Context(), "GET", o.url+path, nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", authorization)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+// Nothing but the whole token is good, and only as a bearer token.
+func TestOnlyTheTokenIsGood(t *testing.T) {
+	o := operate(t, nil)
+	wants := map[string]int{
+		"Bearer " + token: 200, "Bearer " + token + "x": 401, "Bearer x" + token: 401, "Bearer " + token + " " + token: 401,
+		token: 401, "Bearer": 401, "Basic " + token: 401, "Bearer" + token: 401, "": 401,
+	}
+	for n := range len(token) {
+		wants["Bearer "+token[:n]] = 401
+	}
+	for authorization, want := range wants {
+		if got := o.status("/api/hubs", authorization); got != want {
+			t.Errorf("Authorization: %q: got %d, want %d", authorization, got, want)
 		}
 	}
 }

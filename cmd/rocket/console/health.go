@@ -26,7 +26,7 @@ func (c *console) live(w http.ResponseWriter, r *http.Request) {
 // ready tells whether new connections are welcome.
 func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 	if !c.Server.Ready() {
-		http.Error(w, "not ready: the server is starting or shutting down, or cannot accept connections", http.StatusServiceUnavailable)
+		http.Error(w, "not ready: the server is starting or shutting down, is full or short of memory, or cannot accept connections", http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n")

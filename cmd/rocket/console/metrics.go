@@ -41,18 +41,7 @@ func (c collector) Describe(to chan<- *prometheus.Desc) {
 func (c collector) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	now := reading{c.Server.Stats(ctx), engine.Stats{}, measure.Histogram{}, c.Server}
-	for i := range now.Loops {
-		now.addLoop(&now.Loops[i])
-	}
-	for _, m := range table() {
-		desc := m.desc()
-		m.collect(&now, func(value float64, labels ...string) {
-			to <- prometheus.MustNewConstMetric(desc, m.kind, value, labels...)
-		})
-	}
-	to <- histogram(deliverySeconds(), &now.delivery)
-	to <- histogram(turnSeconds(), &now.total.Turns)
+	newReading(c.Server.Stats(ctx), c.Server).collect(to)
 }
 
 // reading is what the server has told, and its sum.
@@ -61,6 +50,26 @@ type reading struct {
 	total    engine.Stats
 	delivery measure.Histogram
 	server   *webrocket.Server
+}
+
+func newReading(told webrocket.Stats, server *webrocket.Server) *reading {
+	r := &reading{Stats: told, server: server}
+	for i := range r.Loops {
+		r.addLoop(&r.Loops[i])
+	}
+	return r
+}
+
+// collect hands over each metric.
+func (r *reading) collect(to chan<- prometheus.Metric) {
+	for _, m := range table() {
+		desc := m.desc()
+		m.collect(r, func(value float64, labels ...string) {
+			to <- prometheus.MustNewConstMetric(desc, m.kind, value, labels...)
+		})
+	}
+	to <- histogram(deliverySeconds(), &r.delivery)
+	to <- histogram(turnSeconds(), &r.total.Turns)
 }
 
 // addLoop adds a loop to the sum.

@@ -55,7 +55,7 @@ func TestDocumentedPublish(t *testing.T) {
 
 // Who publishes faster than subscribers can be served is told so.
 func TestPublishOverloaded(t *testing.T) {
-	hold := &stuck{make(chan struct{}), make(chan struct{})}
+	hold := &stuck{make(chan int), make(chan struct{})}
 	o := operate(t, func(_ *console, s *webrocket.Server) {
 		s.Config.Loops = 1
 		if err := s.Handle("/stuck", hold); err != nil {

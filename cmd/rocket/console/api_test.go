@@ -1,0 +1,61 @@
+package console
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/measure"
+)
+
+// Every number of a loop is in the field that is named for it.
+func TestLoopOf(t *testing.T) {
+	l := webrocket.LoopStats{Stale: true}
+	l.Connections, l.Waiting, l.QueuedBytes = 2, 3, 5
+	l.MessagesIn, l.MessagesOut = 7, 11
+	l.BytesIn, l.BytesOut = 13, 17
+	l.Busy = 19 * time.Second
+	l.Turns.Counts[0], l.Turns.Counts[measure.Buckets], l.Turns.Sum = 23, 29, 31*time.Second
+	l.Shard.Subscriptions = 37
+	l.Shard.Delivery.Counts[0], l.Shard.Delivery.Counts[measure.Buckets], l.Shard.Delivery.Sum = 41, 43, 47*time.Second
+	want := Loop{
+		Loop: 1, Stale: true,
+		Connections: 2, Waiting: 3, QueuedBytes: 5,
+		MessagesReceived: 7, MessagesSent: 11,
+		BytesReceived: 13, BytesSent: 17,
+		BusySeconds: 19, Turns: 23 + 29,
+		Subscriptions: 37,
+		Deliveries:    41 + 43, DeliverySeconds: 47,
+	}
+	if got := loopOf(1, &l); got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	for i, fields := 0, reflect.ValueOf(want); i < fields.NumField(); i++ {
+		if fields.Field(i).IsZero() {
+			t.Errorf("nothing is said here of %s", fields.Type().Field(i).Name)
+		}
+	}
+}
+
+// A list of the channels of all hubs is no longer than that of one.
+func TestChannelsOfSeveralHubs(t *testing.T) {
+	o := operate(t, func(_ *console, s *webrocket.Server) {
+		h := webrocket.NewJSONHandler()
+		h.Channels = []string{"a", "z"}
+		if err := s.Handle("/more", h); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for query, want := range map[string]string{"": "a news z", "?limit=3": "a news z", "?limit=2": "a news", "?limit=1": "a"} {
+		answer := get[Channels](o, "/api/channels"+query)
+		var names []string
+		for _, channel := range answer.Channels {
+			names = append(names, channel.Channel)
+		}
+		if got := strings.Join(names, " "); got != want || answer.Total != 3 {
+			t.Errorf("%s: got %q of %d, want %q of 3", query, got, answer.Total, want)
+		}
+	}
+}

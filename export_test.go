@@ -1,0 +1,24 @@
+package webrocket
+
+import (
+	"context"
+
+	"github.com/nu7hatch/webrocket/engine"
+)
+
+// EndpointAt returns what is served at a path.
+func (s *Server) EndpointAt(path string) Endpoint {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.endpoints[path]
+}
+
+// Metered returns how many sessions have a meter.
+func (s *Server) Metered(ctx context.Context) (n int, err error) {
+	meters := make([]int, len(s.running().Loops()))
+	err = s.running().Each(ctx, func(l *engine.Loop) { meters[l.Index()] = len(l.Worker().(*worker).meters) })
+	for _, m := range meters {
+		n += m
+	}
+	return n, err
+}
