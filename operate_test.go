@@ -338,7 +338,7 @@ func TestOperateBeforeStart(t *testing.T) {
 	if slowest, err := s.Slowest(t.Context(), 1); slowest != nil || err != nil {
 		t.Errorf("Slowest: got %v, %v", slowest, err)
 	}
-	if err := s.Disconnect(t.Context(), "0-1@a", 1000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
+	if err := s.Disconnect(t.Context(), "0-1-1@a", 1000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
 		t.Errorf("Disconnect: got %v", err)
 	}
 	if n, err := s.DisconnectChannel(t.Context(), "/", "c", 1000, ""); n != 0 || err != nil {

@@ -39,7 +39,7 @@ func TestView(t *testing.T) {
 			{Hub: "/", Channel: "again", Published: 4},
 			{Hub: "/", Channel: "smaller", Published: 40, Bytes: 4000},
 		}},
-		slowest: console.Connections{Connections: []console.Connection{{Connection: "0-1@a:1", Hub: "/", QueuedBytes: 12345, QueuedFrames: 3}}},
+		slowest: console.Connections{Connections: []console.Connection{{Connection: "0-1-1@a:1", Hub: "/", QueuedBytes: 12345, QueuedFrames: 3}}},
 	}
 	want := `Rocket 1  ready  up 1m2s  at most 100 connections
 
@@ -57,7 +57,7 @@ func TestView(t *testing.T) {
 
 slowest readers:
   QUEUED B  FRAMES  SUBS  CONNECTION
-     12.3k       3     0  / 0-1@a:1
+     12.3k       3     0  / 0-1-1@a:1
 `
 	if got := string(view(before, after)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -135,7 +135,7 @@ func TestViewColumns(t *testing.T) {
 			},
 		}},
 		channels: console.Channels{Total: 1, Channels: []console.Channel{{Hub: "/", Channel: "c", Published: 100 + 350, Bytes: 1000 + 360, Subscribers: 37}}},
-		slowest:  console.Connections{Connections: []console.Connection{{Connection: "0-1@a:1", Hub: "/", QueuedBytes: 38, QueuedFrames: 39, Subscriptions: 40}}},
+		slowest:  console.Connections{Connections: []console.Connection{{Connection: "0-1-1@a:1", Hub: "/", QueuedBytes: 38, QueuedFrames: 39, Subscriptions: 40}}},
 	}
 	want := `
   LOOP  BUSY  CONNS  SUBS  IN/s  OUT/s  IN B/s  OUT B/s  DELIVERY  WAITING  QUEUED B
@@ -149,7 +149,7 @@ func TestViewColumns(t *testing.T) {
 
 slowest readers:
   QUEUED B  FRAMES  SUBS  CONNECTION
-        38      39    40  / 0-1@a:1
+        38      39    40  / 0-1-1@a:1
 `
 	if _, got, _ := strings.Cut(string(view(before, after)), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

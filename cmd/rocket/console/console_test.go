@@ -42,7 +42,7 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"POST", "/api/publish", strings.Repeat(" ", 8<<20+1), 413},
 		{"POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 200},
 		{"POST", "/api/disconnect", `{}`, 400},
-		{"POST", "/api/disconnect", `{"connection":"0-1@127.0.0.1:1"}`, 404},
+		{"POST", "/api/disconnect", `{"connection":"0-1-1@127.0.0.1:1"}`, 404},
 		{"POST", "/api/disconnect", strings.Repeat(" ", 8<<20+1), 413},
 		{"POST", "/api/debug", `{"hub":"/","channel":"news","every":1,"seconds":0}`, 200},
 		{"POST", "/api/debug", `{}`, 400},
@@ -261,15 +261,13 @@ func TestDisconnect(t *testing.T) {
 	b.wantClose(4000, "go")
 	c.do(`{"unsubscribe":{"channel":"weather"}}`, `{"ok":true}`)
 	for _, bad := range []string{
-		`{"connection":"0-1@a","channel":"news"}`, `{"hub":"/","channel":"news","code":1006}`,
+		`{"connection":"0-1-1@a","channel":"news"}`, `{"hub":"/","channel":"news","code":1006}`,
 		`{"hub":"/","channel":"news","reason":"` + strings.Repeat("x", 124) + `"}`,
 	} {
 		o.ask("POST", "/api/disconnect", bad, 400)
 	}
-	for _, none := range []string{"", "x", "-1-1@a", "9-1@a", "0-x@a", "0-ffffffffffffffff@a"} {
-		if none != "" {
-			o.ask("POST", "/api/disconnect", `{"connection":"`+none+`"}`, 404)
-		}
+	for _, none := range []string{"x", "-1-1@a", "0-1@a", "9-1-1@a", "0-x-1@a", "0-1-1@a", "0-ffffffffffffffff-1@a"} {
+		o.ask("POST", "/api/disconnect", `{"connection":"`+none+`"}`, 404)
 	}
 	if text := o.log.String(); !strings.Contains(text, `"connections":2`) || !strings.Contains(text, "closed through the admin API") {
 		t.Errorf("the log does not tell what was done:\n%s", text)
@@ -406,18 +404,26 @@ func TestDebugOfNobody(t *testing.T) {
 	o := operate(t, nil)
 	c := o.dial("news")
 	o.ask("POST", "/api/debug", `{"hub":"/","channel":"news"}`, 200)
-	for _, nobody := range []string{"0-7@nobody", "0-1@127.0.0.1:1", "9-1@a", "x"} {
+	left := o.dial("news")
+	record := regexp.MustCompile(`"connection":"([^"]+)"`).FindStringSubmatch(o.log.String())
+	if record == nil {
+		t.Fatalf("the log has\n%s", o.log)
+	}
+	o.ask("POST", "/api/disconnect", `{"connection":"`+record[1]+`"}`, 200)
+	left.wantClose(1008, "")
+
+	for _, nobody := range []string{record[1], "0-7-1@nobody", "0-1-1@127.0.0.1:1", "9-1-1@a", "x"} {
 		o.ask("POST", "/api/debug", `{"connection":"`+nobody+`"}`, 404)
 	}
 	o.ask("POST", "/api/debug", `{"hub":"/nowhere","channel":"news"}`, 404)
 	c.do(`{"publish":{"event":"e","channel":"news"}}`, `{"ok":true}`)
-	if text := o.log.String(); strings.Count(text, "a watched command") != 1 {
+	if text := o.log.String(); strings.Count(text, `"command":"publish"`) != 1 {
 		t.Errorf("the log has\n%s", text)
 	}
-	o.ask("POST", "/api/debug", `{"connection":"0-7@nobody","seconds":0}`, 200)
+	o.ask("POST", "/api/debug", `{"connection":"`+record[1]+`","seconds":0}`, 200)
 	c.want(`{"event":"e","channel":"news"}`)
 	c.do(`{"publish":{"event":"e","channel":"news"}}`, `{"ok":true}`)
-	if text := o.log.String(); strings.Count(text, "a watched command") != 1 {
+	if text := o.log.String(); strings.Count(text, `"command":"publish"`) != 1 {
 		t.Errorf("after the end the log has\n%s", text)
 	}
 }
