@@ -204,21 +204,32 @@ func TestLargeMessageMayWait(t *testing.T) {
 	tc.wantOpen()
 }
 
-// Who has exactly as much waiting as may wait stays; a byte more is too much.
+// Who has exactly as much waiting as may wait gets it; a byte more is too much. A
+// message costs 40 bytes more than it has, an event that may be left out 80.
 func TestAsMuchAsMayWait(t *testing.T) {
-	const most = 500
 	for _, tt := range []struct {
-		waits int
-		stays bool
-	}{{most, true}, {most + 1, false}} {
-		tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: most}).open()
+		name       string
+		slow       SlowPolicy
+		size, more int
+		gets, ends bool
+	}{
+		{"a message", Disconnect, 800 - 40, 0, true, false},
+		{"a message", Disconnect, 800 - 40, 1, false, true},
+		{"an event", DropOldest, 700 - 80, 0, true, false}, // an eighth is for notices
+		{"an event", DropOldest, 700 - 80, 1, false, false},
+	} {
+		tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 800, Slow: tt.slow, Lost: lossNotice}).open()
 		tc.room = 1
 		tc.SendFrame(text("the one that is being sent does not count"))
 		tc.tl.turn()
-		tc.SendFrame(make([]byte, tt.waits-frameCost))
+		f := make([]byte, tt.size+tt.more)
+		tc.tl.Deliver([]uint64{tc.ID()}, [][]byte{f}, f, true, "c", []string{"e"})
 		tc.tl.turn()
-		if got := tc.state == open; got != tt.stays {
-			t.Errorf("%d bytes wait: stays %t, want %t", tt.waits, got, tt.stays)
+		ends := tc.state != open
+		tc.read(unlimited)
+		if gets := bytes.Contains(tc.got, f); gets != tt.gets || ends != tt.ends {
+			t.Errorf("%s of %d bytes: it gets there %t, want %t, and the connection ends %t, want %t",
+				tt.name, len(f), gets, tt.gets, ends, tt.ends)
 		}
 	}
 }
