@@ -179,18 +179,7 @@ func TestDisconnectChannel(t *testing.T) {
 
 // Those for whom most waits come first, whichever loop they are on.
 func TestSlowestOfAllLoops(t *testing.T) {
-	h := webrocket.NewJSONHandler()
-	h.MaxQueuedBytes = 64 << 20
-	s := webrocket.NewServer("127.0.0.1:0")
-	s.Config.Loops = 2
-	s.Config.SendBuffer = 4096
-	if err := s.Handle("/", h); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { shutdown(t, s) })
+	s := slowServer(t, slowHandler(64<<20, webrocket.Disconnect))
 	slowest := func(n int) []webrocket.ConnStats {
 		t.Helper()
 		list, err := s.Slowest(t.Context(), n)
@@ -226,25 +215,21 @@ func TestSlowestOfAllLoops(t *testing.T) {
 		})
 	}
 
-	// Of one on each loop in turn most waits.
+	// Of one on each loop in turn most waits. Each answer is judged as it is: before
+	// the next one the kernel may have taken more.
 	for loop := range 2 {
-		list := slowest(100)
-		i := slices.IndexFunc(list, func(c webrocket.ConnStats) bool { return c.Loop == loop })
-		want := list[i].ID
-		waitFor(t, func() bool {
-			publish(list[i].Address)
-			list := slowest(100)
-			j := slices.IndexFunc(list, func(c webrocket.ConnStats) bool { return c.ID == want })
-			return !slices.ContainsFunc(list, func(c webrocket.ConnStats) bool {
-				return c.ID != want && c.QueuedBytes >= list[j].QueuedBytes
-			})
-		})
-		list = slowest(100)
-		if !slices.IsSortedFunc(list, func(a, b webrocket.ConnStats) int { return b.QueuedBytes - a.QueuedBytes }) || list[0].ID != want {
-			t.Errorf("got %+v, want %s first", list, want)
+		list, first := slowest(100), slowest(1)
+		want := list[slices.IndexFunc(list, func(c webrocket.ConnStats) bool { return c.Loop == loop })]
+		inOrder := func() bool {
+			return slices.IsSortedFunc(list, func(a, b webrocket.ConnStats) int { return b.QueuedBytes - a.QueuedBytes }) &&
+				list[0].ID == want.ID && len(first) == 1 && first[0].ID == want.ID
 		}
-		if first := slowest(1); len(first) != 1 || first[0].ID != want {
-			t.Errorf("the first: got %+v, want %s", first, want)
+		for n := 0; n < 300 && !inOrder(); n++ {
+			publish(want.Address)
+			list, first = slowest(100), slowest(1)
+		}
+		if !inOrder() {
+			t.Errorf("got %+v and of one %+v, want %s first", list, first, want.ID)
 		}
 	}
 }
