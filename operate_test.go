@@ -138,24 +138,6 @@ func TestConnectionIDsDoNotComeAgain(t *testing.T) {
 	}
 }
 
-// An ID names one connection: who has a later one in the same place is not
-// disconnected in its stead.
-func TestDisconnectOfAnother(t *testing.T) {
-	s, _, slow := stalled(t, slog.New(slog.DiscardHandler))
-	id := []byte(slow.ID)
-	if last := &id[len(id)-1]; *last == '0' {
-		*last = '1'
-	} else {
-		*last = '0'
-	}
-	if err := s.Disconnect(t.Context(), string(id), 4000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
-		t.Errorf("Disconnect: got %v, want %v", err, webrocket.ErrNoConnection)
-	}
-	if err := s.Disconnect(t.Context(), slow.ID, 4000, ""); err != nil {
-		t.Errorf("Disconnect of the one that is there: %v", err)
-	}
-}
-
 // Whoever hears the channel is disconnected, whatever else it hears.
 func TestDisconnectChannel(t *testing.T) {
 	s := serve(t, hubs{"/": webrocket.NewJSONHandler()})

@@ -107,11 +107,13 @@ func TestChannelLife(t *testing.T) {
 }
 
 // Channels that are permanent no more are gone unless somebody hears them, and
-// the others are there from then on.
+// the others are there from then on. One that stays is the one that it was, with
+// its numbers.
 func TestPermanentChannelsReplaced(t *testing.T) {
 	h, s := NewHub("stays", "goes", "heard"), newSink(t)
 	s.members(h, "heard", 1)
 	s.members(h, "joins", 1)
+	publish(t, h, "stays", "x")
 	for _, step := range []struct {
 		name      string
 		permanent []string
@@ -123,16 +125,22 @@ func TestPermanentChannelsReplaced(t *testing.T) {
 		{"none", nil, []string{"heard", "joins"}},
 	} {
 		h.SetPermanent(step.permanent...)
-		found, _ := h.Channels("", ByName, 9)
+		found, total := h.Channels("", ByName, 9)
 		var got []string
 		for _, c := range found {
 			got = append(got, c.Name)
 			if want := slices.Contains(step.permanent, c.Name); c.Permanent != want {
 				t.Errorf("%s: %s is permanent: got %t, want %t", step.name, c.Name, c.Permanent, want)
 			}
+			if c.Name == "stays" && (c.Published != 1 || c.Bytes != 1) {
+				t.Errorf("%s: got %+v, want one event of a byte", step.name, c)
+			}
+			if heard := c.Name == "heard" || c.Name == "joins"; heard != (c.Subscribers == 1) {
+				t.Errorf("%s: got %+v", step.name, c)
+			}
 		}
-		if !slices.Equal(got, step.want) || h.Len() != len(step.want) {
-			t.Errorf("%s: got %q and a Len of %d, want %q", step.name, got, h.Len(), step.want)
+		if !slices.Equal(got, step.want) || total != len(got) || h.Len() != len(got) {
+			t.Errorf("%s: got %q, %d in all and a Len of %d, want %q", step.name, got, total, h.Len(), step.want)
 		}
 		checkHub(t, h)
 	}

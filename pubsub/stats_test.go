@@ -52,23 +52,6 @@ func TestChannels(t *testing.T) {
 	}
 }
 
-// A channel that stays permanent stays the one that it is, with its numbers.
-func TestSetPermanent(t *testing.T) {
-	h, s := NewHub("stays", "goes", "heard"), newSink(t)
-	s.members(h, "heard", 1)
-	publish(t, h, "stays", "x")
-	h.SetPermanent("stays", "comes")
-	found, total := h.Channels("", ByName, 9)
-	want := []ChannelStats{
-		{Name: "comes", Permanent: true},
-		{Name: "heard", Subscribers: 1},
-		{Name: "stays", Published: 1, Bytes: 1, Permanent: true},
-	}
-	if !slices.Equal(found, want) || total != 3 || h.Len() != 3 {
-		t.Errorf("got %+v, %d and %d in all, want %+v", found, total, h.Len(), want)
-	}
-}
-
 // Many channels are looked at, and few kept.
 func TestManyChannels(t *testing.T) {
 	h := NewHub()

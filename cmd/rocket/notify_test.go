@@ -158,7 +158,8 @@ func TestNotifyDeafEndToEnd(t *testing.T) {
 }
 
 // What is read at a reload may keep it waiting. The server obeys other signals
-// meanwhile, and tells the manager nothing after it has told that it stops.
+// meanwhile, whatever else has come before them, and tells the manager nothing
+// after it has told that it stops.
 func TestEndWhileReloadingEndToEnd(t *testing.T) {
 	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR2, syscall.SIGINT} {
 		m := newManager(t)
@@ -172,6 +173,7 @@ func TestEndWhileReloadingEndToEnd(t *testing.T) {
 		}
 		server.signal(syscall.SIGHUP)
 		m.want(`RELOADING=1\nMONOTONIC_USEC=\d+`)
+		server.signal(syscall.SIGHUP)
 		server.signal(end)
 		reader.stderr.want(`1001`)
 		server.wantStatus(0)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -171,23 +170,6 @@ func TestLeaveWaits(t *testing.T) {
 	if strings.Contains(log.String(), "not ever") {
 		t.Errorf("got the log %s", &log)
 	}
-}
-
-// Signals that come while the server reads its configuration are obeyed, whatever
-// else has come before them.
-func TestSignalsWhileReloadingEndToEnd(t *testing.T) {
-	file := writeFile(t, `{"Hubs": [{"Path": "/"}]}`)
-	server, _ := startServer(t, nil, file)
-
-	// Who reads a pipe waits until somebody writes there.
-	if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	server.signal(syscall.SIGHUP)
-	server.signal(syscall.SIGHUP)
-	server.signal(syscall.SIGUSR2)
-	server.stderr.want(`"draining"`)
-	server.wantStatus(0)
 }
 
 // The signals are explained in docs/configuration.md and in the manual alike.

@@ -6,16 +6,6 @@ import (
 	"testing"
 )
 
-// The frame that says why a connection is closed has room for 123 bytes of it
-// (RFC 6455 §5.5).
-func TestDisconnectReason(t *testing.T) {
-	o := operate(t, nil)
-	c := o.dial("news")
-	reason := strings.Repeat("x", 123)
-	o.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news","code":4999,"reason":"`+reason+`"}`, 200)
-	c.wantClose(4999, reason)
-}
-
 // Operators may use the codes that are for applications, and those of the RFC
 // that are for a Close frame of a server (RFC 6455 §7.4).
 func TestDisconnectCodes(t *testing.T) {
