@@ -39,6 +39,18 @@ func TestLoopOf(t *testing.T) {
 	}
 }
 
+// Whoever asks one process twice is told of the same start.
+func TestStarted(t *testing.T) {
+	o := operate(t, nil)
+	first := get[Loops](o, "/api/loops").Started
+	if first.IsZero() || first.After(time.Now()) {
+		t.Errorf("it has started at %v", first)
+	}
+	if second := get[Loops](o, "/api/loops").Started; !second.Equal(first) {
+		t.Errorf("it has started at %v, and then at %v", first, second)
+	}
+}
+
 // A list of the channels of all hubs is no longer than that of one.
 func TestChannelsOfSeveralHubs(t *testing.T) {
 	o := operate(t, func(_ *console, s *webrocket.Server) {
