@@ -28,7 +28,7 @@ type fields []field
 // read fills the fields from the members of an object.
 func (f fields) read(object []byte) error {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(object, &members); err != nil {
+	if err := unmarshal(object, &members, "an object"); err != nil {
 		return err
 	}
 	if members == nil {
@@ -58,5 +58,31 @@ func (g field) read(value json.RawMessage) error {
 	if _, any := g.to.(*json.RawMessage); !any && string(value) == "null" {
 		return errors.New("it is null")
 	}
-	return json.Unmarshal(value, g.to)
+	return unmarshal(value, g.to, g.kind())
+}
+
+// kind says what the member is, to somebody who does not know Go.
+func (g field) kind() string {
+	switch g.to.(type) {
+	case *string:
+		return "a string"
+	case *int:
+		return "a whole number"
+	case *uint16:
+		return "a whole number from 0 to 65535"
+	case *[]json.RawMessage:
+		return "an array"
+	default:
+		return "another value"
+	}
+}
+
+// unmarshal is json.Unmarshal, but an error names no Go type.
+func unmarshal(value []byte, to any, kind string) error {
+	err := json.Unmarshal(value, to)
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		return fmt.Errorf("want %s", kind)
+	}
+	return err
 }
