@@ -12,7 +12,8 @@
 // # Ownership
 //
 // Goroutines share the context that a signal ends, and the configuration in force,
-// which the one that reloads replaces as a whole (service.go). A client reads on a goroutine of its own and waits for it before it ends.
+// which the one that reloads replaces as a whole (service.go). A client reads on a
+// goroutine of its own and waits for it before it ends.
 //
 // # Limits
 //
