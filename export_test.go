@@ -13,6 +13,12 @@ func (s *Server) EndpointAt(path string) Endpoint {
 	return s.endpoints[path]
 }
 
+// Starting makes the server one that Start is at work on, until done is called.
+func (s *Server) Starting() (done func()) {
+	s.life.Lock()
+	return s.life.Unlock
+}
+
 // Metered returns how many sessions have a meter.
 func (s *Server) Metered(ctx context.Context) (n int, err error) {
 	meters := make([]int, len(s.running().Loops()))

@@ -99,11 +99,10 @@ type HubHandler struct {
 	// closes the connection with 1008. If zero, no limit.
 	CommandRate, ByteRate int
 
-	hub       *pubsub.Hub
 	replies   *replies
-	rules     atomic.Pointer[rules]
-	index     int           // among the server's hubs
-	published atomic.Uint64 // events from Go
+	rules     atomic.Pointer[rules] // with the hub; nil until it begins
+	index     int                   // among the server's hubs
+	published atomic.Uint64         // events from Go
 }
 
 // NewHandler returns a handler of the native protocol in the given encoding.
@@ -123,7 +122,7 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 
 // checkNew is check for a handler that is to begin.
 func (h *HubHandler) checkNew(s *Server, id any) (*rules, error) {
-	if h.hub != nil {
+	if h.rules.Load() != nil {
 		return nil, errInUse
 	}
 	return h.check(s, id)
@@ -134,11 +133,14 @@ var errInUse = errors.New("this handler is in use already; make one for each pat
 // begin makes a hub of the handler.
 func (h *HubHandler) begin(s *Server, r *rules) *Endpoint {
 	h.replies = encodeReplies(h.Codec)
-	h.hub = pubsub.NewHub()
 	h.index = s.nextHub()
+	r.hub = pubsub.NewHub()
 	h.obeyRules(r)
 	return h.endpoint(r, h)
 }
+
+// giveUp undoes begin where nobody can have come yet: the handler may be used again.
+func (h *HubHandler) giveUp() { h.rules.Store(nil) }
 
 // check tells what is wrong with the fields, or returns the rules that they make.
 func (h *HubHandler) check(s *Server, id any) (*rules, error) {
@@ -159,11 +161,11 @@ func (h *HubHandler) check(s *Server, id any) (*rules, error) {
 
 // obeyRules makes the hub obey them from now on.
 func (h *HubHandler) obeyRules(r *rules) {
-	h.rules.Store(r)
-	h.hub.SetPermanent(r.channels...)
+	r.hub.SetPermanent(r.channels...)
 	if r.conflate {
-		h.hub.KeepEvents()
+		r.hub.KeepEvents()
 	}
+	h.rules.Store(r)
 }
 
 // endpoint returns what answers the connections of h, with the limits of from.
@@ -207,9 +209,6 @@ func (h *HubHandler) Publish(channel, event string, data any) error {
 	if event == "" || !utf8.ValidString(event) {
 		return ErrInvalidEvent
 	}
-	if h.hub == nil {
-		return ErrInvalidChannel
-	}
 	var encoded []byte
 	if data != nil {
 		var err error
@@ -225,7 +224,8 @@ func (h *HubHandler) Publish(channel, event string, data any) error {
 // data byte for byte. It returns the errors of Publish, ErrInvalidData or
 // ErrTooLarge.
 func (h *HubHandler) PublishJSON(channel, event string, data []byte) error {
-	if h.hub == nil {
+	r := h.rules.Load()
+	if r == nil {
 		return ErrInvalidChannel
 	}
 	if len(data) > 0 && !(json.Valid(data) && utf8.Valid(data)) || !utf8.ValidString(channel) || !utf8.ValidString(event) {
@@ -244,7 +244,7 @@ func (h *HubHandler) PublishJSON(channel, event string, data []byte) error {
 		message = append(message[:len(message)-2], `,"data":`...)
 		message = append(append(message, data...), "}}"...)
 	}
-	if len(message) > h.rules.Load().maxMessageSize {
+	if len(message) > r.maxMessageSize {
 		return ErrTooLarge
 	}
 	var cmd codec.Command
@@ -267,13 +267,16 @@ func (h *HubHandler) publishFromGo(channel, event, data []byte) error {
 // those who have agreed on that. The slices are not kept.
 func (h *HubHandler) publish(from *pubsub.Shard, channel, event, data []byte) error {
 	r := h.rules.Load()
+	if r == nil {
+		return ErrInvalidChannel
+	}
 	frame, payload := eventFrame(h.Codec, event, channel, data)
 	frames := pubsub.Frames{frame}
 	// Who joins in between, as the first that wants it compressed, gets it plain.
-	if r.compression && len(payload) >= r.compressionThreshold && h.hub.Hears(channel, pubsub.Deflated) {
+	if r.compression && len(payload) >= r.compressionThreshold && r.hub.Hears(channel, pubsub.Deflated) {
 		frames[pubsub.Deflated] = engine.Deflate(h.Codec.Opcode(), payload)
 	}
-	err := h.hub.PublishEvent(from, channel, event, frames)
+	err := r.hub.PublishEvent(from, channel, event, frames)
 	if errors.Is(err, pubsub.ErrNoChannel) {
 		return ErrInvalidChannel
 	}

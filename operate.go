@@ -44,7 +44,7 @@ func (s *Server) Channels(path, prefix string, order pubsub.Order, n int) (first
 	if err != nil {
 		return nil, 0, err
 	}
-	first, total = h.hub.Channels(prefix, order, n)
+	first, total = h.rules.Load().hub.Channels(prefix, order, n)
 	return first, total, nil
 }
 
@@ -168,7 +168,7 @@ func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, co
 	}
 	var closed atomic.Int64
 	err = e.Each(ctx, func(l *engine.Loop) {
-		for _, id := range h.hub.Members(l.Worker().(*worker).Shard, []byte(channel)) {
+		for _, id := range h.rules.Load().hub.Members(l.Worker().(*worker).Shard, []byte(channel)) {
 			if c := l.Conn(id); c != nil {
 				c.Close(code, reason)
 				closed.Add(1)

@@ -17,13 +17,19 @@ import (
 // Who has logged in with a secret that is gone is closed with 1008. Handlers of
 // other kinds, and hubs at other paths, begin anew; connections stay where the
 // Endpoint's Handler equals the one before, and are closed with 1001 elsewhere.
-// The handlers must not be in use, except for those that stay.
+// The handlers must never have been in use, except for those that stay.
+//
+// A HubHandler that takes another's place only lends its fields: publish with the
+// one that was there, or with Server.Publish. Any goroutine.
 func (s *Server) Reload(config Config, handlers map[string]Handler) error {
+	e := s.running()
+	if e == nil {
+		return errNotRunning // also while Start, which has the lock, waits for a callback that calls this
+	}
 	s.life.Lock()
 	defer s.life.Unlock()
-	e := s.running()
-	if e == nil || s.stopped {
-		return errors.New("webrocket: reload: the server does not run")
+	if s.stopped {
+		return errNotRunning
 	}
 	next, err := s.successors(handlers)
 	if err != nil {
@@ -35,13 +41,17 @@ func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 	}
 	if err := e.Reload(config, endpoints); err != nil {
 		for _, n := range next {
-			n.giveUp()
+			if n.fresh {
+				n.hub.giveUp()
+			}
 		}
 		return fmt.Errorf("webrocket: reload: %w", err)
 	}
 	s.install(next, endpoints)
 	return nil
 }
+
+var errNotRunning = errors.New("webrocket: reload: the server does not run")
 
 // A successor is what is to be served at a path.
 type successor struct {
@@ -107,16 +117,9 @@ func (n successor) begin(s *Server) *Endpoint {
 		return n.hub.begin(s, n.rules)
 	}
 	if n.rules.conflate {
-		n.hub.hub.KeepEvents() // before connections want the names
+		n.hub.rules.Load().hub.KeepEvents() // before connections want the names
 	}
 	return n.hub.endpoint(n.rules, n.fields)
-}
-
-// giveUp lets a new hub be used for another try.
-func (n successor) giveUp() {
-	if n.fresh {
-		n.hub.hub = nil
-	}
 }
 
 // same tells whether two values are known to be one.
@@ -146,7 +149,7 @@ func (s *Server) install(next map[string]successor, endpoints map[string]Endpoin
 // is gone.
 func (s *Server) replaceRules(path string, h *HubHandler, r *rules) {
 	old := h.rules.Load()
-	r.generation = old.generation + 1
+	r.hub, r.generation = old.hub, old.generation+1
 	h.obeyRules(r)
 	for _, l := range s.running().Loops() {
 		l.Post(func() {

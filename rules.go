@@ -8,12 +8,14 @@ import (
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // rules are what the fields of a HubHandler say, with the defaults filled in.
 // Nobody modifies them: Server.Reload replaces them.
 type rules struct {
-	generation       uint32 // one more than those before
+	hub              *pubsub.Hub // the same for all that come after one another
+	generation       uint32      // one more than those before
 	secrets          Credentials
 	log              *slog.Logger
 	channels         []string

@@ -116,7 +116,7 @@ func (p protocol) obey(c *Conn, s *session, r *rules, cmd *codec.Command) code {
 	case codec.Subscribe:
 		return p.subscribe(s, r, cmd)
 	case codec.Unsubscribe:
-		p.hub.Unsubscribe(&s.subscriber, cmd.Channel)
+		r.hub.Unsubscribe(&s.subscriber, cmd.Channel)
 	case codec.Publish:
 		return p.publishFor(c, s, cmd)
 	case codec.Logout:
@@ -150,10 +150,10 @@ func (p protocol) subscribe(s *session, r *rules, cmd *codec.Command) code {
 		return accessDenied
 	case len(cmd.Channel) > r.maxChannelName || !codec.ValidChannelName(cmd.Channel):
 		return invalidChannelName
-	case s.subscriber.Len() >= r.maxSubscriptions && !p.hub.Subscribed(&s.subscriber, cmd.Channel):
+	case s.subscriber.Len() >= r.maxSubscriptions && !r.hub.Subscribed(&s.subscriber, cmd.Channel):
 		return limitExceeded
 	}
-	if _, err := p.hub.SubscribeWithin(r.maxChannels, &s.subscriber, cmd.Channel); err != nil {
+	if _, err := r.hub.SubscribeWithin(r.maxChannels, &s.subscriber, cmd.Channel); err != nil {
 		return limitExceeded
 	}
 	return success

@@ -144,7 +144,7 @@ func (s *Server) hubStats(loops []LoopStats) []HubStats {
 			}
 		}
 		all = append(all, HubStats{
-			Path: path, Connections: sum.connections, Channels: h.hub.Len(),
+			Path: path, Connections: sum.connections, Channels: h.rules.Load().hub.Len(),
 			Published: h.published.Load(), Commands: sum.commandStats(),
 		})
 	}

@@ -110,7 +110,10 @@ func NewServer(addr string) *Server {
 // It calls h.Register, and returns its error, or an error that says what is
 // wrong with path. It must be called before the server starts.
 func (s *Server) Handle(path string, h Handler) error {
-	if err := s.mayHandle(path); err != nil {
+	s.mu.RLock()
+	err := s.mayHandle(path)
+	s.mu.RUnlock()
+	if err != nil {
 		return fmt.Errorf("webrocket: handle %w", err)
 	}
 	endpoint, err := s.register(path, h)
@@ -119,9 +122,16 @@ func (s *Server) Handle(path string, h Handler) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	hub, isHub := h.(*HubHandler)
+	if err := s.mayHandle(path); err != nil { // much may have happened meanwhile
+		if isHub {
+			hub.giveUp()
+		}
+		return fmt.Errorf("webrocket: handle %w", err)
+	}
 	s.endpoints[path] = *endpoint
 	s.handlers[path] = h
-	if hub, ok := h.(*HubHandler); ok {
+	if isHub {
 		s.hubs[path] = hub
 	}
 	return nil
@@ -144,9 +154,8 @@ func (s *Server) register(path string, h Handler) (*Endpoint, error) {
 	return endpoint, nil
 }
 
+// mayHandle tells why a path cannot be given a handler. mu is held.
 func (s *Server) mayHandle(path string) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
 	_, taken := s.endpoints[path]
 	switch {
 	case s.started:

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -411,6 +412,82 @@ func TestHubLog(t *testing.T) {
 	}
 	if strings.Contains(got, "hunter2") {
 		t.Errorf("the log has a secret:\n%s", got)
+	}
+}
+
+// registering is a handler during whose registration something else happens.
+type registering struct {
+	*webrocket.HubHandler
+	meanwhile func(s *webrocket.Server)
+}
+
+func (h registering) Register(s *webrocket.Server, id any) (*webrocket.Endpoint, error) {
+	h.meanwhile(s)
+	return h.HubHandler.Register(s, id)
+}
+
+// What Handle has looked at may not hold any more when the handler is registered.
+func TestHandleMeanwhile(t *testing.T) {
+	handle := func(s *webrocket.Server, path string) {
+		if err := s.Handle(path, webrocket.NewJSONHandler()); err != nil {
+			t.Error(err)
+		}
+	}
+	taken := func(s *webrocket.Server) { handle(s, "/x") }
+	late := func(s *webrocket.Server) {
+		handle(s, "/")
+		if err := s.Start(); err != nil {
+			t.Error(err)
+		}
+	}
+	for want, meanwhile := range map[string]func(*webrocket.Server){"for this path already": taken, "started already": late} {
+		s := webrocket.NewServer("127.0.0.1:0")
+		err := s.Handle("/x", registering{webrocket.NewJSONHandler(), meanwhile})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want that there is %s", err, want)
+		}
+		shutdown(t, s)
+	}
+}
+
+// A callback may call Reload while Start, which waits for it, is at work.
+func TestReloadWhileStarting(t *testing.T) {
+	s := webrocket.NewServer("127.0.0.1:0")
+	defer s.Starting()()
+	result := make(chan error, 1)
+	go func() { result <- s.Reload(s.Config, hubs{"/": webrocket.NewJSONHandler()}) }()
+	select {
+	case err := <-result:
+		if err == nil || !strings.Contains(err.Error(), "does not run") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("Reload waits for Start")
+	}
+}
+
+// Publish may be called while the handler comes into use.
+func TestPublishBeforeAndAfterHandle(t *testing.T) {
+	for range 200 {
+		h := webrocket.NewJSONHandler()
+		h.Channels = []string{"c"}
+		var publishing sync.WaitGroup
+		publishing.Go(func() {
+			for {
+				err := h.Publish("c", "e", nil)
+				if err == nil {
+					return
+				}
+				if !errors.Is(err, webrocket.ErrInvalidChannel) {
+					t.Errorf("got %v, want %v", err, webrocket.ErrInvalidChannel)
+					return
+				}
+			}
+		})
+		if err := webrocket.NewServer("").Handle("/", h); err != nil {
+			t.Fatal(err)
+		}
+		publishing.Wait()
 	}
 }
 
