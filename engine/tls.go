@@ -128,10 +128,10 @@ func (c *Conn) pourSealed() (all bool, err error) {
 			}
 			o.sealed = nil
 		}
-		if !o.waits() {
+		if !c.more() {
 			break
 		}
-		b := c.next()
+		b := o.next(c.loop.scratch)
 		b = b[:min(len(b), writeMax)]
 		sealed, err := c.transport.seal(b)
 		if err != nil {

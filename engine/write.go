@@ -112,9 +112,6 @@ func (o *outbox) behind() int {
 	return o.bytes - (len(o.frames[0]) - o.sent) + n*cost
 }
 
-// waits tells whether there is anything to write, or to tell.
-func (o *outbox) waits() bool { return o.bytes > 0 || o.lag.untold() }
-
 // cut forgets the frames of which nothing has been sent.
 func (o *outbox) cut() {
 	keep := 0
@@ -135,8 +132,8 @@ func (c *Conn) flush() {
 		c.flushSealed()
 		return
 	}
-	for c.out != nil && c.out.waits() {
-		b := c.next()
+	for c.more() {
+		b := c.out.next(c.loop.scratch)
 		n, err := c.loop.sockets.write(c.fd, b)
 		c.out.advance(n)
 		c.loop.counts.sent(0, n)
@@ -164,7 +161,7 @@ func (c *Conn) blocked(err error) bool {
 }
 
 // next returns the bytes of the next write, joined in scratch if they are of
-// several frames.
+// several frames. There must be one.
 func (o *outbox) next(scratch []byte) []byte {
 	frames := o.frames
 	if o.lag.untold() {
