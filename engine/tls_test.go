@@ -695,6 +695,7 @@ type swapped struct{ net.Conn }
 type inMemory struct {
 	net.Conn
 	in, out bytes.Buffer
+	keys    bytes.Buffer // as KeyLogWriter gets them
 }
 
 func (m *inMemory) Read(b []byte) (int, error)  { return m.in.Read(b) }
@@ -714,6 +715,8 @@ func (tl *testLoop) dialSealed() (tc *testConn, client *tls.Conn, wire *inMemory
 	config := serverTLS()
 	config.SessionTicketsDisabled = true // they would come behind the handshake
 	t := &transport{conn: tc.Conn, listener: newListener(Listener{TLS: config}), stage: through}
+	wire = new(inMemory)
+	config.KeyLogWriter = &wire.keys
 	near, far := net.Pipe()
 	server, peer := &swapped{near}, &swapped{far}
 	t.session = tls.Server(server, config)
@@ -725,7 +728,6 @@ func (tl *testLoop) dialSealed() (tc *testConn, client *tls.Conn, wire *inMemory
 	if err := errors.Join(t.session.Handshake(), <-shaken); err != nil {
 		tl.t.Fatalf("Handshake: %v", err)
 	}
-	wire = new(inMemory)
 	server.Conn, peer.Conn = t, wire
 	tc.transport = t
 	tl.hold(tc.Conn)

@@ -29,7 +29,7 @@ type outbox struct {
 	frames  [][]byte // the first may be sent in part
 	lag     *lag     // which of them may be dropped, nil if none
 	sent    int      // bytes of it that are
-	bytes   int      // that wait in all
+	bytes   int      // of frames that wait
 	dirty   bool     // the loop will write at the end of its turn
 	blocked bool     // the socket takes nothing; the loop will learn when it does
 }
@@ -111,6 +111,9 @@ func (o *outbox) behind() int {
 	}
 	return o.bytes - (len(o.frames[0]) - o.sent) + n*cost
 }
+
+// size returns how many bytes wait in all.
+func (o *outbox) size() int { return len(o.sealed) + o.bytes }
 
 // cut forgets the frames of which nothing has been sent.
 func (o *outbox) cut() {
