@@ -25,7 +25,7 @@ type trafficKeys struct {
 }
 
 // takeOver returns the keys of a client that has sent so many records.
-func (m *inMemory) takeOver(t *testing.T, client *tls.Conn, records uint64) *trafficKeys {
+func (m *inMemory) takeOver(t testing.TB, client *tls.Conn, records uint64) *trafficKeys {
 	t.Helper()
 	if suite := client.ConnectionState().CipherSuite; suite != tls.TLS_AES_128_GCM_SHA256 {
 		t.Skipf("no other suite is known here than AES-128-GCM: %s", tls.CipherSuiteName(suite))

@@ -61,9 +61,16 @@ func (t *transport) ended(err error) {
 	if c.state >= lingering {
 		return
 	}
+	left := errors.Is(err, io.EOF)
+	switch {
+	case c.state == opening && left:
+		c.loop.counts.refused(errLeft)
+	case c.state == opening:
+		c.loop.counts.refused(err)
+	}
 	c.freeInput()
 	c.leave(err)
-	if errors.Is(err, io.EOF) {
+	if left {
 		c.became(finished) // when what waits has been sent
 	} else {
 		t.notified = true // the alert was the last that could be said
