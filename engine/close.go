@@ -125,8 +125,8 @@ func (c *Conn) lastWords() {
 		c.lastSealed()
 		return
 	}
-	for c.out != nil && c.out.waits() {
-		b := c.next()
+	for c.more() {
+		b := c.out.next(c.loop.scratch)
 		n, _ := c.loop.sockets.write(c.fd, b)
 		c.loop.counts.sent(0, n)
 		c.out.advance(n)

@@ -80,7 +80,7 @@ func (c *Conn) retime(old *ticks) {
 	due, before, after := &c.loop.due[c.slot], old.of(c), c.loop.ticks.of(c)
 	was := *due
 	c.wait()
-	ofMessage := c.state == open && c.in != nil // perhaps
+	ofMessage := c.state == open && c.in != nil && old.message > 0 && was == c.in.since+old.message
 	if before > 0 && after > 0 && !ofMessage {
 		*due = min(*due, max(was, was-before+after))
 	}

@@ -38,13 +38,16 @@ func (l *losses) take() *loss {
 	return one
 }
 
-// next returns the bytes of the next write. Before what came after them, the
-// client is told of losses.
-func (c *Conn) next() []byte {
+// more tells whether there are frames to write. Before what came after them, the
+// client is told of losses, unless there are no words for them.
+func (c *Conn) more() bool {
+	if c.out == nil {
+		return false
+	}
 	if c.out.lag.untold() && c.out.lag.front <= 1 {
 		c.tell()
 	}
-	return c.out.next(c.loop.scratch)
+	return len(c.out.frames) > 0
 }
 
 // tell queues notices of losses where the lost events would have been: before all

@@ -61,7 +61,7 @@ func (c *Conn) read(b []byte) []byte {
 		return c.violation(err)
 	}
 	end := n + int(h.Length)
-	payload := b[n:end]
+	payload := b[n:end:end] // appending to it must not reach the next frame
 	codec.Mask(payload, h.Mask, 0)
 	c.alive()
 	switch {

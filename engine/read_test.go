@@ -36,6 +36,19 @@ func TestFragments(t *testing.T) {
 	tc.wantEvents("2 \xff\xfe")
 }
 
+// A handler may append to a message: the frames that came with it are whole.
+func TestAppendToAMessage(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	tl.script.onMessage = func(_ *Conn, _ codec.Opcode, payload []byte) {
+		_ = append(payload, "appended"...)
+	}
+	tc := tl.open()
+	tc.write(masked(codec.OpText, "one"), masked(codec.OpPing, "two"), masked(codec.OpText, "three"))
+	tc.wantEvents("1 one", "1 three")
+	tc.wantFrame("1 000 1010 0 0000011", "two")
+	tc.wantOpen()
+}
+
 // "Control frames ... MAY be injected in the middle of a fragmented message."
 // (RFC 6455 §5.4)
 func TestControlBetweenFragments(t *testing.T) {

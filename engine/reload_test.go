@@ -111,13 +111,39 @@ func TestRetime(t *testing.T) {
 
 // Who falls silent is pinged in time however often something else is reloaded.
 func TestRetimeOften(t *testing.T) {
-	tc := newTestConn(t)
-	for i := range int(DefaultPingInterval / tick) {
-		tc.wantNothing()
-		tc.tl.retime(ticksOf(Config{CloseTimeout: time.Duration(1+i%2) * time.Second}.withDefaults()))
-		tc.advance(tick)
+	const never, late = -1, 10 * DefaultPingInterval
+	for _, tt := range []struct {
+		name     string
+		messages [2]time.Duration // MessageTimeout, in turn
+		sent     []any
+	}{
+		{"silent", [2]time.Duration{}, nil},
+		{"half a message", [2]time.Duration{never, never}, []any{"1 000 0001 1 0000010", mask, "a"}},
+		{"half a message with much time", [2]time.Duration{late, late}, []any{"1 000 0001 1 0000010", mask, "a"}},
+		{"half a message with time that changes", [2]time.Duration{late, never}, []any{"1 000 0001 1 0000010", mask, "a"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := func(i int) Config {
+				return Config{MessageTimeout: tt.messages[i%2], CloseTimeout: time.Duration(1+i%2) * time.Second}
+			}
+			tc := newTestLoop(t, config(0), Endpoint{}).open()
+			tc.write(tt.sent...)
+			reloads := 0
+			advance := func(d time.Duration) {
+				for range d / tick {
+					tc.wantNothing()
+					tc.wantOpen()
+					reloads++
+					tc.tl.retime(ticksOf(config(reloads).withDefaults()))
+					tc.advance(tick)
+				}
+			}
+			advance(DefaultPingInterval)
+			tc.wantFrame(aPing)
+			advance(DefaultPongTimeout)
+			tc.wantClosed()
+		})
 	}
-	tc.wantFrame(aPing)
 }
 
 // Pings of those who have been silent for longer than the new interval are spread.

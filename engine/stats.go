@@ -53,7 +53,7 @@ func (l *Loop) Stats() Stats {
 	s.Connections = len(l.conns) - len(l.free)
 	for c := range l.waiting {
 		s.Waiting++
-		s.QueuedBytes += c.out.bytes
+		s.QueuedBytes += c.out.size()
 	}
 	return s
 }
@@ -81,7 +81,7 @@ func (l *Loop) Slowest(n int) []*Conn {
 	for c := range l.waiting {
 		slow = append(slow, c)
 	}
-	slices.SortFunc(slow, func(a, b *Conn) int { return b.out.bytes - a.out.bytes })
+	slices.SortFunc(slow, func(a, b *Conn) int { return b.out.size() - a.out.size() })
 	return slow[:min(n, len(slow))]
 }
 
@@ -97,12 +97,13 @@ func (l *Loop) Conn(id uint64) *Conn {
 	return nil
 }
 
-// Queued returns how many frames and bytes wait to be written.
+// Queued returns how many frames and bytes wait to be written. What is encrypted
+// already is no frame any more.
 func (c *Conn) Queued() (frames, bytes int) {
 	if c.out == nil {
 		return 0, 0
 	}
-	return len(c.out.frames), c.out.bytes
+	return len(c.out.frames), c.out.size()
 }
 
 // ErrBusy is what Each returns where a loop has not answered in time.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -144,6 +145,61 @@ func TestStatsOfRefusals(t *testing.T) {
 		t.Run(tt.want, func(t *testing.T) {
 			tl := newTestLoop(t, Config{}, Endpoint{Origins: []string{"https://example.com"}})
 			tt.do(tl.dial())
+			tl.turn()
+			if got := tl.Stats().Refused; !maps.Equal(got, map[string]uint64{tt.want: 1}) {
+				t.Errorf("got %v, want one %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// So it is over TLS, and nobody is counted twice.
+func TestStatsOfRefusalsOverTLS(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		do         func(*testLoop) *testConn
+	}{
+		{"close_notify", "gone", func(tl *testLoop) *testConn {
+			tc, client, wire := tl.dialSealed()
+			_ = client.CloseWrite()
+			tc.write(wire.sent())
+			return tc
+		}},
+		{"no record", "transport", func(tl *testLoop) *testConn {
+			tc, _, _ := tl.dialSealed()
+			tc.write("\x17\x03\x03\x00\x20" + strings.Repeat("x", 32))
+			return tc
+		}},
+		{"an alert", "transport", func(tl *testLoop) *testConn {
+			tc, client, wire := tl.dialSealed()
+			keys := wire.takeOver(tl.t, client, 0)
+			tc.write(keys.record(21, 2, 80)) // internal_error
+			return tc
+		}},
+		{"reset", "gone", func(tl *testLoop) *testConn {
+			tc, _, _ := tl.dialSealed()
+			tc.hangUp(errReset)
+			return tc
+		}},
+		{"HTTP", "transport", func(tl *testLoop) *testConn {
+			tc := tl.dial()
+			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{TLS: serverTLS()}), stage: greeting}
+			tc.write("GET / HTTP/1.1\r\n\r\n")
+			tc.want([]byte(plainRefusal))
+			return tc
+		}},
+		{"neither", "transport", func(tl *testLoop) *testConn {
+			tc := tl.dial()
+			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{TLS: serverTLS()}), stage: greeting}
+			tc.write("\x80\x2e\x01")
+			return tc
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tl := newTestLoop(t, Config{}, Endpoint{})
+			if tc := tt.do(tl); !tc.closed {
+				tc.hangUp(errReset)
+			}
 			tl.turn()
 			if got := tl.Stats().Refused; !maps.Equal(got, map[string]uint64{tt.want: 1}) {
 				t.Errorf("got %v, want one %s", got, tt.want)

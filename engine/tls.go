@@ -13,6 +13,10 @@ const (
 	sealedMax = writeMax + 4*1<<10 // one write's records
 )
 
+// sealedMost is what may wait encrypted for a client that does not read: the rest
+// of one write, and some records that the session writes by itself.
+const sealedMost = sealedMax + 4<<10
+
 // errNoBytes tells crypto/tls that it is to try again when more has arrived. It
 // must say that it is temporary: other errors are for good.
 var errNoBytes net.Error = noBytes{}
@@ -37,6 +41,7 @@ func (t *transport) unseal(b []byte) {
 		n, err := t.session.Read(plain)
 		if sealed := c.loop.takeSealed(); len(sealed) > 0 { // an alert, a KeyUpdate
 			c.pushSealed(sealed)
+			c.limitSealed()
 		}
 		c.take(plain[:n])
 		if errors.Is(err, errNoBytes) {
@@ -56,9 +61,16 @@ func (t *transport) ended(err error) {
 	if c.state >= lingering {
 		return
 	}
+	left := errors.Is(err, io.EOF)
+	switch {
+	case c.state == opening && left:
+		c.loop.counts.refused(errLeft)
+	case c.state == opening:
+		c.loop.counts.refused(err)
+	}
 	c.freeInput()
 	c.leave(err)
-	if errors.Is(err, io.EOF) {
+	if left {
 		c.became(finished) // when what waits has been sent
 	} else {
 		t.notified = true // the alert was the last that could be said
@@ -104,6 +116,22 @@ func (c *Conn) pushSealed(b []byte) {
 	c.loop.touch(c)
 }
 
+// limitSealed ends a connection for which too much waits encrypted although the
+// socket has been given all that it takes: a client may ask for KeyUpdates as often
+// as it likes, and each is answered with one (RFC 8446 §4.6.3).
+func (c *Conn) limitSealed() {
+	if len(c.out.sealed) <= sealedMost {
+		return
+	}
+	if !c.out.blocked {
+		c.flush()
+	}
+	if c.state != dead && c.out != nil && len(c.out.sealed) > sealedMost {
+		c.loop.counts.slow("disconnect")
+		c.drop(ErrSlowReader)
+	}
+}
+
 // flushSealed is flush for TLS.
 func (c *Conn) flushSealed() {
 	if all, err := c.pourSealed(); !all {
@@ -128,10 +156,10 @@ func (c *Conn) pourSealed() (all bool, err error) {
 			}
 			o.sealed = nil
 		}
-		if !o.waits() {
+		if !c.more() {
 			break
 		}
-		b := c.next()
+		b := o.next(c.loop.scratch)
 		b = b[:min(len(b), writeMax)]
 		sealed, err := c.transport.seal(b)
 		if err != nil {

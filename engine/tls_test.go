@@ -695,10 +695,17 @@ type swapped struct{ net.Conn }
 type inMemory struct {
 	net.Conn
 	in, out bytes.Buffer
+	keys    bytes.Buffer // as KeyLogWriter gets them
 }
 
 func (m *inMemory) Read(b []byte) (int, error)  { return m.in.Read(b) }
 func (m *inMemory) Write(b []byte) (int, error) { return m.out.Write(b) }
+
+// SetWriteDeadline does nothing: crypto/tls has one for its alerts.
+func (m *inMemory) SetWriteDeadline(time.Time) error { return nil }
+
+// sent takes what has been written.
+func (m *inMemory) sent() []byte { return m.out.Next(m.out.Len()) }
 
 // dialSealed connects a client whose TLS handshake is done. What the client
 // writes is in wire.out, and it reads what is put into wire.in.
@@ -708,6 +715,8 @@ func (tl *testLoop) dialSealed() (tc *testConn, client *tls.Conn, wire *inMemory
 	config := serverTLS()
 	config.SessionTicketsDisabled = true // they would come behind the handshake
 	t := &transport{conn: tc.Conn, listener: newListener(Listener{TLS: config}), stage: through}
+	wire = new(inMemory)
+	config.KeyLogWriter = &wire.keys
 	near, far := net.Pipe()
 	server, peer := &swapped{near}, &swapped{far}
 	t.session = tls.Server(server, config)
@@ -719,10 +728,25 @@ func (tl *testLoop) dialSealed() (tc *testConn, client *tls.Conn, wire *inMemory
 	if err := errors.Join(t.session.Handshake(), <-shaken); err != nil {
 		tl.t.Fatalf("Handshake: %v", err)
 	}
-	wire = new(inMemory)
 	server.Conn, peer.Conn = t, wire
 	tc.transport = t
 	tl.hold(tc.Conn)
+	return tc, client, wire
+}
+
+// openSealed is dialSealed for a client that has been welcomed.
+func (tl *testLoop) openSealed() (tc *testConn, client *tls.Conn, wire *inMemory) {
+	tl.t.Helper()
+	tc, client, wire = tl.dialSealed()
+	_, _ = client.Write([]byte(request))
+	tc.write(wire.sent())
+	head := make([]byte, len(welcome))
+	wire.in.Write(tc.got)
+	tc.got = nil
+	if _, err := io.ReadFull(client, head); err != nil || string(head) != welcome {
+		tl.t.Fatalf("got %q, %v, want %q", head, err, welcome)
+	}
+	tc.wantEvents("open")
 	return tc, client, wire
 }
 
@@ -757,17 +781,7 @@ func TestTLSHalfClosed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tl := newTestLoop(t, Config{}, Endpoint{})
-			tc, client, wire := tl.dialSealed()
-			_, _ = client.Write([]byte(request))
-			tc.write(wire.out.Next(wire.out.Len()))
-			head := make([]byte, len(welcome))
-			wire.in.Write(tc.got)
-			tc.got = nil
-			if _, err := io.ReadFull(client, head); err != nil || string(head) != welcome {
-				t.Fatalf("got %q, %v, want %q", head, err, welcome)
-			}
-			tc.wantEvents("open")
-
+			tc, client, wire := tl.openSealed()
 			tc.Send(codec.OpText, []byte("hello"))
 			if tt.blocked {
 				tc.room = 3

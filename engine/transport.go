@@ -173,6 +173,7 @@ func (t *transport) refuse(b []byte) {
 		c.drop(errNoTLS)
 		return
 	}
+	c.loop.counts.refused(errNoTLS)
 	c.freeInput()
 	t.notified = true
 	c.became(lingering)

@@ -29,7 +29,7 @@ type outbox struct {
 	frames  [][]byte // the first may be sent in part
 	lag     *lag     // which of them may be dropped, nil if none
 	sent    int      // bytes of it that are
-	bytes   int      // that wait in all
+	bytes   int      // of frames that wait
 	dirty   bool     // the loop will write at the end of its turn
 	blocked bool     // the socket takes nothing; the loop will learn when it does
 }
@@ -112,8 +112,8 @@ func (o *outbox) behind() int {
 	return o.bytes - (len(o.frames[0]) - o.sent) + n*cost
 }
 
-// waits tells whether there is anything to write, or to tell.
-func (o *outbox) waits() bool { return o.bytes > 0 || o.lag.untold() }
+// size returns how many bytes wait in all.
+func (o *outbox) size() int { return len(o.sealed) + o.bytes }
 
 // cut forgets the frames of which nothing has been sent.
 func (o *outbox) cut() {
@@ -135,8 +135,8 @@ func (c *Conn) flush() {
 		c.flushSealed()
 		return
 	}
-	for c.out != nil && c.out.waits() {
-		b := c.next()
+	for c.more() {
+		b := c.out.next(c.loop.scratch)
 		n, err := c.loop.sockets.write(c.fd, b)
 		c.out.advance(n)
 		c.loop.counts.sent(0, n)
@@ -164,7 +164,7 @@ func (c *Conn) blocked(err error) bool {
 }
 
 // next returns the bytes of the next write, joined in scratch if they are of
-// several frames.
+// several frames. There must be one.
 func (o *outbox) next(scratch []byte) []byte {
 	frames := o.frames
 	if o.lag.untold() {
