@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,6 +57,9 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 		return slog.NewJSONHandler(l.stderr, options), nil
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|appending, 0o640)
+	if errors.Is(err, unix.ENXIO) {
+		return nil, fmt.Errorf("log: %w: nobody reads this pipe; start its reader first", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
