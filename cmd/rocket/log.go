@@ -52,9 +52,9 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 	options := &slog.HandlerOptions{Level: &l.level}
 	if name == "-" {
 		if isTerminal(l.stderr) {
-			return slog.NewTextHandler(l.stderr, options), nil
+			return slog.NewTextHandler(l.stderrLog(), options), nil
 		}
-		return slog.NewJSONHandler(l.stderr, options), nil
+		return slog.NewJSONHandler(l.stderrLog(), options), nil
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|appending, 0o640)
 	if errors.Is(err, unix.ENXIO) {
@@ -65,6 +65,14 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 	}
 	l.files = append(l.files, f)
 	return slog.NewJSONHandler(newLogFile(f), options), nil
+}
+
+// stderrLog returns what writes records to standard error.
+func (l *logs) stderrLog() io.Writer {
+	if f, ok := l.stderr.(*os.File); ok {
+		return newLogFile(f)
+	}
+	return l.stderr
 }
 
 // close closes the files.

@@ -195,6 +195,33 @@ func TestCheckOfPipe(t *testing.T) {
 	}
 }
 
+// A log that is there and is not read keeps the server from nothing either.
+func TestLogNotReadEndToEnd(t *testing.T) {
+	for _, tt := range []struct{ name, command string }{
+		{"standard error", `exec "$0" -port 0 -admin off 2>"$1"`},
+		{"file", `exec "$0" -port 0 -admin off -log "$1"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pipe := makePipe(t)
+			openToRead(t, pipe)
+			w, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			server := startCommand(t, exec.Command("sh", "-c", tt.command, rocket, pipe), nil)
+			url := server.stdout.want(`(ws://localhost:\d+)/ `)[1]
+			server.stdout.want(`^Ready`)
+			reader := start(t, nil, "subscribe", "-url", url, "c")
+			reader.stderr.want(`^subscribed`)
+			fillPipe(t, w)
+			server.signal(syscall.SIGTERM)
+			reader.stderr.want(`1001`)
+			server.wantStatus(0)
+		})
+	}
+}
+
 // makePipe makes a named pipe.
 func makePipe(t *testing.T) string {
 	t.Helper()
