@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -90,17 +89,21 @@ func checkReadable(name string) error {
 // in place of a wait for who does.
 const appending = os.O_WRONLY | os.O_APPEND | unix.O_NONBLOCK
 
-// checkAppendable accepts a log that can be written, without creating it.
+// checkAppendable accepts a log that can be written, without creating it. It does not
+// open a pipe: closing that is the end of the file for who reads it.
 func checkAppendable(name string) error {
 	if name == "" || name == "-" {
+		return nil
+	}
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		if err := unix.Access(name, unix.W_OK); err != nil {
+			return fmt.Errorf("cannot append to %s: %w", name, err)
+		}
 		return nil
 	}
 	f, err := os.OpenFile(name, appending, 0)
 	if err == nil {
 		return f.Close()
-	}
-	if errors.Is(err, unix.ENXIO) {
-		return fmt.Errorf("cannot append to %s: nobody reads this pipe; start its reader first", name)
 	}
 	dir := filepath.Dir(name)
 	if os.IsNotExist(err) {

@@ -93,7 +93,7 @@ func (c clientFlags) options() (*websocket.DialOptions, error) {
 	return &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}, nil
 }
 
-func ignore([]byte) {}
+func ignore([]byte) error { return nil }
 
 // read puts messages into the inbox until the connection ends.
 func (c *client) read() {
@@ -173,8 +173,8 @@ type publishArgs struct {
 }
 
 // do sends a request and waits for the reply. Events that arrive before it go
-// to deliver.
-func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error {
+// to deliver, whose error is the end.
+func (c *client) do(ctx context.Context, r request, deliver func([]byte) error) error {
 	message, err := encodeJSON(r)
 	if err != nil {
 		return err
@@ -199,7 +199,9 @@ func (c *client) do(ctx context.Context, r request, deliver func([]byte)) error 
 		}
 		switch {
 		case reply.Event != nil, reply.Lost > 0:
-			deliver(message)
+			if err := deliver(message); err != nil {
+				return err
+			}
 		case reply.Err != "":
 			return r.explain(reply.Err)
 		case reply.OK:

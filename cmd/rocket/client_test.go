@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -178,6 +179,53 @@ func TestClientErrors(t *testing.T) {
 			_, stderr, status := call(args...)
 			if want := "rocket: " + strings.ReplaceAll(tt.want, "URL", url) + "\n"; stderr != want || status != 1 {
 				t.Errorf("got status %d, %swant %s", status, stderr, want)
+			}
+		})
+	}
+}
+
+// JSON that is too deep is no text.
+func TestDataTooDeep(t *testing.T) {
+	nested := func(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
+	objects := strings.Repeat(`{"a": `, 10001) + "1" + strings.Repeat("}", 10001)
+	for _, tt := range []struct {
+		name, data string
+		want       string // what it begins with, "" for an error
+	}{
+		{"deepest", nested(10000), "[["},
+		{"arrays", nested(10001), ""},
+		{"objects", objects, ""},
+		{"spaces", " " + nested(10001) + "\n", ""},
+		{"open", strings.Repeat("[", 10001), `"[[`},
+		{"text behind it", nested(10001) + " x", `"[[`},
+		{"text before it", "[1,] " + nested(10001), `"[1,] [`},
+	} {
+		got, err := asJSON(tt.data)
+		if (err != nil) != (tt.want == "") || !strings.HasPrefix(string(got), tt.want) {
+			t.Errorf("%s: got %.10s, %v, want %s", tt.name, got, err, tt.want)
+		}
+	}
+}
+
+// Who cannot print the events does not go on.
+func TestSubscribeCannotPrint(t *testing.T) {
+	event, reply := `{"event":"e","channel":"c","data":1}`, `{"ok":true}`
+	for name, replies := range map[string][][]string{
+		"after the reply":  {ok, {reply, event, goAway}},
+		"before the reply": {ok, {event, reply, goAway}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, _ := dialogue(t, replies...)
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				t.Skip(err)
+			}
+			defer full.Close()
+			var stderr strings.Builder
+			p := &program{getenv: env(nil), stdout: full, stderr: &stderr}
+			status := p.run(t.Context(), []string{"subscribe", "-url", url, "c"})
+			if want := "rocket: cannot write to standard output: no space left on device\n"; status != 1 || !strings.HasSuffix(stderr.String(), want) {
+				t.Errorf("got status %d, %swant %s", status, &stderr, want)
 			}
 		})
 	}

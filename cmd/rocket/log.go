@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -51,16 +52,27 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 	options := &slog.HandlerOptions{Level: &l.level}
 	if name == "-" {
 		if isTerminal(l.stderr) {
-			return slog.NewTextHandler(l.stderr, options), nil
+			return slog.NewTextHandler(l.stderrLog(), options), nil
 		}
-		return slog.NewJSONHandler(l.stderr, options), nil
+		return slog.NewJSONHandler(l.stderrLog(), options), nil
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|appending, 0o640)
+	if errors.Is(err, unix.ENXIO) {
+		return nil, fmt.Errorf("log: %w: nobody reads this pipe; start its reader first", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	l.files = append(l.files, f)
 	return slog.NewJSONHandler(newLogFile(f), options), nil
+}
+
+// stderrLog returns what writes records to standard error.
+func (l *logs) stderrLog() io.Writer {
+	if f, ok := l.stderr.(*os.File); ok {
+		return newLogFile(f)
+	}
+	return l.stderr
 }
 
 // close closes the files.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -159,32 +158,106 @@ func TestLogReaderGoneEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
-// A pipe may be the log as long as somebody reads it: the server waits for nobody.
+// A pipe may be the log if somebody reads it when the server starts: it waits for nobody.
 func TestLogIsAPipeEndToEnd(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "log")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const want = `: cannot append to .*: nobody reads this pipe`
+	pipe := makePipe(t)
 	early := start(t, nil, "-port", "0", "-admin", "off", "-log", pipe)
-	early.wantStatus(statusUsage)
-	early.stderr.want("^-log" + want)
-	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := writeFile(t, `{"Hubs": [{"Path": "/"}]}`)
-	server, _ := startServer(t, []string{"ROCKET_LOG_LEVEL=debug"}, file, "-log", pipe)
+	early.wantStatus(statusFailed)
+	early.stderr.want(`log: open .*: nobody reads this pipe; start its reader first`)
+
+	const with = `{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": %q}}]}`
+	r := openToRead(t, pipe)
+	file, pid := writeFile(t, fmt.Sprintf(with, "old")), filepath.Join(t.TempDir(), "pid")
+	args := []string{file, "-log", pipe, "-pid-file", pid}
+	server, url := startServer(t, nil, args...)
 	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || !strings.Contains(line, `"serving"`) {
 		t.Errorf("got %q, %v", line, err)
 	}
 	_ = r.Close()
-	server.signal(syscall.SIGHUP) // it cannot say what is wrong
-	if _, stderr, status := call("reload", file, "-log", pipe, "-pid-file", filepath.Join(t.TempDir(), "pid")); status == 0 || !regexp.MustCompile("^-log"+want).MatchString(stderr) {
-		t.Errorf("rocket reload: got %d, %s", status, stderr)
-	}
+	subscriber := start(t, []string{"ROCKET_SECRET=old"}, "subscribe", "-url", url, "c")
+	subscriber.stderr.want(`^subscribed`)
+	rewrite(t, file, fmt.Sprintf(with, "new"))
+	start(t, nil, append([]string{"reload"}, args...)...).wantStatus(0) // nobody hears of it, and it is obeyed
+	subscriber.stderr.want(`1008 the secret of this login is not valid any more`)
 	server.signal(syscall.SIGTERM)
 	server.wantStatus(0)
+}
+
+// Who reads a pipe does not find its end because the configuration is checked.
+func TestCheckOfPipe(t *testing.T) {
+	pipe := makePipe(t)
+	r := openToRead(t, pipe)
+	if err := checkAppendable(pipe); err != nil {
+		t.Error(err)
+	}
+	if events := poll(t, r, unix.POLLIN); events != 0 {
+		t.Errorf("who reads it sees the events %#x", events)
+	}
+}
+
+// A log that is there and is not read keeps the server from nothing either.
+func TestLogNotReadEndToEnd(t *testing.T) {
+	for _, tt := range []struct{ name, command string }{
+		{"standard error", `exec "$0" -port 0 -admin off 2>"$1"`},
+		{"file", `exec "$0" -port 0 -admin off -log "$1"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pipe := makePipe(t)
+			openToRead(t, pipe)
+			w, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			server := startCommand(t, exec.Command("sh", "-c", tt.command, rocket, pipe), nil)
+			url := server.stdout.want(`(ws://localhost:\d+)/ `)[1]
+			server.stdout.want(`^Ready`)
+			reader := start(t, nil, "subscribe", "-url", url, "c")
+			reader.stderr.want(`^subscribed`)
+			fillPipe(t, w)
+			server.signal(syscall.SIGTERM)
+			reader.stderr.want(`1001`)
+			server.wantStatus(0)
+		})
+	}
+}
+
+// makePipe makes a named pipe.
+func makePipe(t *testing.T) string {
+	t.Helper()
+	pipe := filepath.Join(t.TempDir(), "log")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return pipe
+}
+
+// openToRead opens a pipe, without waiting for who writes.
+func openToRead(t *testing.T, pipe string) *os.File {
+	t.Helper()
+	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+// poll returns what has come true of f, without waiting.
+func poll(t *testing.T, f *os.File, events int16) int16 {
+	t.Helper()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fds [1]unix.PollFd
+	if failed := conn.Control(func(fd uintptr) {
+		fds[0] = unix.PollFd{Fd: int32(fd), Events: events}
+		_, err = unix.Poll(fds[:], 0)
+	}); failed != nil || err != nil {
+		t.Fatal(failed, err)
+	}
+	return fds[0].Revents
 }
 
 // A client ends when nobody reads what it prints.

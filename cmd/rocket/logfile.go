@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A logFile writes records to the end of a file. A full disk may take the first half
-// of one: the next one begins a line of its own, once there is room. That half could
+// A logFile writes records to the end of a file. A full disk or pipe may take the first
+// half of one: the next one begins a line of its own, once there is room. That half could
 // not be taken back: somebody who makes room may be emptying the file just now.
 type logFile struct {
 	file io.Writer // may write a part, without an error
@@ -21,7 +22,7 @@ func newLogFile(f *os.File) io.Writer {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		return &logFile{file: writesOnce{f}}
 	}
-	return f // what waits for a pipe is written later
+	return &logFile{file: &stream{File: f, patience: time.Second}}
 }
 
 // Write writes a record. Only one goroutine may write at a time, as slog does.
@@ -61,4 +62,73 @@ func (f writesOnce) Write(p []byte) (n int, err error) {
 		err = failed
 	}
 	return max(n, 0), err
+}
+
+// A stream is a pipe, a terminal or another log that is no file on a disk. Nothing
+// waits long for who reads it: what does not fit is lost.
+type stream struct {
+	*os.File
+	patience time.Duration // until there is room for the next part
+	stuck    bool          // there was none in all that time, and nobody waits again before there is
+}
+
+// atOnce is how many bytes a pipe takes without a wait, in any mode, if it has room
+// at all (PIPE_BUF, pipe(7)).
+const atOnce = 4096
+
+// Write writes p, or as much of it as there is room for, with EAGAIN then. It leaves
+// the mode of the file as it is: others may have the same one open.
+func (s *stream) Write(p []byte) (n int, err error) {
+	conn, err := s.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := conn.Control(func(fd uintptr) {
+		for n < len(p) && err == nil {
+			var some int
+			some, err = s.writeSome(int(fd), p[n:min(n+atOnce, len(p))])
+			n += some
+		}
+	})
+	if failed != nil {
+		err = failed
+	}
+	return n, err
+}
+
+// writeSome writes p as soon as there is room.
+func (s *stream) writeSome(fd int, p []byte) (int, error) {
+	for {
+		if !s.awaitRoom(fd) {
+			s.stuck = true
+			return 0, unix.EAGAIN
+		}
+		n, err := unix.Write(fd, p)
+		switch {
+		case err == nil:
+			s.stuck = false
+			return n, nil
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			s.stuck = true
+			return 0, err
+		default:
+			return 0, err
+		}
+	}
+}
+
+// awaitRoom tells whether a write would not wait. Where it would fail is room too.
+func (s *stream) awaitRoom(fd int) bool {
+	wait := s.patience
+	if s.stuck {
+		wait = 0
+	}
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	for end := time.Now().Add(wait); ; wait = max(time.Until(end), 0) {
+		n, err := unix.Poll(fds, int(wait.Milliseconds()))
+		if err != unix.EINTR {
+			return n > 0 || err != nil
+		}
+	}
 }

@@ -5,8 +5,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fullFile is a file on a disk that has so much room.
@@ -75,4 +79,75 @@ func TestLogToFullDevice(t *testing.T) {
 	if _, err := newLogFile(f).Write([]byte("x\n")); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want ENOSPC", err)
 	}
+}
+
+// A pipe that nobody reads costs one wait, and no record after it is torn.
+func TestLogToFullPipe(t *testing.T) {
+	for _, mode := range []struct {
+		name     string
+		blocking bool
+	}{{"not blocking", false}, {"blocking", true}} {
+		t.Run(mode.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
+			if err := syscall.SetNonblock(int(w.Fd()), !mode.blocking); err != nil {
+				t.Fatal(err)
+			}
+			pipe := &stream{File: w, patience: time.Hour}
+			l := &logFile{file: pipe}
+			room := fillPipe(t, w) - 4096
+			read := func(n int) string {
+				b := make([]byte, n)
+				if _, err := io.ReadFull(r, b); err != nil {
+					t.Fatal(err)
+				}
+				return string(b)
+			}
+			read(4096) // room for the first half of a long record
+			pipe.patience = time.Millisecond
+			long := strings.Repeat("x", 5000) + "\n"
+			if n, err := l.Write([]byte(long)); n != 4096 || !errors.Is(err, syscall.EAGAIN) {
+				t.Errorf("got %d, %v, want 4096 and EAGAIN", n, err)
+			}
+			pipe.patience = time.Hour
+			for range 3 {
+				if n, err := l.Write([]byte("lost\n")); n != 0 || !errors.Is(err, syscall.EAGAIN) {
+					t.Errorf("got %d, %v, want EAGAIN at once", n, err)
+				}
+			}
+			read(room)
+			for _, record := range []string{"whole\n", long} {
+				if n, err := l.Write([]byte(record)); n != len(record) || err != nil {
+					t.Errorf("got %d, %v, want %d", n, err, len(record))
+				}
+			}
+			want := long[:4096] + "\nwhole\n" + long
+			if got := read(len(want)); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if pipe.stuck {
+				t.Error("it does not wait any more")
+			}
+		})
+	}
+}
+
+// fillPipe writes until there is no room, and returns how much it has written.
+func fillPipe(t *testing.T, w *os.File) (n int) {
+	t.Helper()
+	conn, err := w.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for poll(t, w, unix.POLLOUT) != 0 {
+		if failed := conn.Control(func(fd uintptr) { _, err = unix.Write(int(fd), make([]byte, 4096)) }); failed != nil || err != nil {
+			t.Fatal(failed, err)
+		}
+		n += 4096
+	}
+	return n
 }

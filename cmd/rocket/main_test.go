@@ -68,6 +68,9 @@ func TestCommandLines(t *testing.T) {
 		{"subscribe", "", "rocket: want a CHANNEL", 2},
 		{"publish news", "", "rocket: want CHANNEL and DATA", 2},
 		{"publish news a b", "", "rocket: want CHANNEL and DATA", 2},
+		{"publish n\xff a", "", `rocket: CHANNEL "n\xff" is not UTF-8`, 2},
+		{"publish -event e\xff news a", "", `rocket: -event "e\xff" is not UTF-8`, 2},
+		{"subscribe news n\xff", "", `rocket: CHANNEL "n\xff" is not UTF-8`, 2},
 		{"publish -url ws://127.0.0.1:1/ news a", "", "rocket: nothing listens at ws://127.0.0.1:1/; is the server running?\n", 1},
 		{"subscribe -url 127.0.0.1:1 news", "", "rocket: nothing listens at ws://127.0.0.1:1; is the server running?\n", 1},
 	} {

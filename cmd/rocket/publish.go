@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -40,6 +41,12 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 	if fs.NArg() != 2 {
 		return usageError("want CHANNEL and DATA, after the flags; quote DATA that has spaces")
 	}
+	if !utf8.ValidString(fs.Arg(0)) {
+		return usageError(fmt.Sprintf("CHANNEL %q is not UTF-8", fs.Arg(0)))
+	}
+	if !utf8.ValidString(*event) {
+		return usageError(fmt.Sprintf("-event %q is not UTF-8", *event))
+	}
 	c, err := p.connect(ctx, flags, "read-write")
 	if err != nil {
 		return err
@@ -66,7 +73,36 @@ func asJSON(data string) (json.RawMessage, error) {
 	if json.Valid([]byte(data)) {
 		return json.RawMessage(data), nil
 	}
+	if tooDeep(data) {
+		return nil, fmt.Errorf("the data has too many arrays and objects inside one another: more than %d", maxDepth)
+	}
 	return encodeJSON(data)
+}
+
+// maxDepth is how many arrays and objects inside one another are JSON for json.Valid.
+const maxDepth = 10000
+
+// tooDeep tells whether nothing but its depth keeps json.Valid from data: token by
+// token there is no limit.
+func tooDeep(data string) bool {
+	d := json.NewDecoder(strings.NewReader(data))
+	for depth, deepest := 0, 0; ; {
+		token, err := d.Token()
+		if err != nil {
+			return false
+		}
+		switch token {
+		case json.Delim('['), json.Delim('{'):
+			depth++
+			deepest = max(deepest, depth)
+		case json.Delim(']'), json.Delim('}'):
+			depth--
+		}
+		if depth == 0 {
+			_, err := d.Token()
+			return deepest > maxDepth && errors.Is(err, io.EOF)
+		}
+	}
 }
 
 // publishLines sends the lines of r until its end, until the user stops it, or

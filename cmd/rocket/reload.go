@@ -19,13 +19,14 @@ import (
 // reload reads the configuration and the certificate again and obeys them, all of
 // it or nothing.
 func (s *service) reload() {
-	c, err := s.sources.load()
-	certs, refused := c.certificates(s.log)
-	if err := errors.Join(err, refused); err != nil {
-		s.log.Error("not reloaded: the configuration is wrong", "error", err)
-		if refused != nil {
-			s.log.Error("the new certificate is refused; the old one stays", "error", refused)
-		}
+	c, certs, wrong, refused := s.load()
+	if wrong != nil {
+		s.log.Error("not reloaded: the configuration is wrong", "error", wrong)
+	}
+	if refused != nil {
+		s.log.Error("the new certificate is refused; the old one stays", "error", refused)
+	}
+	if wrong != nil || refused != nil {
 		return
 	}
 	if err := s.apply(c); err != nil {
@@ -39,6 +40,38 @@ func (s *service) reload() {
 	s.config.Store(c)
 	s.log.Info("reloaded", "hubs", len(c.hubs), "connections", s.server.Connections())
 	s.warn()
+}
+
+// load reads both, and tells apart what is wrong with the configuration and why the
+// certificate is refused.
+func (s *service) load() (c *config, certs *certificates, wrong, refused error) {
+	c, err := s.sources.load()
+	wrong, refused = c.splitPair(err)
+	// Files that are not there are among the problems already.
+	if refused == nil && (wrong == nil || c.hasPair() && checkReadable(c.clientCA) == nil) {
+		certs, refused = c.certificates(s.log)
+	}
+	return c, certs, wrong, refused
+}
+
+// hasPair tells whether certificate and key are both named.
+func (c *config) hasPair() bool { return c.certFile != "" && c.keyFile != "" }
+
+// splitPair takes the files of certificate and key that cannot be read out of err.
+func (c *config) splitPair(err error) (wrong, refused error) {
+	var found problems
+	if !c.hasPair() || !errors.As(err, &found) {
+		return err, nil
+	}
+	var others, pair problems
+	for _, p := range found {
+		if p.where == c.origin["tls-cert"] || p.where == c.origin["tls-key"] {
+			pair = append(pair, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	return others.asError(), pair.asError()
 }
 
 // apply makes the server obey c.

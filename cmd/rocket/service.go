@@ -114,14 +114,7 @@ func (s *service) obeyReloads() (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for {
-			select {
-			case <-over:
-				return
-			case <-s.reloads:
-				s.manager.reload(s.reload)
-			}
-		}
+		s.reloadUntil(over)
 	}()
 	return func() {
 		close(over)
@@ -129,6 +122,23 @@ func (s *service) obeyReloads() (stop func()) {
 		case <-ended:
 		case <-time.After(reloadTimeout):
 			s.log.Warn("a reload has not come to its end")
+		}
+	}
+}
+
+// reloadUntil reloads at each signal until over is closed.
+func (s *service) reloadUntil(over <-chan struct{}) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-s.reloads:
+		}
+		select {
+		case <-over: // both had come: what has stopped cannot be reloaded
+			return
+		default:
+			s.manager.reload(s.reload)
 		}
 	}
 }

@@ -172,6 +172,24 @@ func TestLeaveWaits(t *testing.T) {
 	}
 }
 
+// A signal that comes with the end is not obeyed any more.
+func TestNoReloadAfterTheEnd(t *testing.T) {
+	over := make(chan struct{})
+	close(over)
+	for range 100 { // select takes either
+		var log strings.Builder
+		s := &service{
+			log: slog.New(slog.NewJSONHandler(&log, nil)), manager: newNotifier(env(nil)),
+			sources: sources{file: "/nowhere.json"}, reloads: make(chan os.Signal, 1),
+		}
+		s.reloads <- syscall.SIGHUP
+		s.reloadUntil(over)
+		if log.Len() > 0 {
+			t.Fatalf("got the log %s", &log)
+		}
+	}
+}
+
 // The signals are explained in docs/configuration.md and in the manual alike.
 func TestSignalsAreExplained(t *testing.T) {
 	_, table, _ := strings.Cut(readDocs(t), "| signal | does |\n|---|---|\n")

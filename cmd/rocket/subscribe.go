@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 const subscribeHelp = `
@@ -30,6 +31,11 @@ func runSubscribe(ctx context.Context, p *program, args []string) error {
 	}
 	if fs.NArg() == 0 {
 		return usageError("want a CHANNEL")
+	}
+	for _, channel := range fs.Args() {
+		if !utf8.ValidString(channel) {
+			return usageError(fmt.Sprintf("CHANNEL %q is not UTF-8", channel))
+		}
 	}
 	err := p.subscribe(ctx, flags, fs.Args())
 	switch {
@@ -60,12 +66,14 @@ func (p *program) subscribe(ctx context.Context, flags clientFlags, channels []s
 		if err != nil {
 			return err
 		}
-		p.printEvent(message)
+		if err := p.printEvent(message); err != nil {
+			return err
+		}
 	}
 }
 
 // printEvent prints a message as it came, on one line.
-func (p *program) printEvent(message []byte) {
+func (p *program) printEvent(message []byte) error {
 	if bytes.ContainsAny(message, "\r\n") {
 		// In valid JSON they stand only between the tokens.
 		var line bytes.Buffer
@@ -73,5 +81,8 @@ func (p *program) printEvent(message []byte) {
 			message = line.Bytes()
 		}
 	}
-	fmt.Fprintf(p.stdout, "%s\n", message)
+	if _, err := fmt.Fprintf(p.stdout, "%s\n", message); err != nil {
+		return fmt.Errorf("cannot write to standard output: %s", reason(err))
+	}
+	return nil
 }

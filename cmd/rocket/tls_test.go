@@ -6,12 +6,16 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -131,7 +135,6 @@ func TestReloadOfBothEndToEnd(t *testing.T) {
 		}
 		rewrite(t, bad.name, "half a file")
 		server.signal(syscall.SIGHUP)
-		server.stderr.want(`not reloaded.*` + bad.want)
 		server.stderr.want(`the old one stays.*` + bad.want)
 		r := start(t, nil, reload...)
 		r.wantStatus(1)
@@ -146,6 +149,55 @@ func TestReloadOfBothEndToEnd(t *testing.T) {
 	server.stderr.want(`certificate loaded`)
 	server.stderr.want(`"reloaded"`)
 	start(t, nil, "subscribe", "-url", url+"/added", "c").stderr.want(`^subscribed`)
+}
+
+// What is wrong with the configuration and with the certificate is said once each.
+func TestReloadSaysEachProblemOnce(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := writePair(t, dir)
+	half := filepath.Join(dir, "half.pem")
+	rewrite(t, half, "half a file")
+	const wrong, refused = "not reloaded: the configuration is wrong", "the new certificate is refused; the old one stays"
+	const noHubs, noPEM = `my.json:1: Hubs is missing; add at least "Hubs": [{"Path": "/"}]`, "failed to find any PEM data"
+	missing := func(key string) string {
+		return "my.json:1: " + key + ": cannot read /nowhere.pem: no such file or directory"
+	}
+	type record struct{ Msg, Error string }
+	for _, tt := range []struct {
+		name, config string
+		want         []record // Error is a part of it
+	}{
+		{"configuration", fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": %q}`, certFile, keyFile), []record{{wrong, noHubs}}},
+		{"no key file", fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": "/nowhere.pem", "Hubs": [{"Path": "/"}]}`, certFile), []record{{refused, missing("TLSKeyFile")}}},
+		{"no pair", `{"TLSCertFile": "/nowhere.pem", "TLSKeyFile": "/nowhere.pem", "Hubs": [{"Path": "/"}]}`, []record{{refused, missing("TLSCertFile") + "\n" + missing("TLSKeyFile")}}},
+		{"no key", fmt.Sprintf(`{"TLSCertFile": %q, "Hubs": [{"Path": "/"}]}`, certFile), []record{{wrong, "my.json:1: TLSCertFile: a certificate needs its key; give TLSKeyFile or -tls-key too"}}},
+		{"no authorities", fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": %q, "TLSClientCA": "/nowhere.pem", "Hubs": [{"Path": "/"}]}`, certFile, keyFile), []record{{wrong, missing("TLSClientCA")}}},
+		{"pair", fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": %q, "Hubs": [{"Path": "/"}]}`, half, keyFile), []record{{refused, noPEM}}},
+		{"configuration and pair", fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": %q}`, half, keyFile), []record{{wrong, noHubs}, {refused, noPEM}}},
+		{"configuration and no key file", fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": "/nowhere.pem"}`, certFile), []record{{wrong, noHubs}, {refused, missing("TLSKeyFile")}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			rewrite(t, "my.json", tt.config)
+			var log strings.Builder
+			s := &service{sources: sources{file: "my.json"}, log: slog.New(slog.NewJSONHandler(&log, nil))}
+			s.reload()
+			var got []record
+			for d := json.NewDecoder(strings.NewReader(log.String())); d.More(); {
+				var r record
+				if err := d.Decode(&r); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, r)
+			}
+			same := func(g, w record) bool {
+				return g.Msg == w.Msg && (g.Error == w.Error || w.Error == noPEM && strings.Contains(g.Error, noPEM) && !strings.Contains(g.Error, "\n"))
+			}
+			if !slices.EqualFunc(got, tt.want, same) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
 }
 
 // freePort returns a port that nobody listens on.
