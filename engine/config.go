@@ -38,8 +38,10 @@ type Config struct {
 	// would take the loops' time in a flood.
 	HandshakeWorkers int
 
-	// PingInterval is the silence after which a ping is sent (RFC 6455 §5.5.2).
-	// If zero, 60 s. Negative: no pings.
+	// PingInterval is the silence after which a ping is sent (RFC 6455 §5.5.2), at
+	// most an eighth of it earlier, so that not everybody is pinged at once.
+	// If zero, 25 s: proxies cut connections off that are silent for 50 to 60 s.
+	// Negative: no pings.
 	PingInterval time.Duration
 
 	// PongTimeout is the silence after a ping that ends the connection. If zero,
@@ -91,7 +93,7 @@ const loopsMax = 256
 // Defaults of Config and Endpoint.
 const (
 	DefaultHandshakeTimeout = 10 * time.Second
-	DefaultPingInterval     = 60 * time.Second
+	DefaultPingInterval     = 25 * time.Second
 	DefaultPongTimeout      = 20 * time.Second
 	DefaultMessageTimeout   = 60 * time.Second
 	DefaultCloseTimeout     = 5 * time.Second

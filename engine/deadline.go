@@ -97,6 +97,17 @@ func (c *Conn) alive() {
 	c.hurry()
 }
 
+// arriving notes that a part of a frame has come. A client that was pinged cannot
+// answer before the frame ends, so PongTimeout counts from the last part, up to the
+// deadline of the message. Without such a deadline it counts from the ping:
+// otherwise one byte now and then would keep a connection for ever.
+func (c *Conn) arriving() {
+	if c.pinged && c.state == open && c.loop.ticks.message > 0 {
+		c.wait()
+		c.hurry()
+	}
+}
+
 // hurry brings the deadline forward to that of a message that has begun.
 func (c *Conn) hurry() {
 	limit := c.loop.ticks.message

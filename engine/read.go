@@ -129,6 +129,8 @@ func (c *Conn) resume(b []byte) []byte {
 		if c.in == nil {
 			c.alive() // without the deadline of the message
 		}
+	} else {
+		c.arriving()
 	}
 	return b[n:]
 }

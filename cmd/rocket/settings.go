@@ -123,7 +123,7 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.server.HandshakeWorkers, 0, 0) },
 		},
 		{
-			"PingInterval", "ping-interval", "TIME", "60s", "silence after which a client is pinged; off: no pings",
+			"PingInterval", "ping-interval", "TIME", "25s", "silence after which a client is pinged; off: no pings",
 			func(c *config) value { return durationOrOff(&c.server.PingInterval) },
 		},
 		{
