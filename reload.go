@@ -158,7 +158,7 @@ func (s *Server) replaceRules(path string, h *HubHandler, r *rules) {
 					return
 				}
 				session := c.Value().(*session)
-				if session.generation < r.generation && !r.holds(session.access, old) {
+				if session.generation < r.generation && !r.holds(session, old) {
 					session.logout()
 					c.Close(codec.StatusPolicyViolation, "the secret of this login is not valid any more")
 				}

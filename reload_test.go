@@ -66,6 +66,46 @@ func TestReloadSecrets(t *testing.T) {
 	stranger.want(`{"ok":true}`)
 }
 
+// A session stays as long as the secret that it logged in with opens its access,
+// also if that is the read-write secret and the access is for reading.
+func TestReloadSecretUsedForReading(t *testing.T) {
+	secrets := func(readOnly, readWrite string) hubs {
+		h := webrocket.NewJSONHandler()
+		h.Secrets = webrocket.Credentials{ReadOnly: readOnly, ReadWrite: readWrite}
+		return hubs{"/": h}
+	}
+	for _, tt := range []struct {
+		name          string
+		before, after hubs
+		secret        string
+		stays         bool
+	}{
+		{"the read-write secret, another read-only one", secrets("r", "rw"), secrets("new", "rw"), "rw", true},
+		{"the read-write secret, another read-write one", secrets("r", "rw"), secrets("r", "new"), "rw", false},
+		{"the read-write secret becomes the read-only one", secrets("r", "rw"), secrets("rw", "new"), "rw", true},
+		{"the read-write secret, then reading is open", secrets("r", "rw"), secrets("", "new"), "rw", true},
+		{"the read-write secret where reading was open", secrets("", "rw"), secrets("r", "rw"), "rw", true},
+		{"any secret where reading was open", secrets("", "rw"), secrets("r", "rw"), "any", false},
+		{"the read-only secret, another read-write one", secrets("r", "rw"), secrets("r", "new"), "r", true},
+		{"the read-only secret becomes the read-write one", secrets("r", "rw"), secrets("new", "r"), "r", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, tt.before)
+			reader := login(t, s, "/", "read-only", tt.secret)
+			reload(t, s, tt.after)
+			if !tt.stays {
+				reader.wantClose(1008)
+				return
+			}
+			if err := s.Check(t.Context()); err != nil { // every loop has heard of it
+				t.Fatal(err)
+			}
+			reader.write(`{"subscribe":{"channel":"c"}}`)
+			reader.want(`{"ok":true}`)
+		})
+	}
+}
+
 // reloader is a codec that reloads the server when it sees a message, before what
 // was sent behind that is looked at.
 type reloader struct {

@@ -71,14 +71,12 @@ func limitOf(field, zero int) int {
 // metered tells whether commands are counted.
 func (r *rules) metered() bool { return r.commandRate > 0 || r.byteRate > 0 }
 
-// holds tells whether who has logged in by the old rules may stay so: the secret
-// is the same, or none is asked for any more.
-func (r *rules) holds(access auth.Access, old *rules) bool {
-	switch access {
-	case auth.ReadOnly:
-		return r.secrets.ReadOnly == old.secrets.ReadOnly || r.secrets.ReadOnly == ""
-	case auth.ReadWrite:
-		return r.secrets.ReadWrite == old.secrets.ReadWrite || r.secrets.ReadWrite == ""
+// holds reports whether a session that logged in by the old rules may stay: the
+// secret it used opens its access by these rules too.
+func (r *rules) holds(s *session, old *rules) bool {
+	secret := old.secrets.ReadOnly
+	if s.writer || s.access == auth.ReadWrite {
+		secret = old.secrets.ReadWrite
 	}
-	return true
+	return s.access == auth.None || r.secrets.Allow(s.access, secret)
 }

@@ -13,6 +13,7 @@ import (
 // connection's loop.
 type session struct {
 	access     auth.Access
+	writer     bool   // logged in with the read-write secret, for whichever access
 	failed     uint8  // logins
 	limited    uint8  // commands in a row
 	generation uint32 // of the rules that access was granted by
@@ -140,7 +141,7 @@ func (p protocol) login(s *session, r *rules, cmd *codec.Command) code {
 		r.log.Debug("a login was refused", "access", cmd.Access)
 		return invalidCredentials
 	}
-	s.access, s.generation = access, r.generation
+	s.access, s.writer, s.generation = access, r.secrets.Writer(cmd.Secret), r.generation
 	return success
 }
 

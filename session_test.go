@@ -36,9 +36,14 @@ func TestDialogues(t *testing.T) {
 			a < {"ok":true,"id":1}
 			a > {"id":"x","auth":{"access":"read-only","secret":"wrong"}}
 			a < {"err":"invalid_credentials","id":"x"}`},
-		{"auth, each secret opens its own access", `
+		{"auth, the read-write secret opens reading too", `
 			a > {"auth":{"access":"read-only","secret":"rw"}}
-			a < {"err":"invalid_credentials"}
+			a < {"ok":true}
+			a > {"subscribe":{"channel":"c"}}
+			a < {"ok":true}
+			a > {"publish":{"event":"e","channel":"c"}}
+			a < {"err":"access_denied"}`},
+		{"auth, the read-only secret opens reading alone", `
 			a > {"auth":{"access":"read-write","secret":"r"}}
 			a < {"err":"invalid_credentials"}
 			a > {"auth":{"access":"read-write","secret":""}}

@@ -26,7 +26,8 @@ var Codes = map[string]Access{
 }
 
 // Credentials are the secrets of a hub, one for each access. An empty secret
-// opens that access to everybody: any secret is accepted.
+// opens that access to everybody: any secret is accepted. A ReadWrite secret that
+// is not empty opens reading too.
 type Credentials struct {
 	ReadOnly  string
 	ReadWrite string
@@ -37,11 +38,18 @@ type Credentials struct {
 func (c Credentials) Allow(access Access, secret string) bool {
 	switch access {
 	case ReadOnly:
-		return match(c.ReadOnly, secret)
+		reads, writes := match(c.ReadOnly, secret), c.Writer(secret)
+		return reads || writes
 	case ReadWrite:
 		return match(c.ReadWrite, secret)
 	}
 	return false
+}
+
+// Writer reports whether secret is the ReadWrite secret. An empty one has no
+// writer: then ReadOnly alone decides who may log in for reading.
+func (c Credentials) Writer(secret string) bool {
+	return c.ReadWrite != "" && match(c.ReadWrite, secret)
 }
 
 // match compares digests, so that the lengths compared are always the same.

@@ -13,7 +13,8 @@ func TestAllow(t *testing.T) {
 	}{
 		{"read-only secret", locked, ReadOnly, "r", true},
 		{"read-write secret", locked, ReadWrite, "rw", true},
-		{"read-write secret does not log in read-only", locked, ReadOnly, "rw", false},
+		{"read-write secret logs in read-only", locked, ReadOnly, "rw", true},
+		{"no read-write secret does not open reading", Credentials{ReadOnly: "r"}, ReadOnly, "", false},
 		{"read-only secret does not log in read-write", locked, ReadWrite, "r", false},
 		{"wrong secret", locked, ReadOnly, "x", false},
 		{"empty secret against a set one", locked, ReadWrite, "", false},
