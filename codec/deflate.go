@@ -116,26 +116,38 @@ const inputMax = 64 << 10
 // *CloseError: 1009 as soon as it is longer, or 1007.
 func (f *Inflater) AppendInflated(dst, b []byte, limit int) ([]byte, error) {
 	// "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message." (§7.2.2)
-	f.input = append(append(append(f.input[:0], b...), syncTail...), lastBlock...)
+	const tail = syncTail + lastBlock
+	f.input = append(append(slices.Grow(f.input[:0], len(b)+len(tail)), b...), tail...)
 	f.source.Reset(f.input)
 	defer f.forget()
 	end := len(dst) + min(limit, math.MaxInt-1-len(dst)) // there may be a byte behind it
-	// A block may say that it is the last (§7.2.3.4) although others follow: at least the empty ones of above.
-	for f.source.Len() > 0 {
+	start := len(dst)
+	dst = grow(dst, min(max(4*len(b), 512), firstMax), end)
+	// A block may say that it is the last (§7.2.3.4) although others follow: at least the empty ones of above, unless it
+	// ends where b does. Compressors that end each message with such a block leave out the 0x00 that would begin them.
+	for {
 		var err error
-		if dst, err = f.stream(dst, end); err != nil {
+		if dst, err = f.stream(dst, start, end); err != nil {
 			return nil, err
 		}
+		if n := f.source.Len(); n == 0 || n == len(tail) {
+			return dst, nil
+		}
 	}
-	return dst, nil
 }
 
-// stream extends dst by one DEFLATE stream, to at most end bytes.
-func (f *Inflater) stream(dst []byte, end int) ([]byte, error) {
+// firstMax is how much room is made for a message before it is known how well it was compressed, in bytes.
+const firstMax = 64 << 10
+
+// grow makes room for n more bytes, within what may be: end, and the byte behind it.
+func grow(dst []byte, n, end int) []byte { return slices.Grow(dst, min(n, end+1-len(dst))) }
+
+// stream extends dst by one DEFLATE stream, to at most end bytes. The message begins at start.
+func (f *Inflater) stream(dst []byte, start, end int) ([]byte, error) {
 	f.reset()
 	for {
 		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, 512)
+			dst = grow(dst, f.more(len(dst)-start), end)
 		}
 		// One byte more than allowed shows that there is more.
 		n, err := f.reader.Read(dst[len(dst):min(cap(dst), end+1)])
@@ -149,6 +161,14 @@ func (f *Inflater) stream(dst []byte, end int) ([]byte, error) {
 			return nil, errInflate
 		}
 	}
+}
+
+// more estimates how many bytes follow the n that the input has given so far: the rest of it is compressed about as
+// well. The reader is ahead by up to its window, so an eighth is added; a wrong estimate costs another call.
+func (f *Inflater) more(n int) int {
+	rest := f.source.Len()
+	ratio := float64(n) / float64(max(len(f.input)-rest, 1))
+	return max(n/4, 512) + int(ratio*float64(rest)*9/8)
 }
 
 // reset begins a stream.

@@ -30,6 +30,16 @@ func TestAppendInflated(t *testing.T) {
 		{"one block", "f2 48 cd c9 c9 07 00", "Hello", 5, nil},
 		{"a block that is not compressed", "00 05 00 fa ff 48 65 6c 6c 6f 00", "Hello", 5, nil},
 		{"a block that says it is the last", "f3 48 cd c9 c9 07 00 00", "Hello", 5, nil},
+		{"one that ends the message", "f3 48 cd c9 c9 07 00", "Hello", 5, nil},
+		{"two of them", "f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00", "HelloHello", 10, nil},
+		{"one that is not the last", "f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00", "HelloHello", 10, nil},
+		{"one that is not compressed", "01 05 00 fa ff 48 65 6c 6c 6f", "Hello", 5, nil},
+		{"one with codes of its own", "45 8a c1 0d 00 20 0c 02 67 e5 8a ba 83 d3 4b d3 87 04 08 10 44 a9 e9 b8 d7 3e e2 06 33 65 0c 28 5a 66 4e 13 90 f9 b5 cf 0f", "abcabcabdabcdefgabzzzzabcabdbdaaaabcbabcbdbabdabcbdbabdbadbbdabcbdbabcabd", 80, nil},
+		{"one that ends an empty message", "03 00", "", 5, nil},
+		{"one that ends an empty message, not compressed", "01 00 00 ff ff", "", 5, nil},
+		{"one that is cut", "f3 48 cd c9 c9 07", "", 5, errInflate},
+		{"one that is cut, not compressed", "01 50 00 af ff 48", "", 100, errInflate},
+		{"one a byte too long", "f3 48 cd c9 c9 07 00", "", 4, errBomb},
 		{"two blocks", "f2 48 05 00 00 00 ff ff ca c9 c9 07 00", "Hello", 5, nil},
 		{"an empty message", "00", "", 5, nil},
 		{"nothing", "", "", 5, errInflate},
@@ -202,6 +212,23 @@ func TestDeflateDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// A large message does not grow through many buffers: one for what is known at first, and one that fits.
+func TestInflateAllocatesLittle(t *testing.T) {
+	var d Deflater
+	var f Inflater
+	for _, n := range []int{4 << 10, 100 << 10, 1 << 20, 8 << 20} {
+		packed := unpackedPayload(t, d.AppendFrame(nil, OpText, sampleJSON(n), FullWindow))
+		allocs := testing.AllocsPerRun(5, func() {
+			if b, err := f.AppendInflated(nil, packed, n); err != nil || cap(b) > 2*n+1 {
+				t.Errorf("%d bytes: %v, a buffer of %d", n, err, cap(b))
+			}
+		})
+		if allocs > 4 { // the input's buffer is one of them, where it is too large to be kept
+			t.Errorf("%d bytes: %v allocations", n, allocs)
+		}
+	}
+}
+
 func FuzzDeflate(f *testing.F) {
 	f.Add([]byte("hello hello hello hello"), uint8(8))
 	f.Add(sampleJSON(3000), uint8(9))
@@ -228,7 +255,7 @@ func FuzzDeflate(f *testing.F) {
 func FuzzInflate(f *testing.F) {
 	for _, s := range []string{
 		"f2 48 cd c9 c9 07 00", "00 05 00 fa ff 48 65 6c 6c 6f 00", "f3 48 cd c9 c9 07 00 00",
-		"f2 48 05 00 00 00 ff ff ca c9 c9 07 00", "00", "f2 00 11 00 00", "ff",
+		"f2 48 05 00 00 00 ff ff ca c9 c9 07 00", "00", "f2 00 11 00 00", "ff", "f3 48 cd c9 c9 07 00", "03 00",
 	} {
 		f.Add(unhex(s))
 	}
@@ -248,7 +275,7 @@ func FuzzInflate(f *testing.F) {
 // standardInflate is AppendInflated by the standard library.
 func standardInflate(packed []byte, limit int) (message []byte, err error) {
 	source := bytes.NewReader([]byte(string(packed) + syncTail + lastBlock))
-	for source.Len() > 0 {
+	for {
 		b, err := io.ReadAll(io.LimitReader(flate.NewReader(source), int64(limit+1-len(message))))
 		message = append(message, b...)
 		switch {
@@ -256,9 +283,10 @@ func standardInflate(packed []byte, limit int) (message []byte, err error) {
 			return nil, errBomb
 		case err != nil:
 			return nil, errInflate
+		case source.Len() == 0 || source.Len() == len(syncTail+lastBlock):
+			return message, nil
 		}
 	}
-	return message, nil
 }
 
 func BenchmarkDeflate(b *testing.B) {
@@ -290,6 +318,32 @@ func BenchmarkDeflate(b *testing.B) {
 			}
 			b.ReportMetric(100*float64(len(out))/float64(n), "%")
 		})
+	}
+}
+
+// BenchmarkInflateLarge inflates messages for which no buffer is kept, compressed a little and well.
+func BenchmarkInflateLarge(b *testing.B) {
+	for _, n := range []int{4 << 10, 100 << 10, 1 << 20} {
+		for _, level := range []int{flate.BestSpeed, flate.BestCompression} {
+			var w bytes.Buffer
+			z, err := flate.NewWriter(&w, level)
+			if err != nil {
+				b.Fatal(err)
+			}
+			_, _ = z.Write(sampleJSON(n))
+			_ = z.Flush()
+			packed := bytes.TrimSuffix(w.Bytes(), []byte(syncTail))
+			b.Run(fmt.Sprint(n, "/level ", level), func(b *testing.B) {
+				var f Inflater
+				b.SetBytes(int64(n))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := f.AppendInflated(nil, packed, 16<<20); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 

@@ -89,17 +89,25 @@ func TestDeflateOffers(t *testing.T) {
 	}
 }
 
+// A window that the client asked for is answered, the largest one too (RFC 7692 §7.1.2.1); without it there is none.
 func TestDeflateAnswer(t *testing.T) {
-	r := &Request{key: []byte("dGhlIHNhbXBsZSBub25jZQ==")}
-	for d := leastWindow; d <= FullWindow; d++ {
-		want := "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-		if d < FullWindow {
-			want += fmt.Sprintf("; server_max_window_bits=%d", d)
-		}
-		if got := string(AppendUpgrade(nil, r, "", d)); !strings.HasSuffix(got, want+"\r\n\r\n") {
-			t.Errorf("got %q, want at its end %q", got, want)
+	const answer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	check := func(offers, want string) {
+		t.Helper()
+		r := parse(t, get("GET / HTTP/1.1", "Host: h", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions: "+offers))
+		got := string(AppendUpgrade(nil, r, "", r.Deflate()))
+		if !strings.HasSuffix(got, "\r\nSec-WebSocket-Extensions: "+answer+want+"\r\n\r\n") {
+			t.Errorf("%s: got %q, want at its end %q", offers, got, want)
 		}
 	}
+	check("permessage-deflate", "")
+	check("permessage-deflate; client_max_window_bits=15", "")
+	for d := leastWindow; d <= FullWindow; d++ {
+		window := fmt.Sprintf("; server_max_window_bits=%d", d)
+		check("permessage-deflate"+window, window)
+	}
+	check("permessage-deflate; server_max_window_bits=16, permessage-deflate", "")
+	check("permessage-deflate; x, permessage-deflate; server_max_window_bits=15", "; server_max_window_bits=15")
 }
 
 // FuzzExtensions: whatever a list holds, it comes to an end, and elements that
@@ -124,6 +132,6 @@ func FuzzExtensions(f *testing.F) {
 				}
 			}
 		}
-		_ = firstDeflate([]byte(s))
+		_, _ = firstDeflate([]byte(s))
 	})
 }

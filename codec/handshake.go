@@ -95,7 +95,7 @@ func AppendUpgrade(dst []byte, r *Request, subprotocol string, deflate Deflate) 
 		dst = append(append(dst, "\r\nSec-WebSocket-Protocol: "...), subprotocol...)
 	}
 	if deflate != 0 {
-		dst = appendDeflate(dst, deflate)
+		dst = appendDeflate(dst, deflate, r.seen&seenWindow != 0)
 	}
 	return append(dst, "\r\n\r\n"...)
 }

@@ -1,6 +1,9 @@
 package codec
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Deflate is what a connection has agreed on about permessage-deflate (RFC 7692 §7.1): the window in which its server
 // compresses, as the binary logarithm of its bytes, from 8 to 15. The zero value is no compression.
@@ -15,7 +18,7 @@ const FullWindow Deflate = 15
 const leastWindow Deflate = 8
 
 // Deflate returns the answer to the first offer of permessage-deflate that can be accepted, 0 if there is none.
-// "The server ... in the order of preference" of the client (RFC 7692 §5).
+// "The server ... in the order of preference" of the client (RFC 7692 §5). It notes in r what AppendUpgrade has to answer.
 func (r *Request) Deflate() Deflate {
 	if r.seen&seenExtensions == 0 {
 		return 0
@@ -28,26 +31,28 @@ func (r *Request) Deflate() Deflate {
 		if !is(name, "sec-websocket-extensions") {
 			continue
 		}
-		if d := firstDeflate(offers); d != 0 {
+		if d, windowed := firstDeflate(offers); d != 0 {
+			r.mark(seenWindow, windowed)
 			return d
 		}
 	}
 	return 0
 }
 
-// firstDeflate returns the answer to the first offer in a list that can be accepted.
-func firstDeflate(offers []byte) Deflate {
+// firstDeflate returns the answer to the first offer in a list that can be accepted, and whether that offer has
+// server_max_window_bits.
+func firstDeflate(offers []byte) (d Deflate, windowed bool) {
 	for len(offers) > 0 {
 		var e extension
 		e, offers, _ = nextExtension(offers)
 		if string(e.name) != "permessage-deflate" {
 			continue
 		}
-		if d := acceptDeflate(e.params); d != 0 {
-			return d
+		if d, windowed := acceptDeflate(e.params); d != 0 {
+			return d, windowed
 		}
 	}
-	return 0
+	return 0, false
 }
 
 // Parameters of permessage-deflate (RFC 7692 §7.1).
@@ -58,24 +63,21 @@ const (
 	clientWindow
 )
 
-// acceptDeflate returns the answer to an offer, 0 to decline it: "A server MUST decline an extension negotiation offer
+// acceptDeflate returns the answer to an offer, 0 to decline it, and whether it has server_max_window_bits: "A server MUST decline an extension negotiation offer
 // for this extension if ... [it] contains an extension parameter not defined for use in an offer ... with an invalid
 // value ... multiple extension parameters with the same name" (RFC 7692 §7.1).
-func acceptDeflate(params []byte) Deflate {
-	d := FullWindow
+func acceptDeflate(params []byte) (d Deflate, windowed bool) {
+	d = FullWindow
 	seen := 0
 	for {
 		p, rest, more, _ := nextParam(params)
 		if !more {
-			return d
+			return d, seen&serverWindow != 0
 		}
 		which, bits := readParam(p)
 		if which == 0 || seen&which != 0 {
-			return 0
+			return 0, false
 		}
-		// "A server accepts an extension negotiation offer with this parameter by including the
-		// 'server_max_window_bits' extension parameter in the extension negotiation response ... with the same or
-		// smaller value" (§7.1.2.1)
 		if which == serverWindow {
 			d = bits
 		}
@@ -118,15 +120,13 @@ func windowBits(b []byte) (bits Deflate, ok bool) {
 	return 0, false
 }
 
-// appendDeflate extends dst by the header field that accepts an offer.
-func appendDeflate(dst []byte, d Deflate) []byte {
+// appendDeflate extends dst by the header field that accepts an offer. "A server accepts an extension negotiation offer
+// with this parameter by including the 'server_max_window_bits' extension parameter in the extension negotiation response
+// ... with the same or smaller value" (RFC 7692 §7.1.2.1): also 15, which clients wait for that have asked for it.
+func appendDeflate(dst []byte, d Deflate, windowed bool) []byte {
 	dst = append(dst, "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"...)
-	if d < FullWindow {
-		dst = append(dst, "; server_max_window_bits="...)
-		if d >= 10 {
-			dst = append(dst, '1')
-		}
-		dst = append(dst, '0'+byte(d%10))
+	if windowed {
+		dst = strconv.AppendUint(append(dst, "; server_max_window_bits="...), uint64(d), 10)
 	}
 	return dst
 }

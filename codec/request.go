@@ -34,6 +34,7 @@ const (
 	seenConnection // with the token upgrade
 	seenProtocol
 	seenExtensions
+	seenWindow // the offer of permessage-deflate that Deflate accepted has server_max_window_bits
 )
 
 // ParseRequest reads the header block of an opening handshake from the start of b (RFC 6455 §4.2.1, RFC 9112).

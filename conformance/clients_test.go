@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-// Clients that are not ours, over TLS: openssl, curl, Node's ws, a browser.
+// Clients that are not ours, over TLS: openssl, curl, Node's ws and faye-websocket, a browser.
 // make conformance installs what it can; what is missing then is a failure.
 
 // address is where the server speaks TLS.
@@ -186,6 +186,16 @@ func TestNode(t *testing.T) {
 		out, status := run(t, "node", filepath.Join("node", "client.js"), "wss://"+address()+"/", caFile(t), version)
 		if status != 0 || out != "ok\n" {
 			t.Errorf("%s: got %d, %s", version, status, out)
+		}
+	}
+}
+
+// A client that asks for a window of the server waits for it in the answer (RFC 7692 §7.1.2.1), the largest one too.
+func TestNodeFaye(t *testing.T) {
+	for _, bits := range []string{"9", "15"} {
+		out, status := run(t, "node", filepath.Join("node", "faye.js"), "ws://"+server.Addr().String()+"/deflate", bits)
+		if status != 0 || out != "ok\n" {
+			t.Errorf("requestMaxWindowBits %s: got %d, %s", bits, status, out)
 		}
 	}
 }
