@@ -10,6 +10,7 @@ import (
 // Close begins the closing handshake (RFC 6455 §7.1.2): what was sent before
 // goes out first, then a Close frame. Closing twice does nothing.
 func (c *Conn) Close(code uint16, reason string) {
+	c.loop.own("Conn.Close")
 	if c.state != open {
 		return
 	}
@@ -101,6 +102,7 @@ func (c *Conn) written() {
 // closed is called when the socket is closed, by whomever. There is no reason if
 // we did it: the Handler knows already, unless the loop has ended.
 func (c *Conn) closed(reason error) {
+	c.loop.begin()
 	if reason == nil {
 		reason = ErrStopped
 	}

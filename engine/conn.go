@@ -31,7 +31,9 @@ const (
 	dead                   // to be closed, or closed
 )
 
-// A Conn is one connection. Its methods are for its own loop only.
+// A Conn is one connection. Its methods are for its own loop only, except for
+// Loop, ID and Serial. Builds with the race detector check that: there a call from
+// another goroutine panics.
 //
 // There may be millions: a field added here is paid for each of them.
 type Conn struct {
@@ -50,38 +52,58 @@ type Conn struct {
 	pinged    bool          // a ping is unanswered
 	met       bool          // OnOpen has been called, and OnClose is due
 	refused   refusal       // why it is not let in, 0 if it is
+	chosen    uint16        // the subprotocol: its number among the loop's, 0 if none
 }
 
-// Loop returns the loop that owns the connection.
+// Loop returns the loop that owns the connection. Any goroutine.
 func (c *Conn) Loop() *Loop { return c.loop }
 
 // ID returns a number by which Loop.Deliver knows the connection. No two open
 // connections of one loop have the same, and it is good until OnClose returns.
-// Its top bit is clear.
+// Its top bit is clear. Any goroutine.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
 
 // Serial returns the number of the connection among all that its loop has had,
-// from 1. It does not come again while the engine runs.
+// from 1. It does not come again while the engine runs. Any goroutine.
 func (c *Conn) Serial() uint64 { return c.serial }
 
 // Path returns the path that the connection was opened for, "" before OnOpen.
 func (c *Conn) Path() string {
+	c.loop.own("Conn.Path")
 	if c.endpoint == nil {
 		return ""
 	}
 	return c.endpoint.path
 }
 
+// Subprotocol returns the name that the handshake selected: the first of those in
+// the client's Sec-WebSocket-Protocol that the endpoint has, "" if there is none
+// (RFC 6455 §1.9, §4.2.2). A reload does not change it.
+func (c *Conn) Subprotocol() string {
+	c.loop.own("Conn.Subprotocol")
+	if c.chosen == 0 {
+		return ""
+	}
+	return c.loop.subprotocols[c.chosen-1]
+}
+
 // Value returns what SetValue was given last, nil before that.
-func (c *Conn) Value() any { return c.value }
+func (c *Conn) Value() any {
+	c.loop.own("Conn.Value")
+	return c.value
+}
 
 // SetValue attaches the state that a Handler keeps for this connection.
-func (c *Conn) SetValue(v any) { c.value = v }
+func (c *Conn) SetValue(v any) {
+	c.loop.own("Conn.SetValue")
+	c.value = v
+}
 
 // RemoteAddr returns the other side's address, nil once the socket is closed, as
 // it may be in OnClose. It is the client's where a trusted balancer in front has
 // told it (Listener.ProxyFrom).
 func (c *Conn) RemoteAddr() net.Addr {
+	c.loop.own("Conn.RemoteAddr")
 	if c.transport != nil && c.transport.remote != nil {
 		return c.transport.remote
 	}
@@ -90,6 +112,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 
 // TLS returns the state of the connection's TLS, nil if it has none.
 func (c *Conn) TLS() *tls.ConnectionState {
+	c.loop.own("Conn.TLS")
 	if c.transport == nil || c.transport.session == nil {
 		return nil
 	}
@@ -100,6 +123,7 @@ func (c *Conn) TLS() *tls.ConnectionState {
 // feed takes bytes that have arrived. They may be modified, and are not kept.
 func (c *Conn) feed(b []byte) {
 	defer c.guard()
+	c.loop.begin()
 	c.loop.counts.busy()
 	c.loop.counts.BytesIn += uint64(len(b))
 	c.loop.Wake()

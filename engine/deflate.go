@@ -27,7 +27,10 @@ func deflate(op codec.Opcode, payload []byte, window codec.Deflate) []byte {
 // HearsDeflated tells whether the frames of Deflate may be sent to c. A client
 // that has agreed to compression in a smaller window only has a window of its
 // own, which Send keeps to.
-func (c *Conn) HearsDeflated() bool { return c.deflate == codec.FullWindow }
+func (c *Conn) HearsDeflated() bool {
+	c.loop.own("Conn.HearsDeflated")
+	return c.deflate == codec.FullWindow
+}
 
 // deflated returns the compressed frame that Send sends, nil if it is not to be
 // compressed.

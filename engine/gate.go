@@ -45,6 +45,7 @@ type Meter struct{ messages, bytes Bucket }
 // Within tells whether a message of so many bytes comes no faster than messages
 // and bytes may, in a second; 0 is any number. Loop only.
 func (l *Loop) Within(m *Meter, size, messages, bytes int) bool {
+	l.own("Loop.Within")
 	now := l.beat.Load()
 	return (messages == 0 || m.messages.Take(now, 1, messages)) && (bytes == 0 || m.bytes.Take(now, size, bytes))
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/nu7hatch/webrocket/codec"
 )
@@ -125,9 +127,27 @@ func (c *Conn) accept(r *codec.Request) error {
 		c.deflate = r.Deflate()
 	}
 	c.endpoint = endpoint
+	subprotocol := r.Subprotocol(endpoint.Subprotocols)
+	c.chosen = c.loop.subprotocol(subprotocol)
 	c.became(open)
-	c.push(codec.AppendUpgrade(nil, r, r.Subprotocol(endpoint.Subprotocols), c.deflate))
+	c.push(codec.AppendUpgrade(nil, r, subprotocol, c.deflate))
 	return nil
+}
+
+// subprotocol returns the number by which connections remember a subprotocol, 0
+// for "". The loop learns at most 65,535 names, which are those of configurations.
+func (l *Loop) subprotocol(name string) uint16 {
+	if name == "" {
+		return 0
+	}
+	i := slices.Index(l.subprotocols, name)
+	if i < 0 {
+		if i = len(l.subprotocols); i == math.MaxUint16 {
+			return 0
+		}
+		l.subprotocols = append(l.subprotocols, name)
+	}
+	return uint16(i + 1)
 }
 
 // allows tells whether a page of that origin may connect (RFC 6455 §10.2).

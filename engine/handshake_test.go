@@ -188,3 +188,41 @@ func TestHandshakeHungUp(t *testing.T) {
 		t.Errorf("%d free slots and %d inputs, want 1 and 1", len(tl.free), len(tl.inputs))
 	}
 }
+
+// The Handler can read what the handshake has selected: the client's order decides
+// (RFC 6455 §1.9, §4.2.2).
+func TestSubprotocolOfConn(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{Subprotocols: []string{"v1", "v2"}})
+	var opened []string
+	tl.script.onOpen = func(c *Conn) { opened = append(opened, c.Subprotocol()) }
+	for _, tt := range []struct{ name, header, want string }{
+		{"none offered", "", ""},
+		{"one", "Sec-WebSocket-Protocol: v1\r\n", "v1"},
+		{"the client's order", "Sec-WebSocket-Protocol: v3, v2, v1\r\n", "v2"},
+		{"two lines", "Sec-WebSocket-Protocol: v3\r\nSec-WebSocket-Protocol: v1\r\n", "v1"},
+		{"the case counts", "Sec-WebSocket-Protocol: V1\r\n", ""},
+		{"none that is supported", "Sec-WebSocket-Protocol: v3\r\n", ""},
+	} {
+		opened = nil
+		tc := tl.dial()
+		tc.write("GET / HTTP/1.1\r\n" + fields + tt.header + "\r\n")
+		if len(opened) != 1 || opened[0] != tt.want || tc.Subprotocol() != tt.want {
+			t.Errorf("%s: got %q in OnOpen, and then %q, want %q", tt.name, opened, tc.Subprotocol(), tt.want)
+		}
+	}
+}
+
+// A reload changes what is offered, not what has been agreed on.
+func TestSubprotocolStaysOverReload(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{Subprotocols: []string{"v1", "v2"}})
+	before := tl.dial()
+	before.write("GET / HTTP/1.1\r\n" + fields + "Sec-WebSocket-Protocol: v2\r\n\r\n")
+	next := newTable(map[string]Endpoint{"/": {Handler: tl, Subprotocols: []string{"v3"}}})
+	tl.engine.endpoints.Store(next)
+	tl.rehome(next)
+	after := tl.dial()
+	after.write("GET / HTTP/1.1\r\n" + fields + "Sec-WebSocket-Protocol: v2, v3\r\n\r\n")
+	if got := []string{before.Subprotocol(), after.Subprotocol()}; got[0] != "v2" || got[1] != "v3" {
+		t.Errorf("got %q, want v2 and v3", got)
+	}
+}

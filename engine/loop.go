@@ -25,9 +25,10 @@ const (
 	recalled               // and another one is due after it
 )
 
-// A Loop owns a part of the connections. Post and Wake may be called from any
-// goroutine, everything else on the loop only.
+// A Loop owns a part of the connections. Post, Wake, Index and Worker may be called
+// from any goroutine, everything else on the loop only.
 type Loop struct {
+	owner   owner
 	engine  *Engine
 	index   int
 	sockets sockets
@@ -74,6 +75,8 @@ type Loop struct {
 	newest    map[topic]struct{} // of conflate, empty
 	inflater  codec.Inflater
 	inflated  []byte // room for a message
+
+	subprotocols []string // that connections have chosen
 }
 
 // A departure is an OnClose that is due.
@@ -158,6 +161,7 @@ func (l *Loop) writable(slot uint32) {
 // turn does what has come up since the last one: posted work, deliveries, then
 // one write for each connection that something waits for.
 func (l *Loop) turn() {
+	l.begin()
 	l.phase.Store(turning)
 	l.counts.busy()
 	if !l.inRow {
@@ -196,6 +200,7 @@ func (l *Loop) again(more bool) {
 
 // end is what is left to do when gnet's loop has ended, on another goroutine.
 func (l *Loop) end() {
+	l.takeOver()
 	if l.pump != nil {
 		l.pump.close()
 	}
@@ -330,6 +335,7 @@ func (l *Loop) sliceOver() bool { return time.Now().After(l.sliceEnd) }
 
 // add gives a new connection its slot.
 func (l *Loop) add(c *Conn) {
+	l.begin()
 	c.loop = l
 	l.serial++
 	c.serial = l.serial

@@ -86,6 +86,7 @@ func same(a, b Handler) bool {
 
 // Each calls f for every open connection of the loop. Loop only.
 func (l *Loop) Each(f func(*Conn)) {
+	l.own("Loop.Each")
 	for _, c := range l.conns {
 		if c != nil && c.state == open {
 			f(c)

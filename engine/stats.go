@@ -45,6 +45,7 @@ type counters struct {
 // Stats returns a copy of what the loop has counted. It looks at each
 // connection for which something waits. Loop only.
 func (l *Loop) Stats() Stats {
+	l.own("Loop.Stats")
 	s := l.counts.Stats
 	s.Refused = maps.Clone(s.Refused)
 	s.Closed = maps.Clone(s.Closed)
@@ -60,7 +61,10 @@ func (l *Loop) Stats() Stats {
 
 // Began returns when the loop got busy with what it is doing, by the clock of
 // measure.Now. Loop only.
-func (l *Loop) Began() time.Duration { return l.counts.since }
+func (l *Loop) Began() time.Duration {
+	l.own("Loop.Began")
+	return l.counts.since
+}
 
 // waiting yields the connections for which something waits to be written.
 func (l *Loop) waiting(yield func(*Conn) bool) {
@@ -77,6 +81,7 @@ func (l *Loop) waiting(yield func(*Conn) bool) {
 // Slowest returns the n connections for which most waits to be written, most
 // first, or fewer if nothing waits for the others. Loop only.
 func (l *Loop) Slowest(n int) []*Conn {
+	l.own("Loop.Slowest")
 	var slow []*Conn
 	for c := range l.waiting {
 		slow = append(slow, c)
@@ -87,6 +92,7 @@ func (l *Loop) Slowest(n int) []*Conn {
 
 // Conn returns the connection with that ID, nil if it is not open. Loop only.
 func (l *Loop) Conn(id uint64) *Conn {
+	l.own("Loop.Conn")
 	slot := int(uint32(id))
 	if slot >= len(l.conns) {
 		return nil
@@ -100,6 +106,7 @@ func (l *Loop) Conn(id uint64) *Conn {
 // Queued returns how many frames and bytes wait to be written. What is encrypted
 // already is no frame any more.
 func (c *Conn) Queued() (frames, bytes int) {
+	c.loop.own("Conn.Queued")
 	if c.out == nil {
 		return 0, 0
 	}

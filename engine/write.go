@@ -38,6 +38,7 @@ type outbox struct {
 // is not shorter than the endpoint's CompressionThreshold is compressed if the
 // client has agreed to that and it gets shorter.
 func (c *Conn) Send(op codec.Opcode, payload []byte) {
+	c.loop.own("Conn.Send")
 	if c.state != open {
 		return
 	}
@@ -45,7 +46,7 @@ func (c *Conn) Send(op codec.Opcode, payload []byte) {
 	if frame == nil {
 		frame = codec.AppendFrame(nil, op, payload)
 	}
-	c.SendFrame(frame)
+	c.sendFrame(frame)
 }
 
 // SendFrame queues a frame, as codec.AppendFrame makes it. It is kept until it
@@ -53,6 +54,11 @@ func (c *Conn) Send(op codec.Opcode, payload []byte) {
 // connections. What is queued within one turn of the loop leaves in one write.
 // Nothing is sent once the connection is closing.
 func (c *Conn) SendFrame(frame []byte) {
+	c.loop.own("Conn.SendFrame")
+	c.sendFrame(frame)
+}
+
+func (c *Conn) sendFrame(frame []byte) {
 	if c.state != open {
 		return
 	}
@@ -218,6 +224,7 @@ func (c *Conn) freeOutbox() {
 // A connection that nothing else waits for gets the run in one write at once;
 // unless it has the bit Several and the run is not alone in this turn.
 func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, channel string, events []string) int {
+	l.own("Loop.Deliver")
 	for i, id := range ids {
 		slot := uint32(id)
 		if l.held.has(slot) || id&Several != 0 && !alone {
@@ -248,7 +255,7 @@ func (c *Conn) deliver(frames [][]byte, joined []byte, alone bool, channel strin
 		return
 	}
 	for _, f := range frames {
-		c.SendFrame(f)
+		c.sendFrame(f)
 	}
 }
 
