@@ -1,8 +1,10 @@
 package webrocket
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
@@ -41,7 +43,9 @@ func (p protocol) OnClose(c *Conn, reason error) {
 	s.subscriber.Leave()
 	delete(w.meters, s)
 	w.countsOf(p.HubHandler).connections--
-	p.rules.Load().log.Debug("a connection has ended", "reason", loggable(reason))
+	if log := p.rules.Load().log; log.Enabled(context.Background(), slog.LevelDebug) {
+		log.Debug("a connection has ended", "address", address(c), "reason", loggable(reason))
+	}
 }
 
 // loggable is why a connection has ended, without what the client says of that.
@@ -113,7 +117,7 @@ func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
 func (p protocol) obey(c *Conn, s *session, r *rules, cmd *codec.Command) code {
 	switch cmd.Kind {
 	case codec.Auth:
-		return p.login(s, r, cmd)
+		return p.login(c, s, r, cmd)
 	case codec.Subscribe:
 		return p.subscribe(s, r, cmd)
 	case codec.Unsubscribe:
@@ -133,12 +137,12 @@ func (s *session) logout() {
 }
 
 // login grants access. One that fails ends an earlier login.
-func (p protocol) login(s *session, r *rules, cmd *codec.Command) code {
+func (p protocol) login(c *Conn, s *session, r *rules, cmd *codec.Command) code {
 	access := auth.Codes[cmd.Access]
 	if !r.secrets.Allow(access, cmd.Secret) {
 		s.logout()
 		s.failed = max(s.failed, s.failed+1)
-		r.log.Debug("a login was refused", "access", cmd.Access)
+		r.log.Debug("a login was refused", "address", address(c), "access", cmd.Access)
 		return invalidCredentials
 	}
 	s.access, s.writer, s.generation = access, r.secrets.Writer(cmd.Secret), r.generation

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -268,6 +269,72 @@ func TestProxyFrom(t *testing.T) {
 				}
 			case <-time.After(patience):
 				t.Error("OnOpen was not called")
+			}
+		})
+	}
+}
+
+// Behind a trusted proxy the log, the admin API and a handler have the client's
+// address; from anybody else the field is not read.
+func TestForwardedFrom(t *testing.T) {
+	for _, tt := range []struct{ name, from, want string }{
+		{"proxy", "127.0.0.0/8", "192.0.2.7:0"},
+		{"anybody else", "10.0.0.0/8", "127.0.0.1:"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var log lockedBuffer
+			addrs := make(chan string, 1)
+			s := webrocket.NewServer("127.0.0.1:0")
+			s.ForwardedFrom = []netip.Prefix{netip.MustParsePrefix(tt.from)}
+			h := locked()
+			h.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			if err := s.Handle("/", h); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Handle("/address", addressHandler(addrs)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { shutdown(t, s) })
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			dial := func(path string) *client {
+				t.Helper()
+				ws, _, err := websocket.Dial(ctx, "ws://"+s.Addr().String()+path, &websocket.DialOptions{
+					HTTPHeader: http.Header{"X-Forwarded-For": {"1.2.3.4, 192.0.2.7"}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = ws.CloseNow() })
+				return &client{t, ws}
+			}
+			dial("/address")
+			select {
+			case got := <-addrs:
+				if !strings.HasPrefix(got, tt.want) {
+					t.Errorf("RemoteAddr: got %s, want %s", got, tt.want)
+				}
+			case <-ctx.Done():
+				t.Fatal("OnOpen was not called")
+			}
+			if err := s.Watch(ctx, webrocket.Watch{Hub: "/", Channel: "c", For: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			c := dial("/")
+			c.write(`{"auth":{"access":"read-only","secret":"no"}}`)
+			c.want(`{"err":"invalid_credentials"}`)
+			c.write(`{"subscribe":{"channel":"c"}}`)
+			c.want(`{"err":"access_denied"}`)
+			for _, want := range []string{
+				`msg="a login was refused".* address=` + regexp.QuoteMeta(tt.want),
+				`msg="a watched command".* connection=\S+@` + regexp.QuoteMeta(tt.want), // as the admin API names it
+			} {
+				if !regexp.MustCompile(want).MatchString(log.String()) {
+					t.Errorf("the log has no %s:\n%s", want, log.String())
+				}
 			}
 		})
 	}

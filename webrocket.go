@@ -79,6 +79,10 @@ type Server struct {
 	// NewServer, as in Listener. If empty, none.
 	ProxyFrom []netip.Prefix
 
+	// ForwardedFrom are the networks of trusted HTTP proxies in front of the
+	// address of NewServer, as in Listener. If empty, none.
+	ForwardedFrom []netip.Prefix
+
 	addr string
 
 	mu        sync.RWMutex
@@ -211,7 +215,7 @@ func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 	if config.Log == nil {
 		config.Log = s.log()
 	}
-	first := Listener{Addr: s.addr, TLS: s.TLS, ProxyFrom: s.ProxyFrom}
+	first := Listener{Addr: s.addr, TLS: s.TLS, ProxyFrom: s.ProxyFrom, ForwardedFrom: s.ForwardedFrom}
 	return engine.New(config, s.endpoints), append([]Listener{first}, s.listeners...), nil
 }
 

@@ -41,7 +41,7 @@ type Conn struct {
 	endpoint  *Endpoint // nil while opening
 	socket    gnet.Conn
 	value     any
-	transport *transport // TLS or a balancer's header, nil if the socket has neither
+	transport *transport // TLS, a balancer's header or a proxy's, nil if the socket has none of these
 	in        *input     // what has arrived of a message or handshake, nil if nothing
 	out       *outbox    // what waits to be written, nil if nothing
 	serial    uint64     // of the loop's connections
@@ -100,8 +100,8 @@ func (c *Conn) SetValue(v any) {
 }
 
 // RemoteAddr returns the other side's address, nil once the socket is closed, as
-// it may be in OnClose. It is the client's where a trusted balancer in front has
-// told it (Listener.ProxyFrom).
+// it may be in OnClose. It is the client's where a trusted balancer or proxy in
+// front has told it (Listener.ProxyFrom, Listener.ForwardedFrom).
 func (c *Conn) RemoteAddr() net.Addr {
 	c.loop.own("Conn.RemoteAddr")
 	if c.transport != nil && c.transport.remote != nil {

@@ -15,7 +15,8 @@
 //
 // Between socket and connection there may be a PROXY header and TLS:
 // transport.go, proxy.go, tls.go, and handshakes.go for the one part that is not
-// done on the loops. listener.go and files.go are the addresses. Beside the main
+// done on the loops. forwarded.go reads which client an HTTP proxy speaks for.
+// listener.go and files.go are the addresses. Beside the main
 // path are slow.go (what slow readers may miss) and lost.go (how they are told),
 // gate.go, memory.go and limits.go (who is let in), accept.go (when nobody can be),
 // drain.go and ports.go (the end), and watchdog.go.

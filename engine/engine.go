@@ -418,8 +418,8 @@ func (e *Engine) judge(c *Conn, n int) refusal {
 		return full
 	case e.crowded.Load():
 		return noMemory
-	case c.transport.announces():
-		return admitted // it is judged when it is known who it is
+	case c.transport.announces(), c.transport.forwards():
+		return admitted // it is judged when it is known which client it is for
 	}
 	return e.tooMany(c)
 }

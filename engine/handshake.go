@@ -96,6 +96,9 @@ func (c *Conn) shake(b []byte) []byte {
 		}
 		return nil
 	}
+	if !c.identify(&request) {
+		return nil
+	}
 	if err := c.accept(&request); err != nil {
 		c.refuse(err)
 		return nil

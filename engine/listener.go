@@ -26,6 +26,16 @@ type Listener struct {
 	// nobody's header is believed. A socket's file has no addresses to compare:
 	// there any entry makes the header a must.
 	ProxyFrom []netip.Prefix
+
+	// ForwardedFrom are the networks of HTTP proxies that are trusted: in a
+	// request from one of them the field X-Forwarded-For or Forwarded (RFC 7239)
+	// says which client it is for, and Conn.RemoteAddr is then that client, with
+	// port 0 if there is none in the field. The client is the last address there
+	// that is not of these networks. It stays the proxy where there is no such
+	// field, or no address; if both fields are there and differ the request is
+	// refused with 400. If empty, nobody's field is believed. A socket's file has
+	// no addresses to compare: there any entry makes the other side trusted.
+	ForwardedFrom []netip.Prefix
 }
 
 // listener is a Listener in use.
@@ -34,12 +44,13 @@ type listener struct {
 	addr             net.Addr // as it was bound
 	tls              *tls.Config
 	proxies          []netip.Prefix
+	forwarders       []netip.Prefix
 }
 
 const unixPrefix = "unix:"
 
 func newListener(l Listener) *listener {
-	ln := &listener{network: "tcp", address: l.Addr, proxies: l.ProxyFrom}
+	ln := &listener{network: "tcp", address: l.Addr, proxies: l.ProxyFrom, forwarders: l.ForwardedFrom}
 	if file, ok := strings.CutPrefix(l.Addr, unixPrefix); ok {
 		ln.network, ln.address = "unix", file
 	}
@@ -70,7 +81,20 @@ func (l *listener) proxied(from net.Addr) bool {
 		return len(l.proxies) > 0
 	}
 	ip, _ := ipOf(from)
-	return slices.ContainsFunc(l.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+	return contain(l.proxies, ip)
+}
+
+// trusts tells whether the header of a request from there may name the client.
+func (l *listener) trusts(from net.Addr) bool {
+	if len(l.forwarders) == 0 {
+		return false
+	}
+	ip, ok := ipOf(from)
+	return !ok || contain(l.forwarders, ip)
+}
+
+func contain(networks []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // bind tells which addresses the listeners have, and opens those that are

@@ -141,6 +141,10 @@ func TestStatsOfRefusals(t *testing.T) {
 		{"timeout", func(tc *testConn) { tc.advance(DefaultHandshakeTimeout) }},
 		{"gone", func(tc *testConn) { tc.hangUp(errReset) }},
 		{"transport", func(tc *testConn) { tc.drop(errNoTLS) }},
+		{"forwarded", func(tc *testConn) {
+			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{ForwardedFrom: forwarders}), remote: from("10.0.0.1"), stage: through}
+			tc.write(with("Forwarded: for=192.0.2.7\r\nX-Forwarded-For: 192.0.2.8"))
+		}},
 	} {
 		t.Run(tt.want, func(t *testing.T) {
 			tl := newTestLoop(t, Config{}, Endpoint{Origins: []string{"https://example.com"}})

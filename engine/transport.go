@@ -18,11 +18,12 @@ const (
 )
 
 // A transport is what stands between a socket and the bytes of the protocol: a
-// balancer's header, TLS. Connections with neither have none.
+// balancer's header, TLS, a proxy that speaks for others. Connections with none of
+// these have none.
 type transport struct {
 	conn      *Conn
 	listener  *listener
-	remote    net.Addr  // the client that the balancer names, nil if none
+	remote    net.Addr  // the client that the balancer or proxy names, nil if none
 	session   *tls.Conn // from the end of the TLS handshake
 	handshake *handshake
 	arrived   []byte // ciphertext for session to read, while it does
@@ -38,6 +39,8 @@ func newTransport(c *Conn, in *listener) *transport {
 		t.stage = announcing
 	case in.tls != nil:
 		t.stage = greeting
+	case in.trusts(c.socket.RemoteAddr()):
+		t.stage = through // it has room for the client's address
 	default:
 		return nil
 	}
@@ -49,6 +52,9 @@ func (t *transport) secured() bool { return t != nil && t.listener.tls != nil }
 
 // announces tells whether a balancer has yet to say who it speaks for.
 func (t *transport) announces() bool { return t != nil && t.stage == announcing }
+
+// forwards tells whether the request has yet to say which client it is for.
+func (t *transport) forwards() bool { return t != nil && t.listener.trusts(t.conn.RemoteAddr()) }
 
 // mute tells whether nothing of the protocol can be said yet.
 func (t *transport) mute() bool { return t != nil && t.stage != through }
@@ -94,14 +100,16 @@ func (t *transport) announce(b []byte) []byte {
 	if t.listener.tls != nil {
 		t.stage = greeting
 	}
-	t.conn.announced()
+	if !t.forwards() {
+		t.conn.admit()
+	}
 	rest := slices.Clone(b[n:])
 	t.conn.freeInput()
 	return rest
 }
 
-// announced judges a connection once it is known who it is.
-func (c *Conn) announced() {
+// admit judges a connection once it is known which client it is for.
+func (c *Conn) admit() {
 	e := c.loop.engine
 	if c.refused != admitted {
 		return

@@ -24,6 +24,7 @@ type config struct {
 	selfSigned          bool
 	tlsPort             int
 	proxyFrom           []string
+	forwardedFrom       []string
 	server              webrocket.Config
 	hubDefaults         hub
 	hubs                []hub

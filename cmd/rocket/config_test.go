@@ -64,6 +64,8 @@ func TestFileProblems(t *testing.T) {
 		},
 		{"origin", `{"Origins": ["example.com"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "example.com"`},
 		{"origin with path", `{"Origins": ["https://example.com/"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "https://example.com/"`},
+		{"forwarded from a name", `{"ForwardedFrom": ["10.0.0.0/8", "10.0.0.0/33"], ` + hubs + `}`, `my.json:1: ForwardedFrom: want an address or network such as "10.0.0.0/8", or "unix", not "10.0.0.0/33"`},
+		{"forwarded from everybody", `{"ForwardedFrom": ["::/0"], ` + hubs + `}`, `my.json:1: ForwardedFrom: ::/0 would let every client choose its address: name the networks of the proxies`},
 		{"origins no list", `{"Origins": "*", ` + hubs + `}`, `my.json:1: Origins: want a list of strings, not "*"`},
 		{"subprotocol", `{"Subprotocols": ["a b"], ` + hubs + `}`, `my.json:1: Subprotocols[0]: want the name of a subprotocol, not "a b"`},
 		{"port too high", `{"Port": 65536, ` + hubs + `}`, "my.json:1: Port: want a whole number from 0 to 65535, not 65536"},

@@ -111,6 +111,7 @@ func (c *config) needRestart(next *config) []string {
 		{"TLSPort", c.tlsPort != next.tlsPort},
 		{"Unix", c.unix != next.unix},
 		{"ProxyFrom", !slices.Equal(c.proxyFrom, next.proxyFrom)},
+		{"ForwardedFrom", !slices.Equal(c.forwardedFrom, next.forwardedFrom)},
 		{"HandshakeWorkers", c.server.HandshakeWorkers != next.server.HandshakeWorkers},
 		{"PidFile", c.pidFile != next.pidFile},
 		{"Admin", c.admin != next.admin},

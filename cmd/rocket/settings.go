@@ -49,6 +49,12 @@ func settings() []setting {
 			},
 		},
 		{
+			"ForwardedFrom", "forwarded-from", "LIST", "", "addresses or networks of HTTP proxies that are trusted to name the client in X-Forwarded-For or Forwarded; unix: the socket's file",
+			func(c *config) value {
+				return list(&c.forwardedFrom, `an address or network such as "10.0.0.0/8", or "unix"`, checkForwarder)
+			},
+		},
+		{
 			"TLSCertFile", "tls-cert", "FILE", "", "certificate for wss://, in PEM, with its chain",
 			func(c *config) value { return file(&c.certFile, checkReadable) },
 		},

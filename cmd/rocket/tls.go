@@ -17,7 +17,8 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
-// proxyUnix stands in ProxyFrom for connections to the socket's file.
+// proxyUnix stands in ProxyFrom and ForwardedFrom for connections to the socket's
+// file.
 const proxyUnix = "unix"
 
 // secure tells whether the server speaks TLS at all.
@@ -118,30 +119,35 @@ func (certs *certificates) replace(next *certificates, log *slog.Logger) {
 
 // listen gives a server all its addresses.
 func (c *config) listen(s *webrocket.Server, certs *certificates) {
-	proxies, file := c.proxies()
-	s.ProxyFrom = proxies
+	proxies, fileIsProxy := networks(c.proxyFrom)
+	forwarders, fileForwards := networks(c.forwardedFrom)
+	s.ProxyFrom, s.ForwardedFrom = proxies, forwarders
 	switch {
 	case certs == nil:
 	case c.tlsPort == 0:
 		s.TLS = certs.Config
 	default:
 		s.Listen(webrocket.Listener{
-			Addr: net.JoinHostPort(c.host, strconv.Itoa(c.tlsPort)), TLS: certs.Config, ProxyFrom: proxies,
+			Addr: net.JoinHostPort(c.host, strconv.Itoa(c.tlsPort)), TLS: certs.Config,
+			ProxyFrom: proxies, ForwardedFrom: forwarders,
 		})
 	}
 	if c.unix != "" {
 		l := webrocket.Listener{Addr: "unix:" + c.unix}
-		if file {
+		if fileIsProxy {
 			l.ProxyFrom = []netip.Prefix{{}}
+		}
+		if fileForwards {
+			l.ForwardedFrom = append([]netip.Prefix{{}}, forwarders...)
 		}
 		s.Listen(l)
 	}
 }
 
-// proxies returns the networks of ProxyFrom, and whether the socket's file is
-// among them. Settings have checked them.
-func (c *config) proxies() (networks []netip.Prefix, file bool) {
-	for _, s := range c.proxyFrom {
+// networks returns the networks of a list, and whether the socket's file is among
+// them. Settings have checked the list.
+func networks(list []string) (networks []netip.Prefix, file bool) {
+	for _, s := range list {
 		if s == proxyUnix {
 			file = true
 		} else if network, err := parseNetwork(s); err == nil {
@@ -151,10 +157,14 @@ func (c *config) proxies() (networks []netip.Prefix, file bool) {
 	return networks, file
 }
 
-// parseNetwork reads "10.0.0.0/8" or "10.0.0.1".
+// parseNetwork reads "10.0.0.0/8" or "10.0.0.1". IPv4 that is written as IPv6 is
+// IPv4, as it is for clients.
 func parseNetwork(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
 		network, err := netip.ParsePrefix(s)
+		if err == nil && network.Addr().Is4In6() {
+			return network.Addr().Unmap().Prefix(network.Bits() - 96)
+		}
 		return network.Masked(), err
 	}
 	addr, err := netip.ParseAddr(s)
@@ -162,6 +172,14 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, errWant
 	}
 	return addr.Unmap().Prefix(addr.Unmap().BitLen())
+}
+
+// checkForwarder is checkProxy, without the network of all addresses.
+func checkForwarder(s string) error {
+	if network, err := parseNetwork(s); err == nil && network.Bits() == 0 {
+		return fmt.Errorf("%s would let every client choose its address: name the networks of the proxies", s)
+	}
+	return checkProxy(s)
 }
 
 // checkProxy accepts an address, a network, or the socket's file.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -227,6 +228,46 @@ func TestTLSPortEndToEnd(t *testing.T) {
 	reader.stdout.want(`"data":1`)
 }
 
+// The networks of proxies are obeyed on every address, and the socket's file is one
+// of them where the list has "unix".
+func TestForwardedFromEndToEnd(t *testing.T) {
+	dir := t.TempDir()
+	for list, want := range map[string][2]string{ // the address at the port, and at the socket's file
+		"::ffff:127.0.0.0/104, unix": {"192.0.2.7:0", "192.0.2.7:0"},
+		"127.0.0.1":                  {"192.0.2.7:0", ""},
+		"unix":                       {"127.0.0.1:", "192.0.2.7:0"},
+	} {
+		file := filepath.Join(dir, "rocket.sock")
+		p := start(t, []string{"ROCKET_READ_ONLY_SECRET=r", "ROCKET_READ_WRITE_SECRET=rw"},
+			"-port", "0", "-admin", "off", "-unix", file, "-forwarded-from", list, "-log-level", "debug")
+		port := p.stdout.want(`ws://(localhost:\d+)/ `)[1]
+		p.stdout.want(`^Ready`)
+		for i, at := range [][2]string{{"tcp", port}, {"unix", file}} {
+			ws, _, err := websocket.Dial(t.Context(), "ws://rocket.example/", &websocket.DialOptions{
+				HTTPHeader: http.Header{"Forwarded": {"for=192.0.2.7"}},
+				HTTPClient: &http.Client{Transport: &http.Transport{
+					DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+						return new(net.Dialer).DialContext(ctx, at[0], at[1])
+					},
+				}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ws.Write(t.Context(), websocket.MessageText, []byte(`{"auth":{"access":"read-only","secret":"no"}}`)); err != nil {
+				t.Fatal(err)
+			}
+			got := p.stderr.want(`"a login was refused".*"address":"([^"]*)"`)[1]
+			if want := want[i]; !strings.HasPrefix(got, want) || want == "" && strings.HasPrefix(got, "192.") {
+				t.Errorf("-forwarded-from %s, %s: got the address %q, want %q", list, at[0], got, want)
+			}
+			_ = ws.CloseNow()
+		}
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+}
+
 // With -tls-client-ca only clients with a certificate of that authority get in.
 func TestClientCertificateEndToEnd(t *testing.T) {
 	template := &x509.Certificate{
@@ -272,6 +313,10 @@ func TestTLSProblems(t *testing.T) {
 		{"authorities alone", "-tls-client-ca: there is no TLS", []string{"-tls-client-ca", cert}, 2},
 		{"port alone", "-tls-port: there is no TLS", []string{"-tls-port", "1"}, 2},
 		{"no network", `-proxy-from: want an address or network such as "10.0.0.0/8", or "unix", not "10.0.0.0/33"`, []string{"-proxy-from", "10.0.0.0/33"}, 2},
+		{"no network of proxies", `-forwarded-from: want an address or network such as "10.0.0.0/8", or "unix", not "proxy.example.com"`, []string{"-forwarded-from", "10.0.0.0/8, proxy.example.com"}, 2},
+		{"everybody's network", `-forwarded-from: 0.0.0.0/0 would let every client choose its address`, []string{"-forwarded-from", "0.0.0.0/0"}, 2},
+		{"everybody's network in IPv6", `-forwarded-from: ::ffff:0.0.0.0/96 would let every client choose its address`, []string{"-forwarded-from", "::ffff:0.0.0.0/96"}, 2},
+		{"a part of IPv4 as IPv6", `-forwarded-from: want an address or network`, []string{"-forwarded-from", "::ffff:0:0/80"}, 2},
 		{"no truth", `-tls-self-signed: want true or false, not "maybe"`, []string{"-tls-self-signed=maybe"}, 2},
 		{"key of another", "private key does not match public key", []string{"-tls-cert", cert, "-tls-key", otherKey}, 1},
 		{"no authority", "there is no certificate in it", []string{"-tls-self-signed", "-tls-client-ca", "/dev/null"}, 1},

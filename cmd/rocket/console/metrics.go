@@ -282,7 +282,7 @@ func table() []metric {
 
 // refusals are the reasons that are there from the start, so that the first one
 // is seen as an increase.
-var refusals = []string{"full", "gone", "invalid", "no_memory", "not_found", "origin", "stopping", "timeout", "too_long", "too_many", "transport"}
+var refusals = []string{"forwarded", "full", "gone", "invalid", "no_memory", "not_found", "origin", "stopping", "timeout", "too_long", "too_many", "transport"}
 
 // each yields the counts, and 0 for the names that have none.
 func each(y yield, counts map[string]uint64, names []string) {
