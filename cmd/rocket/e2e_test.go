@@ -196,7 +196,7 @@ func TestExampleEndToEnd(t *testing.T) {
 		name, want string
 		vars, args []string
 	}{
-		{"wrong secret", "refuses the secret for read-only", writer, []string{"subscribe", "-url", url, "news"}},
+		{"wrong secret", "refuses the secret for read-only", []string{"ROCKET_SECRET=wrong"}, []string{"subscribe", "-url", url, "news"}},
 		{"no secret", "refuses the secret for read-write", nil, []string{"publish", "-url", url, "news", "1"}},
 		{"no channel", `there is no channel "nobody"`, writer, []string{"publish", "-url", url, "nobody", "1"}},
 		{"no name", "cannot be a channel", reader, []string{"subscribe", "-url", url, ""}},

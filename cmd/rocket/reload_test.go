@@ -30,7 +30,7 @@ func TestReloadEndToEnd(t *testing.T) {
 	a.stderr.want(`^subscribed`)
 	b := start(t, nil, "subscribe", "-url", url+"/gone", "c")
 	b.stderr.want(`^subscribed`)
-	c := start(t, []string{"ROCKET_SECRET=w"}, "subscribe", "-url", url, "c") // for reading: refused
+	c := start(t, []string{"ROCKET_SECRET=wrong"}, "subscribe", "-url", url, "c")
 	c.wantStatus(1)
 
 	// A file that is wrong changes nothing.
