@@ -64,7 +64,7 @@ dist: ## static binaries and Debian packages with their checksums, in dist/
 	rm -rf $(DIST)
 	mkdir -p $(DIST)/share
 	set -e; for arch in $(ARCHES); do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w" \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w $(STAMPED)" \
 			-o $(DIST)/rocket-linux-$$arch ./cmd/rocket; \
 	done
 	$(GO) run ./cmd/rocket man | gzip -9n > $(DIST)/share/rocket.1.gz

@@ -21,13 +21,14 @@ var imports = map[string][]string{
 	"measure":            {},
 	"auth":               {},
 	"codec":              {},
+	"build":              {},
 	"conformance":        {},
-	"cmd/rocket":         {".", "engine", "pubsub", "auth", "codec", "measure", "cmd/rocket/console"},
-	"cmd/rocket/console": {".", "engine", "pubsub", "auth", "codec", "measure"},
-	"bench":              {"codec"},
-	"cmd/rocket-bench":   {"bench", "codec"},
+	"cmd/rocket":         {".", "engine", "pubsub", "auth", "codec", "measure", "build", "cmd/rocket/console"},
+	"cmd/rocket/console": {".", "engine", "pubsub", "auth", "codec", "measure", "build"},
+	"bench":              {"codec", "build"},
+	"cmd/rocket-bench":   {"bench", "codec", "build"},
 	"faults":             {"codec"},
-	"cmd/rocket-faults":  {"faults", "bench", "codec"},
+	"cmd/rocket-faults":  {"faults", "bench", "codec", "build"},
 }
 
 // importers says which packages may import a module of somebody else.

@@ -15,7 +15,8 @@ RUN := $(shell date -u +%Y-%m-%d)-$(shell git describe --always --exclude '*' --
 # What the programs say they were built from: go build does not know it in a git worktree, or if GOFLAGS forbids it.
 # Nothing outside of git.
 COMMIT = $(shell test -e .git && echo $$(git rev-parse --short=12 HEAD)$$(test -z "$$(git status --porcelain)" || echo +changes))
-STAMP  = -ldflags "-X github.com/nu7hatch/webrocket/bench.built=$(COMMIT)"
+STAMPED = -X github.com/nu7hatch/webrocket/build.stamped=$(COMMIT)
+STAMP   = -ldflags "$(STAMPED)"
 
 .PHONY: bench bench-compare bench-binaries
 

@@ -6,11 +6,12 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nu7hatch/webrocket/build"
 )
 
 // Result is what is known after a run. Fields that do not apply are left out.
@@ -140,7 +141,7 @@ func (r *Result) Good() bool { return r.Error == "" && r.Check.Good() }
 
 // ThisMachine describes the machine, and the commit that this program was built from.
 func ThisMachine() Machine {
-	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Commit: commit()}
+	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Commit: build.Commit()}
 	m.Host, _ = os.Hostname()
 	var uts unix.Utsname
 	if unix.Uname(&uts) == nil {
@@ -159,33 +160,6 @@ func ThisMachine() Machine {
 		}
 	}
 	return m
-}
-
-// built is the commit that make has noted (bench.mk), with Changed: go build knows it neither in a git worktree nor with
-// -buildvcs=false in GOFLAGS. Empty: what go build knows.
-var built string
-
-// Changed is the end of a Commit with changes that are not committed.
-const Changed = "+changes"
-
-func commit() string {
-	if built != "" {
-		return built
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	var rev, dirty string
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			rev = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = Changed
-		}
-	}
-	return rev[:min(len(rev), 12)] + dirty
 }
 
 // WriteJSON writes results as one JSON array.

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -151,13 +153,18 @@ func (w wires) close(c *Conn) {
 	tc.hangUp(nil)
 }
 
+// unplugged is the socket of a connection without one: its client has an address.
+type unplugged struct{ gnet.Conn }
+
+func (unplugged) RemoteAddr() net.Addr { return from("192.0.2.1") }
+
 // dial connects a client that has not said anything.
 func (tl *testLoop) dial() *testConn {
 	fd := int32(3)
 	for tl.byFd[fd] != nil {
 		fd++ // the lowest that is free, as the kernel does
 	}
-	tc := &testConn{Conn: &Conn{fd: fd}, tl: tl, room: unlimited}
+	tc := &testConn{Conn: &Conn{fd: fd, socket: unplugged{}}, tl: tl, room: unlimited}
 	tl.dials[tc.Conn] = tc
 	tl.byFd[fd] = tc
 	tl.add(tc.Conn)

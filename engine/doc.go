@@ -18,7 +18,7 @@
 // done on the loops. forwarded.go reads which client an HTTP proxy speaks for.
 // listener.go and files.go are the addresses. Beside the main
 // path are slow.go (what slow readers may miss) and lost.go (how they are told),
-// gate.go, memory.go and limits.go (who is let in), accept.go (when nobody can be),
+// gate.go, memory.go and limits.go (who is let in), mismatch.go (ws:// for wss://), accept.go (when nobody can be),
 // drain.go and ports.go (the end), and watchdog.go.
 //
 // # Ownership

@@ -61,6 +61,8 @@ type Engine struct {
 	crowded  atomic.Bool  // memory is short
 	stalled  atomic.Int32 // loops that do not get on
 	stalls   atomic.Uint64
+	tlsHere  mismatch    // plain clients at a port with TLS
+	noTLS    mismatch    // TLS clients at a port without
 	leaving  atomic.Bool // Drain
 	stopping atomic.Bool // Shutdown
 

@@ -76,6 +76,11 @@ var refusals = [...]*codec.HandshakeError{full: errFull, noMemory: errNoMemory, 
 // shake takes bytes of the opening handshake (RFC 6455 §4.2) and returns those
 // that follow it.
 func (c *Conn) shake(b []byte) []byte {
+	if c.beginsTLS(b) {
+		c.loop.engine.spokeTLS(c)
+		c.refuse(errPlainPort)
+		return nil
+	}
 	block := b
 	if c.in != nil {
 		c.in.message = append(c.in.message, b...)

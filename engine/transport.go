@@ -181,6 +181,7 @@ func (t *transport) refuse(b []byte) {
 		c.drop(errNoTLS)
 		return
 	}
+	c.loop.engine.spokePlain(c)
 	c.loop.counts.refused(errNoTLS)
 	c.freeInput()
 	t.notified = true

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket/bench"
+	"github.com/nu7hatch/webrocket/build"
 	"github.com/nu7hatch/webrocket/faults"
 )
 
@@ -54,14 +55,21 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 	fs.BoolVar(&a.Clock, "clock", false, "set the machine's clock in the case clock, for some seconds")
 	fs.BoolVar(&a.findings, "findings", false, "try one case in this process, and write its findings as JSON")
 	fs.StringVar(&a.document, "document", "", "put the table of a whole run into this Markdown `file`, too; needs -clock")
-	if err := fs.Parse(args); err != nil {
-		return nil, err
+	var names []string
+	for rest := args; ; rest = fs.Args()[1:] { // flags may stand behind cases
+		if err := fs.Parse(rest); err != nil {
+			return nil, err
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		names = append(names, fs.Arg(0))
 	}
 	a.cases = faults.Cases
-	if fs.NArg() > 0 {
+	if len(names) > 0 {
 		a.cases = nil
 	}
-	for _, name := range fs.Args() {
+	for _, name := range names {
 		c := faults.Named(name)
 		if c == nil {
 			return nil, fmt.Errorf("%w: there is no case %q", errUsage, name)
@@ -70,7 +78,7 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 	}
 	if a.document != "" {
 		a.machine = bench.ThisMachine()
-		if err := a.documentable(fs.NArg()); err != nil {
+		if err := a.documentable(len(names)); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +109,7 @@ func (a *arguments) documentable(names int) error {
 		return fmt.Errorf("%w: -document takes a whole run: with -clock, without -short and names of cases", errUsage)
 	case a.machine.Commit == "":
 		return fmt.Errorf("%w: -document names the commit, and this program does not know its own: use make build, in a git repository", errUsage)
-	case strings.HasSuffix(a.machine.Commit, bench.Changed):
+	case strings.HasSuffix(a.machine.Commit, build.Changed):
 		return fmt.Errorf("%w: -document names the commit, and this program was built from a modified one: commit, then make build", errUsage)
 	}
 	_, err := a.documented(nil)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/nu7hatch/webrocket/bench"
+	"github.com/nu7hatch/webrocket/build"
 	"github.com/nu7hatch/webrocket/faults"
 )
 
@@ -71,7 +72,7 @@ func TestDocumentable(t *testing.T) {
 	tests := []struct {
 		name, commit, document, want string
 	}{
-		{"a modified tree", "0123456789ab" + bench.Changed, good, "modified"},
+		{"a modified tree", "0123456789ab" + build.Changed, good, "modified"},
 		{"no such document", "0123456789ab", filepath.Join(dir, "nowhere.md"), "no such file"},
 		{"a document without a place for it", "0123456789ab", bare, "lacks the marks"},
 		{"all is well", "0123456789ab", good, ""},

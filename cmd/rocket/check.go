@@ -10,14 +10,14 @@ import (
 
 // runCheck is the command check: it reads a file, and nothing else.
 func runCheck(_ context.Context, p *program, args []string) error {
-	fs := newFlags("check")
-	if err := parseFlags(fs, args); err != nil {
+	files, err := parseFlags(newFlags("check"), args)
+	if err != nil {
 		return err
 	}
-	if fs.NArg() != 1 {
+	if len(files) != 1 {
 		return usageError("want one FILE")
 	}
-	file := fs.Arg(0)
+	file := files[0]
 	c, err := sources{file: file}.load()
 	if err != nil {
 		return err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"strings"
 
@@ -30,8 +32,30 @@ func commands() []command {
 		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
 		{"man", "", "print the manual page", manHelp, runMan},
 		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
+		{"version", "", "print the version, and the commit that it was built from", versionHelp, runVersion},
 		{"help", "[COMMAND]", "explain rocket or a command", "", runHelp},
 	}
+}
+
+// otherWords are what people type for a command. Rocket names the command that it has for them.
+var otherWords = map[string]string{
+	"start": "serve", "run": "serve", "server": "serve", "listen": "serve",
+	"sub": "subscribe", "read": "subscribe", "pub": "publish", "send": "publish",
+	"validate": "check", "verify": "check", "test": "check", "status": "health", "ping": "health", "stats": "top",
+}
+
+// commandHint says which command a word may stand for. It is "" if the word looks like the name of a file.
+func commandHint(word string) string {
+	if other, ok := otherWords[strings.ToLower(word)]; ok {
+		return fmt.Sprintf("; did you mean %s?", other)
+	}
+	if hint := didYouMean(word, commandNames(), ""); hint != "" {
+		return hint
+	}
+	if strings.ContainsAny(word, "./") {
+		return ""
+	}
+	return "; rocket help lists the commands"
 }
 
 func findCommand(name string) (command, bool) {
@@ -53,7 +77,7 @@ func commandNames() []string {
 
 // help returns the help of the command.
 func (c command) help() string {
-	usage := "rocket " + c.name + " " + c.args
+	usage := strings.TrimSpace("rocket " + c.name + " " + c.args)
 	if c.name == "serve" {
 		usage = "rocket [serve] " + c.args
 	}
@@ -64,13 +88,19 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // runHelp is the command help.
 func runHelp(_ context.Context, p *program, args []string) error {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+	names, err := parseFlags(newFlags("help"), args)
+	switch {
+	case errors.Is(err, flag.ErrHelp) || err == nil && len(names) == 0:
 		fmt.Fprint(p.stdout, overview())
 		return nil
+	case err != nil:
+		return err
+	case len(names) > 1:
+		return usageError("want one COMMAND")
 	}
-	c, ok := findCommand(args[0])
+	c, ok := findCommand(names[0])
 	if !ok {
-		return usageError(fmt.Sprintf("%s: no such command%s", args[0], didYouMean(args[0], commandNames(), "")))
+		return usageError(fmt.Sprintf("%s: no such command%s", names[0], commandHint(names[0])))
 	}
 	fmt.Fprint(p.stdout, c.help())
 	return nil

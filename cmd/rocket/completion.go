@@ -18,11 +18,15 @@ Examples:
 
 // runCompletion is the command completion.
 func runCompletion(_ context.Context, p *program, args []string) error {
+	shells, err := parseFlags(newFlags("completion"), args)
+	if err != nil {
+		return err
+	}
 	scripts := map[string]func() string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
-	if len(args) != 1 || scripts[args[0]] == nil {
+	if len(shells) != 1 || scripts[shells[0]] == nil {
 		return usageError("want bash, zsh or fish")
 	}
-	fmt.Fprint(p.stdout, scripts[args[0]]())
+	fmt.Fprint(p.stdout, scripts[shells[0]]())
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -40,13 +39,10 @@ func runDoctor(_ context.Context, p *program, args []string) error {
 	flags := newFlags("doctor")
 	wanted := flags.Uint64("connections", 0, "")
 	asJSON := flags.Bool("json", false, "")
-	if err := parseFlags(flags, args); err != nil {
+	if err := parseOnlyFlags(flags, args); err != nil {
 		return err
 	}
-	switch {
-	case flags.NArg() > 0:
-		return usageError("want no " + strings.Join(flags.Args(), " "))
-	case *wanted > connectionsMax:
+	if *wanted > connectionsMax {
 		return usageError(fmt.Sprintf("-connections: want at most %d", connectionsMax))
 	}
 	m := readMachine(p.root)

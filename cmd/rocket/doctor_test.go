@@ -150,7 +150,7 @@ func TestDoctorCommandLines(t *testing.T) {
 		{plain, "-connections 209712", "", 0},
 		{plain, "-connections -1", "rocket: invalid value", 2},
 		{plain, "-connections 3000000000", "rocket: -connections: want at most 2000000000", 2},
-		{plain, "1000", "rocket: want no 1000", 2},
+		{plain, "1000", "rocket: want no arguments but flags, not 1000", 2},
 		{nil, "", "rocket: cannot read the limit of open files; is /proc mounted?\n", 1},
 	} {
 		if _, stderr, status := examined(tt.files, strings.Fields(tt.args)...); !begins(stderr, tt.stderr) || status != tt.status {

@@ -36,11 +36,8 @@ func runHealth(ctx context.Context, p *program, args []string) error {
 	var remote adminClient
 	remote.register(fs, p)
 	ready := fs.Bool("ready", false, "")
-	if err := parseFlags(fs, args); err != nil {
+	if err := parseOnlyFlags(fs, args); err != nil {
 		return err
-	}
-	if fs.NArg() > 0 {
-		return usageError("want no arguments but flags")
 	}
 	path := "/livez"
 	if *ready {

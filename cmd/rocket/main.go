@@ -82,15 +82,23 @@ func (e usageError) Error() string { return string(e) }
 func (p *program) run(ctx context.Context, args []string) int {
 	cmd := commands()[0]
 	if len(args) > 0 {
-		name := args[0]
-		if flag := strings.TrimLeft(name, "-"); flag != name && (flag == "h" || flag == "help") {
-			name = "help"
-		}
-		if c, ok := findCommand(name); ok {
+		if c, ok := findCommand(commandOf(args[0])); ok {
 			cmd, args = c, args[1:]
 		}
 	}
 	return p.report(cmd, cmd.run(ctx, p, args))
+}
+
+// commandOf returns the name of the command that a word asks for, if it is one
+// of the flags that many programs have instead.
+func commandOf(word string) string {
+	switch word {
+	case "-h", "--h", "-help", "--help":
+		return "help"
+	case "-v", "-V", "-version", "--version":
+		return "version"
+	}
+	return word
 }
 
 // report tells the user how a command ended, and returns the exit status.
@@ -116,28 +124,4 @@ func (p *program) report(cmd command, err error) int {
 		fmt.Fprintf(p.stderr, "rocket: %s\n", strings.TrimPrefix(err.Error(), "webrocket: "))
 		return statusFailed
 	}
-}
-
-// newFlags returns a flag set that leaves all printing to report.
-func newFlags(name string) *flag.FlagSet {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.Usage = func() {}
-	return fs
-}
-
-// parseFlags is fs.Parse with errors that report knows.
-func parseFlags(fs *flag.FlagSet, args []string) error {
-	err := fs.Parse(args)
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return err
-	}
-	const unknown = "flag provided but not defined: -"
-	name, ok := strings.CutPrefix(err.Error(), unknown)
-	if !ok {
-		return usageError(err.Error())
-	}
-	var known []string
-	fs.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
-	return usageError(fmt.Sprintf("-%s: unknown flag%s", name, didYouMean(name, known, "-")))
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +12,10 @@ import (
 	"testing"
 )
 
-// rocket is the built command.
+// rocket is the built command, which believes that it was built from testCommit.
 var rocket string
+
+const testCommit = "0123456789ab"
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -23,7 +27,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	rocket = filepath.Join(dir, "rocket")
-	if out, err := exec.Command("go", "build", "-o", rocket, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", "-X github.com/nu7hatch/webrocket/build.stamped="+testCommit, "-o", rocket, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
@@ -46,7 +50,24 @@ func TestCommandLines(t *testing.T) {
 	}{
 		{"-version", "rocket 0.", "", 0},
 		{"--version", "rocket 0.", "", 0},
+		{"-v", "rocket 0.", "", 0},
+		{"version", "rocket 0.", "", 0},
+		{"serve -port 1 -version", "rocket 0.", "", 0},
+		{"version -h", "Usage: rocket version\n", "", 0},
+		{"version 2", "", "rocket: want no arguments but flags, not 2", 2},
+		{"vresion", "", "rocket: vresion: neither a command nor a file; did you mean version?", 2},
+		{"Publish", "", "rocket: Publish: neither a command nor a file; did you mean publish?", 2},
+		{"start", "", "rocket: start: neither a command nor a file; did you mean serve?", 2},
+		{"sub news", "", "rocket: sub: neither a command nor a file; did you mean subscribe?", 2},
+		{"status", "", "rocket: status: neither a command nor a file; did you mean health?", 2},
+		{"frobnicate", "", "rocket: frobnicate: neither a command nor a file; rocket help lists the commands", 2},
+		{"-port 1 subscribe news", "", "rocket: subscribe: no such file; a command comes before its flags: rocket subscribe ...", 2},
 		{"help", "Rocket 0.", "", 0},
+		{"help -h", "Rocket 0.", "", 0},
+		{"help version", "Usage: rocket version\n", "", 0},
+		{"help validate", "", "rocket: validate: no such command; did you mean check?", 2},
+		{"help check man", "", "rocket: want one COMMAND", 2},
+		{"help -x", "", "rocket: -x: unknown flag", 2},
 		{"-h", "Rocket 0.", "", 0},
 		{"--h", "Rocket 0.", "", 0},
 		{"-help", "Rocket 0.", "", 0},
@@ -96,6 +117,84 @@ func TestFlagsMayFollowTheFile(t *testing.T) {
 		if file != "my.json" || *loops != 2 || err != nil {
 			t.Errorf("%v: got file %q, %d loops, error %v", args, file, *loops, err)
 		}
+	}
+}
+
+// Flags stand anywhere, in every command that has arguments.
+func TestFlagsMayFollowArguments(t *testing.T) {
+	url, heard := dialogue(t, ok, ok)
+	for _, args := range [][]string{
+		{"publish", "news", "1", "-secret", "hunter2", "-url", url, "-event=e"},
+		{"publish", "-url", url, "news", "-secret=hunter2", "1", "-event", "e"},
+		{"publish", "--secret", "hunter2", "news", "--event", "e", "--url=" + url, "--", "1"},
+	} {
+		*heard = nil
+		if _, stderr, status := call(args...); status != 0 {
+			t.Errorf("%v: got status %d, %s", args, status, stderr)
+		}
+		wantHeard(
+			t, *heard, `{"auth":{"access":"read-write","secret":"hunter2"}}`,
+			`{"publish":{"event":"e","channel":"news","data":1}}`,
+		)
+	}
+	for _, tt := range []struct {
+		args   string
+		stderr string
+		status int
+	}{
+		{"subscribe news -secert hunter2", "rocket: -secert: unknown flag; did you mean -secret?\nFor help: rocket subscribe -h\n", 2},
+		{"subscribe news -5", "rocket: -5: unknown flag; an argument that begins with - goes after --\n", 2},
+		{"subscribe news -secret", "rocket: flag needs an argument: -secret\n", 2},
+		{"publish news -5", "rocket: -5: unknown flag; an argument that begins with - goes after --\n", 2},
+		{"publish news 1 -url 127.0.0.1:1", "rocket: nothing listens at ws://127.0.0.1:1; is the server running?\n", 1},
+		{"reload my.json -pid-fiel x", "rocket: -pid-fiel: unknown flag; did you mean -pid-file?\n", 2},
+		{"check my.json -x", "rocket: -x: unknown flag", 2},
+		{"health x -redy", "rocket: -redy: unknown flag; did you mean -ready?\n", 2},
+		{"top x -interval 1s", "rocket: want no arguments but flags, not x\n", 2},
+		{"doctor x -json", "rocket: want no arguments but flags, not x\n", 2},
+		{"completion bash -x", "rocket: -x: unknown flag", 2},
+		{"man -x", "rocket: -x: unknown flag", 2},
+	} {
+		if _, stderr, status := call(strings.Fields(tt.args)...); !strings.HasPrefix(stderr, tt.stderr) || status != tt.status {
+			t.Errorf("%s: got status %d, %swant %d, %s", tt.args, status, stderr, tt.status, tt.stderr)
+		}
+	}
+	// Help is one flag among others.
+	for _, c := range commands() {
+		if stdout, stderr, status := call(c.name, "x", "-h"); status != 0 || stdout == "" || stderr != "" {
+			t.Errorf("%s x -h: got status %d, %s%s", c.name, status, stdout, stderr)
+		}
+	}
+}
+
+// After -- a name that begins with a dash is a name, and so is what looks like a flag.
+func TestArgumentsThatBeginWithADash(t *testing.T) {
+	url, heard := dialogue(t, ok, ok, []string{`{"ok":true}`, goAway})
+	if _, stderr, status := call("subscribe", "-secret", "--", "-url", url, "--", "-secret", "--"); status == statusUsage {
+		t.Fatalf("got status %d, %s", status, stderr)
+	}
+	wantHeard(
+		t, *heard, `{"auth":{"access":"read-only","secret":"--"}}`,
+		`{"subscribe":{"channel":"-secret"}}`, `{"subscribe":{"channel":"--"}}`,
+	)
+}
+
+// What rocket version says of the commit is also in the log and in the metrics.
+func TestVersionNamesTheCommit(t *testing.T) {
+	p := start(t, nil, "version")
+	p.stdout.want(`^rocket 0\.3\.0\S* \(commit ` + testCommit + `, go1\.\S+, linux/\w+\)$`)
+	p.wantStatus(0)
+	s := start(t, nil, "-port", "0", "-admin", "127.0.0.1:0")
+	s.stderr.want(`"msg":"serving".*"commit":"` + testCommit + `"`)
+	admin := s.stdout.want(`^  admin +(http\S+)`)[1]
+	response, err := http.Get(admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	metrics, err := io.ReadAll(response.Body)
+	if !strings.Contains(string(metrics), `commit="`+testCommit+`"`) || err != nil {
+		t.Errorf("rocket_build_info lacks the commit: %v\n%s", err, metrics)
 	}
 }
 

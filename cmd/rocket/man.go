@@ -17,8 +17,8 @@ Example:
 
 // runMan is the command man.
 func runMan(_ context.Context, p *program, args []string) error {
-	if len(args) > 0 {
-		return usageError("want no arguments")
+	if err := parseOnlyFlags(newFlags("man"), args); err != nil {
+		return err
 	}
 	fmt.Fprint(p.stdout, manPage())
 	return nil

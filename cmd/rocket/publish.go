@@ -35,14 +35,16 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 	var flags clientFlags
 	flags.register(fs)
 	event := fs.String("event", "message", "")
-	if err := parseFlags(fs, args); err != nil {
+	arguments, err := parseFlags(fs, args)
+	if err != nil {
 		return err
 	}
-	if fs.NArg() != 2 {
-		return usageError("want CHANNEL and DATA, after the flags; quote DATA that has spaces")
+	if len(arguments) != 2 {
+		return usageError("want CHANNEL and DATA; quote DATA that has spaces")
 	}
-	if !utf8.ValidString(fs.Arg(0)) {
-		return usageError(fmt.Sprintf("CHANNEL %q is not UTF-8", fs.Arg(0)))
+	channel, data := arguments[0], arguments[1]
+	if !utf8.ValidString(channel) {
+		return usageError(fmt.Sprintf("CHANNEL %q is not UTF-8", channel))
 	}
 	if !utf8.ValidString(*event) {
 		return usageError(fmt.Sprintf("-event %q is not UTF-8", *event))
@@ -57,10 +59,10 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return err
 		}
-		return c.do(ctx, request{Publish: &publishArgs{*event, fs.Arg(0), raw}}, ignore)
+		return c.do(ctx, request{Publish: &publishArgs{*event, channel, raw}}, ignore)
 	}
-	if fs.Arg(1) != "-" {
-		return send(fs.Arg(1))
+	if data != "-" {
+		return send(data)
 	}
 	return c.publishLines(ctx, p.stdin, send)
 }

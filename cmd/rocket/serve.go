@@ -18,6 +18,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/build"
 )
 
 // runServe is the command serve, and what rocket does without a command.
@@ -30,8 +31,7 @@ func runServe(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	if *version {
-		fmt.Fprintln(p.stdout, "rocket", webrocket.Version)
-		return nil
+		return runVersion(ctx, p, nil)
 	}
 	src := sources{file: file, getenv: p.getenv, flags: given}
 	c, err := src.load()
@@ -41,24 +41,17 @@ func runServe(ctx context.Context, p *program, args []string) error {
 	return p.serve(ctx, c, src)
 }
 
-// parseServeArgs returns the file, which may stand before or after the flags.
+// parseServeArgs returns the file among the flags, or "".
 func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
-	var files []string
-	for {
-		if err := parseFlags(fs, args); err != nil {
-			return "", err
-		}
-		if fs.NArg() == 0 {
-			break
-		}
-		files = append(files, fs.Arg(0))
-		args = fs.Args()[1:]
-	}
-	if len(files) == 0 {
-		return "", nil
+	files, err := parseFlags(fs, args)
+	if err != nil || len(files) == 0 {
+		return "", err
 	}
 	if _, err := os.Stat(files[0]); err != nil {
-		if hint := didYouMean(files[0], commandNames(), ""); hint != "" {
+		if _, ok := findCommand(files[0]); ok {
+			return "", usageError(fmt.Sprintf("%s: no such file; a command comes before its flags: rocket %s ...", files[0], files[0]))
+		}
+		if hint := commandHint(files[0]); hint != "" {
 			return "", usageError(fmt.Sprintf("%s: neither a command nor a file%s", files[0], hint))
 		}
 	}
@@ -132,7 +125,7 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 // announce says that the server is there, in the log and to who has started it.
 func (p *program) announce(s *service, admin string) {
 	c := s.started
-	s.log.Info("serving", "version", webrocket.Version, "address", s.server.Addr().String())
+	s.log.Info("serving", "version", webrocket.Version, "commit", build.Commit(), "address", s.server.Addr().String())
 	s.warn()
 	printStart(p.stdout, c, s.server, s.files, admin)
 	s.printHowToLock(p.stdout)

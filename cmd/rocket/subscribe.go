@@ -26,18 +26,19 @@ func runSubscribe(ctx context.Context, p *program, args []string) error {
 	fs := newFlags("subscribe")
 	var flags clientFlags
 	flags.register(fs)
-	if err := parseFlags(fs, args); err != nil {
+	channels, err := parseFlags(fs, args)
+	if err != nil {
 		return err
 	}
-	if fs.NArg() == 0 {
+	if len(channels) == 0 {
 		return usageError("want a CHANNEL")
 	}
-	for _, channel := range fs.Args() {
+	for _, channel := range channels {
 		if !utf8.ValidString(channel) {
 			return usageError(fmt.Sprintf("CHANNEL %q is not UTF-8", channel))
 		}
 	}
-	err := p.subscribe(ctx, flags, fs.Args())
+	err = p.subscribe(ctx, flags, channels)
 	switch {
 	case ctx.Err() != nil:
 		return nil //nolint:nilerr // the user has seen enough

@@ -49,11 +49,11 @@ func runTop(ctx context.Context, p *program, args []string) error {
 		reports = 0
 	}
 	fs.IntVar(&reports, "n", reports, "")
-	if err := parseFlags(fs, args); err != nil {
+	if err := parseOnlyFlags(fs, args); err != nil {
 		return err
 	}
-	if fs.NArg() > 0 || *interval <= 0 || reports < 0 {
-		return usageError("want no arguments but flags, an interval above zero, and 0 or more reports")
+	if *interval <= 0 || reports < 0 {
+		return usageError("want an interval above zero, and 0 or more reports")
 	}
 	err := remote.follow(ctx, *interval, reports, func(before, after sample) error {
 		_, err := p.stdout.Write(onScreen(view(before, after), live))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/build"
 	"github.com/nu7hatch/webrocket/measure"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
@@ -21,6 +22,7 @@ const listMax = 1000
 // process; two answers with the same start give the rate.
 type Loops struct {
 	Version        string    `json:"version"`
+	Commit         string    `json:"commit"`
 	Ready          bool      `json:"ready"`
 	Started        time.Time `json:"started"` // another one: another process, which counts from 0
 	UptimeSeconds  float64   `json:"uptimeSeconds"`
@@ -51,7 +53,7 @@ type Loop struct {
 
 func (c *console) loops(r *http.Request) (any, error) {
 	answer := Loops{
-		Version: webrocket.Version, Ready: c.Server.Ready(), MaxConnections: c.Server.MaxConnections(),
+		Version: webrocket.Version, Commit: build.Commit(), Ready: c.Server.Ready(), MaxConnections: c.Server.MaxConnections(),
 		Started: started, UptimeSeconds: measure.Now().Seconds(), Loops: []Loop{},
 	}
 	for i, l := range c.Server.Stats(r.Context()).Loops {

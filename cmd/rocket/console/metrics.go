@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/build"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/measure"
 )
@@ -150,9 +151,9 @@ func table() []metric {
 	return []metric{
 		{
 			"rocket_build_info", gauge,
-			[]string{"version", "goversion"},
+			[]string{"version", "commit", "goversion"},
 			"Always 1; the labels say what runs.", func(_ *reading, y yield) {
-				y(1, webrocket.Version, runtime.Version())
+				y(1, webrocket.Version, build.Commit(), runtime.Version())
 			},
 		},
 		{
