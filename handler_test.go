@@ -143,8 +143,8 @@ func TestNothingIsLoggedPerMessage(t *testing.T) {
 		c.write(`{"publish":{"event":"e","channel":"c","data":"private"}}`)
 		c.want(`{"ok":true}`)
 		c.want(`{"event":"e","channel":"c","data":"private"}`)
-		c.write(`nonsense, and private`)
-		c.want(`{"err":"invalid_data"}`)
+		c.write(`{"logout":"private"}`)
+		c.want(`{"err":"invalid_data","reason":"logout is a string, not true"}`)
 	}
 	if err := login(t, s, "/", "read-only", "r").ws.Close(4321, "private too"); err != nil {
 		t.Fatal(err)

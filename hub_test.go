@@ -59,6 +59,33 @@ func TestSecondCodec(t *testing.T) {
 	c.want(`news hello {"n":1}`)
 }
 
+// explainedLines is the same with reasons.
+type explainedLines struct{ lines }
+
+func (c explainedLines) ParseCommand(message []byte, cmd *codec.Command) error {
+	if err := c.lines.ParseCommand(message, cmd); err != nil {
+		return fmt.Errorf("lines: %w", &codec.InvalidDataError{Reason: "no such line"})
+	}
+	return nil
+}
+
+func (c explainedLines) AppendReason(dst []byte, errCode, reason string, id []byte) []byte {
+	return append(c.AppendReply(dst, errCode, id), ": "+reason...)
+}
+
+// A codec of a user's own says why a message is no command, if it has AppendReason.
+func TestReasonOfASecondCodec(t *testing.T) {
+	talk(t, serve(t, hubs{"/": webrocket.NewHandler(explainedLines{})}), `
+		a > what?
+		a < error invalid_data: no such line
+		a > auth read-only x
+		a < ok
+		a > sub
+		a < error invalid_channel_name: subscribe: channel is empty
+		a > pub news hello
+		a < error access_denied`)
+}
+
 // binaryLines is the same in binary messages.
 type binaryLines struct{ lines }
 

@@ -74,14 +74,15 @@ func (p protocol) OnMessage(c *Conn, op Opcode, message []byte) {
 	}
 	cmd := &w.command
 	result := invalidData
-	if err := p.Codec.ParseCommand(message, cmd); err == nil {
+	err := p.Codec.ParseCommand(message, cmd)
+	if err == nil {
 		result = p.obey(c, s, r, cmd)
 	}
 	w.countsOf(p.HubHandler).commands[cmd.Kind][result]++
 	if w.watch != nil {
 		w.look(p.HubHandler, c, cmd, result, len(message))
 	}
-	p.reply(c, result, cmd.ID)
+	p.reply(c, result, reason(result, err, cmd, r), cmd.ID)
 	switch {
 	case cmd.Kind == codec.Disconnect:
 		c.Close(codec.StatusNormal, "")
@@ -106,7 +107,7 @@ func (p protocol) tooFast(c *Conn, s *session, r *rules, message []byte) bool {
 	if w.watch != nil {
 		w.look(p.HubHandler, c, &w.command, rateLimited, len(message))
 	}
-	p.reply(c, rateLimited, w.command.ID)
+	p.reply(c, rateLimited, "", w.command.ID)
 	if s.limited++; s.limited >= limitedMax {
 		c.Close(codec.StatusPolicyViolation, "too many commands in a second")
 	}
@@ -188,8 +189,38 @@ func encodeReplies(c Codec) *replies {
 	return r
 }
 
+// reason tells the client's developer why a command is malformed, "" if there is
+// nothing to tell.
+func reason(result code, err error, cmd *codec.Command, r *rules) string {
+	switch result {
+	case invalidData:
+		var invalid *codec.InvalidDataError
+		if errors.As(err, &invalid) {
+			return invalid.Reason
+		}
+	case invalidChannelName:
+		switch {
+		case len(cmd.Channel) == 0:
+			return cmd.Kind.String() + ": channel is empty"
+		case len(cmd.Channel) > r.maxChannelName:
+			return fmt.Sprintf("%v: channel has %d bytes, more than %d", cmd.Kind, len(cmd.Channel), r.maxChannelName)
+		}
+		return cmd.Kind.String() + ": channel has a control character"
+	}
+	return ""
+}
+
 // reply answers a command. The id is what the client sent, or nil.
-func (p protocol) reply(c *Conn, result code, id []byte) {
+func (p protocol) reply(c *Conn, result code, reason string, id []byte) {
+	if reason != "" {
+		r, ok := p.Codec.(interface {
+			AppendReason(dst []byte, errCode, reason string, id []byte) []byte
+		})
+		if ok {
+			c.Send(p.Codec.Opcode(), r.AppendReason(nil, result.String(), reason, id))
+			return
+		}
+	}
 	if id == nil {
 		c.SendFrame(p.replies[result])
 		return

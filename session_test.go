@@ -50,17 +50,17 @@ func TestDialogues(t *testing.T) {
 			a < {"err":"invalid_credentials"}`},
 		{"auth, invalid data", `
 			a > {"auth":{"access":"admin","secret":"rw"}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"auth: access is admin, not read-only or read-write"}
 			a > {"auth":{"access":"read-write"}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"auth: secret is missing"}
 			a > {"auth":{"secret":"rw"},"id":2}
-			a < {"err":"invalid_data","id":2}
+			a < {"err":"invalid_data","reason":"auth: access is missing","id":2}
 			a > {"auth":{"access":"read-write","secret":7}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"auth: secret is a number, not a string"}
 			a > {"auth":{"access":null,"secret":"rw"}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"auth: access is null, not a string"}
 			a > {"auth":"rw"}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"auth is a string, not an object"}
 			a > {"subscribe":{"channel":"c"}}
 			a < {"err":"access_denied"}`},
 		{"auth, a failed one ends an earlier login and its subscriptions", `
@@ -81,7 +81,7 @@ func TestDialogues(t *testing.T) {
 			a > {"auth":{"access":"read-write","secret":"rw"}}
 			a < {"ok":true}
 			a > {"auth":{"access":"admin","secret":"rw"}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"auth: access is admin, not read-only or read-write"}
 			a > {"subscribe":{"channel":"c"}}
 			a < {"ok":true}`},
 		{"auth, a lower access takes publishing away and keeps subscriptions", `
@@ -115,24 +115,24 @@ func TestDialogues(t *testing.T) {
 			a > {"auth":{"access":"read-only","secret":"r"}}
 			a < {"ok":true}
 			a > {"subscribe":{"channel":""}}
-			a < {"err":"invalid_channel_name"}
+			a < {"err":"invalid_channel_name","reason":"subscribe: channel is empty"}
 			a > {"subscribe":{"channel":"` + strings.Repeat("x", 255) + `"}}
 			a < {"ok":true}
 			a > {"subscribe":{"channel":"` + strings.Repeat("x", 256) + `"},"id":1}
-			a < {"err":"invalid_channel_name","id":1}
+			a < {"err":"invalid_channel_name","reason":"subscribe: channel has 256 bytes, more than 255","id":1}
 			# bytes count, not characters
 			a > {"subscribe":{"channel":"` + strings.Repeat("é", 127) + `x"}}
 			a < {"ok":true}
 			a > {"subscribe":{"channel":"` + strings.Repeat("é", 128) + `"}}
-			a < {"err":"invalid_channel_name"}
+			a < {"err":"invalid_channel_name","reason":"subscribe: channel has 256 bytes, more than 255"}
 			a > {"subscribe":{"channel":"a\nb"}}
-			a < {"err":"invalid_channel_name"}
+			a < {"err":"invalid_channel_name","reason":"subscribe: channel has a control character"}
 			a > {"subscribe":{"channel":"\u0000"}}
-			a < {"err":"invalid_channel_name"}
+			a < {"err":"invalid_channel_name","reason":"subscribe: channel has a control character"}
 			a > {"subscribe":{"channel":"\u007f"}}
-			a < {"err":"invalid_channel_name"}
+			a < {"err":"invalid_channel_name","reason":"subscribe: channel has a control character"}
 			a > {"subscribe":{"channel":"\u0085"}}
-			a < {"err":"invalid_channel_name"}
+			a < {"err":"invalid_channel_name","reason":"subscribe: channel has a control character"}
 			a > {"subscribe":{"channel":"a b/c:d.é日本🚀"}}
 			a < {"ok":true}`},
 		{"subscribe, one name however it is written", `
@@ -173,15 +173,15 @@ func TestDialogues(t *testing.T) {
 			a > {"auth":{"access":"read-only","secret":"r"}}
 			a < {"ok":true}
 			a > {"subscribe":{}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"subscribe: channel is missing"}
 			a > {"subscribe":{"channel":7},"id":1}
-			a < {"err":"invalid_data","id":1}
+			a < {"err":"invalid_data","reason":"subscribe: channel is a number, not a string","id":1}
 			a > {"subscribe":{"channel":null}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"subscribe: channel is null, not a string"}
 			a > {"subscribe":["c"]}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"subscribe is an array, not an object"}
 			a > {"subscribe":"c"}
-			a < {"err":"invalid_data"}`},
+			a < {"err":"invalid_data","reason":"subscribe is a string, not an object"}`},
 		{"subscribe twice delivers once", `
 			a > {"auth":{"access":"read-write","secret":"rw"}}
 			a < {"ok":true}
@@ -227,11 +227,11 @@ func TestDialogues(t *testing.T) {
 			a < {"ok":true,"id":1}`},
 		{"unsubscribe, invalid data", `
 			a > {"unsubscribe":{}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"unsubscribe: channel is missing"}
 			a > {"unsubscribe":{"channel":false},"id":1}
-			a < {"err":"invalid_data","id":1}
+			a < {"err":"invalid_data","reason":"unsubscribe: channel is false, not a string","id":1}
 			a > {"unsubscribe":true}
-			a < {"err":"invalid_data"}`},
+			a < {"err":"invalid_data","reason":"unsubscribe is true, not an object"}`},
 		{"publish, to others and oneself", `
 			a > {"auth":{"access":"read-write","secret":"rw"}}
 			a < {"ok":true}
@@ -299,17 +299,17 @@ func TestDialogues(t *testing.T) {
 			a > {"auth":{"access":"read-write","secret":"rw"}}
 			a < {"ok":true}
 			a > {"publish":{"channel":"permanent"}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"publish: event is missing"}
 			a > {"publish":{"event":"","channel":"permanent"},"id":1}
-			a < {"err":"invalid_data","id":1}
+			a < {"err":"invalid_data","reason":"publish: event is empty","id":1}
 			a > {"publish":{"event":7,"channel":"permanent"}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"publish: event is a number, not a string"}
 			a > {"publish":{"event":"e"}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"publish: channel is missing"}
 			a > {"publish":{"event":"e","channel":["permanent"]}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"publish: channel is an array, not a string"}
 			a > {"publish":null}
-			a < {"err":"invalid_data"}`},
+			a < {"err":"invalid_data","reason":"publish is null, not an object"}`},
 		{"logout", `
 			a > {"auth":{"access":"read-write","secret":"rw"}}
 			a < {"ok":true}
@@ -352,41 +352,41 @@ func TestDialogues(t *testing.T) {
 			a ! 1000`},
 		{"messages that are no command", `
 			a > hello
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is not JSON: invalid character 'h' looking for beginning of value, at byte 1"}
 			a > {"subscribe":{"channel":"c"}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is not JSON: unexpected end of JSON input, at byte 28"}
 			a > {"subscribe":{"channel":"c"}} x
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is not JSON: invalid character 'x' after top-level value, at byte 31"}
 			a > []
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is an array, not an object"}
 			a > [{"logout":true}]
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is an array, not an object"}
 			a > null
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is null, not an object"}
 			a > "logout"
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is a string, not an object"}
 			a > 7
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"the message is a number, not an object"}
 			a > {}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect"}
 			a > {"id":7}
-			a < {"err":"invalid_data","id":7}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect","id":7}
 			a > {"dance":true}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect"}
 			a > {"dance":true,"id":7}
-			a < {"err":"invalid_data","id":7}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect","id":7}
 			a > {"Logout":true}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"Logout: unknown command; did you mean logout?"}
 			a > {"logout":true,"disconnect":true}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"logout and disconnect are two commands; send each in a message of its own"}
 			a > {"logout":true,"logout":true}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"logout is there twice"}
 			a > {"logout":true,"note":1}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"note: unknown member; beside logout there may be only an id"}
 			a > {"logout":false}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"logout is false, not true"}
 			a > {"disconnect":1}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"disconnect is a number, not true"}
 			# the connection goes on
 			a > {"logout":true}
 			a < {"ok":true}`},
@@ -400,15 +400,15 @@ func TestDialogues(t *testing.T) {
 			a > {"logout":true,"id":"\u0041\"é"}
 			a < {"ok":true,"id":"\u0041\"é"}
 			a > {"logout":true,"id":null}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"id is null, not a string or a number"}
 			a > {"logout":true,"id":true}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"id is true, not a string or a number"}
 			a > {"logout":true,"id":[1]}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"id is an array, not a string or a number"}
 			a > {"logout":true,"id":{}}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"id is an object, not a string or a number"}
 			a > {"id":1,"logout":true,"id":2}
-			a < {"err":"invalid_data"}
+			a < {"err":"invalid_data","reason":"id is there twice"}
 			# two commands may have the same
 			a > {"logout":true,"id":3}
 			a < {"ok":true,"id":3}
@@ -437,7 +437,7 @@ func TestOpenHubTakesAnySecret(t *testing.T) {
 		a > {"subscribe":{"channel":"c"}}
 		a < {"err":"access_denied"}
 		a > {"auth":{"access":"read-write"}}
-		a < {"err":"invalid_data"}
+		a < {"err":"invalid_data","reason":"auth: secret is missing"}
 		a > {"auth":{"access":"read-only","secret":""}}
 		a < {"ok":true}
 		a > {"auth":{"access":"read-only","secret":"anything"}}
@@ -570,7 +570,7 @@ func TestMaxChannels(t *testing.T) {
 		a > {"auth":{"access":"read-only","secret":""}}
 		a < {"ok":true}
 		a > {"subscribe":{"channel":"four"}}
-		a < {"err":"invalid_channel_name"}
+		a < {"err":"invalid_channel_name","reason":"subscribe: channel has 4 bytes, more than 3"}
 		a > {"subscribe":{"channel":"2"}}
 		a < {"ok":true}
 		a > {"subscribe":{"channel":"3"},"id":3}
@@ -757,7 +757,7 @@ func TestPipelining(t *testing.T) {
 		case 2:
 			return fmt.Sprintf(`{"publish":{"event":"e","channel":"c"},"id":%d}`, i), `{"err":"access_denied","id":%d}`
 		case 3:
-			return fmt.Sprintf(`{"dance":1,"id":%d}`, i), `{"err":"invalid_data","id":%d}`
+			return fmt.Sprintf(`{"logout":1,"id":%d}`, i), `{"err":"invalid_data","reason":"logout is a number, not true","id":%d}`
 		default:
 			return fmt.Sprintf(`{"unsubscribe":{"channel":"c%d"},"id":%d}`, i%3, i), `{"ok":true,"id":%d}`
 		}

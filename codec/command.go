@@ -11,6 +11,17 @@ const MaxChannelName = 255
 // ErrInvalidData says that a message is no command.
 var ErrInvalidData = errors.New("invalid data")
 
+// An InvalidDataError is an ErrInvalidData that says why, to errors.Is too. The client gets the reason if the codec
+// implements AppendReason.
+type InvalidDataError struct {
+	Reason string // a short sentence for the client's developer: "publish: event is missing"
+}
+
+func (e *InvalidDataError) Error() string { return ErrInvalidData.Error() + ": " + e.Reason }
+
+// Unwrap returns ErrInvalidData.
+func (e *InvalidDataError) Unwrap() error { return ErrInvalidData }
+
 // Kind says what a Command asks for. The zero value is no command.
 type Kind uint8
 
@@ -54,11 +65,18 @@ type Command struct {
 }
 
 // Codec is one way to write commands, replies and events as messages. All methods may be called from any goroutine.
+//
+// A codec may implement two methods more. JSON has both.
+//
+//	// AppendReason is AppendReply for an error with a reason for the client's developer.
+//	AppendReason(dst []byte, errCode, reason string, id []byte) []byte
+//	// AppendLost extends dst by what a slow reader is told that has missed n events of a channel.
+//	AppendLost(dst []byte, n int, channel []byte) []byte
 type Codec interface {
 	// Opcode is the kind of frame that the messages travel in.
 	Opcode() Opcode
-	// ParseCommand reads a message into cmd, whatever was in it before. The only error is ErrInvalidData; then
-	// cmd holds nothing, except the ID if the message was well-formed and its ID was valid.
+	// ParseCommand reads a message into cmd, whatever was in it before. The error is ErrInvalidData or an
+	// *InvalidDataError; then cmd holds nothing, except the ID if the message was well-formed and its ID was valid.
 	ParseCommand(msg []byte, cmd *Command) error
 	// AppendReply extends dst by the answer to a command: success if errCode is empty. The id is one that
 	// ParseCommand gave, or nil.

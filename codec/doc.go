@@ -12,7 +12,8 @@
 //	utf8.go       text is checked while its frames arrive
 //	deflate.go    messages are compressed and inflated
 //	command.go    a message becomes a Command, whatever the Codec
-//	json.go       the Codec of the native protocol; scan.go and scanner.go are its short cut
+//	json.go       the Codec of the native protocol; scan.go and scanner.go are its short cut,
+//	              and reason.go says what is wrong
 //	encode.go     replies and events become messages
 //	close.go      the last frame
 //

@@ -18,6 +18,16 @@ func (JSON) AppendReply(dst []byte, errCode string, id []byte) []byte {
 	return append(dst, '}')
 }
 
+// AppendReason extends dst by {"err":errCode,"reason":reason}, with the id as it was sent.
+func (JSON) AppendReason(dst []byte, errCode, reason string, id []byte) []byte {
+	dst = appendString(append(dst, `{"err":`...), []byte(errCode))
+	dst = appendString(append(dst, `,"reason":`...), []byte(reason))
+	if id != nil {
+		dst = append(append(dst, `,"id":`...), id...)
+	}
+	return append(dst, '}')
+}
+
 // AppendEvent extends dst by {"event":…,"channel":…,"data":…}. The data must be valid JSON; it is copied as it is.
 func (JSON) AppendEvent(dst []byte, event, channel, data []byte) []byte {
 	dst = appendString(append(dst, `{"event":`...), event)

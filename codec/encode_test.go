@@ -28,6 +28,21 @@ func TestAppendReply(t *testing.T) {
 	}
 }
 
+func TestAppendReason(t *testing.T) {
+	for _, tt := range []struct{ reason, id, want string }{
+		{"publish: event is missing", "", `{"err":"invalid_data","reason":"publish: event is missing"}`},
+		{"\"\": x", "7", `{"err":"invalid_data","reason":"\"\": x","id":7}`},
+	} {
+		var id []byte
+		if tt.id != "" {
+			id = []byte(tt.id)
+		}
+		if got := string(JSON{}.AppendReason([]byte("before "), "invalid_data", tt.reason, id)); got != "before "+tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
 func TestAppendLost(t *testing.T) {
 	const want = `{"lost":12,"channel":"a\"b"}`
 	if got := (JSON{}).AppendLost([]byte("x"), 12, []byte(`a"b`)); string(got) != "x"+want {

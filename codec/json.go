@@ -39,12 +39,12 @@ func (JSON) ParseCommand(msg []byte, cmd *Command) error {
 	return parseCommand(msg, cmd)
 }
 
-// parseCommand is ParseCommand in plain words, for every message.
+// parseCommand is ParseCommand in plain words, for every message. What is wrong is said by reason.go.
 func parseCommand(msg []byte, cmd *Command) error {
 	*cmd = Command{}
-	top, ok := members(msg)
-	if !ok {
-		return ErrInvalidData
+	top, reason := members(msg)
+	if reason != "" {
+		return &InvalidDataError{Reason: reason}
 	}
 	var command member
 	var ids, commands int
@@ -57,18 +57,24 @@ func parseCommand(msg []byte, cmd *Command) error {
 		commands++
 		command = m
 	}
-	if ids > 1 || ids == 1 && !isID(cmd.ID) {
-		cmd.ID = nil
-		return ErrInvalidData
+	switch {
+	case ids > 1:
+		*cmd, reason = Command{}, "id is there twice"
+	case ids == 1 && !isID(cmd.ID):
+		*cmd, reason = Command{}, wrongType("id", cmd.ID, "a string or a number")
+	case commands != 1:
+		reason = notOneCommand(top)
+	default:
+		reason = command.parse(cmd)
 	}
-	if commands != 1 || !command.parse(cmd) {
+	if reason != "" {
 		*cmd = Command{ID: cmd.ID}
-		return ErrInvalidData
+		return &InvalidDataError{Reason: reason}
 	}
 	return nil
 }
 
-// isID tells whether a JSON value is a string or a number.
+// isID reports whether a JSON value is a string or a number.
 func isID(value []byte) bool {
 	return value[0] == '"' || value[0] == '-' || value[0] >= '0' && value[0] <= '9'
 }
@@ -81,34 +87,33 @@ type member struct {
 
 // members takes a JSON object apart, in the order and as often as its members were sent. It reads tokens, since a map
 // would hide a name that was sent twice, and a struct would take a name in any case.
-func members(object []byte) ([]member, bool) {
+func members(object []byte) (all []member, reason string) {
 	if !json.Valid(object) {
-		return nil, false
+		return nil, notJSON(object)
 	}
 	d := json.NewDecoder(bytes.NewReader(object))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, false
+		return nil, "the message is " + typeOf(bytes.TrimLeft(object, " \t\r\n")) + ", not an object"
 	}
-	var all []member
 	for d.More() {
 		if len(all) == maxMembers {
-			return nil, false
+			return nil, tooManyMembers
 		}
 		name, err := d.Token()
 		if err != nil {
-			return nil, false
+			return nil, notJSON(object)
 		}
 		m := member{name: name.(string)}
 		if err := d.Decode(&m.value); err != nil {
-			return nil, false
+			return nil, notJSON(object)
 		}
 		all = append(all, m)
 	}
-	return all, true
+	return all, ""
 }
 
-// parse reads the member that names the command.
-func (m member) parse(cmd *Command) bool {
+// parse reads the member that names the command. The reason is why it is none, or empty.
+func (m member) parse(cmd *Command) (reason string) {
 	switch m.name {
 	case "auth":
 		cmd.Kind = Auth
@@ -124,44 +129,74 @@ func (m member) parse(cmd *Command) bool {
 		return m.parsePublish(cmd)
 	case "logout":
 		cmd.Kind = Logout
-		return string(m.value) == "true"
+		return m.parseTrue()
 	case "disconnect":
 		cmd.Kind = Disconnect
-		return string(m.value) == "true"
+		return m.parseTrue()
 	}
-	return false
+	return unknownCommand(m.name)
 }
 
-func (m member) parseAuth(cmd *Command) bool {
-	args, ok := members(m.value)
-	if !ok {
-		return false
+func (m member) parseTrue() (reason string) {
+	if string(m.value) != "true" {
+		return wrongType(m.name, m.value, "true")
 	}
-	access, ok1 := text(last(args, "access"))
-	secret, ok2 := text(last(args, "secret"))
+	return ""
+}
+
+func (m member) parseAuth(cmd *Command) (reason string) {
+	args, reason := m.args()
+	access, reason := m.text(args, "access", reason)
+	secret, reason := m.text(args, "secret", reason)
+	if reason == "" && access != ReadOnly && access != ReadWrite {
+		reason = "auth: access is " + shown(access) + ", not " + ReadOnly + " or " + ReadWrite
+	}
 	cmd.Access, cmd.Secret = access, secret
-	return ok1 && ok2 && (access == ReadOnly || access == ReadWrite)
+	return reason
 }
 
-func (m member) parseChannel(cmd *Command) bool {
-	args, ok := members(m.value)
-	if !ok {
-		return false
-	}
-	channel, ok := text(last(args, "channel"))
+func (m member) parseChannel(cmd *Command) (reason string) {
+	args, reason := m.args()
+	channel, reason := m.text(args, "channel", reason)
 	cmd.Channel = []byte(channel)
-	return ok
+	return reason
 }
 
-func (m member) parsePublish(cmd *Command) bool {
-	args, ok := members(m.value)
-	if !ok {
-		return false
+func (m member) parsePublish(cmd *Command) (reason string) {
+	args, reason := m.args()
+	event, reason := m.text(args, "event", reason)
+	channel, reason := m.text(args, "channel", reason)
+	if reason == "" && event == "" {
+		reason = "publish: event is empty"
 	}
-	event, ok1 := text(last(args, "event"))
-	channel, ok2 := text(last(args, "channel"))
 	cmd.Event, cmd.Channel, cmd.Data = []byte(event), []byte(channel), last(args, "data")
-	return ok1 && ok2 && event != ""
+	return reason
+}
+
+// args returns the members of the command's own object.
+func (m member) args() (args []member, reason string) {
+	if m.value[0] != '{' {
+		return nil, wrongType(m.name, m.value, "an object")
+	}
+	if args, reason = members(m.value); reason != "" {
+		return nil, m.name + ": " + reason
+	}
+	return args, ""
+}
+
+// text decodes the string with that name, unless there is a reason already: every other value is refused, null too.
+func (m member) text(args []member, name, earlier string) (s, reason string) {
+	if earlier != "" {
+		return "", earlier
+	}
+	value := last(args, name)
+	switch {
+	case value == nil:
+		return "", m.name + ": " + name + " is missing"
+	case value[0] != '"' || json.Unmarshal(value, &s) != nil:
+		return "", wrongType(m.name+": "+name, value, "a string")
+	}
+	return s, ""
 }
 
 // last returns the value of the last member with that name, nil if there is none.
@@ -172,13 +207,4 @@ func last(all []member, name string) []byte {
 		}
 	}
 	return nil
-}
-
-// text decodes a JSON string; it refuses every other value, null too, and a missing one.
-func text(value []byte) (s string, ok bool) {
-	if len(value) == 0 || value[0] != '"' {
-		return "", false
-	}
-	err := json.Unmarshal(value, &s)
-	return s, err == nil
 }

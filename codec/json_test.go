@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -134,13 +135,90 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
+// Each way to be malformed has its reason, whichever path reads the message.
+func TestReasons(t *testing.T) {
+	for _, tt := range []struct{ want, msg string }{
+		{"the message is empty", ``},
+		{"the message is null, not an object", ` null `},
+		{"the message is an array, not an object", `[{"logout":true}]`},
+		{"the message is a string, not an object", `"logout"`},
+		{"the message is a number, not an object", `7`},
+		{"the message is false, not an object", ` false`},
+		{"the message begins with a byte order mark; send the JSON alone", "\ufeff{\"logout\":true}"},
+		{"the message is not JSON: invalid character '{' after top-level value, at byte 16", `{"logout":true}{}`},
+		{"the message is not JSON: invalid character '}' looking for beginning of object key string, at byte 16", `{"logout":true,}`},
+		{"the message is not JSON: unexpected end of JSON input, at byte 21", `{"id":7,"logout":true`},
+		{"the message is not JSON: invalid character '\\'' looking for beginning of object key string, at byte 2", `{'logout':true}`},
+		{"the message is not JSON: invalid character '[' exceeded max depth, at byte 10044", publishDepth(9999)},
+		{"there are more than 64 members", `{` + strings.Repeat(`"x":1,`, 64) + `"logout":true}`},
+		{"subscribe: there are more than 64 members", `{"subscribe":{` + strings.Repeat(`"x":1,`, 64) + `"channel":"c"}}`},
+
+		{"id is null, not a string or a number", `{"id":null,"logout":true}`},
+		{"id is true, not a string or a number", `{"id":true,"logout":true}`},
+		{"id is an object, not a string or a number", `{"id":{},"logout":true}`},
+		{"id is an array, not a string or a number", `{"id":[1],"subscribe":{"channel":"c"}}`},
+		{"id is there twice", `{"id":1,"id":1,"logout":true}`},
+
+		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{}`},
+		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"id":7}`},
+		{"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"dance":true}`},
+		{"event: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"id":1,"event":"e","channel":"c"}`},
+		{"\"\": unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"":true}`},
+		{"żżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"` + strings.Repeat("ż", 1000) + `":true}`},
+		{"xżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"x` + strings.Repeat("ż", 1000) + `":true}`},
+		{"Subscribe: unknown command; did you mean subscribe?", `{"Subscribe":{"channel":"c"}}`},
+		{"pub: unknown command; did you mean publish?", `{"pub":{"event":"e","channel":"c"}}`},
+		{"logout and disconnect are two commands; send each in a message of its own", `{"logout":true,"disconnect":true}`},
+		{"logout is there twice", `{"logout":true,"id":7,"l\u006fgout":true}`},
+		{"x: unknown member; beside logout there may be only an id", `{"logout":true,"x":1}`},
+		{"ID: unknown member; beside logout there may be only an id", `{"ID":7,"logout":true}`},
+
+		{"auth is a string, not an object", `{"auth":"rw"}`},
+		{"auth: access is missing", `{"auth":{"secret":"s"}}`},
+		{"auth: access is a number, not a string", `{"auth":{"access":1,"secret":"s"}}`},
+		{"auth: access is root, not read-only or read-write", `{"auth":{"access":"root","secret":""}}`},
+		{"auth: secret is missing", `{"auth":{"access":"read-only"}}`},
+		{"auth: secret is null, not a string", `{"auth":{"access":"read-only","secret":null}}`},
+		{"subscribe is null, not an object", `{"subscribe":null}`},
+		{"subscribe: channel is missing", `{"subscribe":{"Channel":"c"}}`},
+		{"subscribe: channel is a number, not a string", `{"subscribe":{"channel":1}}`},
+		{"unsubscribe: channel is missing", `{"unsubscribe":{}}`},
+		{"publish is an array, not an object", `{"publish":["e","c"]}`},
+		{"publish: event is missing", `{"publish":{"channel":"c"}}`},
+		{"publish: event is empty", `{"publish":{"event":"","channel":"c"}}`},
+		{"publish: event is null, not a string", `{"publish":{"event":null,"channel":"c"}}`},
+		{"publish: channel is missing", `{"publish":{"event":"e"}}`},
+		{"logout is false, not true", `{"logout":false}`},
+		{"disconnect is an object, not true", `{"disconnect":{}}`},
+	} {
+		for name, parse := range map[string]func([]byte, *Command) error{"ParseCommand": JSON{}.ParseCommand, "parseCommand": parseCommand} {
+			var cmd Command
+			var invalid *InvalidDataError
+			if err := parse([]byte(tt.msg), &cmd); !errors.As(err, &invalid) {
+				t.Errorf("%s %.80s: got %v, want a reason", name, tt.msg, err)
+			} else if invalid.Reason != tt.want {
+				t.Errorf("%s %.80s:\n got %q\nwant %q", name, tt.msg, invalid.Reason, tt.want)
+			}
+		}
+	}
+}
+
+// checkReason fails unless an error has a reason that may be sent: short, and text.
+func checkReason(t *testing.T, err error) {
+	t.Helper()
+	var invalid *InvalidDataError
+	if err != nil && (!errors.As(err, &invalid) || invalid.Reason == "" || len(invalid.Reason) > 200 || !utf8.ValidString(invalid.Reason)) {
+		t.Errorf("got %v, want a short reason", err)
+	}
+}
+
 func checkCommand(t *testing.T, got Command, err error, want Command) {
 	t.Helper()
 	var wantErr error
 	if want.Kind == 0 {
 		wantErr = ErrInvalidData
 	}
-	if err != wantErr {
+	if !errors.Is(err, wantErr) {
 		t.Errorf("error: got %v, want %v", err, wantErr)
 	}
 	if diff := diffCommand(got, want); diff != "" {
@@ -195,7 +273,7 @@ func TestParseCommandCut(t *testing.T) {
 		for i := range len(msg) {
 			var cmd Command
 			err := JSON{}.ParseCommand([]byte(msg[:i]), &cmd)
-			if err != ErrInvalidData || diffCommand(cmd, Command{}) != "" {
+			if !errors.Is(err, ErrInvalidData) || diffCommand(cmd, Command{}) != "" {
 				t.Errorf("%s: %s: got %v, %s; want %v and nothing", tt.name, msg[:i], err, describe(cmd), ErrInvalidData)
 			}
 		}
@@ -220,7 +298,7 @@ func TestParseCommandDepth(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var cmd Command
 			err := JSON{}.ParseCommand([]byte(publishDepth(tt.depth)), &cmd)
-			if err != tt.want {
+			if !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 			if err == nil && len(cmd.Data) != 2*tt.depth {
@@ -264,9 +342,10 @@ func FuzzParseCommand(f *testing.F) {
 			return // must not panic, and is otherwise the caller's fault
 		}
 		want, wantErr := standardParse(msg)
-		if err != wantErr {
+		if !errors.Is(err, wantErr) {
 			t.Errorf("error: got %v, want %v", err, wantErr)
 		}
+		checkReason(t, err)
 		if diff := diffCommand(got, want); diff != "" {
 			t.Error(diff)
 		}

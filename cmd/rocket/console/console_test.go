@@ -374,7 +374,7 @@ func TestChannelsWhileHubsGo(t *testing.T) {
 func TestHubsCountCommands(t *testing.T) {
 	o := operate(t, nil)
 	c := o.dial("news")
-	c.do(`nonsense`, `{"err":"invalid_data"}`)
+	c.do(`{"logout":0}`, `{"err":"invalid_data","reason":"logout is a number, not true"}`)
 	c.do(`{"publish":{"channel":"nobody","event":"e"}}`, `{"err":"invalid_channel"}`)
 	got := get[hubsAnswer](o, "/api/hubs")
 	want := hubsAnswer{[]hubAnswer{{Hub: "/", Connections: 1, Channels: 1, Commands: []commandAnswer{
