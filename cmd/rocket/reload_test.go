@@ -30,8 +30,8 @@ func TestReloadEndToEnd(t *testing.T) {
 	a.stderr.want(`^subscribed`)
 	b := start(t, nil, "subscribe", "-url", url+"/gone", "c")
 	b.stderr.want(`^subscribed`)
-	c := start(t, []string{"ROCKET_SECRET=wrong"}, "subscribe", "-url", url, "c")
-	c.wantStatus(1)
+	c := start(t, []string{"ROCKET_SECRET=w"}, "subscribe", "-url", url, "c") // reads with the read-write secret
+	c.stderr.want(`^subscribed`)
 
 	// A file that is wrong changes nothing.
 	rewrite(t, file, `{"Port": "x", "Hubs": []}`)
@@ -43,6 +43,7 @@ func TestReloadEndToEnd(t *testing.T) {
 	publish := start(t, []string{"ROCKET_SECRET=w"}, "publish", "-url", url, "c", "1")
 	publish.wantStatus(0)
 	a.stdout.want(`"data":1`)
+	c.stdout.want(`"data":1`)
 
 	rewrite(t, file, `{"LogLevel": "debug", "Loops": 1, "Hubs": [
 		{"Path": "/", "Secrets": {"ReadOnly": "new", "ReadWrite": "w"}}, {"Path": "/added"}]}`)
@@ -55,6 +56,8 @@ func TestReloadEndToEnd(t *testing.T) {
 	a.wantStatus(1)
 	b.stderr.want(`1001`)
 	b.wantStatus(0)
+	start(t, []string{"ROCKET_SECRET=w"}, "publish", "-url", url, "c", "2").wantStatus(0)
+	c.stdout.want(`"data":2`) // its secret is still there
 	d := start(t, []string{"ROCKET_SECRET=new"}, "subscribe", "-url", url, "c")
 	d.stderr.want(`^subscribed`)
 	start(t, nil, "subscribe", "-url", url+"/added", "c").stderr.want(`^subscribed`)
