@@ -152,6 +152,9 @@ func (h *HubHandler) check(s *Server, id any) (*rules, error) {
 			return nil, fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)
 		}
 	}
+	if err := checkLists(h.Origins, h.Subprotocols); err != nil {
+		return nil, err
+	}
 	lost, err := h.lossNotice()
 	if err != nil {
 		return nil, err

@@ -44,7 +44,8 @@ var importers = map[string][]string{
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "faults"},
 	"github.com/go-echarts/go-echarts":        {"bench"},
 	"github.com/Shopify/toxiproxy":            {"faults"},
-	"github.com/rs/zerolog":                   {"faults"}, // keeps toxiproxy quiet
+	"github.com/rs/zerolog":                   {"faults"},     // keeps toxiproxy quiet
+	"golang.org/x/net":                        {"cmd/rocket"}, // for the library it would be much to download
 	"golang.org/x/sys":                        {"engine", "cmd/rocket", "bench", "faults"},
 }
 

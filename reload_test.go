@@ -352,6 +352,8 @@ func TestReloadOfNonsense(t *testing.T) {
 	c := login(t, s, "/", "read-only", "r")
 	wrong := webrocket.NewJSONHandler()
 	wrong.Channels = []string{""}
+	unsent := webrocket.NewJSONHandler()
+	unsent.Origins = []string{"example.com"}
 	for _, test := range []struct {
 		name, want string
 		handlers   hubs
@@ -359,7 +361,9 @@ func TestReloadOfNonsense(t *testing.T) {
 		{"nothing", "nothing to serve", nil},
 		{"a channel", "cannot name a channel", hubs{"/": wrong}},
 		{"a new hub", "no codec", hubs{"/": webrocket.NewJSONHandler(), "/new": &webrocket.HubHandler{}}},
-		{"a path", "a path starts with /", hubs{"/": webrocket.NewJSONHandler(), "new": webrocket.NewJSONHandler()}},
+		{"a path", `write "/new"`, hubs{"/": webrocket.NewJSONHandler(), "new": webrocket.NewJSONHandler()}},
+		{"an origin", `write "https://example.com"`, hubs{"/": unsent}},
+		{"an origin of a new hub", `write "https://example.com"`, hubs{"/": webrocket.NewJSONHandler(), "/new": unsent}},
 		{"no handler", "there is no handler", hubs{"/": nil}},
 	} {
 		err := s.Reload(s.Config, test.handlers)

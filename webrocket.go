@@ -37,11 +37,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
 )
 
@@ -110,7 +110,8 @@ func NewServer(addr string) *Server {
 	}
 }
 
-// Handle makes h answer the connections to path, which starts with "/".
+// Handle makes h answer the connections to path, which is written as clients ask
+// for it: "/chat", and "/b%C3%BCcher" for what a page may write as "/bücher".
 // It calls h.Register, and returns its error, or an error that says what is
 // wrong with path. It must be called before the server starts.
 func (s *Server) Handle(path string, h Handler) error {
@@ -155,7 +156,25 @@ func (s *Server) register(path string, h Handler) (*Endpoint, error) {
 	case endpoint.Slow == DropOldest && endpoint.Lost == nil:
 		return nil, errors.New("Register returned an endpoint with DropOldest and without Lost")
 	}
+	if err := checkLists(endpoint.Origins, endpoint.Subprotocols); err != nil {
+		return nil, err
+	}
 	return endpoint, nil
+}
+
+// checkLists tells what no client can send of the Origins and Subprotocols of an endpoint.
+func checkLists(origins, subprotocols []string) error {
+	for _, o := range origins {
+		if _, err := codec.ParseOrigin(o); err != nil {
+			return fmt.Errorf("origin %q: %w", o, err)
+		}
+	}
+	for _, name := range subprotocols {
+		if !codec.ValidToken([]byte(name)) {
+			return fmt.Errorf("subprotocol %q: want a name without spaces, separators and characters beyond ASCII", name)
+		}
+	}
+	return nil
 }
 
 // mayHandle tells why a path cannot be given a handler. mu is held.
@@ -170,9 +189,10 @@ func (s *Server) mayHandle(path string) error {
 	return checkPath(path)
 }
 
+// checkPath accepts a path that clients can ask for.
 func checkPath(path string) error {
-	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n") {
-		return fmt.Errorf("%q: a path starts with / and has no query, fragment or space", path)
+	if normal := codec.NormalPath(path); path != normal {
+		return fmt.Errorf("%q: no client asks for this path; write %q", path, normal)
 	}
 	return nil
 }

@@ -63,11 +63,21 @@ func TestHandleErrors(t *testing.T) {
 	}{
 		{"good", "/", shared, ""},
 		{"with a part of its own", "/chat/room-1", webrocket.NewJSONHandler(), ""},
-		{"empty path", "", webrocket.NewJSONHandler(), "starts with /"},
-		{"no slash", "chat", webrocket.NewJSONHandler(), "starts with /"},
-		{"query", "/a?b=c", webrocket.NewJSONHandler(), "no query"},
-		{"fragment", "/a#b", webrocket.NewJSONHandler(), "no query, fragment"},
-		{"space", "/a b", webrocket.NewJSONHandler(), "or space"},
+		{"empty path", "", webrocket.NewJSONHandler(), `"": no client asks for this path; write "/"`},
+		{"no slash", "chat", webrocket.NewJSONHandler(), `write "/chat"`},
+		{"query", "/a?b=c", webrocket.NewJSONHandler(), `write "/a"`},
+		{"space", "/a b", webrocket.NewJSONHandler(), `write "/a%20b"`},
+		{"path that browsers shorten", "/a/../b", webrocket.NewJSONHandler(), `write "/b"`},
+		{"path that browsers encode", "/bücher", webrocket.NewJSONHandler(), `write "/b%C3%BCcher"`},
+		{"origin that no browser sends", "/origins", &webrocket.HubHandler{
+			Codec: webrocket.NewJSONHandler().Codec, Origins: []string{"https://example.com", "wss://example.com"},
+		}, `origin "wss://example.com": an origin has the scheme of the page, not wss:; write "https://example.com"`},
+		{"origin of an endpoint", "/custom", &custom{endpoint: &webrocket.Endpoint{
+			Handler: (&custom{}).served().endpoint.Handler, Origins: []string{"example.com"},
+		}}, `origin "example.com": it has no scheme; write "https://example.com"`},
+		{"subprotocol that nobody can offer", "/subprotocols", &webrocket.HubHandler{
+			Codec: webrocket.NewJSONHandler().Codec, Subprotocols: []string{"chat v1"},
+		}, `subprotocol "chat v1"`},
 		{"same path", "/", webrocket.NewJSONHandler(), "already"},
 		{"same handler", "/again", shared, "in use already"},
 		{"no handler", "/nil", nil, "no handler"},

@@ -8,6 +8,7 @@
 //	request.go    bytes become the request that opens a connection: first line, header lines; target.go, field.go
 //	handshake.go  the request is checked and answered with 101; refusal.go says no
 //	negotiate.go  compression is agreed on; extension.go reads the offers
+//	origin.go     the page's origin is compared with those that are allowed
 //	frame.go      bytes become a frame header, and back
 //	utf8.go       text is checked while its frames arrive
 //	deflate.go    messages are compressed and inflated
@@ -16,6 +17,8 @@
 //	              and reason.go says what is wrong
 //	encode.go     replies and events become messages
 //	close.go      the last frame
+//
+// Aside from it, path.go says how clients spell the path of a hub.
 //
 // ParseX functions that take a stream (ParseRequest, ParseHeader) return the bytes used, 0 if there are not enough
 // yet, and fail at the first byte that cannot be right. The caller keeps the bytes and limits how many.

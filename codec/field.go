@@ -9,6 +9,8 @@ const (
 	inHost              // unreserved and sub-delims (RFC 3986 §2.2, §2.3)
 )
 
+const alnum = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 // class holds the classes of each byte.
 var class = func() (t [256]uint8) {
 	mark := func(c uint8, bytes string) {
@@ -16,7 +18,6 @@ var class = func() (t [256]uint8) {
 			t[bytes[i]] |= c
 		}
 	}
-	const alnum = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	mark(inToken, alnum+"!#$%&'*+-.^_`|~")
 	mark(inHost, alnum+"-._~!$&'()*+,;=")
 	mark(inValue, "\t")
@@ -37,6 +38,9 @@ func isToken(b []byte) bool {
 	}
 	return true
 }
+
+// ValidToken reports whether s is a token (RFC 9110 §5.6.2), as the name of a subprotocol must be.
+func ValidToken(s []byte) bool { return len(s) > 0 && isToken(s) }
 
 // isValue tells whether b holds only characters of a field value: "Field values containing CR, LF, or NUL characters
 // are invalid and dangerous" (RFC 9110 §5.5). Other control characters are refused too.

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // Clients that are not ours, over TLS: openssl, curl, Node's ws and faye-websocket, a browser.
@@ -196,6 +198,29 @@ func TestNodeFaye(t *testing.T) {
 		out, status := run(t, "node", filepath.Join("node", "faye.js"), "ws://"+server.Addr().String()+"/deflate", bits)
 		if status != 0 || out != "ok\n" {
 			t.Errorf("requestMaxWindowBits %s: got %d, %s", bits, status, out)
+		}
+	}
+}
+
+// Origins and paths get the spelling of the URL standard that browsers follow, which Node has too.
+func TestSpellingOfURLs(t *testing.T) {
+	for _, in := range []string{
+		"https://example.com:443", "http://example.com:80", "https://example.com:0443", "https://example.com:8443/",
+		"HTTPS://Example.COM", "https://example.com.", "https://a_b.example.com", "https://xn--bcher-kva.example",
+		"https://192.0.2.1:443", "https://[2001:DB8:0:0:0::1]:443", "http://[::FFFF:1.2.3.4]:8443",
+	} {
+		want, _ := run(t, "node", "-p", "new URL(process.argv[1]).origin", in)
+		if got, err := codec.ParseOrigin(in); err != nil || got+"\n" != want {
+			t.Errorf("%s: got %s, %v, want %s", in, got, err, want)
+		}
+	}
+	for _, in := range []string{
+		"/", "/chat/", "/a/../b", "/../b", "/a/./b", "/a/.", "/a/b/..", "/%2e%2E/b", `/a\b`, "/a b", "/bücher",
+		"/a;b=1,@:!$&'()*+|[]", "/a\"<>`{}", "/a?b#c", "/a#b", "/a%2Fb",
+	} {
+		want, _ := run(t, "node", "-p", "new URL('ws://localhost' + process.argv[1]).pathname", in)
+		if got := codec.NormalPath(in); got+"\n" != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
 }

@@ -142,8 +142,9 @@ type Endpoint struct {
 	// Handler gets the events of the connections. It must be set.
 	Handler Handler
 
-	// Origins are the allowed values of the Origin header, as a browser sends
-	// it ("https://example.com"), compared without regard to case; "*" is any.
+	// Origins are the origins of pages that may connect ("https://example.com"),
+	// in a spelling that codec.ParseOrigin takes; others match nothing. "*" is any,
+	// and "https://*.example.com" are all subdomains of example.com, at any depth.
 	// If empty, any. A request without the header is not from a page and is let in.
 	Origins []string
 
@@ -177,10 +178,17 @@ type Endpoint struct {
 	// bytes. If zero, 512.
 	CompressionThreshold int
 
-	path string
+	path    string
+	origins []string // Origins as browsers spell them
 }
 
 func (e Endpoint) withDefaults() *Endpoint {
+	e.origins = nil
+	for _, o := range e.Origins {
+		if o, err := codec.ParseOrigin(o); err == nil {
+			e.origins = append(e.origins, o)
+		}
+	}
 	setDefault(&e.MaxMessageSize, DefaultMaxMessageSize)
 	e.MaxMessageSize = min(e.MaxMessageSize, MessageMax)
 	setDefault(&e.MaxQueuedBytes, DefaultMaxQueuedBytes)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -163,12 +162,7 @@ func (e *Endpoint) allows(origin []byte) bool {
 	if len(e.Origins) == 0 || origin == nil {
 		return true
 	}
-	for _, allowed := range e.Origins {
-		if allowed == "*" || bytes.EqualFold([]byte(allowed), origin) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.origins, func(allowed string) bool { return codec.MatchOrigin(allowed, origin) })
 }
 
 // refuse answers a handshake with an HTTP error.

@@ -59,6 +59,33 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+// Origins are compared as browsers spell them, however the list spells them.
+func TestOrigins(t *testing.T) {
+	for _, tt := range []struct {
+		allowed []string
+		origin  string
+		want    bool
+	}{
+		{[]string{"https://Example.com:443/"}, "https://example.com", true},
+		{[]string{"http://[2001:DB8::0:1]:80"}, "http://[2001:db8::1]", true},
+		{[]string{"https://a.example", "https://*.example.com"}, "https://www.example.com", true},
+		{[]string{"https://*.example.com"}, "https://example.com", false},
+		{[]string{"https://*.example.com"}, "https://evil-example.com", false},
+		{[]string{"*"}, "null", true},
+		{[]string{"example.com"}, "https://example.com", false}, // what cannot be read is not the empty list
+		{nil, "https://example.com", true},
+	} {
+		tl := newTestLoop(t, Config{}, Endpoint{Origins: tt.allowed})
+		tc := tl.dial()
+		tc.write("GET / HTTP/1.1\r\n" + fields + "Origin: " + tt.origin + "\r\n\r\n")
+		if tt.want {
+			tc.want([]byte(welcome))
+		} else {
+			tc.wantRefusal(403)
+		}
+	}
+}
+
 // padded is a request of n bytes.
 func padded(n int) string {
 	const name = "X: "

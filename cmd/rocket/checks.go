@@ -1,14 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/sys/unix"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -34,11 +36,10 @@ func checkAdmin(s string) error {
 	return checkHost(host)
 }
 
-// checkPath accepts what can be the path of a request, and is not a pattern.
+// checkPath accepts a path that clients can ask for.
 func checkPath(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || !strings.HasPrefix(s, "/") || u.EscapedPath() != s {
-		return errWant
+	if normal := codec.NormalPath(s); s != normal {
+		return wantError(fmt.Sprintf("; write %q", normal))
 	}
 	return nil
 }
@@ -51,23 +52,48 @@ func checkChannel(s string) error {
 	return nil
 }
 
-// checkOrigin accepts an origin as browsers write it (RFC 6454 §6.2).
-func checkOrigin(s string) error {
-	u, err := url.Parse(s)
-	if s != "null" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != s) {
-		return errWant
+// parseOrigin returns an origin as browsers spell it.
+func parseOrigin(s string) (string, error) {
+	ascii, err := punycode(s)
+	if err == nil {
+		ascii, err = codec.ParseOrigin(ascii)
 	}
-	return nil
+	if err != nil {
+		return "", wantError(": " + err.Error())
+	}
+	return ascii, nil
 }
 
-// checkToken accepts a token (RFC 9110 §5.6.2), as a subprotocol must be.
-func checkToken(s string) error {
-	for _, c := range []byte(s) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return errWant
-		}
+// punycode returns an origin with its host in ASCII, as browsers send it.
+func punycode(origin string) (string, error) {
+	scheme, rest, found := strings.Cut(origin, "://")
+	if !found {
+		scheme, rest = "", origin
 	}
-	if s == "" {
+	end := strings.IndexAny(rest, ":/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	host, wildcard := strings.CutPrefix(rest[:end], "*.")
+	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return origin, nil
+	}
+	host, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		return "", errors.New("its host is not a valid name")
+	}
+	if wildcard {
+		host = "*." + host
+	}
+	if found {
+		scheme += "://"
+	}
+	return scheme + host + rest[end:], nil
+}
+
+// checkToken accepts a token, as a subprotocol must be.
+func checkToken(s string) error {
+	if !codec.ValidToken([]byte(s)) {
 		return errWant
 	}
 	return nil

@@ -50,9 +50,13 @@ func TestFileProblems(t *testing.T) {
 		{"secrets no object", `{"Hubs": [{"Path": "/", "Secrets": null}]}`, "my.json:1: Hubs[0].Secrets: want an object with ReadOnly, ReadWrite, not null"},
 		{"secret not shown", `{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": 12345}}]}`, "my.json:1: Hubs[0].Secrets.ReadOnly: want a string, not a number"},
 		{"path missing", `{"Hubs": [{}]}`, `my.json:1: Hubs[0]: Path is missing; add one such as "Path": "/"`},
-		{"path without slash", `{"Hubs": [{"Path": "chat"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "chat"`},
-		{"path with query", `{"Hubs": [{"Path": "/a?b"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/a?b"`},
-		{"path with space", `{"Hubs": [{"Path": "/a b"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/a b"`},
+		{"path without slash", `{"Hubs": [{"Path": "chat"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "chat"; write "/chat"`},
+		{"path with query", `{"Hubs": [{"Path": "/a?b"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/a?b"; write "/a"`},
+		{"path with space", `{"Hubs": [{"Path": "/a b"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/a b"; write "/a%20b"`},
+		{"path that browsers shorten", `{"Hubs": [{"Path": "/a/../b"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/a/../b"; write "/b"`},
+		{"path with two slashes", `{"Hubs": [{"Path": "//"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "//"; write "/"`},
+		{"path that browsers encode", `{"Hubs": [{"Path": "/bücher"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "/bücher"; write "/b%C3%BCcher"`},
+		{"path as a URL", `{"Hubs": [{"Path": "ws://localhost/chat"}]}`, `my.json:1: Hubs[0].Path: want a path such as "/chat", not "ws://localhost/chat"; write "/chat"`},
 		{
 			"path twice", "{\"Hubs\": [\n{\"Path\": \"/\"},\n{\"Path\": \"/\"}]}",
 			"my.json:3: Hubs[1]: the path / is taken by the hub on line 2; give it another",
@@ -62,8 +66,10 @@ func TestFileProblems(t *testing.T) {
 			"channel", `{"Hubs": [{"Path": "/", "Channels": ["a", ""]}]}`,
 			`my.json:1: Hubs[0].Channels[1]: want a channel name of 1 to 255 bytes without control characters, not ""`,
 		},
-		{"origin", `{"Origins": ["example.com"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "example.com"`},
-		{"origin with path", `{"Origins": ["https://example.com/"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "https://example.com/"`},
+		{"origin", `{"Origins": ["example.com"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "example.com": it has no scheme; write "https://example.com"`},
+		{"origin with path", `{"Origins": ["https://example.com/app"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "https://example.com/app": an origin has no path; write "https://example.com"`},
+		{"origin of wss", `{"Hubs": [{"Path": "/", "Origins": ["wss://bücher.example:443"]}]}`, `my.json:1: Hubs[0].Origins[0]: want an origin such as "https://example.com", not "wss://bücher.example:443": an origin has the scheme of the page, not wss:; write "https://xn--bcher-kva.example"`},
+		{"origin that cannot be", `{"Origins": ["https://‍.example"], ` + hubs + `}`, `my.json:1: Origins[0]: want an origin such as "https://example.com", not "https://\u200d.example": its host is not a valid name`},
 		{"forwarded from a name", `{"ForwardedFrom": ["10.0.0.0/8", "10.0.0.0/33"], ` + hubs + `}`, `my.json:1: ForwardedFrom[1]: want an address or network such as "10.0.0.0/8", or "unix", not "10.0.0.0/33"`},
 		{"forwarded from everybody", `{"ForwardedFrom": ["::/0"], ` + hubs + `}`, `my.json:1: ForwardedFrom[0]: ::/0 would let every client choose its address: name the networks of the proxies`},
 		{"origins no list", `{"Origins": "*", ` + hubs + `}`, `my.json:1: Origins: want a list of strings, not "*"`},
@@ -128,7 +134,7 @@ func TestOtherProblems(t *testing.T) {
 		{
 			"item of a variable",
 			sources{getenv: env(map[string]string{"ROCKET_ORIGINS": "https://a, b"})},
-			`ROCKET_ORIGINS: want an origin such as "https://example.com", not "b"`, 1,
+			`ROCKET_ORIGINS: want an origin such as "https://example.com", not "b": it has no scheme; write "https://b"`, 1,
 		},
 		{"flag", sources{flags: map[string]string{"loops": "x"}}, `-loops: want a whole number from 0 to 256, not "x"`, 2},
 		{
@@ -260,6 +266,19 @@ func TestHubReachesHandler(t *testing.T) {
 		h.MaxChannels != 4 || h.MaxChannelName != 5 || h.MaxFailedLogins != 6 || h.CommandRate != 7 || h.ByteRate != 8 ||
 		!h.Compression || h.CompressionThreshold != 4 {
 		t.Errorf("got %+v", h)
+	}
+}
+
+// Origins are kept as browsers send them.
+func TestOriginsAreNormal(t *testing.T) {
+	c, err := sources{file: writeFile(t, `{"Hubs": [{"Path": "/", "Origins": [
+		"https://Example.com:443/", "https://*.Bücher.example", "http://[::FFFF:1.2.3.4]:080", "https://faß.example", "*"]}]}`)}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "https://example.com https://*.xn--bcher-kva.example http://[::ffff:102:304] https://xn--fa-hia.example *"
+	if got := strings.Join(c.hubs[0].origins, " "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

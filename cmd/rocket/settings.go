@@ -235,8 +235,10 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return integer(&h.compressionThreshold, 1, 0) },
 		},
 		{
-			"Origins", "origins", "LIST", "", "origins of web pages that may connect; empty: any",
-			func(h *hub) value { return list(&h.origins, `an origin such as "https://example.com"`, checkOrigin) },
+			"Origins", "origins", "LIST", "", "origins of web pages that may connect, as https://example.com or https://*.example.com; empty: any",
+			func(h *hub) value {
+				return parsedList(&h.origins, `an origin such as "https://example.com"`, parseOrigin)
+			},
 		},
 		{
 			"Subprotocols", "subprotocols", "LIST", "", "WebSocket subprotocols that a client may choose",

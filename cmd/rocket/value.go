@@ -25,8 +25,13 @@ type value struct {
 	clear func()
 }
 
-// errWant stands for "want …, not …".
-var errWant = errors.New("not what is wanted")
+// wantError stands for "want …, not …", and may add what to write, as in "; write …".
+type wantError string
+
+func (e wantError) Error() string { return "not what is wanted" + string(e) }
+
+// errWant is a wantError that adds nothing.
+const errWant = wantError("")
 
 // fromText fills the value from a flag or a variable, which where names.
 func (v value) fromText(where, s string) problems {
@@ -86,11 +91,13 @@ func (v value) fromScalar(n *node) problems {
 }
 
 func (v value) store(where, s, shown string) problems {
-	switch err := v.set(s); {
+	err := v.set(s)
+	var wanted wantError
+	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errWant):
-		return problems{{where: where, what: fmt.Sprintf("want %s, not %s", v.want, shown)}}
+	case errors.As(err, &wanted):
+		return problems{{where: where, what: fmt.Sprintf("want %s, not %s%s", v.want, shown, string(wanted))}}
 	default:
 		return problems{{where: where, what: err.Error()}}
 	}
@@ -223,15 +230,20 @@ func onOrOff(p *bool) value {
 
 // list is a list of strings for which check returns nil.
 func list(p *[]string, want string, check func(string) error) value {
+	return parsedList(p, want, func(s string) (string, error) { return s, check(s) })
+}
+
+// parsedList is a list of what parse returns for each string.
+func parsedList(p *[]string, want string, parse func(string) (string, error)) value {
 	return value{
 		want: want, list: true,
 		clear: func() { *p = nil },
 		set: func(s string) error {
-			if err := check(s); err != nil {
-				return err
+			s, err := parse(s)
+			if err == nil {
+				*p = append(*p, s)
 			}
-			*p = append(*p, s)
-			return nil
+			return err
 		},
 	}
 }
