@@ -22,7 +22,7 @@ test: ## all tests
 race: ## all tests, with the race detector
 	$(GO) test -race -shuffle=on $(PACKAGES)
 
-conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node and Chromium as clients
+conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node and Chromium as clients, nginx, HAProxy and Caddy in between
 	cd conformance/node && npm ci --no-audit --no-fund --ignore-scripts
 	$(GO) test -count=1 -tags clients ./conformance
 
@@ -42,11 +42,11 @@ CONNS ?= 1000000
 million: ## a million connections, without sockets: memory, publish, garbage collection
 	$(GO) test -run '^$$' -bench Million -benchtime 20x -timeout 10m ./engine -conns $(CONNS)
 
-lint: ## gofumpt, golangci-lint, and whether Kubernetes would read its manifest
+lint: ## gofumpt, golangci-lint, and whether Kubernetes would read its manifests
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \
 		if [ -n "$$unformatted" ]; then echo "not gofumpt'd, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) tool $(TOOLS) golangci-lint run
-	$(GO) -C tools run ./manifest ../deploy/kubernetes.yaml
+	$(GO) -C tools run ./manifest ../deploy/kubernetes.yaml ../docs/proxies.md
 
 fmt: ## gofumpt
 	$(GO) tool $(TOOLS) gofumpt -w .

@@ -2,7 +2,9 @@
 // validation does: every key has to be one of the API, once, with a value of its
 // type.
 //
-//	go -C tools run ./manifest ../deploy/kubernetes.yaml
+// Of a document in Markdown it reads the blocks of YAML.
+//
+//	go -C tools run ./manifest ../deploy/kubernetes.yaml ../docs/proxies.md
 package main
 
 import (
@@ -12,9 +14,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -22,7 +27,7 @@ import (
 
 func main() {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, corev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			fail(err)
 		}
@@ -33,6 +38,9 @@ func main() {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			fail(err)
+		}
+		if strings.HasSuffix(name, ".md") {
+			text = blocks(text)
 		}
 		documents := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
 		for n := 1; ; n++ {
@@ -47,6 +55,17 @@ func main() {
 			}
 		}
 	}
+}
+
+// blocks returns the blocks of YAML in a document, as documents of one file.
+func blocks(markdown []byte) (all []byte) {
+	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(markdown, -1) {
+		all = append(append(all, "---\n"...), m[1]...)
+	}
+	if all == nil {
+		fail(errors.New("a document without YAML"))
+	}
+	return all
 }
 
 func fail(err error) {

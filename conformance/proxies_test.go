@@ -1,0 +1,372 @@
+//go:build clients
+
+package conformance_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/nu7hatch/webrocket"
+)
+
+// Proxies that are not ours, as docs/proxies.md configures them, in front of the
+// real command. make conformance takes those of Debian.
+
+const (
+	idleLimit    = "4s" // of the proxies, in place of what the document says
+	pingInterval = "1s"
+	pings        = 7 // how many of them take longer than idleLimit, a little early as they are
+
+	proxyHost = "127.0.0.1"
+	visitor   = "127.0.0.2" // where clients connect from
+)
+
+// A proxyCase is one snippet of docs/proxies.md.
+type proxyCase struct {
+	name     string
+	language string // of the block
+	block    int    // among those of the language
+	changes  func(p *proxied) []string
+	config   string // what stands around the snippet, with %s for it and %[2]s for the directory
+	command  []string
+	rocket   []string // what Rocket is started with; @cert and @key are files
+	cuts     bool     // whether it ends idle connections
+}
+
+var proxyCases = []proxyCase{
+	{
+		name: "nginx", language: "nginx", cuts: true,
+		changes: func(p *proxied) []string {
+			return []string{
+				"listen 443 ssl", "listen " + p.address + " ssl",
+				"/etc/ssl/certs/rocket.example.com.pem", p.cert, "/etc/ssl/private/rocket.example.com.key", p.key,
+				"127.0.0.1:9772", p.rocket, "proxy_read_timeout 60s", "proxy_read_timeout " + idleLimit,
+			}
+		},
+		config: `daemon off; master_process off; pid %[2]s/pid; error_log stderr;
+events {}
+http {
+access_log off;
+client_body_temp_path %[2]s/a; proxy_temp_path %[2]s/b; fastcgi_temp_path %[2]s/c; uwsgi_temp_path %[2]s/d; scgi_temp_path %[2]s/e;
+%[1]s}
+`,
+		command: []string{"nginx", "-c", "@config"},
+		rocket:  []string{"-forwarded-from", proxyHost},
+	},
+	{
+		name: "haproxy", language: "haproxy", cuts: true,
+		changes: haproxyChanges,
+		config:  "%[1]s",
+		command: []string{"haproxy", "-db", "-f", "@config"},
+		rocket:  []string{"-forwarded-from", proxyHost},
+	},
+	{
+		name: "haproxy with a PROXY header", language: "haproxy", block: 1, cuts: true,
+		changes: haproxyChanges,
+		config:  "%[1]s",
+		command: []string{"haproxy", "-db", "-f", "@config"},
+		rocket:  []string{"-proxy-from", proxyHost, "-tls-cert", "@cert", "-tls-key", "@key"},
+	},
+	{
+		name: "caddy", language: "caddyfile",
+		changes: func(p *proxied) []string {
+			_, port, _ := net.SplitHostPort(p.address)
+			return []string{
+				"rocket.example.com {", "https://localhost:" + port + " {\n\tbind " + proxyHost + "\n\ttls " + p.cert + " " + p.key,
+				"127.0.0.1:9772", p.rocket,
+			}
+		},
+		config:  "{\n\tadmin off\n\tauto_https disable_redirects\n}\n%[1]s",
+		command: []string{"caddy", "run", "--adapter", "caddyfile", "--config", "@config"},
+		rocket:  []string{"-forwarded-from", proxyHost},
+	},
+}
+
+func haproxyChanges(p *proxied) []string {
+	_, admin, _ := net.SplitHostPort(p.admin)
+	changes := []string{
+		"timeout client 50s", "timeout client " + idleLimit, "timeout server 50s", "timeout server " + idleLimit,
+		"127.0.0.1:9772", p.rocket, "port 9773", "port " + admin,
+	}
+	if strings.Contains(p.snippet, " ssl ") {
+		return append(changes, "bind :443", "bind "+p.address, "/etc/haproxy/rocket.example.com.pem", p.both)
+	}
+	return append(changes, "bind :443", "bind "+p.address)
+}
+
+// proxied is a proxy in front of a server.
+type proxied struct {
+	snippet         string
+	address         string // of the proxy
+	rocket, admin   string // of the server
+	cert, key, both string // files
+	server          *program
+	pool            *x509.CertPool
+}
+
+func TestProxies(t *testing.T) {
+	command := filepath.Join(t.TempDir(), "rocket")
+	if out, status := run(t, "go", "build", "-o", command, "../cmd/rocket"); status != 0 {
+		t.Fatal(out)
+	}
+	for _, tt := range proxyCases {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Run("pings", func(t *testing.T) {
+				t.Parallel()
+				tt.start(t, command, pingInterval).talk(t)
+			})
+			if tt.cuts {
+				t.Run("no pings", func(t *testing.T) {
+					t.Parallel()
+					tt.start(t, command, "off").wantCut(t)
+				})
+			}
+		})
+	}
+}
+
+// start starts the server, and the proxy in front of it.
+func (tt proxyCase) start(t *testing.T, command, pingInterval string) *proxied {
+	t.Helper()
+	p := &proxied{snippet: documented(t, tt.language, tt.block), address: freeAddress(t), admin: freeAddress(t)}
+	p.makeCertificate(t)
+	files := strings.NewReplacer("@cert", p.cert, "@key", p.key)
+	args := []string{
+		"-host", proxyHost, "-port", "0", "-admin", p.admin, "-ping-interval", pingInterval, "-log-level", "debug",
+		"-read-only-secret", "r", "-read-write-secret", "rw",
+	}
+	for _, arg := range tt.rocket {
+		args = append(args, files.Replace(arg))
+	}
+	p.server = talk(t, command, args...)
+	p.rocket = p.server.find(`"msg":"serving".*"address":"([^"]+)"`)
+
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config")
+	snippet := replaced(t, p.snippet, tt.changes(p))
+	if err := os.WriteFile(config, fmt.Appendf(nil, tt.config, snippet, dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args = nil
+	for _, arg := range tt.command[1:] {
+		args = append(args, strings.ReplaceAll(arg, "@config", config))
+	}
+	p.run(t, tt.command[0], args, dir)
+	return p
+}
+
+// run starts the proxy and returns when it takes connections.
+func (p *proxied) run(t *testing.T, name string, args []string, dir string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if cmd.Err != nil { // it is not in our PATH, but perhaps where Debian has it
+		cmd.Path, cmd.Err = filepath.Join("/usr/sbin", name), nil
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	for {
+		conn, err := net.Dial("tcp", p.address)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("%s: %v", name, err)
+		default:
+			runtime.Gosched()
+		}
+	}
+}
+
+// talk goes through the proxy: the client's address arrives, whatever the client
+// says of that, events come, and the connection stays longer than idleLimit.
+func (p *proxied) talk(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	pinged := make(chan struct{}, pings)
+	ws := p.dial(t, ctx, func() {
+		select {
+		case pinged <- struct{}{}:
+		default:
+		}
+	})
+	say := func(text, want string) {
+		t.Helper()
+		if err := ws.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := ws.Read(ctx); err != nil || string(got) != want {
+			t.Fatalf("%s: got %s, %v, want %s", text, got, err, want)
+		}
+	}
+	say(`{"auth":{"access":"read-write","secret":"no"}}`, `{"err":"invalid_credentials"}`)
+	if got := p.server.find(`"msg":"a login was refused".*"address":"([^"]*)"`); !strings.HasPrefix(got, visitor+":") {
+		t.Errorf("the log has the client's address %s, want %s", got, visitor)
+	}
+	say(`{"auth":{"access":"read-write","secret":"rw"}}`, `{"ok":true}`)
+	say(`{"subscribe":{"channel":"c"}}`, `{"ok":true}`)
+
+	heard := make(chan string, 1)
+	go func() {
+		_, message, err := ws.Read(ctx)
+		heard <- fmt.Sprintf("%s %v", message, err)
+	}()
+	for range pings {
+		select {
+		case <-pinged:
+		case got := <-heard:
+			t.Fatalf("while it was silent: got %s", got)
+		case <-ctx.Done():
+			t.Fatal("there are no pings")
+		}
+	}
+	other := p.dial(t, ctx, func() {})
+	for _, text := range []string{`{"auth":{"access":"read-write","secret":"rw"}}`, `{"publish":{"event":"e","channel":"c","data":1}}`} {
+		if err := other.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := <-heard, `{"event":"e","channel":"c","data":1} <nil>`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// wantCut shows that without pings the proxy ends the connection: what talk has
+// tried is not how it would be anyway.
+func (p *proxied) wantCut(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ws := p.dial(t, ctx, func() {})
+	if _, message, err := ws.Read(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("got %s, %v, want that the proxy ends the connection", message, err)
+	}
+}
+
+// dial connects from visitor through the proxy, and claims to be somebody else.
+func (p *proxied) dial(t *testing.T, ctx context.Context, onPing func()) *websocket.Conn {
+	t.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(visitor)}}
+	_, port, _ := net.SplitHostPort(p.address)
+	ws, _, err := websocket.Dial(ctx, "wss://localhost:"+port+"/", &websocket.DialOptions{
+		HTTPHeader: http.Header{"X-Forwarded-For": {"192.0.2.66"}, "Forwarded": {`for=192.0.2.67;x="`}},
+		HTTPClient: &http.Client{Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: p.pool},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return from.DialContext(ctx, network, p.address)
+			},
+		}},
+		OnPingReceived: func(context.Context, []byte) bool {
+			onPing()
+			return true
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ws.CloseNow() })
+	return ws
+}
+
+// makeCertificate writes that of the proxy.
+func (p *proxied) makeCertificate(t *testing.T) {
+	t.Helper()
+	cert, err := webrocket.SelfSigned("localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.pool = x509.NewCertPool()
+	p.pool.AddCert(cert.Leaf)
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certText := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	keyText := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
+	dir := t.TempDir()
+	p.cert, p.key, p.both = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "both.pem")
+	for name, text := range map[string][]byte{p.cert: certText, p.key: keyText, p.both: append(certText, keyText...)} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// documented returns one of the blocks of docs/proxies.md that are in a language.
+func documented(t *testing.T, language string, block int) string {
+	t.Helper()
+	docs, err := os.ReadFile("../docs/proxies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(docs), -1)
+	if block >= len(all) {
+		t.Fatalf("docs/proxies.md has %d blocks of %s", len(all), language)
+	}
+	return all[block][1]
+}
+
+// replaced returns a snippet with its texts at even places replaced by those behind
+// them; each stands there once.
+func replaced(t *testing.T, snippet string, changes []string) string {
+	t.Helper()
+	for i := 0; i < len(changes); i += 2 {
+		if strings.Count(snippet, changes[i]) != 1 {
+			t.Fatalf("%q is not there once in\n%s", changes[i], snippet)
+		}
+		snippet = strings.Replace(snippet, changes[i], changes[i+1], 1)
+	}
+	return snippet
+}
+
+// freeAddress returns an address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", proxyHost+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// find waits for a line that matches, and returns what the pattern's group has.
+func (p *program) find(pattern string) string {
+	p.t.Helper()
+	for {
+		line, err := p.out.ReadString('\n')
+		if m := regexp.MustCompile(pattern).FindStringSubmatch(line); m != nil {
+			return m[1]
+		}
+		if err != nil {
+			p.t.Fatalf("%v, want a line with %s", err, pattern)
+		}
+	}
+}
