@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -54,6 +54,7 @@ type ConnStats struct {
 	Loop        int
 	Hub         string // the path
 	Address     string // of the other side
+	Subprotocol string // that the handshake selected, "" if none
 	QueuedBytes int    // that wait to be written
 	Queued      int    // frames that these are
 	Channels    int    // that it hears
@@ -85,7 +86,7 @@ func (s *Server) Slowest(ctx context.Context, n int) ([]ConnStats, error) {
 func connStats(c *Conn) ConnStats {
 	frames, bytes := c.Queued()
 	stats := ConnStats{
-		ID: connID(c), Loop: c.Loop().Index(), Hub: c.Path(), Address: address(c),
+		ID: connID(c), Loop: c.Loop().Index(), Hub: c.Path(), Address: address(c), Subprotocol: c.Subprotocol(),
 		QueuedBytes: bytes, Queued: frames,
 	}
 	if s, ok := c.Value().(*session); ok {
@@ -139,11 +140,11 @@ func (s *Server) find(ctx context.Context, id string, do func(*Conn)) error {
 	if err != nil || e == nil {
 		return ErrNoConnection
 	}
+	if loop < 0 || loop >= len(e.Loops()) {
+		return ErrNoConnection
+	}
 	found := false
-	err = e.Each(ctx, func(l *engine.Loop) {
-		if l.Index() != loop {
-			return
-		}
+	err = e.On(ctx, loop, func(l *engine.Loop) {
 		if c := l.Conn(number); c != nil && connID(c) == id {
 			found = true
 			do(c)
@@ -156,7 +157,8 @@ func (s *Server) find(ctx context.Context, id string, do func(*Conn)) error {
 }
 
 // DisconnectChannel closes the connections of all subscribers of a channel, and
-// returns how many these are. Any goroutine but a loop's.
+// returns how many it has closed. Each loop closes 512 at a time, and serves its
+// other clients in between. Any goroutine but a loop's.
 func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, code uint16, reason string) (int, error) {
 	h, err := s.hub(path)
 	if err != nil {
@@ -166,16 +168,43 @@ func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, co
 	if e == nil {
 		return 0, nil
 	}
-	var closed atomic.Int64
-	err = e.Each(ctx, func(l *engine.Loop) {
-		for _, id := range h.rules.Load().hub.Members(l.Worker().(*worker).Shard, []byte(channel)) {
-			if c := l.Conn(id); c != nil {
-				c.Close(code, reason)
-				closed.Add(1)
-			}
-		}
+	closed, errs := make([]int, len(e.Loops())), make([]error, len(e.Loops()))
+	var loops sync.WaitGroup
+	for i := range e.Loops() {
+		loops.Go(func() { closed[i], errs[i] = h.disconnect(ctx, e, i, channel, code, reason) })
+	}
+	loops.Wait()
+	n := 0
+	for i := range closed {
+		n += closed[i]
+		err = cmp.Or(err, errs[i])
+	}
+	return n, err
+}
+
+// closeMax is how many connections a loop closes at a time.
+const closeMax = 512
+
+// disconnect is DisconnectChannel for one loop.
+func (h *HubHandler) disconnect(ctx context.Context, e *engine.Engine, loop int, channel string, code uint16, reason string) (closed int, err error) {
+	var members []uint64
+	err = e.On(ctx, loop, func(l *engine.Loop) {
+		members = h.rules.Load().hub.Members(l.Worker().(*worker).Shard, []byte(channel))
 	})
-	return int(closed.Load()), err
+	for err == nil && len(members) > 0 {
+		some := members[:min(closeMax, len(members))]
+		members = members[len(some):]
+		err = e.On(ctx, loop, func(l *engine.Loop) {
+			for _, id := range some {
+				// The number may be another connection's by now.
+				if c := l.Conn(id); c != nil && h.hears(c, channel) {
+					c.Close(code, reason)
+					closed++
+				}
+			}
+		})
+	}
+	return closed, err
 }
 
 // Watch asks for log records about a sample of the commands of one connection

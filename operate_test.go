@@ -1,7 +1,9 @@
 package webrocket_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -305,6 +308,9 @@ func TestOperateBeforeStart(t *testing.T) {
 	if slowest, err := s.Slowest(t.Context(), 1); slowest != nil || err != nil {
 		t.Errorf("Slowest: got %v, %v", slowest, err)
 	}
+	if page, next, err := s.ListConnections(t.Context(), webrocket.ConnQuery{Hub: "/", Channel: "c"}); page != nil || next != "" || err != nil {
+		t.Errorf("ListConnections: got %v, %q, %v", page, next, err)
+	}
 	if err := s.Disconnect(t.Context(), "0-1-1@a", 1000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
 		t.Errorf("Disconnect: got %v", err)
 	}
@@ -361,5 +367,141 @@ func TestPublishJSON(t *testing.T) {
 	c.want(`{"event":"<<<<<<<<<<<<<<<<<<<<","channel":"c"}`)
 	if got := s.Stats(t.Context()).Hubs[0].Published; got != 3 {
 		t.Errorf("got %d published from Go, want 3", got)
+	}
+}
+
+// crowdServer is a server whose hub has so many connections on one loop, which all
+// subscribe to the channel c.
+func crowdServer(t *testing.T, n int) (*webrocket.Server, []*rawClient) {
+	t.Helper()
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Config.Loops = 1
+	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, s) })
+	clients := make([]*rawClient, n)
+	for i := range clients {
+		clients[i] = dialRaw(t, s, "/")
+		for _, command := range []string{`{"auth":{"access":"read-only","secret":""}}`, `{"subscribe":{"channel":"c"}}`} {
+			clients[i].command(command)
+			if _, got := clients[i].frame(); got != `{"ok":true}` {
+				t.Fatal(got)
+			}
+		}
+	}
+	return s, clients
+}
+
+// Whoever is there during the whole walk is listed once, whatever comes and goes
+// between two pages; then all of them are closed, in more than one slice.
+func TestListConnectionsWhileOthersComeAndGo(t *testing.T) {
+	const most = 1100 // more than two slices
+	s, clients := crowdServer(t, most)
+	stay := map[string]int{}
+	for i, c := range clients {
+		if i%4 != 0 {
+			stay[c.conn.LocalAddr().String()] = 0
+		}
+	}
+	seen := map[string]bool{}
+	q := webrocket.ConnQuery{Hub: "/", Channel: "c", Limit: 100}
+	for pages := 0; pages == 0 || q.After != ""; pages++ {
+		page, next, err := s.ListConnections(t.Context(), q)
+		if err != nil || len(page) > q.Limit || pages > 2*most/q.Limit {
+			t.Fatalf("page %d: got %d connections, %v", pages, len(page), err)
+		}
+		for _, c := range page {
+			if seen[c.ID] {
+				t.Errorf("%s is listed twice", c.ID)
+			}
+			seen[c.ID] = true
+			if _, ok := stay[c.Address]; ok {
+				stay[c.Address]++
+			}
+		}
+		q.After = next
+		for i := pages * 40; i < (pages+1)*40 && i < most; i += 4 {
+			clients[i].write(codec.AppendMaskedFrame(nil, codec.OpClose, nil, [4]byte{}))
+			_, _ = io.Copy(io.Discard, clients[i].in)
+			dialRaw(t, s, "/")
+		}
+	}
+	for address, n := range stay {
+		if n != 1 {
+			t.Errorf("%s is listed %d times", address, n)
+		}
+	}
+	if page, next, err := s.ListConnections(t.Context(), webrocket.ConnQuery{}); len(page) != 100 || next == "" || err != nil {
+		t.Errorf("without a limit: got %d, %q, %v", len(page), next, err)
+	}
+
+	n, err := s.DisconnectChannel(t.Context(), "/", "c", 4000, "go")
+	if err != nil || n < len(stay) {
+		t.Errorf("%d are closed, %v, want all of %d", n, err, len(stay))
+	}
+	if op, got := clients[most-1].frame(); op != codec.OpClose || got != "\x0f\xa0go" {
+		t.Errorf("got the frame %q", got)
+	}
+}
+
+// blocker keeps the loop of a connection that sends something busy, until free is
+// closed.
+type blocker struct {
+	in   chan int // which loop that is
+	free chan struct{}
+}
+
+func (b *blocker) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
+	return &webrocket.Endpoint{Handler: b}, nil
+}
+func (b *blocker) OnOpen(*webrocket.Conn)         {}
+func (b *blocker) OnClose(*webrocket.Conn, error) {}
+func (b *blocker) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, _ []byte) {
+	b.in <- c.Loop().Index()
+	<-b.free
+}
+
+// A loop that makes no progress keeps nobody from what is on the other one.
+func TestOperateBesideAStalledLoop(t *testing.T) {
+	b := &blocker{make(chan int), make(chan struct{})}
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Config.Loops = 2
+	for path, h := range map[string]webrocket.Handler{"/": webrocket.NewJSONHandler(), "/block": b} {
+		if err := s.Handle(path, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, s) })
+	busyLoops := func() bool {
+		loops := s.Stats(t.Context()).Loops
+		return loops[0].Connections > 0 && loops[1].Connections > 0
+	}
+	for !busyLoops() {
+		dialRaw(t, s, "/").command(`{"logout":true}`)
+	}
+	stalls := dialRaw(t, s, "/block")
+	var page []webrocket.ConnStats
+	waitFor(t, func() bool { // each has ended its handshake
+		page, _, _ = s.ListConnections(t.Context(), webrocket.ConnQuery{Limit: 1000})
+		return slices.ContainsFunc(page, func(c webrocket.ConnStats) bool { return c.Hub == "/block" })
+	})
+	stalls.command("x")
+	stalled := <-b.in
+	defer close(b.free)
+	i := slices.IndexFunc(page, func(c webrocket.ConnStats) bool { return c.Loop != stalled })
+	if err := s.Disconnect(t.Context(), page[i].ID, 4000, "go"); err != nil {
+		t.Errorf("Disconnect on loop %d, while %d is stalled: %v", page[i].Loop, stalled, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, next, err := s.ListConnections(ctx, webrocket.ConnQuery{After: fmt.Sprintf("%d-0", stalled)}); !errors.Is(err, engine.ErrBusy) {
+		t.Errorf("the list of the stalled loop: got %v, %q, %v", got, next, err)
 	}
 }

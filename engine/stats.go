@@ -103,6 +103,26 @@ func (l *Loop) Conn(id uint64) *Conn {
 	return nil
 }
 
+// sliceSlots is how many places of connections Slice looks at.
+const sliceSlots = 512
+
+// Slice calls f for open connections of the loop until f returns false, beginning
+// at a place in the loop's table, from 0. It looks at 512 places at most, so that a
+// walk over very many connections, in one slice after another, does not keep the
+// loop from its work. It returns the place to go on from, and whether there are
+// more. A connection keeps its place: a walk meets each that is open all the while
+// exactly once. Loop only.
+func (l *Loop) Slice(place int, f func(*Conn) bool) (next int, more bool) {
+	l.own("Loop.Slice")
+	end := min(place+sliceSlots, len(l.conns))
+	for more = true; place < end && more; place++ {
+		if c := l.conns[place]; c != nil && c.state == open {
+			more = f(c)
+		}
+	}
+	return place, place < len(l.conns)
+}
+
 // Queued returns how many frames and bytes wait to be written. What is encrypted
 // already is no frame any more.
 func (c *Conn) Queued() (frames, bytes int) {
@@ -132,6 +152,18 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 		}
 	}
 	return err
+}
+
+// On is Each for one loop, by its index. The others are not asked, and may be
+// stalled.
+func (e *Engine) On(ctx context.Context, loop int, f func(*Loop)) error {
+	c := newCall()
+	l := e.loops[loop]
+	l.Post(func() { c.run(func() { f(l) }) })
+	if !c.wait(ctx, e.stopped) {
+		return e.unanswered(loop)
+	}
+	return nil
 }
 
 func (e *Engine) unanswered(loop int) error {

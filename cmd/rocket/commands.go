@@ -28,6 +28,8 @@ func commands() []command {
 		{"subscribe", "[FLAGS] CHANNEL...", "print the events of channels", subscribeHelp, runSubscribe},
 		{"publish", "[FLAGS] CHANNEL DATA", "publish an event", publishHelp, runPublish},
 		{"top", "[FLAGS]", "show what a server does, live", topHelp, runTop},
+		{"connections", "[FLAGS]", "list the open connections of a server", connectionsHelp, runConnections},
+		{"disconnect", "[FLAGS] CONNECTION", "close a connection of a server", disconnectHelp, runDisconnect},
 		{"health", "[FLAGS]", "ask a server on this machine how it is", healthHelp, runHealth},
 		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
 		{"man", "", "print the manual page", manHelp, runMan},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -78,10 +79,15 @@ func (a *adminClient) url(path string) string {
 
 // get returns the body of the answer, or an error that has it.
 func (a *adminClient) get(ctx context.Context, path string) ([]byte, error) {
+	return a.ask(ctx, http.MethodGet, path, nil)
+}
+
+// ask is get for any method and body.
+func (a *adminClient) ask(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	if a.address == "off" {
 		return nil, errors.New("the admin port is off (ROCKET_ADMIN)")
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url(path), nil)
+	request, err := http.NewRequestWithContext(ctx, method, a.url(path), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -93,14 +99,14 @@ func (a *adminClient) get(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w; is the server running, with its admin port there?", err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	switch {
 	case err != nil:
 		return nil, err
 	case response.StatusCode == http.StatusUnauthorized:
 		return nil, errors.New("the server wants its admin token; set ROCKET_ADMIN_TOKEN")
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s: %s: %s", a.url(path), response.Status, strings.TrimSpace(string(body)))
+		return nil, fmt.Errorf("%s: %s: %s", a.url(path), response.Status, strings.TrimSpace(string(answer)))
 	}
-	return body, nil
+	return answer, nil
 }

@@ -173,12 +173,14 @@ func limitOf(r *http.Request) (int, error) {
 	return limit, nil
 }
 
-// Connections is the answer of GET /api/connections/slowest.
+// Connections is the answer of GET /api/connections and of
+// /api/connections/slowest.
 type Connections struct {
 	Connections []Connection `json:"connections"`
+	Next        string       `json:"next,omitempty"` // where the page after this one begins, "" if there is none
 }
 
-// Connection is a connection for which something waits to be written.
+// Connection is what is known of an open connection.
 type Connection struct {
 	Connection    string `json:"connection"`
 	Loop          int    `json:"loop"`
@@ -187,6 +189,35 @@ type Connection struct {
 	QueuedBytes   int    `json:"queuedBytes"`
 	QueuedFrames  int    `json:"queuedFrames"`
 	Subscriptions int    `json:"subscriptions"`
+	Subprotocol   string `json:"subprotocol,omitempty"`
+}
+
+func connectionsOf(list []webrocket.ConnStats, next string) Connections {
+	answer := Connections{[]Connection{}, next}
+	for _, s := range list {
+		answer.Connections = append(answer.Connections, Connection{
+			s.ID, s.Loop, s.Hub, s.Address, s.QueuedBytes, s.Queued, s.Channels, s.Subprotocol,
+		})
+	}
+	return answer
+}
+
+func (c *console) connections(r *http.Request) (any, error) {
+	query := r.URL.Query()
+	limit, err := limitOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if query.Get("channel") != "" && query.Get("hub") == "" {
+		return nil, badRequest("channel: want hub with it")
+	}
+	page, next, err := c.Server.ListConnections(r.Context(), webrocket.ConnQuery{
+		Hub: query.Get("hub"), Channel: query.Get("channel"), After: query.Get("after"), Limit: limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return connectionsOf(page, next), nil
 }
 
 func (c *console) slowest(r *http.Request) (any, error) {
@@ -198,9 +229,5 @@ func (c *console) slowest(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := Connections{[]Connection{}}
-	for _, s := range slowest {
-		answer.Connections = append(answer.Connections, Connection{s.ID, s.Loop, s.Hub, s.Address, s.QueuedBytes, s.Queued, s.Channels})
-	}
-	return answer, nil
+	return connectionsOf(slowest, ""), nil
 }

@@ -79,6 +79,7 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /api/loops", c.read(c.loops))
 	mux.HandleFunc("GET /api/hubs", c.read(c.hubs))
 	mux.HandleFunc("GET /api/channels", c.read(c.channels))
+	mux.HandleFunc("GET /api/connections", c.read(c.connections))
 	mux.HandleFunc("GET /api/connections/slowest", c.read(c.slowest))
 	mux.HandleFunc("POST /api/publish", c.change(c.publish))
 	mux.HandleFunc("POST /api/disconnect", c.change(c.disconnect))

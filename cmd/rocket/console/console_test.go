@@ -35,6 +35,9 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"GET", "/api/channels", "", 200},
 		{"GET", "/api/channels?sort=size", "", 400},
 		{"GET", "/api/channels?hub=/nowhere", "", 404},
+		{"GET", "/api/connections", "", 200},
+		{"GET", "/api/connections?after=x", "", 400},
+		{"GET", "/api/connections?hub=/nowhere", "", 404},
 		{"GET", "/api/connections/slowest", "", 200},
 		{"GET", "/api/connections/slowest?limit=0", "", 400},
 		{"POST", "/api/publish", `{"messages":[{"hub":"/","channel":"news","event":"e"}]}`, 200},
@@ -78,7 +81,7 @@ func (o *operator) withoutToken() {
 		open.askAs("", "POST", path, "{}", http.StatusForbidden)
 		open.askAs("any", "POST", path, "{}", http.StatusForbidden)
 	}
-	for _, path := range []string{"/api/loops", "/api/hubs", "/api/channels", "/api/connections/slowest"} {
+	for _, path := range []string{"/api/loops", "/api/hubs", "/api/channels", "/api/connections", "/api/connections/slowest"} {
 		open.askAs("", "GET", path, "", http.StatusOK)
 		open.host = "evil.example"
 		open.askAs("", "GET", path, "", http.StatusForbidden)
@@ -118,6 +121,7 @@ func (o *operator) whileALoopIsStuck() {
 	loop := <-hold.in
 	busy.ask("GET", "/livez", "", 503)
 	busy.ask("GET", "/api/connections/slowest", "", 503)
+	busy.ask("GET", fmt.Sprintf("/api/connections?after=%d-0", loop), "", 503)
 	busy.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 503)
 	busy.ask("POST", "/api/debug", `{"hub":"/","channel":"news"}`, 503)
 	series := fmt.Sprintf(`rocket_loop_stale{loop="%d"}`, loop)

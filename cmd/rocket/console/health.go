@@ -40,6 +40,8 @@ func statusOf(err error) int {
 		return f.status
 	case errors.Is(err, webrocket.ErrNoHub), errors.Is(err, webrocket.ErrNoConnection):
 		return http.StatusNotFound
+	case errors.Is(err, webrocket.ErrBadCursor):
+		return http.StatusBadRequest
 	case errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrStopped):
 		return http.StatusServiceUnavailable
 	default:
