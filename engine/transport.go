@@ -54,7 +54,9 @@ func (t *transport) secured() bool { return t != nil && t.listener.tls != nil }
 func (t *transport) announces() bool { return t != nil && t.stage == announcing }
 
 // forwards tells whether the request has yet to say which client it is for.
-func (t *transport) forwards() bool { return t != nil && t.listener.trusts(t.conn.RemoteAddr()) }
+func (t *transport) forwards() bool {
+	return t != nil && len(t.listener.forwarders) > 0 && t.listener.trusts(t.conn.RemoteAddr())
+}
 
 // mute tells whether nothing of the protocol can be said yet.
 func (t *transport) mute() bool { return t != nil && t.stage != through }
