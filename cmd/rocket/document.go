@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -243,11 +244,22 @@ func fillMember(m member, fields []field) problems {
 			return f.read(m.value)
 		}
 	}
-	hint := didYouMean(m.key, keyList(fields), "")
-	if hint == "" {
-		hint = "; the keys here are " + keysOf(fields)
+	return problems{m.value.problem("unknown key%s", keyHint(m.key, fields))}
+}
+
+// keyHint says what may be meant by a key that is none of the fields: one of them
+// in other letters, one that belongs elsewhere, or one of them misspelt.
+func keyHint(key string, fields []field) string {
+	known := keyList(fields)
+	if !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, key) }) {
+		if hint := belongs(key); hint != "" {
+			return hint
+		}
 	}
-	return problems{m.value.problem("unknown key%s", hint)}
+	if hint := didYouMean(key, known, ""); hint != "" {
+		return hint
+	}
+	return "; the keys here are " + keysOf(fields)
 }
 
 func keyList(fields []field) []string {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nu7hatch/webrocket"
@@ -66,6 +68,35 @@ func (c *config) readHubs(n *node) problems {
 		c.hubs = append(c.hubs, h)
 	}
 	return found
+}
+
+// belongs says where in the file a key is to be, if there is such a key.
+func belongs(key string) string {
+	for _, st := range hubSettings() {
+		name, inSecrets := strings.CutPrefix(st.key, "Secrets.")
+		switch {
+		case inSecrets && (strings.EqualFold(key, name) || strings.EqualFold(key, name+"Secret")):
+			return fmt.Sprintf(`; it belongs into Secrets of a hub: "Secrets": {"%s": …}`, name)
+		case st.flag == "" && strings.EqualFold(key, name):
+			return fmt.Sprintf("; %s belongs into a hub, in the list Hubs", name)
+		}
+	}
+	if strings.EqualFold(key, "Secrets") {
+		return "; Secrets belongs into a hub, in the list Hubs"
+	}
+	for _, st := range settings() {
+		if st.key == "" || !strings.EqualFold(key, st.key) {
+			continue
+		}
+		if slices.ContainsFunc(hubDefaults(), func(h hubSetting) bool { return h.key == st.key }) {
+			return fmt.Sprintf("; %s belongs into the hub itself, or beside Hubs for all of them", st.key)
+		}
+		return fmt.Sprintf("; %s belongs beside Hubs: it is for the whole server", st.key)
+	}
+	if strings.EqualFold(key, "Hubs") {
+		return "; Hubs belongs to the outermost object"
+	}
+	return ""
 }
 
 func emptyOr(n *node) string {

@@ -110,7 +110,7 @@ func settings() []setting {
 		},
 		{
 			"MemoryLimit", "memory-limit", "BYTES", "0", "memory that the process may use; 0: GOMEMLIMIT, or what the control group allows; -1: any",
-			func(c *config) value { return integer64(&c.server.MemoryLimit, -1) },
+			func(c *config) value { return size(&c.server.MemoryLimit, -1, 0) },
 		},
 		{
 			"ConnectRate", "connect-rate", "N", "0", "connections that may come in a second; 0: any number",
@@ -154,7 +154,7 @@ func settings() []setting {
 		},
 		{
 			"SendBuffer", "send-buffer", "BYTES", "131072", "kernel send buffer per connection; -1: the kernel decides",
-			func(c *config) value { return integer(&c.server.SendBuffer, -1, 0) },
+			func(c *config) value { return size(&c.server.SendBuffer, -1, 0) },
 		},
 	}
 	for _, h := range hubDefaults() {
@@ -192,11 +192,11 @@ func hubDefaults() []hubSetting {
 	return []hubSetting{
 		{
 			"MaxMessageSize", "max-message-size", "BYTES", "65536", "largest message that a client may send, at most 1 GiB",
-			func(h *hub) value { return integer(&h.maxMessageSize, 1, engine.MessageMax) },
+			func(h *hub) value { return size(&h.maxMessageSize, 1, engine.MessageMax) },
 		},
 		{
 			"MaxQueuedBytes", "max-queued-bytes", "BYTES", "1048576", "bytes that may wait for a slow reader",
-			func(h *hub) value { return integer(&h.maxQueuedBytes, 1, 0) },
+			func(h *hub) value { return size(&h.maxQueuedBytes, 1, 0) },
 		},
 		{
 			"SlowReaders", "slow-readers", "POLICY", "disconnect", "what happens to a slow reader above that: disconnect, drop-oldest or conflate",
@@ -212,7 +212,7 @@ func hubDefaults() []hubSetting {
 		},
 		{
 			"MaxChannelName", "max-channel-name", "BYTES", "255", "length that a channel's name may have",
-			func(h *hub) value { return integer(&h.maxChannelName, 1, codec.MaxChannelName) },
+			func(h *hub) value { return size(&h.maxChannelName, 1, codec.MaxChannelName) },
 		},
 		{
 			"MaxFailedLogins", "max-failed-logins", "N", "10", "logins of one connection that may fail before it is closed",
@@ -224,7 +224,7 @@ func hubDefaults() []hubSetting {
 		},
 		{
 			"ByteRate", "byte-rate", "BYTES", "0", "bytes of messages that one connection may send in a second; 0: any number",
-			func(h *hub) value { return integer(&h.byteRate, 0, engine.BucketMax) },
+			func(h *hub) value { return size(&h.byteRate, 0, engine.BucketMax) },
 		},
 		{
 			"Compression", "compression", "on|off", "off", "permessage-deflate for clients that offer it: on or off",
@@ -232,7 +232,7 @@ func hubDefaults() []hubSetting {
 		},
 		{
 			"CompressionThreshold", "compression-threshold", "BYTES", "512", "shortest message that is compressed",
-			func(h *hub) value { return integer(&h.compressionThreshold, 1, 0) },
+			func(h *hub) value { return size(&h.compressionThreshold, 1, 0) },
 		},
 		{
 			"Origins", "origins", "LIST", "", "origins of web pages that may connect, as https://example.com or https://*.example.com; empty: any",

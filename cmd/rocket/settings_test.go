@@ -48,6 +48,58 @@ func TestEveryServerFieldHasASetting(t *testing.T) {
 	}
 }
 
+// A size may be "64KB" and a time "1m" wherever a setting may be given.
+func TestEveryUnitEverywhere(t *testing.T) {
+	units := map[string]struct{ file, text string }{"BYTES": {`"200B"`, "200 b"}, "TIME": {`"1m"`, "1m"}}
+	count := 0
+	for _, st := range settings() {
+		unit, ok := units[st.meta]
+		if !ok {
+			continue
+		}
+		count++
+		file := writeFile(t, fmt.Sprintf(`{%q: %s, "Hubs": [{"Path": "/"}]}`, st.key, unit.file))
+		for name, src := range map[string]sources{
+			"file":     {file: file},
+			"flag":     {flags: map[string]string{st.flag: unit.text}},
+			"variable": {getenv: env(map[string]string{st.env(): unit.text})},
+		} {
+			if _, err := src.load(); err != nil {
+				t.Errorf("%s, %s: %v", st.key, name, err)
+			}
+		}
+	}
+	for _, st := range hubSettings() {
+		if unit, ok := units[st.meta]; ok {
+			if _, err := (sources{file: writeFile(t, fmt.Sprintf(`{"Hubs": [{"Path": "/", %q: %s}]}`, st.key, unit.file))}).load(); err != nil {
+				t.Errorf("%s of a hub: %v", st.key, err)
+			}
+		}
+	}
+	if count < 10 {
+		t.Errorf("got %d settings with a unit", count)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for _, tt := range []struct {
+		s    string
+		want int64
+	}{
+		{"0", 0}, {"-1", -1}, {"65536", 65536}, {"64KB", 65536}, {"64kb", 65536}, {"64K", 65536}, {"64KiB", 65536},
+		{"64Ki", 65536}, {"64 KB", 65536}, {"512B", 512}, {"2MB", 2 << 20}, {"3g", 3 << 30},
+	} {
+		if got, err := parseSize(tt.s); got != tt.want || err != nil {
+			t.Errorf("%s: got %d, %v, want %d", tt.s, got, err, tt.want)
+		}
+	}
+	for _, s := range []string{"", "KB", "1.5MB", "1TB", "64KK", "1 2", "0x10", "9223372036854775807K", "-9223372036854775807K"} {
+		if got, err := parseSize(s); err == nil {
+			t.Errorf("%s: got %d, want an error", s, got)
+		}
+	}
+}
+
 func TestHelpNamesEverySetting(t *testing.T) {
 	help := serveHelp()
 	for _, st := range settings() {

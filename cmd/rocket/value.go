@@ -15,6 +15,7 @@ import (
 type value struct {
 	want   string // completes "want …"
 	number bool   // in the file it is a number, otherwise a string
+	unit   bool   // it may have a unit; then it is a string in the file
 	list   bool   // a list of such; in text separated by commas
 	secret bool   // never shown
 	truth  bool   // true or false; a flag may stand alone
@@ -68,16 +69,16 @@ func (v value) fromNode(n *node) problems {
 func (v value) fromScalar(n *node) problems {
 	switch s := n.value.(type) {
 	case json.Number:
-		if v.number {
-			return v.store(n.where(), s.String(), s.String())
+		if v.number || v.unit {
+			return v.storeNode(n, s.String())
 		}
 	case bool:
 		if v.truth {
-			return v.store(n.where(), strconv.FormatBool(s), n.show())
+			return v.storeNode(n, strconv.FormatBool(s))
 		}
 	case string:
-		if !v.number && !v.truth {
-			return v.store(n.where(), s, n.show())
+		if !v.number && !v.truth || v.unit {
+			return v.storeNode(n, s)
 		}
 	}
 	got := n.show()
@@ -88,6 +89,15 @@ func (v value) fromScalar(n *node) problems {
 		got = n.kind()
 	}
 	return problems{n.problem("want %s, not %s", v.want, got)}
+}
+
+// storeNode stores what a node has.
+func (v value) storeNode(n *node, s string) problems {
+	found := v.store(n.where(), s, n.show())
+	for i := range found {
+		found[i].line = n.line
+	}
+	return found
 }
 
 func (v value) store(where, s, shown string) problems {
@@ -119,18 +129,6 @@ func integer(p *int, least, most int) value {
 	}}
 }
 
-// integer64 is integer for large numbers.
-func integer64(p *int64, least int64) value {
-	return value{want: fmt.Sprintf("a whole number of at least %d", least), number: true, set: func(s string) error {
-		i, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || i < least {
-			return errWant
-		}
-		*p = i
-		return nil
-	}}
-}
-
 // boolean is true or false.
 func boolean(p *bool) value {
 	return value{want: "true or false", truth: true, set: func(s string) error {
@@ -145,8 +143,12 @@ func boolean(p *bool) value {
 
 // duration is a time above zero.
 func duration(p *time.Duration) value {
-	return value{want: `a duration above zero such as "10s"`, set: func(s string) error {
+	return value{want: `a duration above zero such as "10s"`, unit: true, set: func(s string) error {
+		s = strings.ReplaceAll(s, " ", "")
 		d, err := time.ParseDuration(s)
+		if n, notNumber := strconv.ParseUint(s, 10, 32); notNumber == nil && n > 0 {
+			return wantError(fmt.Sprintf("; write %q", s+"s"))
+		}
 		if err != nil || d <= 0 {
 			return errWant
 		}
