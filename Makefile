@@ -80,9 +80,10 @@ dist: ## static binaries and Debian packages with their checksums, in dist/
 SUITES ?= bookworm trixie
 package-test: dist ## installs the package on clean Debians with a running systemd, and tries it; as root
 	mkdir -p $(DIST)/next
+	CGO_ENABLED=0 $(GO) -C tools build -o $(abspath $(DIST))/next/crowd ./crowd
 	set -e; arch=$$(dpkg --print-architecture); \
 		RELEASE=2 ARCH=$$arch $(PACKAGE) -t $(DIST)/next/; \
-		SUITES="$(SUITES)" deploy/try-package.sh $(DIST)/rocket_*_$$arch.deb $(DIST)/next/rocket_*_$$arch.deb
+		SUITES="$(SUITES)" deploy/try-package.sh $(DIST)/rocket_*_$$arch.deb $(DIST)/next/rocket_*_$$arch.deb $(DIST)/next/crowd
 
 image-test: ## builds the image without Docker, of this machine's Go, and tries it; as root
 	deploy/try-image.sh

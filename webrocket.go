@@ -309,12 +309,24 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // once. With Config.ReusePort it takes about a second at least, for those who have
 // knocked; then nobody is refused while another process takes over the port. It
 // returns nil once everybody has gone, or an error with how many are left when
-// ctx is done. Then call Shutdown. Any goroutine but a loop's.
+// ctx is done. Then call Shutdown. Clients that come back meanwhile are refused
+// unless somebody else answers, another process (Shared) or other servers behind a
+// balancer: a server that is alone drains quickly. Any goroutine but a loop's.
 func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 	if e := s.running(); e != nil {
 		return e.Drain(ctx, window)
 	}
 	return nil
+}
+
+// Shared reports whether another process listens on every TCP port of the server
+// too, as Config.ReusePort allows, and so accepts the clients that come back after
+// Drain. Any goroutine.
+func (s *Server) Shared() (bool, error) {
+	if e := s.running(); e != nil {
+		return e.Shared()
+	}
+	return false, nil
 }
 
 // Listen adds an address to that of NewServer. It must be called before the

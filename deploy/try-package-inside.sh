@@ -22,6 +22,11 @@ reload() {
 		systemctl kill --signal=HUP rocket
 	fi
 }
+# 2,000 clients come back from what the command does to the server.
+under_crowd() {
+	./crowd 2000 127.0.0.1:9772 "$@"
+	echo "status $?"
+}
 # publishes to a channel that is there only if the configuration says so.
 publish_named() { rocket publish headlines hello; }
 
@@ -101,6 +106,12 @@ systemctl restart rocket
 row "systemctl restart" "another process serves" \
 	"$([ "$(pid)" != "$first" ] && status publish_named)" "status 0"
 
+row "systemctl restart, under 2,000 clients" "the port refuses nobody for more than a second, and no herd comes back" \
+	"$(under_crowd systemctl restart rocket)" "2000 back*status 0"
+row "kill -9, under 2,000 clients" "the same" \
+	"$(under_crowd systemctl kill --kill-who=main --signal=KILL rocket)" "2000 back*status 0"
+systemctl restart rocket
+
 restarted() { [ "$(property NRestarts)" -ge "$1" ] && rocket health -ready; }
 for n in 1 2 3 4 5 6; do
 	systemctl kill --kill-who=main --signal=KILL rocket
@@ -145,9 +156,11 @@ row "apt install --reinstall" "succeeds, keeps rocket.json, restarts" \
 	"status 0, kept, status 0, active, enabled"
 first=$(pid)
 old=$(version)
-row "apt install ./next.deb" "succeeds, keeps rocket.json, restarts" \
-	"$(apt_get ./next.deb), $(kept), $(status publish_named), $([ "$(pid)" != "$first" ] && active)" \
-	"status 0, kept, status 0, active, enabled"
+row "apt install ./next.deb, under 2,000 clients" "the port refuses nobody for more than a second, and no herd comes back" \
+	"$(under_crowd apt-get install --yes -qq -o=Dpkg::Use-Pty=0 ./next.deb)" "2000 back*status 0"
+row "" "keeps rocket.json, restarts" \
+	"$(kept), $(status publish_named), $([ "$(pid)" != "$first" ] && active)" \
+	"kept, status 0, active, enabled"
 row "" "it is the later version" "$(dpkg --compare-versions "$(version)" gt "$old" && echo "$old, $(version)")" "?*"
 systemctl disable --now --quiet rocket
 row "apt install of the older, the service disabled" "it stays disabled" \

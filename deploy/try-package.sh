@@ -3,9 +3,10 @@
 # and prints what was done, what must hold and what was seen. Ends with status 1
 # if something does not hold.
 #
-#   deploy/try-package.sh PACKAGE NEXT
+#   deploy/try-package.sh PACKAGE NEXT CROWD
 #
-# NEXT is a later version of the same package, for the upgrade. It wants root and
+# NEXT is a later version of the same package, for the upgrade. CROWD is the program
+# in tools/crowd: the clients that a restart has to serve. It wants root and
 # a Debian or Ubuntu: the Debians are containers of systemd-nspawn, without a
 # network, in a temporary folder. SUITES says which (bookworm trixie), MIRROR
 # whence they come.
@@ -14,6 +15,7 @@ cd "$(dirname "$0")"
 
 package=$(realpath "$OLDPWD/${1:?PACKAGE}")
 next=$(realpath "$OLDPWD/${2:?NEXT}")
+crowd=$(realpath "$OLDPWD/${3:?CROWD}")
 suites=${SUITES:-bookworm trixie}
 
 if [ "$(id -u)" != 0 ]; then
@@ -80,8 +82,9 @@ boot() { # root
 status=0
 for suite in $suites; do
 	root=$tmp/$suite
-	mmdebstrap --quiet --variant=minbase --include=systemd-sysv,dbus,man-db "$suite" "$root" ${MIRROR:-}
+	mmdebstrap --quiet --variant=minbase --include=systemd-sysv,dbus,man-db,logrotate "$suite" "$root" ${MIRROR:-}
 	install -D -t "$root/try" try-package-inside.sh try-table.sh
+	install "$crowd" "$root/try/crowd"
 	install -m 644 "$package" "$root/try/rocket.deb"
 	install -m 644 "$next" "$root/try/next.deb"
 	cat >"$root/etc/systemd/system/try-package.service" <<-UNIT

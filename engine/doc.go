@@ -19,7 +19,7 @@
 // listener.go and files.go are the addresses. Beside the main
 // path are slow.go (what slow readers may miss) and lost.go (how they are told),
 // gate.go, memory.go and limits.go (who is let in), mismatch.go (ws:// for wss://), accept.go (when nobody can be),
-// drain.go and ports.go (the end), and watchdog.go.
+// drain.go, ports.go and shared.go (the end), and watchdog.go.
 //
 // # Ownership
 //

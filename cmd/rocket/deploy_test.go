@@ -108,13 +108,20 @@ func TestDeployedTimes(t *testing.T) {
 		n, _ := strconv.Atoi(m[1])
 		return time.Duration(n) * time.Second
 	}
-	needed := c.drain + shutdownTimeout + 5*time.Second // some more
-	if given := seconds("rocket.service", `TimeoutStopSec=(\d+)s`); given < needed {
-		t.Errorf("rocket.service leaves %v, and %v may be needed", given, needed)
+	drained := c.drain + shutdownTimeout + 5*time.Second // some more
+	if given := seconds("rocket.service", `TimeoutStopSec=(\d+)s`); given < drained {
+		t.Errorf("rocket.service leaves %v, and %v may be needed", given, drained)
 	}
 	// Kubernetes counts from before preStop.
-	needed += seconds("kubernetes.yaml", `sleep: \{seconds: (\d+)\}`)
+	needed := seconds("kubernetes.yaml", `ROCKET_DRAIN, value: (\d+)s`) + shutdownTimeout + 5*time.Second +
+		seconds("kubernetes.yaml", `sleep: \{seconds: (\d+)\}`)
 	if given := seconds("kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`); given < needed {
 		t.Errorf("kubernetes.yaml leaves %v, and %v may be needed", given, needed)
+	}
+	// Docker kills after 10 s if nobody says otherwise.
+	const docker = 10 * time.Second
+	alone := c.parting(50_000, true, false, shutdownTimeout)
+	if needed := alone.window + alone.goodbye + 5*time.Second; needed > docker {
+		t.Errorf("Docker leaves %v, and %v may be needed", docker, needed)
 	}
 }

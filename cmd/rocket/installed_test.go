@@ -1,10 +1,7 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"regexp"
-	"strings"
 	"testing"
 )
 
@@ -30,27 +27,13 @@ func TestDeployedPromises(t *testing.T) {
 		{"Dockerfile", "user 65532", `(?m)^USER 65532`},
 		{"Dockerfile", "its health check is rocket health", `(?m)^HEALTHCHECK .*CMD \["/rocket", "health"\]$`},
 		{"kubernetes.yaml", "five seconds before SIGTERM", `preStop:\s+sleep: \{seconds: 5\}`},
+		{"kubernetes.yaml", "a new pod is there before the old one goes", `rollingUpdate: \{maxSurge: 1, maxUnavailable: 0\}`},
+		{"kubernetes.yaml", "30 s to drain", `\{name: ROCKET_DRAIN, value: 30s\}`},
 		{"kubernetes.yaml", "a token for the admin port", `(?m)^  ROCKET_ADMIN_TOKEN: `},
 		{"kubernetes.yaml", "no ROCKET_PORT from a service", `(?m)^ +enableServiceLinks: false$`},
 	} {
 		if !regexp.MustCompile(tt.expr).MatchString(readDeploy(t, tt.file)) {
 			t.Errorf("%s: %s: nothing matches %s", tt.file, tt.what, tt.expr)
 		}
-	}
-}
-
-// A container may be stopped as docs/operations.md says.
-func TestDocumentedStopTimeout(t *testing.T) {
-	docs, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := sources{}.load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := fmt.Sprintf(": %.0f s unless `ROCKET_DRAIN` says otherwise", (c.drain + shutdownTimeout).Seconds())
-	if !strings.Contains(string(docs), want) {
-		t.Errorf("docs/operations.md lacks %q", want)
 	}
 }

@@ -191,7 +191,7 @@ func TestReloadMemoryLimit(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	const own = 1 << 42
 	s := newService(t, io.Discard)
-	defer s.end(t.Context(), -1)
+	defer s.end(t.Context(), parting{window: -1, goodbye: s.goodbye})
 	s.logs, s.memory = newLogs(io.Discard, "info"), own
 	for _, tt := range []struct {
 		name        string

@@ -15,8 +15,16 @@ import (
 )
 
 // shutdownTimeout is how long clients have for the closing handshake when the
-// server ends.
+// server ends, and another one answers at its port.
 const shutdownTimeout = 10 * time.Second
+
+// A server that is alone on its port has at most about a second to end: while it
+// does, its clients cannot come back, to it or to the one that is started next.
+const (
+	aloneWindow  = 500 * time.Millisecond // over which connections are closed
+	aloneTimeout = 500 * time.Millisecond // for the closing handshakes after that
+	aloneRate    = 20_000                 // connections for which there is another second: closing them is work
+)
 
 // errTerminated is the cause of a context that SIGTERM has ended: there is time
 // to drain.
@@ -28,9 +36,9 @@ type signalDoc struct{ name, does string }
 // signalDocs returns all of them. The manual and docs/configuration.md follow it.
 func signalDocs() []signalDoc {
 	return []signalDoc{
-		{"SIGTERM", "drains: lets nobody in any more and closes the connections with 1001, spread evenly over Drain; ends with status 0 as soon as all are gone, at most 10 s after that time"},
-		{"SIGUSR2", "drains in the same way, and ends when all are gone, however long that takes"},
-		{"SIGINT (Ctrl-C)", "closes all connections at once; ends with status 0 when they are gone, 10 s later at most"},
+		{"SIGTERM", "drains: lets nobody in any more and closes the connections with 1001, spread evenly over Drain; ends with status 0 as soon as all are gone, at most 10 s after that time; alone on its port it ends within about a second"},
+		{"SIGUSR2", "drains over Drain, also if it is alone on its port, and ends when all are gone, however long that takes"},
+		{"SIGINT (Ctrl-C)", "closes all connections at once; ends with status 0 when they are gone, 10 s later at most; alone on its port half a second later"},
 		{"SIGHUP", "reads the configuration and the certificate again"},
 		{"a second SIGINT or SIGTERM", "ends at once, with status 1"},
 	}
@@ -80,13 +88,11 @@ func (s *service) wait(ctx context.Context) error {
 			return err
 		case <-done:
 			done = nil
-			window := time.Duration(-1)
-			if errors.Is(context.Cause(ctx), errTerminated) {
-				window = s.config.Load().window(s.server.Connections())
-			}
-			s.ending.Go(func() { s.end(ctx, window) })
+			how := s.parting(errors.Is(context.Cause(ctx), errTerminated))
+			s.ending.Go(func() { s.end(ctx, how) })
 		case <-s.leaves:
-			window := s.config.Load().window(s.server.Connections())
+			// Whoever sends this wants a drain, and lets others answer meanwhile.
+			window := s.config.Load().window(s.server.Connections(), true)
 			s.ending.Go(func() { s.leave(window) })
 		}
 	}
@@ -148,23 +154,56 @@ func (s *service) reloadUntil(over <-chan struct{}) {
 const drainRate = 100
 
 // window returns over which time so many connections are closed, negative if they
-// are not to be drained.
-func (c *config) window(connections int) time.Duration {
+// are not to be drained. Shared says that another process answers at the port.
+func (c *config) window(connections int, shared bool) time.Duration {
 	if c.origin["drain"] != "" {
 		return c.drain
 	}
-	return min(c.drain, time.Duration(connections/drainRate)*time.Second)
+	most := c.drain
+	if !shared {
+		most = min(most, aloneWindow)
+	}
+	return min(most, time.Duration(connections/drainRate)*time.Second)
 }
 
-// end stops the server: after the window if it is to be drained, and at most
-// s.goodbye later.
-func (s *service) end(ctx context.Context, window time.Duration) {
-	drain := window >= 0
-	window = max(window, 0)
-	s.log.Info("shutting down", "connections", s.server.Connections(), "window", window.String())
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), window+s.goodbye)
-	defer cancel()
+// A parting is how a server ends.
+type parting struct {
+	window  time.Duration // over which connections are closed; negative: no drain
+	goodbye time.Duration // for the closing handshakes after that
+	shared  bool          // another process answers at the port
+}
+
+// parting returns how the server ends now.
+func (s *service) parting(drain bool) parting {
+	shared, err := s.server.Shared()
+	if err != nil {
+		s.log.Warn("it is not known whether another process listens on the port", "error", err)
+	}
+	return s.config.Load().parting(s.server.Connections(), drain, shared, s.goodbye)
+}
+
+// parting gives closing handshakes the time goodbye, and less to those of a server
+// that is alone, unless its operator has chosen how long it drains.
+func (c *config) parting(connections int, drain, shared bool, goodbye time.Duration) parting {
+	how := parting{window: -1, goodbye: goodbye, shared: shared}
 	if drain {
+		how.window = c.window(connections, shared)
+	}
+	if !shared && (how.window < 0 || c.origin["drain"] == "") {
+		how.goodbye = min(goodbye, aloneTimeout+time.Duration(connections)*time.Second/aloneRate)
+	}
+	return how
+}
+
+// end stops the server: after the window if it is to be drained, and when the
+// time for the closing handshakes is over.
+func (s *service) end(ctx context.Context, how parting) {
+	window := max(how.window, 0)
+	s.log.Info("shutting down", "connections", s.server.Connections(), "window", window.String(),
+		"goodbye", how.goodbye.String(), "shared", how.shared)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), window+how.goodbye)
+	defer cancel()
+	if how.window >= 0 {
 		if err := s.server.Drain(bounded, window); err != nil {
 			s.log.Warn("not everybody has left in time", "error", err)
 		}

@@ -42,30 +42,66 @@ func TestDrainWindow(t *testing.T) {
 	for _, tt := range []struct {
 		name, given string
 		connections int
+		shared      bool
 		want        time.Duration
 	}{
-		{"nobody", "", 0, 0},
-		{"few", "", 99, 0},
-		{"a hundred", "", 100, time.Second},
-		{"some", "", 1999, 19 * time.Second},
-		{"many", "", 1_000_000, 30 * time.Second},
-		{"few, given", "5s", 2, 5 * time.Second},
-		{"many, given", "5s", 1_000_000, 5 * time.Second},
-		{"the default, given", "30s", 2, 30 * time.Second},
-		{"off", "off", 2, -1},
+		{"nobody", "", 0, true, 0},
+		{"few", "", 99, true, 0},
+		{"a hundred", "", 100, true, time.Second},
+		{"some", "", 1999, true, 19 * time.Second},
+		{"many", "", 1_000_000, true, 30 * time.Second},
+		{"few, alone", "", 99, false, 0},
+		{"some, alone", "", 1999, false, time.Second / 2},
+		{"many, alone", "", 1_000_000, false, time.Second / 2},
+		{"few, given", "5s", 2, true, 5 * time.Second},
+		{"many, given", "5s", 1_000_000, true, 5 * time.Second},
+		{"the default, given", "30s", 2, true, 30 * time.Second},
+		{"given, alone", "30s", 2, false, 30 * time.Second},
+		{"off", "off", 2, true, -1},
 	} {
-		given := sources{getenv: env(nil)}
-		if tt.given != "" {
-			given.getenv = env(map[string]string{"ROCKET_DRAIN": tt.given})
-		}
-		c, err := given.load()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := c.window(tt.connections); got != tt.want {
+		if got := drainConfig(t, tt.given).window(tt.connections, tt.shared); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
+}
+
+// A server that is alone on its port is gone after about a second, whoever does not
+// answer its Close frame.
+func TestParting(t *testing.T) {
+	const long = shutdownTimeout
+	for _, tt := range []struct {
+		name, given   string
+		connections   int
+		drain, shared bool
+		want          parting
+	}{
+		{"alone", "", 2000, true, false, parting{time.Second / 2, time.Second * 6 / 10, false}},
+		{"alone, many", "", 200_000, true, false, parting{time.Second / 2, long, false}},
+		{"alone, interrupted", "", 1, false, false, parting{-1, time.Second/2 + time.Second/20_000, false}},
+		{"alone, off", "off", 0, true, false, parting{-1, time.Second / 2, false}},
+		{"alone, given", "30s", 2000, true, false, parting{30 * time.Second, long, false}},
+		{"alone, given, interrupted", "30s", 0, false, false, parting{-1, time.Second / 2, false}},
+		{"shared", "", 2000, true, true, parting{20 * time.Second, long, true}},
+		{"shared, interrupted", "", 2000, false, true, parting{-1, long, true}},
+	} {
+		if got := drainConfig(t, tt.given).parting(tt.connections, tt.drain, tt.shared, shutdownTimeout); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// drainConfig returns a configuration with that Drain.
+func drainConfig(t *testing.T, given string) *config {
+	t.Helper()
+	vars := map[string]string{}
+	if given != "" {
+		vars["ROCKET_DRAIN"] = given
+	}
+	c, err := sources{getenv: env(vars)}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // SIGTERM closes the connections one after the other, and ends with status 0.
@@ -141,7 +177,7 @@ func TestEndGivesUp(t *testing.T) {
 		var log strings.Builder
 		s := newService(t, &log)
 		dialDeaf(t, s.server.Addr().String())
-		s.end(t.Context(), window)
+		s.end(t.Context(), parting{window: window, goodbye: s.goodbye})
 		if err := s.server.Wait(); err != nil || !strings.Contains(log.String(), "not every") {
 			t.Errorf("window %v: got %v and the log %s", window, err, &log)
 		}
