@@ -138,6 +138,11 @@ sed -i '/"Port"/d' /etc/rocket/rocket.json
 systemctl restart rocket
 row "port 80, and a log in /var/log/rocket" "it may have both" \
 	"$(status rocket publish -url ws://localhost:80/ headlines hello), $(grep -c '"serving"' /var/log/rocket/rocket.log) line" "status 0, 1 line"
+row "logrotate --force" "succeeds" "$(status logrotate --force /etc/logrotate.d/rocket)" "status 0"
+within 10 grep -q '"reloaded"' /var/log/rocket/rocket.log
+row "" "the server goes on in a new file, of its own" \
+	"$(cd /var/log/rocket && grep -c '"reloaded"' rocket.log rocket.log.1; stat --format='%U %a' rocket.log)" \
+	"rocket.log:1"$'\n'"rocket.log.1:0"$'\n'"rocket 600"
 : >/etc/default/rocket
 
 row "man rocket" "the manual is there" "$(MANWIDTH=80 man rocket 2>&1 | grep -A1 '^NAME' | tail -1 | xargs)" "rocket - *"

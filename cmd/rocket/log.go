@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,12 +16,12 @@ type logs struct {
 	stderr io.Writer
 	level  slog.LevelVar
 	open   map[string]*slog.Logger
-	files  []*os.File
+	files  map[string]*namedLog // of those that are files
 }
 
 // newLogs returns the logs of a level's name.
 func newLogs(stderr io.Writer, level string) *logs {
-	l := &logs{stderr: stderr, open: map[string]*slog.Logger{}}
+	l := &logs{stderr: stderr, open: map[string]*slog.Logger{}, files: map[string]*namedLog{}}
 	l.setLevel(level)
 	return l
 }
@@ -56,15 +57,31 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 		}
 		return slog.NewJSONHandler(l.stderrLog(), options), nil
 	}
-	f, err := os.OpenFile(name, os.O_CREATE|appending, 0o640)
+	f, err := openNamedLog(name)
 	if errors.Is(err, unix.ENXIO) {
 		return nil, fmt.Errorf("log: %w: nobody reads this pipe; start its reader first", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	l.files = append(l.files, f)
-	return slog.NewJSONHandler(newLogFile(f), options), nil
+	l.files[name] = f
+	return slog.NewJSONHandler(f, options), nil
+}
+
+// reopen opens the files anew that are in use, since another program may have
+// renamed them, and closes the others. A file that cannot be opened stays as it is.
+func (l *logs) reopen(used []string) error {
+	var failed []error
+	for name, f := range l.files {
+		if slices.Contains(used, name) {
+			failed = append(failed, f.reopen())
+			continue
+		}
+		f.close()
+		delete(l.files, name)
+		delete(l.open, name)
+	}
+	return errors.Join(failed...)
 }
 
 // stderrLog returns what writes records to standard error.
@@ -78,7 +95,7 @@ func (l *logs) stderrLog() io.Writer {
 // close closes the files.
 func (l *logs) close() {
 	for _, f := range l.files {
-		f.Close()
+		f.close()
 	}
 }
 

@@ -4,10 +4,70 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// A namedLog is a log in a file that may be renamed, as logrotate does: reopen goes on
+// in a new file of the name. Any goroutine.
+type namedLog struct {
+	name string
+
+	mu   sync.Mutex
+	file *os.File  // guarded by mu
+	to   io.Writer // writes to file; guarded by mu
+}
+
+// openNamedLog appends to a file, which it creates if there is none.
+func openNamedLog(name string) (*namedLog, error) {
+	f, err := openAppending(name)
+	if err != nil {
+		return nil, err
+	}
+	return &namedLog{name: name, file: f, to: newLogFile(f)}, nil
+}
+
+func openAppending(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_CREATE|appending, 0o640)
+}
+
+// Write writes a record.
+func (l *namedLog) Write(record []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to.Write(record)
+}
+
+// reopen goes on in the file that has the name now. If it fails, it goes on in the
+// old one.
+func (l *namedLog) reopen() error {
+	next, err := openAppending(l.name)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if sameFile(l.file, next) {
+		return next.Close() // it knows whether its last line is whole
+	}
+	l.file.Close()
+	l.file, l.to = next, newLogFile(next)
+	return nil
+}
+
+func (l *namedLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file.Close()
+}
+
+func sameFile(a, b *os.File) bool {
+	infoA, errA := a.Stat()
+	infoB, errB := b.Stat()
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
 
 // A logFile writes records to the end of a file. A full disk or pipe may take the first
 // half of one: the next one begins a line of its own, once there is room. That half could

@@ -16,9 +16,13 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
-// reload reads the configuration and the certificate again and obeys them, all of
-// it or nothing.
+// reload opens the logs anew, reads the configuration and the certificate again and
+// obeys them, all of it or nothing. The logs do not depend on that: whoever renames
+// them counts on the signal.
 func (s *service) reload() {
+	if err := s.logs.reopen(s.usedLogs()); err != nil {
+		s.log.Error("a log cannot be opened again; its old file is kept", "error", err)
+	}
 	c, certs, wrong, refused := s.load()
 	if wrong != nil {
 		s.log.Error("not reloaded: the configuration is wrong", "error", wrong)
@@ -40,6 +44,15 @@ func (s *service) reload() {
 	s.config.Store(c)
 	s.log.Info("reloaded", "hubs", len(c.hubs), "connections", s.server.Connections())
 	s.warn()
+}
+
+// usedLogs returns the names of the logs that are in use.
+func (s *service) usedLogs() []string {
+	names := []string{s.started.log}
+	for _, h := range s.config.Load().hubs {
+		names = append(names, h.log)
+	}
+	return names
 }
 
 // load reads both, and tells apart what is wrong with the configuration and why the

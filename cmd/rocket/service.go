@@ -39,7 +39,7 @@ func signalDocs() []signalDoc {
 		{"SIGTERM", "drains: lets nobody in any more and closes the connections with 1001, spread evenly over Drain; ends with status 0 as soon as all are gone, at most 10 s after that time; alone on its port it ends within about a second"},
 		{"SIGUSR2", "drains over Drain, also if it is alone on its port, and ends when all are gone, however long that takes"},
 		{"SIGINT (Ctrl-C)", "closes all connections at once; ends with status 0 when they are gone, 10 s later at most; alone on its port half a second later"},
-		{"SIGHUP", "reads the configuration and the certificate again"},
+		{"SIGHUP", "opens the log files again, and reads the configuration and the certificate again"},
 		{"a second SIGINT or SIGTERM", "ends at once, with status 1"},
 	}
 }
