@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -30,10 +31,13 @@ type KeyPair struct {
 	seen   [2]fileStamp // of the files when they were read last; guarded by mu
 }
 
-// fileStamp tells whether a file is another one than before.
+// fileStamp tells whether a file is another one than before. Two files may have the
+// same size and time: Nix, reproducible images and cp -p set the time of the contents.
+// But then they are different inodes, or the one inode has changed since.
 type fileStamp struct {
-	modified time.Time
-	size     int64
+	device, inode     uint64
+	modified, changed time.Time // of the contents, and of anything
+	size              int64
 }
 
 // LoadKeyPair reads a pair. The certificate's file may hold its chain, the
@@ -59,7 +63,7 @@ func (k *KeyPair) Reload() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.seen = k.stamps()
-	return k.replace()
+	return k.replace(time.Now())
 }
 
 // look reads the files if they have changed.
@@ -74,17 +78,21 @@ func (k *KeyPair) look(now time.Time) {
 	k.looked = now
 	if stamps := k.stamps(); stamps != k.seen {
 		k.seen = stamps
-		_ = k.replace() // it is logged
+		_ = k.replace(now) // it is logged
 	}
 }
 
 // replace reads the files and logs what came of it.
-func (k *KeyPair) replace() error {
+func (k *KeyPair) replace(now time.Time) error {
 	if err := k.read(); err != nil {
 		k.log().Error("the new certificate is refused; the old one stays", "error", err)
 		return err
 	}
-	k.log().Info("certificate loaded", "file", k.certFile, "expires", k.current.Load().Leaf.NotAfter)
+	expires := k.current.Load().Leaf.NotAfter
+	k.log().Info("certificate loaded", "file", k.certFile, "expires", expires)
+	if now.After(expires) {
+		k.log().Warn("the certificate has expired", "file", k.certFile, "expired", expires)
+	}
 	return nil
 }
 
@@ -99,8 +107,13 @@ func (k *KeyPair) read() error {
 
 func (k *KeyPair) stamps() (stamps [2]fileStamp) {
 	for i, name := range []string{k.certFile, k.keyFile} {
-		if info, err := os.Stat(name); err == nil {
-			stamps[i] = fileStamp{info.ModTime(), info.Size()}
+		info, err := os.Stat(name)
+		if err != nil {
+			continue
+		}
+		stamps[i] = fileStamp{modified: info.ModTime(), size: info.Size()}
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			stamps[i].device, stamps[i].inode, stamps[i].changed = s.Dev, s.Ino, time.Unix(s.Ctim.Unix())
 		}
 	}
 	return stamps

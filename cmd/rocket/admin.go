@@ -25,7 +25,7 @@ type admin struct {
 
 // startAdmin serves the admin API. Where nobody has chosen the address, a
 // second server on the machine goes without instead of not starting.
-func startAdmin(c *config, s *webrocket.Server, log *slog.Logger) (*admin, error) {
+func startAdmin(c *config, s *webrocket.Server, certs *certificates, log *slog.Logger) (*admin, error) {
 	if c.admin == "off" {
 		return nil, nil
 	}
@@ -44,7 +44,8 @@ func startAdmin(c *config, s *webrocket.Server, log *slog.Logger) (*admin, error
 	a := &admin{listener: listener, ended: make(chan struct{})}
 	a.server = &http.Server{
 		Handler: console.New(console.Config{
-			Server: s, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on", Log: log,
+			Server: s, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on",
+			CertificateExpiry: certs.expiry, Log: log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"text/tabwriter"
+	"time"
 )
 
 // runCheck is the command check: it reads a file, and nothing else.
@@ -22,15 +23,29 @@ func runCheck(_ context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.certificates(slog.Default()); err != nil {
+	certs, err := c.certificates(slog.Default())
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if err := c.unusable(certs, now); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "%s: ok\n", file)
 	printSummary(p.stdout, c)
-	for _, w := range c.warnings() {
+	for _, w := range append(c.warnings(), certs.expiring(now)...) {
 		fmt.Fprintf(p.stdout, "%s: warning: %s\n", file, w)
 	}
 	return nil
+}
+
+// unusable returns what clients would find wrong with the certificates.
+func (c *config) unusable(certs *certificates, now time.Time) error {
+	var found problems
+	for _, what := range certs.unusable(now) {
+		found = append(found, problem{where: c.origin["tls-cert"], what: what})
+	}
+	return found.asError()
 }
 
 // printSummary says what would be served.

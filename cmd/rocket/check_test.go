@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCheckExample(t *testing.T) {
@@ -72,7 +74,13 @@ func TestDocumentedProblems(t *testing.T) {
 	_, table, _ := strings.Cut(readDocs(t), "| message | means |\n|---|---|\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	_, all, _ := call("check", "/nowhere.json")
+	withCertificate := func(from, until time.Duration) string {
+		cert, key := issue(t, "example.com", from, until)
+		certFile, keyFile := writeFile(t, string(cert)), writeFile(t, string(key))
+		return fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": %q, "Hubs": [{"Path": "/"}]}`, certFile, keyFile)
+	}
 	for _, file := range []string{
+		withCertificate(-2*day, -day), withCertificate(day, 2*day), withCertificate(-90*day, day),
 		`{"Hubs": [}`, `{"Hubs": [`, `{}`, `{"Hubs": [{}]}`, `{"port": 1, "Hubs": [{"Path": "/"}, {"Path": "/"}]}`,
 		`{"Port": 1, "Port": 1, "Hubs": [{"Path": 1}]}`,
 		`{"Hubs": [{"Path": "/", "ReadOnly": "s", "Port": 1}]}`,

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 )
@@ -25,16 +26,16 @@ func (s *service) reload() {
 	}
 	c, certs, wrong, refused := s.load()
 	if wrong != nil {
-		s.log.Error("not reloaded: the configuration is wrong", "error", wrong)
+		s.log.Error("not reloaded: the configuration is wrong; the old one stays", "error", wrong)
 	}
 	if refused != nil {
-		s.log.Error("the new certificate is refused; the old one stays", "error", refused)
+		s.log.Error("not reloaded: the new certificate is refused; the old one stays, and so does the old configuration", "error", refused)
 	}
 	if wrong != nil || refused != nil {
 		return
 	}
 	if err := s.apply(c); err != nil {
-		s.log.Error("not reloaded", "error", err)
+		s.log.Error("not reloaded; the old configuration and certificate stay", "error", err)
 		return
 	}
 	s.certs.replace(certs, s.log)
@@ -186,8 +187,12 @@ func runReload(_ context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.certificates(slog.Default()); err != nil {
+	certs, err := c.certificates(slog.Default())
+	if err != nil {
 		return err
+	}
+	for _, w := range certs.unusable(time.Now()) {
+		fmt.Fprintf(p.stderr, "rocket: warning: %s\n", w)
 	}
 	if c.pidFile == "" {
 		return usageError("want -pid-file FILE, or PidFile in the configuration, as the server has it")

@@ -76,7 +76,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	if err := s.server.Start(); err != nil {
 		return c.startError(err)
 	}
-	console, err := startAdmin(c, s.server, s.log)
+	console, err := startAdmin(c, s.server, s.certs, s.log)
 	if err != nil {
 		return errors.Join(err, s.server.Shutdown(alreadyDone()))
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -101,7 +102,8 @@ func (s *service) wait(ctx context.Context) error {
 // warn logs what is seldom meant of what is in force.
 func (s *service) warn() {
 	c := s.config.Load()
-	for _, w := range c.warnings() {
+	now := time.Now()
+	for _, w := range slices.Concat(c.warnings(), s.certs.unusable(now), s.certs.expiring(now)) {
 		s.log.Warn(w)
 	}
 	if n := s.server.MaxConnections(); n < c.server.MaxConnections {

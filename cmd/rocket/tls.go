@@ -29,6 +29,7 @@ type certificates struct {
 	*tls.Config
 	keys        atomic.Pointer[webrocket.KeyPair] // nil if it is self-signed
 	files       [2]string                         // that it was read from
+	clientCA    string                            // file of the authorities, "" if there is none
 	fingerprint string                            // of a self-signed one
 }
 
@@ -66,6 +67,7 @@ func (certs *certificates) authorities(file string) error {
 	if err != nil {
 		return err
 	}
+	certs.clientCA = file
 	certs.ClientCAs, certs.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	return nil
 }
@@ -110,11 +112,8 @@ func (certs *certificates) replace(next *certificates, log *slog.Logger) {
 	if certs == nil || next == nil || certs.keys.Load() == nil || certs.files != next.files {
 		return
 	}
-	keys := next.keys.Load()
-	certs.keys.Store(keys)
-	if cert, err := keys.GetCertificate(nil); err == nil {
-		log.Info("certificate loaded", "file", certs.files[0], "expires", cert.Leaf.NotAfter)
-	}
+	certs.keys.Store(next.keys.Load())
+	log.Info("certificate loaded", "file", certs.files[0], "expires", certs.expiry())
 }
 
 // listen gives a server all its addresses.

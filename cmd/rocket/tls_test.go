@@ -158,7 +158,8 @@ func TestReloadSaysEachProblemOnce(t *testing.T) {
 	certFile, keyFile := writePair(t, dir)
 	half := filepath.Join(dir, "half.pem")
 	rewrite(t, half, "half a file")
-	const wrong, refused = "not reloaded: the configuration is wrong", "the new certificate is refused; the old one stays"
+	const wrong = "not reloaded: the configuration is wrong; the old one stays"
+	const refused = "not reloaded: the new certificate is refused; the old one stays, and so does the old configuration"
 	const noHubs, noPEM = `my.json:1: Hubs is missing; add at least "Hubs": [{"Path": "/"}]`, "failed to find any PEM data"
 	missing := func(key string) string {
 		return "my.json:1: " + key + ": cannot read /nowhere.pem: no such file or directory"
@@ -181,7 +182,11 @@ func TestReloadSaysEachProblemOnce(t *testing.T) {
 			t.Chdir(t.TempDir())
 			rewrite(t, "my.json", tt.config)
 			var log strings.Builder
-			s := &service{sources: sources{file: "my.json"}, log: slog.New(slog.NewJSONHandler(&log, nil))}
+			s := &service{
+				sources: sources{file: "my.json"}, log: slog.New(slog.NewJSONHandler(&log, nil)),
+				logs: newLogs(&log, "info"), started: &config{},
+			}
+			s.config.Store(s.started)
 			s.reload()
 			var got []record
 			for d := json.NewDecoder(strings.NewReader(log.String())); d.More(); {

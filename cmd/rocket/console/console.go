@@ -56,6 +56,10 @@ type Config struct {
 	// Profiling opens /debug/pprof/.
 	Profiling bool
 
+	// CertificateExpiry returns when the first certificate of the chain that clients
+	// are sent expires, the zero time if there is no TLS. If nil, there is none.
+	CertificateExpiry func() time.Time
+
 	// Log receives what was changed through the console. It must be set.
 	Log *slog.Logger
 }

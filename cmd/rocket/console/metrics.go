@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -42,7 +43,11 @@ func (c collector) Describe(to chan<- *prometheus.Desc) {
 func (c collector) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	newReading(c.Server.Stats(ctx), c.Server).collect(to)
+	r := newReading(c.Server.Stats(ctx), c.Server)
+	if c.CertificateExpiry != nil {
+		r.expiry = c.CertificateExpiry()
+	}
+	r.collect(to)
 }
 
 // reading is what the server has told, and its sum.
@@ -51,6 +56,7 @@ type reading struct {
 	total    engine.Stats
 	delivery measure.Histogram
 	server   *webrocket.Server
+	expiry   time.Time // of the certificate; zero if there is no TLS
 }
 
 func newReading(told webrocket.Stats, server *webrocket.Server) *reading {
@@ -167,6 +173,14 @@ func table() []metric {
 		{
 			"rocket_connections_limit", gauge, nil,
 			"Connections that may be open.", func(r *reading, y yield) { y(float64(r.server.MaxConnections())) },
+		},
+		{
+			"rocket_certificate_expiry_seconds", gauge, nil,
+			"When the first certificate of the chain that clients are sent expires, in seconds since 1970.", func(r *reading, y yield) {
+				if !r.expiry.IsZero() {
+					y(float64(r.expiry.Unix()))
+				}
+			},
 		},
 		{
 			"rocket_connections_accepted_total", counter, nil,
