@@ -22,6 +22,7 @@ var imports = map[string][]string{
 	"auth":               {},
 	"codec":              {},
 	"build":              {},
+	"webrockettest":      {".", "engine", "pubsub", "auth", "codec", "measure"},
 	"conformance":        {},
 	"cmd/rocket":         {".", "engine", "pubsub", "auth", "codec", "measure", "build", "cmd/rocket/console"},
 	"cmd/rocket/console": {".", "engine", "pubsub", "auth", "codec", "measure", "build"},

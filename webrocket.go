@@ -201,6 +201,22 @@ func checkPath(path string) error {
 // It returns once connections are served, or with the reason why not: it may be
 // called again then.
 func (s *Server) Start() error {
+	return s.start(func(e *engine.Engine, on []Listener) error { return e.Listen(on...) })
+}
+
+// Simulate is Start without a port and without a clock: connections come and time
+// passes when the Simulation is told. Package webrockettest makes clients for tests
+// of it.
+func (s *Server) Simulate() (simulation *engine.Simulation, err error) {
+	err = s.start(func(e *engine.Engine, _ []Listener) error {
+		simulation, err = e.Simulate()
+		return err
+	})
+	return simulation, err
+}
+
+// start is Start with a function that makes the engine run.
+func (s *Server) start(run func(*engine.Engine, []Listener) error) error {
 	s.life.Lock()
 	defer s.life.Unlock()
 	switch {
@@ -214,7 +230,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	// Callbacks may run, and call methods of s, before this returns.
-	if err := e.Listen(listeners...); err != nil {
+	if err := run(e, listeners); err != nil {
 		s.setStarted(false)
 		return fmt.Errorf("webrocket: %w", err)
 	}

@@ -19,7 +19,8 @@
 // listener.go and files.go are the addresses. Beside the main
 // path are slow.go (what slow readers may miss) and lost.go (how they are told),
 // gate.go, memory.go and limits.go (who is let in), mismatch.go (ws:// for wss://), accept.go (when nobody can be),
-// drain.go, ports.go and shared.go (the end), and watchdog.go.
+// drain.go, ports.go and shared.go (the end), and watchdog.go. In simulation.go an
+// engine runs without sockets; owner_race.go finds calls from foreign goroutines.
 //
 // # Ownership
 //

@@ -20,6 +20,8 @@ import (
 // without it, and the reason in OnClose where that cut the connection off.
 var ErrStopped = errors.New("engine: stopped")
 
+var errStartedBefore = errors.New("engine: started before")
+
 // refusalMax is how many connections that are not let in may be open at once to
 // be told so. The rest is closed without a word.
 const refusalMax = 64
@@ -38,6 +40,7 @@ type Engine struct {
 	files      []*fileListener
 	accepting  sync.WaitGroup // their goroutines
 	events     gnet.Engine
+	simulation *Simulation // in place of events, nil if there are sockets
 
 	gate     gate
 	watchdog watchdog
@@ -105,7 +108,7 @@ func (e *Engine) Listen(on ...Listener) error {
 		return ErrStopped
 	}
 	if e.listeners != nil {
-		return errors.New("engine: started before")
+		return errStartedBefore
 	}
 	addrs, err := e.prepare(on)
 	if err != nil {
@@ -249,6 +252,10 @@ func (e *Engine) oneGone() {
 // half second whether they have ended, and run knows at once.
 func (e *Engine) halt() {
 	e.halting.Do(func() {
+		if e.simulation != nil {
+			close(e.simulation.halted)
+			return
+		}
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = e.events.Stop(now)
@@ -377,25 +384,36 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	}
 	socket.SetContext(c)
 	l.add(c)
-	h.e.conns.Add(1)
-	n := int(h.e.admitted.Add(1))
 	if in == nil { // better nobody than somebody without the TLS that is due
+		h.e.conns.Add(1)
+		h.e.admitted.Add(1)
 		h.e.log().Error("a connection to an address that is not known", "address", socket.LocalAddr().String())
 		return nil, gnet.Close
 	}
-	if h.e.stopping.Load() {
-		c.turnAway(errStopping)
-		return nil, gnet.Close
-	}
-	switch why := h.e.judge(c, n); {
-	case why != admitted && !h.e.refuse(c, why):
-		c.turnAway(refusals[why])
-		return nil, gnet.Close
-	case h.e.maxFiles-int(c.fd) < closeBelow:
-		c.turnAway(errFull)
+	if !h.e.enter(c) {
 		return nil, gnet.Close
 	}
 	return nil, gnet.None
+}
+
+// enter counts a new connection, and judges whether it may come in. It returns
+// false if the connection has to be closed at once.
+func (e *Engine) enter(c *Conn) bool {
+	e.conns.Add(1)
+	n := int(e.admitted.Add(1))
+	if e.stopping.Load() {
+		c.turnAway(errStopping)
+		return false
+	}
+	switch why := e.judge(c, n); {
+	case why != admitted && !e.refuse(c, why):
+		c.turnAway(refusals[why])
+		return false
+	case e.maxFiles-int(c.fd) < closeBelow:
+		c.turnAway(errFull)
+		return false
+	}
+	return true
 }
 
 // refuse takes the place of an admitted connection from it. It returns false if
@@ -453,16 +471,21 @@ func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 		return gnet.None
 	}
 	c.closed(err)
-	h.e.conns.Add(-1)
-	if c.refused != admitted {
-		h.e.refused.Add(-1)
-	} else {
-		h.e.admitted.Add(-1)
-	}
-	if h.e.Draining() {
-		h.e.oneGone()
-	}
+	h.e.left(c)
 	return gnet.None
+}
+
+// left counts a connection that is closed.
+func (e *Engine) left(c *Conn) {
+	e.conns.Add(-1)
+	if c.refused != admitted {
+		e.refused.Add(-1)
+	} else {
+		e.admitted.Add(-1)
+	}
+	if e.Draining() {
+		e.oneGone()
+	}
 }
 
 // gnetLog passes on what gnet finds worth an operator's attention.
