@@ -81,7 +81,7 @@ row "image mount" "the binary and nothing else" "$(cd "$(podman image mount rock
 # The health check is asked by hand: podman wants systemd for it.
 # A container may have no more than who starts it.
 run() { # name, and the rest
-	podman run --detach --name "$1" --no-healthcheck --cgroups=disabled --network=none \
+	podman run --detach --name "$1" --no-healthcheck --cgroups=disabled --network="${network:-none}" \
 		--ulimit=nofile=4096:4096 --ulimit=nproc=4096:4096 \
 		--read-only --cap-drop=all --security-opt=no-new-privileges "${@:2}" rocket
 }
@@ -111,4 +111,14 @@ row "run with secrets in the environment" "only who knows them may publish" \
 	"$(status rocket locked /rocket publish news hello), $(status rocket --env ROCKET_SECRET=rw locked /rocket publish news hello)" \
 	"status 1, status 0"
 podman stop --time 40 locked >&2
+
+# The clients are outside: what a container without a network has ends with it.
+port=29772
+go -C ../tools build -o "$tmp/crowd" ./crowd
+network=host run crowded --env ROCKET_HOST=127.0.0.1 --env ROCKET_PORT=$port --env ROCKET_ADMIN=off >&2
+within 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" || true
+row "restart, under 2,000 clients" "the port refuses nobody for more than a second, and no herd comes back" \
+	"$("$tmp/crowd" 2000 127.0.0.1:$port "$(type -P podman)" "${store[@]}" --tmpdir "$tmp/libpod" \
+		--cgroup-manager cgroupfs --events-backend none restart crowded; echo "status $?")" "2000 back*status 0"
+podman stop crowded >&2
 exit $failed
