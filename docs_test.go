@@ -149,9 +149,12 @@ func TestDocumentedRefusals(t *testing.T) {
 		{400, "GET /chat HTTP/1.1", upgrade, ""},
 		{403, "GET /chat HTTP/1.1", upgrade + key + "Origin: https://elsewhere.example\r\n", ""},
 		{404, "GET /chat/ HTTP/1.1", upgrade + key, ""},
-		{405, "POST /chat HTTP/1.1", upgrade + key, "Allow: GET"},
+		{405, "POST /chat HTTP/1.1", upgrade + key, "Allow: GET, HEAD, OPTIONS"},
+		{414, "GET /chat?" + strings.Repeat("x", 8<<10) + " HTTP/1.1", upgrade + key, ""},
+		{421, "GET wss://x/chat HTTP/1.1", upgrade + key, ""},
 		{426, "GET /chat HTTP/1.1", "Host: x\r\n", "Upgrade: websocket"},
 		{431, "GET /chat HTTP/1.1", upgrade + key + "Cookie: " + strings.Repeat("x", 8<<10) + "\r\n", ""},
+		{501, "get /chat HTTP/1.1", upgrade + key, ""},
 		{505, "GET /chat HTTP/1.0", upgrade + key, ""},
 	} {
 		conn, err := net.Dial("tcp", s.Addr().String())

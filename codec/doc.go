@@ -34,6 +34,7 @@
 //
 // Compression (RFC 7692) is without context takeover: every message stands for itself.
 // Whether a frame is expected in its place (a continuation, data after Close) is for the connection to know.
-// The handshake is HTTP/1.1 without a body (RFC 6455 §4.2.1), and nothing else that HTTP can do.
+// The handshake is HTTP/1.1 without a body (RFC 6455 §4.2.1). Every other request that HTTP allows gets its answer and the
+// end of the connection; a body is never read.
 // JSON may be nested 10,000 deep. A command, and the object in it, may have 64 members.
 package codec

@@ -99,12 +99,9 @@ func (r *Request) take(name, value []byte) error {
 	case is(name, "connection"):
 		r.mark(seenConnection, hasToken(value, "upgrade"))
 	case is(name, "content-length"):
-		if string(value) != "0" {
-			return errBody
-		}
-		return r.once(seenLength, errBody)
+		return r.takeLength(value)
 	case is(name, "transfer-encoding"):
-		return errBody
+		return r.takeCodings(value)
 	case is(name, "sec-websocket-key"):
 		// "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request." (§11.3.1)
 		r.key = value
@@ -130,6 +127,40 @@ func (r *Request) takeHost(value []byte) error {
 	}
 	r.Host = value
 	return r.once(seenHost, errHost)
+}
+
+// takeLength reads a Content-Length: "1*DIGIT" (RFC 9110 §8.6). A list of equal numbers is refused, as it may be.
+func (r *Request) takeLength(value []byte) error {
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return errLength
+		}
+		r.mark(seenBody, c != '0') // however long the number is
+	}
+	if len(value) == 0 {
+		return errLength
+	}
+	return r.once(seenLength, errLength)
+}
+
+// takeCodings reads a part of the list in Transfer-Encoding (RFC 9112 §6.1): "A sender MUST NOT apply the chunked
+// transfer coding more than once to a message body", and it is the last.
+func (r *Request) takeCodings(list []byte) error {
+	r.seen |= seenCoding | seenBody
+	for more := true; more; {
+		var coding []byte
+		coding, list, more = bytes.Cut(list, []byte{','})
+		switch coding = trim(coding); {
+		case len(coding) == 0:
+		case r.seen&seenChunked != 0:
+			return errCoding
+		case is(coding, "chunked"):
+			r.seen |= seenChunked
+		default:
+			r.seen |= seenOther
+		}
+	}
+	return nil
 }
 
 // once notes that a field was there, or returns err if it was before.

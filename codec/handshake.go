@@ -13,13 +13,42 @@ const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 // keySize is the length of a Sec-WebSocket-Key: 16 bytes in base64.
 const keySize = 24
 
+// CheckMethod refuses, with a *HandshakeError, what no path of the server has: methods that are not known, and requests
+// for no path. "An origin server that receives a request method that is unrecognized or not implemented SHOULD respond
+// with the 501 (Not Implemented) status code." (RFC 9110 §9.1)
+func (r *Request) CheckMethod() error {
+	switch string(r.Method) {
+	case "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE":
+		return nil
+	case "CONNECT":
+		return errNotGet
+	case "OPTIONS":
+		if r.Path[0] == '*' {
+			return errOptions
+		}
+		return nil
+	}
+	return errMethod
+}
+
+// Secure reports whether the target is an address with wss:// or https://: "a request for an 'https' resource MUST be
+// rejected unless it has been received over a connection that has been secured" (RFC 9110 §7.4).
+func (r *Request) Secure() bool { return r.seen&seenSecure != 0 }
+
 // CheckUpgrade tells whether the request opens a WebSocket connection (RFC 6455 §4.2.1), and refuses it with a
 // *HandshakeError if it does not. The origin, path and host are for the caller to judge.
 func (r *Request) CheckUpgrade() error {
 	switch {
-	// "The method of the request MUST be GET" (§4.1)
+	case string(r.Method) == "OPTIONS":
+		return errOptions
+	// "The method of the request MUST be GET" (§4.1). "The HEAD method is identical to GET except that the server MUST NOT
+	// send content in the response" (RFC 9110 §9.3.2): it is told what a GET without an upgrade is told.
+	case string(r.Method) == "HEAD":
+		return errNoUpgrade
 	case string(r.Method) != "GET":
 		return errNotGet
+	case r.seen&seenBody != 0:
+		return errBody
 	// "An |Upgrade| header field containing the value 'websocket', treated as an ASCII case-insensitive value."
 	case r.seen&seenUpgrade == 0:
 		return errNoUpgrade

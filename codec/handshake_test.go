@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // parse reads a whole request.
@@ -39,8 +40,12 @@ func TestCheckUpgrade(t *testing.T) {
 			get(first, host, upgrade, "Upgrade: h2c", "Connection: close", connection, "Connection: x", testKey, version), nil,
 		},
 		{"POST", get("POST / HTTP/1.1", host, upgrade, connection, testKey, version), errNotGet},
-		{"HEAD", get("HEAD / HTTP/1.1", host), errNotGet},
-		{"get", get("get / HTTP/1.1", host, upgrade, connection, testKey, version), errNotGet},
+		{"POST with a body", get("POST / HTTP/1.1", host, "Content-Length: 5"), errNotGet},
+		{"HEAD", get("HEAD / HTTP/1.1", host), errNoUpgrade},
+		{"HEAD with an upgrade", get("HEAD / HTTP/1.1", host, upgrade, connection, testKey, version), errNoUpgrade},
+		{"OPTIONS", get("OPTIONS / HTTP/1.1", host), errOptions},
+		{"body", get(first, host, upgrade, connection, testKey, version, "Content-Length: 5"), errBody},
+		{"chunked", get(first, host, upgrade, connection, testKey, version, "Transfer-Encoding: chunked"), errBody},
 		{"plain GET", get(first, host), errNoUpgrade},
 		{"other protocol", get(first, host, "Upgrade: h2c", connection, testKey, version), errNoUpgrade},
 		{"longer token", get(first, host, "Upgrade: websockets", connection, testKey, version), errNoUpgrade},
@@ -61,6 +66,18 @@ func TestCheckUpgrade(t *testing.T) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
+	}
+}
+
+// Every method that HTTP knows is known; which of them a path allows is for CheckUpgrade.
+func TestCheckMethod(t *testing.T) {
+	for first, want := range map[string]error{
+		"GET /": nil, "HEAD /": nil, "POST /": nil, "PUT /": nil, "DELETE /": nil, "PATCH /": nil, "TRACE /": nil, "OPTIONS /": nil,
+		"OPTIONS *": errOptions, "CONNECT h:80": errNotGet, "get /": errMethod, "BREW /": errMethod, "PROPFIND /": errMethod,
+	} {
+		if err := parse(t, get(first+" HTTP/1.1", "Host: h")).CheckMethod(); err != want {
+			t.Errorf("%s: got %v, want %v", first, err, want)
+		}
 	}
 }
 
@@ -116,16 +133,27 @@ func TestAppendRefusal(t *testing.T) {
 		header http.Header // besides what all have
 	}{
 		{"bad request", errFieldName, 400, nil},
-		{"not GET", errNotGet, 405, http.Header{"Allow": {"GET"}}},
+		{"not GET", errNotGet, 405, http.Header{"Allow": {"GET, HEAD, OPTIONS"}}},
+		{"unknown method", errMethod, 501, nil},
+		{"options", errOptions, 200, http.Header{"Allow": {"GET, HEAD, OPTIONS"}, "Upgrade": {"websocket"}}},
 		{"no upgrade", errNoUpgrade, 426, http.Header{"Upgrade": {"websocket"}}},
 		{"no connection", errNoConnection, 426, http.Header{"Upgrade": {"websocket"}}},
 		{"version", errUpgradeVersion, 426, http.Header{"Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}}},
-		{"HTTP/1.0", errVersion, 505, nil},
+		{"HTTP/2.0", errVersion, 505, nil},
+		{"HTTP/1.0", errVersion10, 505, nil},
 		{"of the caller", &HandshakeError{Status: 403, Reason: "żółw"}, 403, nil},
 		{"without a name", &HandshakeError{Status: 499}, 499, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			whole := bufio.NewReader(bytes.NewReader(AppendRefusal(nil, tt.err)))
+			now := time.Date(2026, 3, 8, 7, 6, 5, 4, time.FixedZone("", -3600))
+			answer := AppendRefusal(nil, tt.err, []byte("GET / HTTP/1.1"), now)
+			head, _, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
+			for _, request := range []string{"HEAD / HTTP/1.1\r\n\r\n", "\r\nHEAD /", "HEAD"} {
+				if got := AppendRefusal(nil, tt.err, []byte(request), now); string(got) != string(head)+"\r\n\r\n" {
+					t.Errorf("to %q: got %q, want %q alone", request, got, head)
+				}
+			}
+			whole := bufio.NewReader(bytes.NewReader(answer))
 			got, err := http.ReadResponse(whole, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -139,6 +167,12 @@ func TestAppendRefusal(t *testing.T) {
 			}
 			if want := "text/plain; charset=utf-8"; got.Header.Get("Content-Type") != want {
 				t.Errorf("content type: got %q, want %q", got.Header.Get("Content-Type"), want)
+			}
+			if want := "Sun, 08 Mar 2026 08:06:05 GMT"; got.Header.Get("Date") != want {
+				t.Errorf("date: got %q, want %q", got.Header.Get("Date"), want)
+			}
+			if bytes.Contains(answer, []byte("\r\nUpgrade: ")) != bytes.Contains(answer, []byte("\r\nConnection: Upgrade\r\n")) {
+				t.Errorf("got %q, want Upgrade with a Connection that names it (RFC 9110 §7.8)", head)
 			}
 			for name, want := range tt.header {
 				if got.Header.Get(name) != want[0] {
@@ -157,22 +191,48 @@ func TestHandshakeErrorText(t *testing.T) {
 }
 
 func TestStatusText(t *testing.T) {
-	for _, status := range []int{400, 401, 403, 404, 405, 408, 426, 429, 431, 500, 503, 505} {
+	for _, status := range []int{200, 400, 401, 403, 404, 405, 408, 421, 426, 429, 431, 500, 501, 503, 505} {
 		if got, want := statusText(status), http.StatusText(status); got != want {
 			t.Errorf("%d: got %q, want %q", status, got, want)
 		}
 	}
 }
 
+// net/http spells it otherwise than RFC 9110 §15.5.15.
+func TestStatusTextOf414(t *testing.T) {
+	if got, want := statusText(414), "URI Too Long"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A proxy that speaks HTTP/1.0, or drops the fields of the upgrade, gets the lines that nginx lacks.
+func TestRefusalsHelpWithNginx(t *testing.T) {
+	upgrade := []string{"proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection upgrade;"}
+	for _, tt := range []struct {
+		err  *HandshakeError
+		want []string
+	}{
+		{errVersion10, append(upgrade, "proxy_http_version 1.1;")},
+		{errNoUpgrade, upgrade},
+		{errNoConnection, upgrade},
+	} {
+		for _, line := range tt.want {
+			if !strings.Contains(tt.err.Reason, line) {
+				t.Errorf("%d %s: want %q in it", tt.err.Status, tt.err.Reason, line)
+			}
+		}
+	}
+}
+
 func TestHandshakeAllocs(t *testing.T) {
 	in, dst := []byte(browser), make([]byte, 0, 512)
-	bad := []byte("GET / HTTP/1.0\r\n")
+	bad, now := []byte("GET / HTTP/1.0\r\n"), time.Now()
 	got := testing.AllocsPerRun(100, func() {
 		dst = handshake(t, in, dst[:0])
-		if _, _, err := ParseRequest(bad); err != errVersion {
+		if _, _, err := ParseRequest(bad); err != errVersion10 {
 			t.Fatal(err)
 		}
-		dst = AppendRefusal(dst[:0], errVersion)
+		dst = AppendRefusal(dst[:0], errVersion10, bad, now)
 	})
 	if got != 0 {
 		t.Errorf("got %v allocations, want 0", got)

@@ -5,19 +5,19 @@ import "bytes"
 // maxMethod is longer than any registered method, in bytes, so that a first line without a space fails soon.
 const maxMethod = 24
 
-// Request is the opening handshake of a client (RFC 6455 §4.2.1). All slices point into the bytes that ParseRequest
-// was given and are valid as long as those do not change.
+// Request is the opening handshake of a client (RFC 6455 §4.2.1), or another request that is answered instead. All
+// slices point into the bytes that ParseRequest was given and are valid as long as those do not change.
 type Request struct {
 	Method []byte
 	Target []byte // the request target as it was sent
-	Path   []byte // its path, percent-encoded as it was sent, "/" if that was empty
+	Path   []byte // its path, percent-encoded as it was sent, "/" if that was empty; "*" of OPTIONS *, nil of CONNECT
 	Query  []byte // what follows its first '?', nil if there is none
 	Host   []byte // "host" or "host:port": of the target if that is absolute, of the Host field otherwise
 	Origin []byte // nil if it was not sent
 
 	key, version []byte
 	fields       []byte // all header lines
-	authority    []byte // of an absolute target
+	authority    []byte // of an absolute target, or one of CONNECT
 	seen         seen
 }
 
@@ -34,7 +34,12 @@ const (
 	seenConnection // with the token upgrade
 	seenProtocol
 	seenExtensions
-	seenWindow // the offer of permessage-deflate that Deflate accepted has server_max_window_bits
+	seenBody    // announced by one of the two fields for it
+	seenCoding  // Transfer-Encoding
+	seenChunked // as the last coding so far
+	seenOther   // another coding
+	seenSecure  // an absolute target with wss:// or https://
+	seenWindow  // the offer of permessage-deflate that Deflate accepted has server_max_window_bits
 )
 
 // ParseRequest reads the header block of an opening handshake from the start of b (RFC 6455 §4.2.1, RFC 9112).
@@ -111,9 +116,14 @@ func cutLine(b []byte) (line, rest []byte, err error) {
 // it goes.
 func (r *Request) parseRequestLine(line []byte, whole bool) error {
 	method, rest, more := bytes.Cut(line, []byte{' '})
-	if len(method) > maxMethod || !isToken(method) || more && len(method) == 0 {
+	switch {
+	case !isToken(method) || more && len(method) == 0:
 		return errRequestLine
+	case len(method) > maxMethod:
+		// "A server that receives a method longer than any that it implements SHOULD respond with a 501" (§3)
+		return errMethod
 	}
+	r.Method = method
 	target, version, last := bytes.Cut(rest, []byte{' '})
 	if more {
 		if err := r.parseTarget(target, last); err != nil {
@@ -123,12 +133,16 @@ func (r *Request) parseRequestLine(line []byte, whole bool) error {
 	if whole && !last {
 		return errRequestLine
 	}
-	r.Method = method
-	return checkVersion(version, whole)
+	if err := checkVersion(version, whole); err != nil || !whole {
+		return err
+	}
+	return r.checkForm()
 }
 
 // checkVersion accepts HTTP/1.1: the client MUST send an "HTTP version [that is] at least 1.1" (RFC 6455 §4.1), and
-// the handshake is not defined here for later ones.
+// the handshake is not defined here for HTTP/2. "A recipient that receives a message with a major version number that
+// it implements and a minor version number higher than what it implements ... SHOULD process the message as if it was in
+// the highest minor version within that major version" (RFC 9110 §2.5).
 func checkVersion(version []byte, whole bool) error {
 	const want = "HTTP/1.1"
 	if string(version) == want {
@@ -147,10 +161,13 @@ func checkVersion(version []byte, whole bool) error {
 			return errRequestLine
 		}
 	}
-	if len(version) == len(want) {
-		return errVersion
+	switch {
+	case len(version) < len(want) || version[5] == '1' && version[7] > '1':
+		return nil
+	case version[5] == '1':
+		return errVersion10
 	}
-	return nil
+	return errVersion
 }
 
 // complete checks what can only be known when the whole header was read.
@@ -165,6 +182,26 @@ func (r *Request) complete() error {
 	// ignore the received Host header field (if any)" (RFC 9112 §3.2.2)
 	if r.authority != nil {
 		r.Host = r.authority
+	}
+	return r.completeBody()
+}
+
+// completeBody checks that it is known where a body ends (RFC 9112 §6.3).
+func (r *Request) completeBody() error {
+	switch {
+	case r.seen&seenCoding == 0:
+		return nil
+	// "If a Transfer-Encoding header field is present in a request and the chunked transfer coding is not the final
+	// encoding, the message body length cannot be determined reliably; the server MUST respond with the 400"
+	case r.seen&seenChunked == 0:
+		return errCoding
+	// "Such a message might indicate an attempt to perform request smuggling ... and ought to be handled as an error."
+	case r.seen&seenLength != 0:
+		return errLengths
+	// "A server that receives a request message with a transfer coding it does not understand SHOULD respond with 501"
+	// (§6.1)
+	case r.seen&seenOther != 0:
+		return errOtherCoding
 	}
 	return nil
 }

@@ -66,6 +66,17 @@ var requestTests = []struct {
 	{"absolute HTTPS without a path", get("GET HTTPS://a?c HTTP/1.1", "Host: h"), "GET", "/", "c", "a", ""},
 	{"IPv6", get("GET / HTTP/1.1", "Host: [::1]:8080"), "GET", "/", "", "[::1]:8080", ""},
 	{"empty port", get("GET / HTTP/1.1", "Host: h:"), "GET", "/", "", "h:", ""},
+	{"IPv6 in full", get("GET / HTTP/1.1", "Host: [2001:DB8:0:0:0:0:192.0.2.1]"), "GET", "/", "", "[2001:DB8:0:0:0:0:192.0.2.1]", ""},
+	{"a later kind of address", get("GET / HTTP/1.1", "Host: [vF.a:b!]:1"), "GET", "/", "", "[vF.a:b!]:1", ""},
+	{"name with percent", get("GET / HTTP/1.1", "Host: caf%C3%A9.example"), "GET", "/", "", "caf%C3%A9.example", ""},
+	{"name with all that may be", get("GET / HTTP/1.1", "Host: a-._~!$&'()*+,;=b"), "GET", "/", "", "a-._~!$&'()*+,;=b", ""},
+	{"long port", get("GET / HTTP/1.1", "Host: h:0000008080"), "GET", "/", "", "h:0000008080", ""},
+	{"a later minor version", get("GET / HTTP/1.9", "Host: h"), "GET", "/", "", "h", ""},
+	{"asterisk", get("OPTIONS * HTTP/1.1", "Host: h"), "OPTIONS", "*", "", "h", ""},
+	{"authority", get("CONNECT [::1]:443 HTTP/1.1", "Host: h"), "CONNECT", "", "", "[::1]:443", ""},
+	{"a body", get("POST / HTTP/1.1", "Host: h", "Content-Length: 18446744073709551616"), "POST", "/", "", "h", ""},
+	{"a chunked body", get("POST / HTTP/1.1", "Host: h", "Transfer-Encoding: , Chunked ,"), "POST", "/", "", "h", ""},
+	{"long zero", get("GET / HTTP/1.1", "Host: h", "Content-Length: 00"), "GET", "/", "", "h", ""},
 	{"no body", get("GET / HTTP/1.1", "Host: h", "Content-Length: 0"), "GET", "/", "", "h", ""},
 }
 
@@ -110,10 +121,10 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"two blank lines first", "\r\n\r\n", errRequestLine},
 		{"line feed first", "\n", errBareLF},
 		{"space first", " ", errRequestLine},
-		{"long method", strings.Repeat("A", maxMethod+1), errRequestLine},
+		{"long method", strings.Repeat("A", maxMethod+1), errMethod},
 		{"method only", "GET\r\n", errRequestLine},
 		{"HTTP/0.9", "GET /\r\n", errRequestLine},
-		{"HTTP/1.0", "GET / HTTP/1.0", errVersion},
+		{"HTTP/1.0", "GET / HTTP/1.0", errVersion10},
 		{"HTTP/2.0", "GET / HTTP/2.0", errVersion},
 		{"HTTP/1.11", "GET / HTTP/1.11", errRequestLine},
 		{"HTTP/1x", "GET / HTTP/1x", errRequestLine},
@@ -121,7 +132,15 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"version is cut", "GET / HTTP/1\r\n", errRequestLine},
 		{"two spaces", "GET  ", errTarget},
 		{"space after the version", "GET / HTTP/1.1 ", errRequestLine},
-		{"HTTP/2 preface", "PRI *", errTarget},
+		{"HTTP/2 preface", "PRI * HTTP/2.0", errVersion},
+		{"GET with an asterisk", "GET * HTTP/1.1\r\n", errTarget},
+		{"asterisk and more", "OPTIONS *a", errTarget},
+		{"CONNECT without a port", "CONNECT h HTTP/1.1\r\n", errConnectTarget},
+		{"CONNECT with an empty port", "CONNECT h: HTTP/1.1\r\n", errConnectTarget},
+		{"CONNECT with a bad port", "CONNECT h:8x HTTP/1.1\r\n", errConnectTarget},
+		{"CONNECT of a path", "CONNECT / HTTP/1.1\r\n", errConnectTarget},
+		{"CONNECT of an address", "CONNECT http://h:80/ HTTP/1.1\r\n", errConnectTarget},
+		{"CONNECT without a target", "CONNECT  ", errTarget},
 		{"tab", "GET\t", errRequestLine},
 		{"relative target", "GET a", errTarget},
 		{"other scheme", "GET f", errTarget},
@@ -159,19 +178,30 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"host with a path", first + "Host: a/b\r\n", errHost},
 		{"host with a user", first + "Host: a@b\r\n", errHost},
 		{"host with a bad port", first + "Host: a:8x\r\n", errHost},
-		{"host with a long port", first + "Host: a:123456\r\n", errHost},
+		{"bad percent in the host", first + "Host: a%zz\r\n", errHost},
+		{"empty brackets", first + "Host: []\r\n", errHost},
+		{"a later kind without an address", first + "Host: [v1.]\r\n", errHost},
+		{"a later kind without a version", first + "Host: [v.a]\r\n", errHost},
+		{"a later kind with a slash", first + "Host: [v1.a/]\r\n", errHost},
 		{"open bracket", first + "Host: [::1\r\n", errHost},
 		{"name in brackets", first + "Host: [a]\r\n", errHost},
 		{"IPv4 in brackets", first + "Host: [1.2.3.4]\r\n", errHost},
 		{"zone", first + "Host: [fe80::1%25eth0]\r\n", errHost},
 		{"two colons", first + "Host: a:1:2\r\n", errHost},
 
-		{"body", host + "Content-Length: 5\r\n", errBody},
-		{"long zero", host + "Content-Length: 00\r\n", errBody},
-		{"list of lengths", host + "Content-Length: 0, 0\r\n", errBody},
-		{"two lengths", host + "Content-Length: 0\r\ncontent-length: 0\r\n", errBody},
-		{"chunked", host + "Transfer-Encoding: chunked\r\n", errBody},
-		{"identity", host + "transfer-encoding: identity\r\n", errBody},
+		{"signed length", host + "Content-Length: +5\r\n", errLength},
+		{"no length", host + "Content-Length:\r\n", errLength},
+		{"hexadecimal length", host + "Content-Length: 0x5\r\n", errLength},
+		{"list of lengths", host + "Content-Length: 0, 0\r\n", errLength},
+		{"two lengths", host + "Content-Length: 0\r\ncontent-length: 0\r\n", errLength},
+		{"identity", host + "transfer-encoding: identity\r\n\r\n", errCoding},
+		{"no coding", host + "Transfer-Encoding:\r\n\r\n", errCoding},
+		{"chunked twice", host + "Transfer-Encoding: chunked, chunked\r\n", errCoding},
+		{"chunked in two lines", host + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", errCoding},
+		{"chunked before another", host + "Transfer-Encoding: chunked, gzip\r\n", errCoding},
+		{"chunked behind another", host + "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n", errOtherCoding},
+		{"chunked with a parameter", host + "Transfer-Encoding: chunked;a=b\r\n\r\n", errCoding},
+		{"chunked with a length", host + "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", errLengths},
 		{"two keys", host + "Sec-WebSocket-Key: a\r\nSec-WebSocket-Key: a\r\n", errManyKeys},
 		{"two versions", host + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\n", errManyVersions},
 		{"two origins", host + "Origin: a\r\nOrigin: b\r\n", errManyOrigins},
@@ -222,6 +252,12 @@ func checkStandardRequest(t *testing.T, b []byte, r *Request) {
 	b = bytes.TrimPrefix(b, []byte("\r\n")) // net/http ignores no empty line
 	rest := bufio.NewReader(bytes.NewReader(b))
 	want, err := http.ReadRequest(rest)
+	if err != nil && r.seen&seenBody != 0 {
+		return // net/http knows fewer ways to send a body; here none is accepted for an upgrade
+	}
+	if err != nil && (bytes.IndexByte(r.authority, '%') >= 0 || bytes.Contains(bytes.ToLower(r.authority), []byte("[v"))) {
+		return // net/url knows fewer hosts than RFC 3986
+	}
 	if err != nil {
 		t.Fatalf("accepted, but net/http says: %v", err)
 	}
@@ -229,7 +265,7 @@ func checkStandardRequest(t *testing.T, b []byte, r *Request) {
 	if err != nil {
 		t.Errorf("path: %v", err)
 	}
-	if want.URL.Path == "" {
+	if want.URL.Path == "" && r.Path != nil {
 		want.URL.Path = "/"
 	}
 	for _, f := range []struct{ name, got, want string }{
@@ -246,7 +282,7 @@ func checkStandardRequest(t *testing.T, b []byte, r *Request) {
 			t.Errorf("%s: got %q, want %q", f.name, f.got, f.want)
 		}
 	}
-	if want.ContentLength != 0 || len(want.TransferEncoding) > 0 || rest.Buffered() > 0 {
+	if r.seen&seenBody == 0 && (want.ContentLength != 0 || len(want.TransferEncoding) > 0 || rest.Buffered() > 0) {
 		t.Errorf("got no body, want %d bytes, %v, and %d left", want.ContentLength, want.TransferEncoding, rest.Buffered())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,15 @@ func TestHandshake(t *testing.T) {
 		{"the usual", lines(get, host, upgrade, connect, wsKey, version), 101},
 		{"in another order", lines(get, version, wsKey, connect, upgrade, host), 101},
 		{"an absolute target", lines("GET http://example.com/ HTTP/1.1", host, upgrade, connect, wsKey, version), 101},
+		{"an absolute target of ws", lines("GET ws://example.com HTTP/1.1", host, upgrade, connect, wsKey, version), 101},
+		{"an absolute target beside another Host", lines("GET http://example.com:80/ HTTP/1.1", "Host: other", upgrade, connect, wsKey, version), 101},
+		{"an absolute target with a user", lines("GET http://a@example.com/ HTTP/1.1", host, upgrade, connect, wsKey, version), 400},
+		{"an absolute target without a host", lines("GET http:///a HTTP/1.1", host, upgrade, connect, wsKey, version), 400},
+		{"an absolute target without Host", lines("GET http://example.com/ HTTP/1.1", upgrade, connect, wsKey, version), 400},
+		{"an absolute target with a bad Host", lines("GET http://example.com/ HTTP/1.1", "Host: a b", upgrade, connect, wsKey, version), 400},
+		{"an address of another scheme", lines("GET ftp://example.com/ HTTP/1.1", host, upgrade, connect, wsKey, version), 400},
+		{"a relative target", lines("GET a HTTP/1.1", host, upgrade, connect, wsKey, version), 400},
+		{"a first line of 8,000 bytes", lines("GET /?"+strings.Repeat("x", 8000-len("GET /? HTTP/1.1"))+" HTTP/1.1", host, upgrade, connect, wsKey, version), 101},
 		{"a query", lines("GET /?a=b HTTP/1.1", host, upgrade, connect, wsKey, version), 101},
 		{"an empty line before", "\r\n" + lines(get, host, upgrade, connect, wsKey, version), 101},
 		{"names in any case", lines(get, "hOST: x", "UPGRADE: websocket", "connection: Upgrade", strings.ToLower(wsKey[:18])+wsKey[18:], "SEC-WEBSOCKET-VERSION: 13"), 101},
@@ -44,6 +54,18 @@ func TestHandshake(t *testing.T) {
 		{"an extension that is not known", lines(get, host, upgrade, connect, wsKey, version, "Sec-WebSocket-Extensions: x-unknown; a=b"), 101},
 		{"a subprotocol that is not known", lines(get, host, upgrade, connect, wsKey, version, "Sec-WebSocket-Protocol: chat"), 101},
 
+		{"an IPv6 Host", lines(get, "Host: [2001:db8::1]:9772", upgrade, connect, wsKey, version), 101},
+		{"an IPv4 Host", lines(get, "Host: 192.0.2.1:9772", upgrade, connect, wsKey, version), 101},
+		{"a Host of a later kind of address", lines(get, "Host: [v1.a:b]", upgrade, connect, wsKey, version), 101},
+		{"a Host with percent", lines(get, "Host: caf%C3%A9.example", upgrade, connect, wsKey, version), 101},
+		{"a Host with an underscore", lines(get, "Host: a_b", upgrade, connect, wsKey, version), 101},
+		{"a Host with an empty port", lines(get, "Host: example.com:", upgrade, connect, wsKey, version), 101},
+		{"a Host with a user", lines(get, "Host: a@example.com", upgrade, connect, wsKey, version), 400},
+		{"a Host with a path", lines(get, "Host: example.com/", upgrade, connect, wsKey, version), 400},
+		{"a Host with a port that is no number", lines(get, "Host: example.com:http", upgrade, connect, wsKey, version), 400},
+		{"a Host with a zone", lines(get, "Host: [fe80::1%25eth0]", upgrade, connect, wsKey, version), 400},
+		{"a Host with an open bracket", lines(get, "Host: [::1", upgrade, connect, wsKey, version), 400},
+		{"a list of Hosts", lines(get, "Host: a, b", upgrade, connect, wsKey, version), 400},
 		{"no Host", lines(get, upgrade, connect, wsKey, version), 400},
 		{"two Hosts", lines(get, host, host, upgrade, connect, wsKey, version), 400},
 		{"a bad Host", lines(get, "Host: a b", upgrade, connect, wsKey, version), 400},
@@ -71,13 +93,37 @@ func TestHandshake(t *testing.T) {
 		{"no page", lines("GET /page HTTP/1.1", host, upgrade, connect, wsKey, version), 101},
 
 		{"POST", lines("POST / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
-		{"HEAD", lines("HEAD / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
-		{"a method in lower case", lines("get / HTTP/1.1", host, upgrade, connect, wsKey, version), 405},
+		{"POST with a body", lines("POST / HTTP/1.1", host, "Content-Length: 5") + "hello", 405},
+		{"POST with a chunked body", lines("POST / HTTP/1.1", host, "Transfer-Encoding: chunked") + "0\r\n\r\n", 405},
+		{"POST that expects 100", lines("POST / HTTP/1.1", host, "Content-Length: 5", "Expect: 100-continue"), 405},
+		{"an upgrade that expects 100", lines(get, host, upgrade, connect, wsKey, version, "Expect: 100-continue"), 101},
+		{"PUT", lines("PUT / HTTP/1.1", host, "Content-Length: 0"), 405},
+		{"DELETE", lines("DELETE / HTTP/1.1", host), 405},
+		{"PATCH", lines("PATCH / HTTP/1.1", host, "Content-Length: 0"), 405},
+		{"TRACE", lines("TRACE / HTTP/1.1", host), 405},
+		{"CONNECT", lines("CONNECT example.com:80 HTTP/1.1", "Host: example.com:80"), 405},
+		{"CONNECT to an IPv6 address", lines("CONNECT [::1]:80 HTTP/1.1", "Host: [::1]:80"), 405},
+		{"CONNECT without a port", lines("CONNECT example.com HTTP/1.1", host), 400},
+		{"CONNECT with an empty port", lines("CONNECT example.com: HTTP/1.1", host), 400},
+		{"CONNECT with a path", lines("CONNECT / HTTP/1.1", host), 400},
+		{"an authority without CONNECT", lines("GET example.com:80 HTTP/1.1", host, upgrade, connect, wsKey, version), 400},
+		{"OPTIONS", lines("OPTIONS / HTTP/1.1", host), 200},
+		{"OPTIONS of the server", lines("OPTIONS * HTTP/1.1", host), 200},
+		{"OPTIONS of no such path", lines("OPTIONS /nowhere HTTP/1.1", host), 404},
+		{"an unknown method", lines("BREW / HTTP/1.1", host), 501},
+		{"a method without end", strings.Repeat("A", 9000), 501},
+		{"a method in lower case", lines("get / HTTP/1.1", host, upgrade, connect, wsKey, version), 501},
+		{"a method that is no token", lines("G(T / HTTP/1.1", host, upgrade, connect, wsKey, version), 400},
+		{"a GET that is no handshake", lines(get, host), 426},
 		{"no such path", lines("GET /nowhere HTTP/1.1", host, upgrade, connect, wsKey, version), 404},
 		{"HTTP/1.0", lines("GET / HTTP/1.0", host, upgrade, connect, wsKey, version), 505},
 		{"HTTP/2.0", lines("GET / HTTP/2.0", host, upgrade, connect, wsKey, version), 505},
+		{"HTTP/1.2", lines("GET / HTTP/1.2", host, upgrade, connect, wsKey, version), 101},
+		{"HTTP/3.0", lines("GET / HTTP/3.0", host, upgrade, connect, wsKey, version), 505},
+		{"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
 		{"http/1.1", lines("GET / http/1.1", host, upgrade, connect, wsKey, version), 400},
 		{"HTTP/1.10", lines("GET / HTTP/1.10", host, upgrade, connect, wsKey, version), 400},
+		{"a Host twice in any case", lines(get, host, "hOST: example.com", upgrade, connect, wsKey, version), 400},
 		{"no version of HTTP", lines("GET /", host, upgrade, connect, wsKey, version), 400},
 		{"two spaces before the target", lines("GET  / HTTP/1.1", host, upgrade, connect, wsKey, version), 400},
 		{"a space after the first line", lines(get+" ", host, upgrade, connect, wsKey, version), 400},
@@ -98,16 +144,25 @@ func TestHandshake(t *testing.T) {
 
 		{"a body", lines(get, host, upgrade, connect, wsKey, version, "Content-Length: 5") + "hello", 400},
 		{"Content-Length of zero", lines(get, host, upgrade, connect, wsKey, version, "Content-Length: 0"), 101},
+		{"Content-Length of 00", lines(get, host, upgrade, connect, wsKey, version, "Content-Length: 00"), 101},
+		{"Content-Length over 64 bits", lines("POST / HTTP/1.1", host, "Content-Length: 99999999999999999999999"), 405},
+		{"a list of Content-Lengths", lines("POST / HTTP/1.1", host, "Content-Length: 5, 5") + "hello", 400},
+		{"Content-Length with a sign", lines("POST / HTTP/1.1", host, "Content-Length: +5") + "hello", 400},
 		{"two Content-Lengths", lines(get, host, upgrade, connect, wsKey, version, "Content-Length: 0", "Content-Length: 0"), 400},
 		{"two different Content-Lengths", lines(get, host, upgrade, connect, wsKey, version, "Content-Length: 0", "Content-Length: 5"), 400},
 		{"a negative Content-Length", lines(get, host, upgrade, connect, wsKey, version, "Content-Length: -1"), 400},
 		{"a chunked body", lines(get, host, upgrade, connect, wsKey, version, "Transfer-Encoding: chunked") + "0\r\n\r\n", 400},
-		{"chunked with a length", lines(get, host, upgrade, connect, wsKey, version, "Content-Length: 0", "Transfer-Encoding: chunked"), 400},
+		{"chunked with a length", lines("POST / HTTP/1.1", host, "Content-Length: 0", "Transfer-Encoding: chunked"), 400},
+		{"chunked not at the end", lines("POST / HTTP/1.1", host, "Transfer-Encoding: chunked, gzip"), 400},
+		{"chunked twice", lines("POST / HTTP/1.1", host, "Transfer-Encoding: chunked, chunked"), 400},
+		{"not chunked", lines("POST / HTTP/1.1", host, "Transfer-Encoding: gzip"), 400},
+		{"a transfer coding that is not known", lines("POST / HTTP/1.1", host, "Transfer-Encoding: gzip, chunked"), 501},
 
 		{"a block as long as allowed", fill(8 << 10), 101},
 		{"a block a byte longer", fill(8<<10 + 1), 431},
 		{"a line without end", get + "\r\nX: " + strings.Repeat("x", 9000), 431},
-		{"a first line without end", "GET /" + strings.Repeat("x", 9000), 431},
+		{"a first line without end", "GET /" + strings.Repeat("x", 9000), 414},
+		{"a target that is too long", lines("GET /"+strings.Repeat("x", 9000)+" HTTP/1.1", host, upgrade, connect, wsKey, version), 414},
 		{"TLS to a plain port", "\x16\x03\x01\x02\x00\x01", 400},
 	} {
 		for _, tr := range transports {
@@ -139,8 +194,8 @@ func (c *client) wantAnswer(status int) {
 			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
 			"Sec-WebSocket-Extensions": "", "Sec-WebSocket-Protocol": "",
 		}
-	case 405:
-		want["Allow"] = "GET"
+	case 200, 405:
+		want["Allow"] = "GET, HEAD, OPTIONS"
 	case 426:
 		want["Upgrade"] = "websocket"
 	}
@@ -149,8 +204,8 @@ func (c *client) wantAnswer(status int) {
 			c.t.Errorf("%s: got %q, want %q", name, got, value)
 		}
 	}
-	if status != 101 && !response.Close {
-		c.t.Errorf("got no \"Connection: close\"")
+	if status != 101 {
+		c.wantFields(response)
 	}
 	if status == 101 {
 		c.say(goodbye, limit)
@@ -159,6 +214,75 @@ func (c *client) wantAnswer(status int) {
 		c.t.Errorf("got %q, %v, want a reason", body, err)
 	}
 	c.end()
+}
+
+// wantFields fails unless an answer before the upgrade has what every one must have.
+func (c *client) wantFields(response *http.Response) {
+	c.t.Helper()
+	if !response.Close {
+		c.t.Errorf("got no \"Connection: close\"")
+	}
+	if date, err := time.Parse(http.TimeFormat, response.Header.Get("Date")); err != nil || time.Since(date).Abs() > time.Hour {
+		c.t.Errorf("Date: got %q, %v, want the time", response.Header.Get("Date"), err)
+	}
+	if response.ContentLength <= 0 || response.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+		c.t.Errorf("got %d bytes of %q, want text", response.ContentLength, response.Header.Get("Content-Type"))
+	}
+}
+
+// HEAD is answered as a GET without an upgrade, but for the body.
+func TestHead(t *testing.T) {
+	for _, tt := range []struct {
+		name, say string
+		status    int
+	}{
+		{"of a path", lines("HEAD / HTTP/1.1", host), 426},
+		{"with an upgrade", lines("HEAD / HTTP/1.1", host, upgrade, connect, wsKey, version), 426},
+		{"of no such path", lines("HEAD /nowhere HTTP/1.1", host), 404},
+		{"without Host", lines("HEAD / HTTP/1.1"), 400},
+		{"in HTTP/1.0", lines("HEAD / HTTP/1.0"), 505},
+		{"with a target that is too long", "HEAD /" + strings.Repeat("x", 9000), 414},
+	} {
+		for _, tr := range transports {
+			t.Run(tt.name+"/"+tr.name, func(t *testing.T) {
+				ask := func(say string) *client {
+					c := dial(t, tr)
+					c.say(say, limit)
+					return c
+				}
+				c := ask(tt.say)
+				head, err := http.ReadResponse(c.in, &http.Request{Method: http.MethodHead})
+				if err != nil || head.StatusCode != tt.status {
+					t.Fatalf("got %v, %v, want %d", head, err, tt.status)
+				}
+				c.wantFields(head)
+				c.end()
+				whole := ask("GET" + strings.TrimPrefix(strings.Replace(tt.say, upgrade, "X: y", 1), "HEAD")).wantResponse(tt.status)
+				head.Header.Del("Date")
+				whole.Header.Del("Date")
+				if !reflect.DeepEqual(head.Header, whole.Header) || head.ContentLength != whole.ContentLength {
+					t.Errorf("got %v, want as to GET %v", head.Header, whole.Header)
+				}
+			})
+		}
+	}
+}
+
+// An address with TLS may be asked for over TLS alone (RFC 9110 §7.4).
+func TestSecureTarget(t *testing.T) {
+	for _, tr := range transports {
+		for _, scheme := range []string{"https", "WSS"} {
+			t.Run(tr.name+"/"+scheme, func(t *testing.T) {
+				c := dial(t, tr)
+				c.say(lines("GET "+scheme+"://example.com/ HTTP/1.1", host, upgrade, connect, wsKey, version), limit)
+				if tr.name == "plain" {
+					c.wantAnswer(http.StatusMisdirectedRequest)
+				} else {
+					c.wantAnswer(http.StatusSwitchingProtocols)
+				}
+			})
+		}
+	}
 }
 
 func TestVersionIsTold(t *testing.T) {

@@ -169,7 +169,7 @@ func (l *Loop) expireSome() {
 func (c *Conn) expire() {
 	switch c.state {
 	case opening:
-		c.refuse(errTooSlow)
+		c.refuse(errTooSlow, c.begun())
 	case open:
 		if c.late() {
 			c.fail(errHalfSent)

@@ -145,7 +145,7 @@ func (l *Loop) closeAll(spare bool) {
 // goAway begins the closing handshake because the server is stopping.
 func (c *Conn) goAway() {
 	if c.state == opening {
-		c.refuse(errStopping)
+		c.refuse(errStopping, c.begun())
 		return
 	}
 	c.Close(codec.StatusGoingAway, "server is stopping")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
 )
@@ -17,6 +18,15 @@ var (
 		Status: 431,
 		Reason: fmt.Sprintf("The header block is longer than %d bytes.", maxHandshake),
 		Label:  "too_long",
+	}
+	errLongTarget = &codec.HandshakeError{
+		Status: 414,
+		Reason: fmt.Sprintf("The first line is longer than the %d bytes that the whole header block may have.", maxHandshake),
+		Label:  "too_long",
+	}
+	errNotSecure = &codec.HandshakeError{
+		Status: 421,
+		Reason: "The request is for an address with TLS, and this connection has none.",
 	}
 	errTooSlow = &codec.HandshakeError{
 		Status: 408,
@@ -77,7 +87,7 @@ var refusals = [...]*codec.HandshakeError{full: errFull, noMemory: errNoMemory, 
 func (c *Conn) shake(b []byte) []byte {
 	if c.beginsTLS(b) {
 		c.loop.engine.spokeTLS(c)
-		c.refuse(errPlainPort)
+		c.refuse(errPlainPort, nil)
 		return nil
 	}
 	block := b
@@ -88,10 +98,10 @@ func (c *Conn) shake(b []byte) []byte {
 	request, n, err := codec.ParseRequest(block[:min(len(block), maxHandshake)])
 	switch {
 	case err != nil:
-		c.refuse(err)
+		c.refuse(err, block)
 		return nil
 	case n == 0 && len(block) >= maxHandshake:
-		c.refuse(errTooLong)
+		c.refuse(tooLong(block[:maxHandshake]), block)
 		return nil
 	case n == 0:
 		if c.in == nil {
@@ -104,7 +114,7 @@ func (c *Conn) shake(b []byte) []byte {
 		return nil
 	}
 	if err := c.accept(&request); err != nil {
-		c.refuse(err)
+		c.refuse(err, request.Method)
 		return nil
 	}
 	rest := b[len(b)-(len(block)-n):]
@@ -115,10 +125,25 @@ func (c *Conn) shake(b []byte) []byte {
 	return rest
 }
 
+// tooLong says what is too long: "A server that receives a request-target longer
+// than any URI it wishes to parse MUST respond with a 414" (RFC 9112 §3).
+func tooLong(block []byte) error {
+	if codec.RequestLineEnds(block) {
+		return errTooLong
+	}
+	return errLongTarget
+}
+
 // accept answers a handshake, or says why not.
 func (c *Conn) accept(r *codec.Request) error {
 	if c.refused != admitted {
 		return refusals[c.refused]
+	}
+	if err := r.CheckMethod(); err != nil {
+		return err
+	}
+	if r.Secure() && c.transport == nil { // neither TLS nor a trusted proxy that may have it
+		return errNotSecure
 	}
 	endpoint := (*c.loop.engine.endpoints.Load())[string(r.Path)]
 	if endpoint == nil {
@@ -165,8 +190,17 @@ func (e *Endpoint) allows(origin []byte) bool {
 	return slices.ContainsFunc(e.origins, func(allowed string) bool { return codec.MatchOrigin(allowed, origin) })
 }
 
-// refuse answers a handshake with an HTTP error.
-func (c *Conn) refuse(err error) {
+// begun returns what has arrived of the opening handshake, if that is not at hand.
+func (c *Conn) begun() []byte {
+	if c.in == nil {
+		return nil
+	}
+	return c.in.message
+}
+
+// refuse answers a handshake with an HTTP error. The request is what has arrived
+// of it, or its method.
+func (c *Conn) refuse(err error, request []byte) {
 	var refusal *codec.HandshakeError
 	if !errors.As(err, &refusal) {
 		refusal = &codec.HandshakeError{Status: 400, Reason: err.Error()}
@@ -175,10 +209,11 @@ func (c *Conn) refuse(err error) {
 		c.drop(err)
 		return
 	}
+	answer := codec.AppendRefusal(nil, refusal, request, time.Now())
 	c.freeInput()
 	c.loop.counts.refused(refusal)
 	c.became(lingering)
-	c.push(codec.AppendRefusal(nil, refusal))
+	c.push(answer)
 }
 
 // turnAway is refuse without a word: the connection is closed at once.

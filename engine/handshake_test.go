@@ -109,8 +109,11 @@ func TestHandshakeRefused(t *testing.T) {
 		{"origin", "GET / HTTP/1.1\r\n" + fields + "Origin: https://evil.example\r\n\r\n", 403},
 		{"null origin", "GET / HTTP/1.1\r\n" + fields + "Origin: null\r\n\r\n", 403},
 		{"a byte too long", padded(maxHandshake + 1), 431},
-		{"without end", "GET /" + strings.Repeat("x", maxHandshake), 431},
-		{"wrong beyond the limit", "GET /" + strings.Repeat("x", maxHandshake) + "\n", 431},
+		{"without end", "GET /" + strings.Repeat("x", maxHandshake), 414},
+		{"wrong beyond the limit", "GET /" + strings.Repeat("x", maxHandshake) + "\n", 414},
+		{"unknown method", "BREW / HTTP/1.1\r\n" + fields + "\r\n", 501},
+		{"unknown method of no such path", "BREW /nowhere HTTP/1.1\r\n" + fields + "\r\n", 501},
+		{"TLS in the target alone", "GET wss://example.com/ HTTP/1.1\r\n" + fields + "\r\n", 421},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, n := range []int{1, 7, maxHandshake, len(tt.request)} {
@@ -128,6 +131,43 @@ func TestHandshakeRefused(t *testing.T) {
 				tc.hangUp(errReset)
 				tl.turn()
 				tc.wantEvents()
+			}
+		})
+	}
+}
+
+// A refusal of a HEAD request has no body (RFC 9110 §9.3.2), whenever it comes.
+func TestHeadHasNoBody(t *testing.T) {
+	whole := "HEAD / HTTP/1.1\r\n" + fields + "\r\n"
+	nothing := func(*testConn) {}
+	for _, tt := range []struct {
+		name, request string
+		before, after func(*testConn)
+		want          int
+	}{
+		{"426", whole, nothing, nothing, 426},
+		{"404", strings.Replace(whole, "/", "/nowhere", 1), nothing, nothing, 404},
+		{"400", "HEAD / HTTP/1.1\r\nHost: a b\r\n", nothing, nothing, 400},
+		{"505", "HEAD / HTTP/1.0\r\n\r\n", nothing, nothing, 505},
+		{"414", "HEAD /" + strings.Repeat("x", maxHandshake), nothing, nothing, 414},
+		{"431", strings.Replace(padded(maxHandshake+1), "GET ", "HEAD ", 1), nothing, nothing, 431},
+		{"408", whole[:20], nothing, func(tc *testConn) { tc.advance(DefaultHandshakeTimeout) }, 408},
+		{"503", whole, func(tc *testConn) { tc.refused = full }, nothing, 503},
+		{"503, stopping", whole[:20], nothing, func(tc *testConn) { tc.goAway() }, 503},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, n := range []int{1, len(tt.request)} {
+				tc := newTestLoop(t, Config{}, Endpoint{}).dial()
+				tt.before(tc)
+				for _, piece := range cut([]byte(tt.request), n) {
+					tc.write(piece)
+				}
+				tt.after(tc)
+				tc.tl.turn()
+				if got := string(tc.got); !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", tt.want)) ||
+					strings.Index(got, "\r\n\r\n") != len(got)-4 {
+					t.Errorf("pieces of %d: got %q, want the header of a %d alone", n, got, tt.want)
+				}
 			}
 		})
 	}
