@@ -120,7 +120,7 @@ func TestAdminOff(t *testing.T) {
 	if a != nil || err != nil {
 		t.Errorf("got %v, %v", a, err)
 	}
-	if _, stderr, status := call("health", "-admin", "off"); status != 1 || !strings.Contains(stderr, "is off") {
+	if _, stderr, status := call("top", "-admin", "off"); status != 1 || !strings.Contains(stderr, "is off") {
 		t.Errorf("got %q, status %d", stderr, status)
 	}
 }

@@ -1,25 +1,26 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
 
-// runCheck is the command check: it reads a file, and nothing else.
+// runCheck is the command check: it reads what a server would, and nothing else.
 func runCheck(_ context.Context, p *program, args []string) error {
-	files, err := parseFlags(newFlags("check"), args)
+	fs := newFlags("check")
+	given := settingFlags(fs)
+	file, err := parseServeArgs(fs, args)
 	if err != nil {
 		return err
 	}
-	if len(files) != 1 {
-		return usageError("want one FILE")
-	}
-	file := files[0]
-	c, err := sources{file: file}.load()
+	c, err := sources{file: file, getenv: p.getenv, environ: p.environ, flags: given}.load()
 	if err != nil {
 		return err
 	}
@@ -31,10 +32,14 @@ func runCheck(_ context.Context, p *program, args []string) error {
 	if err := c.unusable(certs, now); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%s: ok\n", file)
+	name := cmp.Or(file, "rocket")
+	fmt.Fprintf(p.stdout, "%s: ok\n", name)
 	printSummary(p.stdout, c)
 	for _, w := range append(c.warnings(), certs.expiring(now)...) {
-		fmt.Fprintf(p.stdout, "%s: warning: %s\n", file, w)
+		fmt.Fprintf(p.stdout, "%s: warning: %s\n", name, w)
+	}
+	for _, note := range c.notes {
+		fmt.Fprintf(p.stdout, "%s: note: %s\n", name, note)
 	}
 	return nil
 }
@@ -50,10 +55,32 @@ func (c *config) unusable(certs *certificates, now time.Time) error {
 
 // printSummary says what would be served.
 func printSummary(w io.Writer, c *config) {
-	fmt.Fprintf(w, "  address  %s\n", c.address())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, a := range c.addresses() {
+		fmt.Fprintf(t, "  address\t%s\t%s\n", a.at, a.scheme)
+	}
+	fmt.Fprintf(t, "  admin\t%s\n", c.admin)
 	for _, h := range c.hubs {
 		fmt.Fprintf(t, "  hub\t%s\t%s\t%s\n", h.path, h.codec, h.access())
 	}
 	t.Flush()
+}
+
+// listening is an address for clients.
+type listening struct{ at, scheme string }
+
+// addresses returns where the server would listen for clients.
+func (c *config) addresses() []listening {
+	first := listening{c.address(), "ws://"}
+	if c.secure() && c.tlsPort == 0 {
+		first.scheme = "wss://"
+	}
+	all := []listening{first}
+	if c.secure() && c.tlsPort != 0 {
+		all = append(all, listening{net.JoinHostPort(c.host, strconv.Itoa(c.tlsPort)), "wss://"})
+	}
+	if c.unix != "" {
+		all = append(all, listening{"unix:" + c.unix, "ws://"})
+	}
+	return all
 }

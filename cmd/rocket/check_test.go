@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -32,11 +33,61 @@ func TestCheckWarns(t *testing.T) {
 	name := writeFile(t, `{"Host": "0.0.0.0", "Hubs": [{"Path": "/"}]}`)
 	stdout, _, status := call("check", name)
 	want := name + ": ok\n" +
-		"  address  0.0.0.0:9772\n" +
-		"  hub  /  JSON  open to everyone\n" +
+		"  address  0.0.0.0:9772  ws://\n" +
+		"  admin    127.0.0.1:9773\n" +
+		"  hub      /  JSON  open to everyone\n" +
 		name + ": warning: the hub at / is open to everyone, and the server listens beyond this machine\n"
 	if stdout != want || status != 0 {
 		t.Errorf("got status %d\n%s\nwant\n%s", status, stdout, want)
+	}
+}
+
+// A configuration is checked with all that a server would be started with.
+func TestCheckReadsTheEnvironment(t *testing.T) {
+	name := writeFile(t, `{"Port": 1, "TLSPort": 2, "Hubs": [{"Path": "/"}]}`)
+	vars := []string{
+		"ROCKET_ADMIN=0.0.0.0:3", "ROCKET_UNIX=/run/r.sock", "ROCKET_READWRITE_SECRET=s", "rocket_port=1", "ROCKET_COLOUR=red", "ROCKET_SECRET=s",
+		"ROCKET_ADMIN_TOKEN=", "ROCKET_PORT=tcp://10.0.0.1:9772", "ROCKET_SERVICE_HOST=10.0.0.1", "ROCKET_SERVICE_PORT=9772",
+		"ROCKET_SERVICE_PORT_WEBSOCKET=9772", "ROCKET_PORT_9772_TCP=tcp://10.0.0.1:9772", "ROCKET_PORT_9772_TCP_ADDR=10.0.0.1",
+		"ROCKET_TEST_SERVICE_HOST=10.0.0.2", "ROCKET_TEST_PORT=tcp://10.0.0.2:80", "ROCKET_TLS_PORT=tcp://10.0.0.3:80",
+	}
+	p := start(t, vars, "check", "-tls-self-signed", name)
+	p.wantStatus(0)
+	want := "my.json: ok\n" +
+		"  address  localhost:1      ws://\n" +
+		"  address  localhost:2      wss://\n" +
+		"  address  unix:/run/r.sock  ws://\n" +
+		"  admin    0.0.0.0:3\n" +
+		"  hub      /  JSON  open to everyone\n" +
+		"my.json: warning: ROCKET_COLOUR: unknown variable\n" +
+		"my.json: warning: ROCKET_READWRITE_SECRET: unknown variable; did you mean ROCKET_READ_WRITE_SECRET?\n" +
+		"my.json: warning: rocket_port: unknown variable; did you mean ROCKET_PORT?\n" +
+		"my.json: warning: ROCKET_ADMIN_TOKEN: it is set to nothing, which is as if it were not set\n" +
+		"my.json: warning: the admin port listens beyond this machine without a token: it shows hubs, channels and connections to the network; set ROCKET_ADMIN_TOKEN or AdminToken\n" +
+		"my.json: note: ROCKET_PORT=tcp://10.0.0.1:9772 comes from Kubernetes, which sets it for a service of that name; it is not the setting\n" +
+		"my.json: note: ROCKET_TLS_PORT=tcp://10.0.0.3:80 comes from Kubernetes, which sets it for a service of that name; it is not the setting\n"
+	blanks := regexp.MustCompile(` +`)
+	got := strings.ReplaceAll(p.stdout.all(), name, "my.json")
+	if blanks.ReplaceAllString(got, " ") != blanks.ReplaceAllString(want, " ") {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for _, args := range [][]string{{"publish", "-url", "ws://127.0.0.1:1", "c", "1"}, {"health", "-admin", "127.0.0.1:1"}} {
+		p := start(t, []string{"ROCKET_SECRT=s"}, args...)
+		p.wantStatus(1)
+		if got := p.stderr.all(); !strings.Contains(got, "rocket: warning: ROCKET_SECRT: unknown variable; did you mean ROCKET_SECRET?") {
+			t.Errorf("%s: got %s", args[0], got)
+		}
+	}
+}
+
+// A pair that does not fit is named where the configuration names it.
+func TestCheckOfAPairThatDoesNotFit(t *testing.T) {
+	cert, _ := writePair(t, t.TempDir())
+	_, key := writePair(t, t.TempDir())
+	name := writeFile(t, fmt.Sprintf("{\"TLSCertFile\": %q,\n\"TLSKeyFile\": %q,\n\"Hubs\": [{\"Path\": \"/\"}]}", cert, key))
+	_, stderr, status := call("check", name)
+	if want := fmt.Sprintf("%s:2: TLSKeyFile: certificate %s with key %s: tls: private key does not match public key\n", name, cert, key); stderr != want || status != 1 {
+		t.Errorf("got status %d\n%s\nwant\n%s", status, stderr, want)
 	}
 }
 
@@ -91,11 +142,20 @@ func TestDocumentedProblems(t *testing.T) {
 		`{"TLSCertFile": "/dev/null", "TLSKeyFile": "/dev/null", "TLSSelfSigned": true, "Hubs": [{"Path": "/"}]}`,
 		`{"TLSPort": 1, "Hubs": [{"Path": "/"}]}`,
 		`{"Port": 1, "TLSPort": 1, "TLSSelfSigned": true, "Admin": ":1", "Hubs": [{"Path": "/"}]}`,
-		`{"Host": "", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}, "MaxChannelName": 1, "Channels": ["cc"]}]}`,
+		"\xff\xfe{\x00}\x00",
+		`{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": " s"}}]}`,
+		`{"Host": "", "Admin": ":1", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}, "MaxChannelName": 1, "Channels": ["cc"]}]}`,
 	} {
 		stdout, stderr, _ := call("check", writeFile(t, file))
 		all += stdout + stderr
 	}
+	cert, _ := writePair(t, t.TempDir())
+	_, key := writePair(t, t.TempDir())
+	_, stderr, _ := call("check", "-tls-cert", cert, "-tls-key", key)
+	var stdout strings.Builder
+	p := &program{getenv: env(nil), environ: []string{"ROCKET_PROT=1"}, stdout: &stdout, stderr: io.Discard}
+	p.run(t.Context(), []string{"check"})
+	all += stderr + stdout.String()
 	rows := strings.Split(table, "\n")
 	if len(rows) < 10 {
 		t.Fatalf("got the rows %q", rows)

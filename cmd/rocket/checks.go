@@ -18,7 +18,7 @@ import (
 
 // checkHost accepts what can stand before ":port" in an address.
 func checkHost(s string) error {
-	if net.ParseIP(s) == nil && strings.ContainsAny(s, ":/[] ") {
+	if net.ParseIP(s) == nil && strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || strings.ContainsRune(":/[]", r) }) {
 		return errWant
 	}
 	return nil

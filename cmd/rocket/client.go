@@ -71,7 +71,7 @@ func (p *program) connect(ctx context.Context, flags clientFlags, access string)
 	conn.SetReadLimit(-1) // the server is trusted, and has a limit of its own
 	c := &client{url: url, conn: conn, inbox: make(chan []byte), quit: make(chan struct{})}
 	go c.read()
-	secret := cmp.Or(flags.secret, p.getenv("ROCKET_SECRET"))
+	secret := cmp.Or(flags.secret, strings.TrimRight(p.getenv("ROCKET_SECRET"), "\r\n"))
 	if err := c.do(ctx, request{Auth: &authArgs{access, secret}}, ignore); err != nil {
 		c.close()
 		return nil, err
@@ -89,7 +89,7 @@ func (c clientFlags) options() (*websocket.DialOptions, error) {
 		}
 		config.RootCAs = pool
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config}
+	transport := &http.Transport{TLSClientConfig: config} // without a proxy
 	return &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}, nil
 }
 

@@ -19,18 +19,28 @@ type command struct {
 	run  func(ctx context.Context, p *program, args []string) error
 }
 
+// asksServer reports whether the command is for a server that runs. What it does not
+// know of the environment is said to the user at once; a server says it in its log.
+func (c command) asksServer() bool {
+	switch c.name {
+	case "reload", "subscribe", "publish", "top", "connections", "disconnect", "health":
+		return true
+	}
+	return false
+}
+
 // commands returns all commands. The first is the one that needs no name.
 func commands() []command {
 	return []command{
 		{"serve", "[FLAGS] [FILE]", "run a server (the command when none is named)", serveHelp(), runServe},
-		{"check", "FILE", "check a configuration file", checkHelp, runCheck},
+		{"check", "[FLAGS] [FILE]", "check a configuration", checkHelp, runCheck},
 		{"reload", "[FLAGS] [FILE]", "make a running server read its configuration again", reloadHelp, runReload},
 		{"subscribe", "[FLAGS] CHANNEL...", "print the events of channels", subscribeHelp, runSubscribe},
 		{"publish", "[FLAGS] CHANNEL DATA", "publish an event", publishHelp, runPublish},
 		{"top", "[FLAGS]", "show what a server does, live", topHelp, runTop},
 		{"connections", "[FLAGS]", "list the open connections of a server", connectionsHelp, runConnections},
 		{"disconnect", "[FLAGS] CONNECTION", "close a connection of a server", disconnectHelp, runDisconnect},
-		{"health", "[FLAGS]", "ask a server on this machine how it is", healthHelp, runHealth},
+		{"health", "[FLAGS] [FILE]", "ask a server on this machine how it is", healthHelp, runHealth},
 		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
 		{"man", "", "print the manual page", manHelp, runMan},
 		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
@@ -160,8 +170,11 @@ func defaultNote(def string) string {
 }
 
 const checkHelp = `
-It reports everything that is wrong with the file, by line and key, and ends
-with status 1; or it says ok and what would be served.
+It reads the configuration as the server would, with FILE, variables and flags. It
+reports everything that is wrong, by line and key, and ends with status 1; or it says
+ok and what would be served.
+
+The flags are those of serve.
 
 Example:
   rocket check my.json

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +43,13 @@ func (c command) flags() []flagDoc {
 	for _, m := range flagLine.FindAllStringSubmatch(c.long, -1) {
 		doc, _, _ := strings.Cut(m[3], " (default")
 		all = append(all, flagDoc{m[1], m[2], doc})
+	}
+	if strings.Contains(c.long, "flags are those of serve") {
+		for _, st := range settings() {
+			if !slices.ContainsFunc(all, func(f flagDoc) bool { return f.name == st.flag }) {
+				all = append(all, flagDoc{st.flag, st.meta, st.doc})
+			}
+		}
 	}
 	return all
 }

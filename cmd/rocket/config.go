@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nu7hatch/webrocket"
@@ -29,6 +30,9 @@ type config struct {
 	hubDefaults         hub
 	hubs                []hub
 
+	strange []string // warnings about variables
+	notes   []string // what is not even a warning
+
 	// origin tells by flag name where a setting that is not the default came
 	// from, for problems that are seen only when all is read.
 	origin map[string]string
@@ -39,15 +43,16 @@ func (c *config) address() string { return net.JoinHostPort(c.host, strconv.Itoa
 
 // sources are where settings come from. The zero value gives the defaults.
 type sources struct {
-	file   string                   // "" for none
-	getenv func(name string) string // nil for none
-	flags  map[string]string        // by name; later than the environment
+	file    string                   // "" for none
+	getenv  func(name string) string // nil for none
+	environ []string                 // all variables, as os.Environ has them; nil for none
+	flags   map[string]string        // by name; later than the environment
 }
 
 // load reads the configuration: flags over environment over file over
 // defaults. The error is a problems with all that is wrong.
 func (s sources) load() (*config, error) {
-	c := &config{origin: map[string]string{}}
+	c := &config{origin: map[string]string{}, strange: append(strangeVariables(s.environ), s.emptySecrets()...)}
 	for _, st := range settings() {
 		if st.def != "" {
 			_ = st.at(c).fromText("default of "+st.flag, st.def)
@@ -102,6 +107,8 @@ func (s sources) loadText(c *config) problems {
 		where, text, ok := s.text(st)
 		switch {
 		case !ok:
+		case isServiceLink(where, text):
+			c.notes = append(c.notes, serviceNote(where, text))
 		case st.key == "" && s.file != "":
 			what := fmt.Sprintf("does not go with a file; put it into %s, in Secrets of a hub", s.file)
 			found = append(found, problem{where: where, what: what})
@@ -122,6 +129,9 @@ func (s sources) text(st setting) (where, text string, ok bool) {
 		return "", "", false
 	}
 	text = s.getenv(st.env())
+	if !st.at(&config{}).secret { // which has its own rules
+		text = strings.TrimSpace(text)
+	}
 	return st.env(), text, text != ""
 }
 
@@ -187,7 +197,10 @@ const (
 
 // warnings returns what is allowed but seldom meant.
 func (c *config) warnings() []string {
-	var ws []string
+	ws := slices.Clone(c.strange)
+	if c.admin != "off" && c.adminToken == "" && !isLoopback(adminHost(c.admin)) {
+		ws = append(ws, "the admin port listens beyond this machine without a token: it shows hubs, channels and connections to the network; set ROCKET_ADMIN_TOKEN or AdminToken")
+	}
 	for _, h := range c.hubs {
 		if h.access() != locked && !isLoopback(c.host) {
 			ws = append(ws, fmt.Sprintf("the hub at %s is %s, and the server listens beyond this machine", h.path, h.access()))

@@ -98,6 +98,8 @@ func TestFileProblems(t *testing.T) {
 		{"case of a key that is elsewhere too", `{"Hubs": [{"Path": "/", "log": "-"}]}`, "my.json:1: Hubs[0].log: unknown key; did you mean Log?"},
 		{"duration zero", `{"PingInterval": "0s", ` + hubs + `}`, `my.json:1: PingInterval: want a duration above zero such as "10s", or "off", not "0s"`},
 		{"host with port", `{"Host": "a:1", ` + hubs + `}`, `my.json:1: Host: want a host name or an IP address, not "a:1"`},
+		{"host with a line end", `{"Host": "127.0.0.1\n", ` + hubs + `}`, `my.json:1: Host: want a host name or an IP address, not "127.0.0.1\n"`},
+		{"secret with a space in the file", `{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": "s "}}]}`, "my.json:1: Hubs[0].Secrets.ReadOnly: it begins or ends with white space or a byte order mark; remove it"},
 		{"log level", `{"LogLevel": "all", ` + hubs + `}`, `my.json:1: LogLevel: want debug, info, warn or error, not "all"`},
 		{
 			"log in no directory", `{"Log": "/nowhere/x.log", ` + hubs + `}`,
@@ -140,13 +142,38 @@ func TestOtherProblems(t *testing.T) {
 		{"no file", sources{file: "/nowhere.json"}, "/nowhere.json: cannot read it: no such file or directory", 1},
 		{
 			"variable",
-			sources{getenv: env(map[string]string{"ROCKET_PORT": "tcp://10.0.0.1:1"})},
-			`ROCKET_PORT: want a whole number from 0 to 65535, not "tcp://10.0.0.1:1"`, 1,
+			sources{getenv: env(map[string]string{"ROCKET_PORT": "10.0.0.1:1"})},
+			`ROCKET_PORT: want a whole number from 0 to 65535, not "10.0.0.1:1"`, 1,
 		},
 		{
 			"item of a variable",
 			sources{getenv: env(map[string]string{"ROCKET_ORIGINS": "https://a, b"})},
 			`ROCKET_ORIGINS: want an origin such as "https://example.com", not "b": it has no scheme; write "https://b"`, 1,
+		},
+		{
+			"secret of white space",
+			sources{getenv: env(map[string]string{"ROCKET_READ_WRITE_SECRET": "\n"})},
+			"ROCKET_READ_WRITE_SECRET: there is only white space in it, which is no secret; give one, or none", 1,
+		},
+		{
+			"secret after a space",
+			sources{getenv: env(map[string]string{"ROCKET_READ_ONLY_SECRET": " s"})},
+			"ROCKET_READ_ONLY_SECRET: it begins or ends with white space or a byte order mark; remove it", 1,
+		},
+		{
+			"secret after a byte order mark",
+			sources{getenv: env(map[string]string{"ROCKET_ADMIN_TOKEN": "\ufefftok"})},
+			"ROCKET_ADMIN_TOKEN: it begins or ends with white space or a byte order mark; remove it", 1,
+		},
+		{
+			"secret that is not UTF-8",
+			sources{getenv: env(map[string]string{"ROCKET_READ_ONLY_SECRET": "\xff"})},
+			"ROCKET_READ_ONLY_SECRET: it is not UTF-8, so no client can send it", 1,
+		},
+		{
+			"token of two lines",
+			sources{getenv: env(map[string]string{"ROCKET_ADMIN_TOKEN": "a\nb\n"})},
+			"ROCKET_ADMIN_TOKEN: it has a line end or another control character, so no client can send it", 1,
 		},
 		{"flag", sources{flags: map[string]string{"loops": "x"}}, `-loops: want a whole number from 0 to 256, not "x"`, 2},
 		{
@@ -321,6 +348,45 @@ func TestLogOfHub(t *testing.T) {
 	}
 }
 
+func TestWarningOfAdmin(t *testing.T) {
+	const shown = "the admin port listens beyond this machine without a token: it shows hubs, channels and connections to the network; set ROCKET_ADMIN_TOKEN or AdminToken"
+	for _, tt := range []struct{ admin, token, want string }{
+		{"", "", ""},
+		{"off", "", ""},
+		{"localhost:1", "", ""},
+		{"[::1]:1", "", ""},
+		{"0.0.0.0:1", "", shown},
+		{":1", "", shown},
+		{"192.0.2.1:1", "", shown},
+		{"0.0.0.0:1", "t", ""},
+	} {
+		c, err := sources{getenv: env(map[string]string{"ROCKET_ADMIN": tt.admin, "ROCKET_ADMIN_TOKEN": tt.token})}.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.warnings(), "\n"); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.admin, got, tt.want)
+		}
+	}
+}
+
+// What echo or an editor puts around a value in a file is not part of it.
+func TestWhiteSpaceInTheEnvironment(t *testing.T) {
+	c, err := sources{getenv: env(map[string]string{
+		"ROCKET_HOST": "127.0.0.1\n", "ROCKET_PORT": " 1234\r\n", "ROCKET_ADMIN": "127.0.0.1:1\n", "ROCKET_ADMIN_TOKEN": "tok\n",
+		"ROCKET_READ_ONLY_SECRET": "two words\r\n", "ROCKET_READ_WRITE_SECRET": "w\n", "ROCKET_LOG_LEVEL": "\n",
+		"ROCKET_TLS_SELF_SIGNED": "true\n", "ROCKET_PING_INTERVAL": "1m\n", "ROCKET_ORIGINS": "https://a.example,\n https://b.example\n",
+	})}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := c.hubs[0]
+	if c.host != "127.0.0.1" || c.port != 1234 || c.admin != "127.0.0.1:1" || c.adminToken != "tok" || h.readOnly != "two words" ||
+		h.readWrite != "w" || c.logLevel != "info" || !c.selfSigned || c.server.PingInterval != time.Minute || len(h.origins) != 2 {
+		t.Errorf("got %+v", c)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	for _, tt := range []struct{ name, host, readOnly, readWrite, want string }{
 		{"open here", "localhost", "", "", ""},
@@ -332,7 +398,7 @@ func TestWarnings(t *testing.T) {
 		{"half locked", "localhost", "r", "", "the hub at / has a secret for reading but none for publishing, and who may publish may read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &config{host: tt.host, hubs: []hub{{path: "/", readOnly: tt.readOnly, readWrite: tt.readWrite}}}
+			c := &config{host: tt.host, admin: "off", hubs: []hub{{path: "/", readOnly: tt.readOnly, readWrite: tt.readWrite}}}
 			if got := strings.Join(c.warnings(), "\n"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

@@ -28,7 +28,9 @@ type member struct {
 
 // parseDocument reads the JSON document data of a file. Unlike json.Unmarshal
 // it keeps lines, the exact case of keys, and keys that are given twice.
+// A byte order mark of UTF-8 is skipped.
 func parseDocument(file string, data []byte) (*node, problems) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if found := checkSyntax(file, data); found != nil {
 		return nil, found
 	}
@@ -41,6 +43,9 @@ func parseDocument(file string, data []byte) (*node, problems) {
 
 // checkSyntax reports where data stops being JSON.
 func checkSyntax(file string, data []byte) problems {
+	if isWide(data) {
+		return problems{{where: file, what: "the file is in UTF-16 or UTF-32; save it as UTF-8 (in PowerShell: Out-File -Encoding utf8)"}}
+	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return problems{{where: file, what: `the file is empty; the least is {"Hubs": [{"Path": "/"}]}`}}
 	}
@@ -57,6 +62,13 @@ func checkSyntax(file string, data []byte) problems {
 		return problems{{where: place(file, data, at), what: "not UTF-8; save the file as UTF-8"}}
 	}
 	return nil
+}
+
+// isWide reports whether data is in UTF-16 or UTF-32, whose byte order marks and
+// zero bytes no JSON in UTF-8 begins with.
+func isWide(data []byte) bool {
+	start := data[:min(len(data), 4)]
+	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) || bytes.IndexByte(start, 0) >= 0
 }
 
 // endsEarly tells whether data is the beginning of a document. json.Unmarshal does
@@ -183,7 +195,7 @@ func (n *node) where() string {
 
 // problem says what is wrong with the node.
 func (n *node) problem(format string, args ...any) problem {
-	return problem{n.where(), fmt.Sprintf(format, args...), n.line}
+	return problem{where: n.where(), what: fmt.Sprintf(format, args...), line: n.line}
 }
 
 // kind names the type of the node's value.

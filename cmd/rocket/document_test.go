@@ -33,6 +33,14 @@ func TestParseDocumentKnowsLines(t *testing.T) {
 	}
 }
 
+// Editors of Windows begin a file with a byte order mark.
+func TestByteOrderMark(t *testing.T) {
+	c, err := sources{file: writeFile(t, "\ufeff{\"Port\": 7, \"Hubs\": [{\"Path\": \"/\"}]}")}.load()
+	if err != nil || c.port != 7 {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
 func TestSyntaxErrors(t *testing.T) {
 	for _, tt := range []struct{ name, data, want string }{
 		{"empty", " \n", `f: the file is empty; the least is {"Hubs": [{"Path": "/"}]}`},
@@ -47,6 +55,11 @@ func TestSyntaxErrors(t *testing.T) {
 		{"cut in a number", "{\"A\": -", "f:1:8: unexpected end of JSON input; the file ends in the middle of a word or a number"},
 		{"a wrong word", "{\"A\": nux", "f:1:9: invalid character 'x' in literal null (expecting 'l')"},
 		{"two documents", "{}\n{}", "f:2:1: invalid character '{' after top-level value"},
+		{"UTF-16", "\xff\xfe{\x00}\x00", "f: the file is in UTF-16 or UTF-32; save it as UTF-8 (in PowerShell: Out-File -Encoding utf8)"},
+		{"UTF-16, big end first", "\xfe\xff\x00{\x00}", "f: the file is in UTF-16 or UTF-32; save it as UTF-8 (in PowerShell: Out-File -Encoding utf8)"},
+		{"UTF-16 without a mark", "{\x00}\x00", "f: the file is in UTF-16 or UTF-32; save it as UTF-8 (in PowerShell: Out-File -Encoding utf8)"},
+		{"a mark of UTF-8 before", "\ufeff{,}", "f:1:2: invalid character ',' looking for beginning of object key string"},
+		{"nothing after a mark", "\ufeff", `f: the file is empty; the least is {"Hubs": [{"Path": "/"}]}`},
 		{"not UTF-8", "{\"A\":\n\"\xff\"}", "f:2:2: not UTF-8; save the file as UTF-8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -365,6 +365,20 @@ func TestStartFailsEndToEnd(t *testing.T) {
 	}
 }
 
+// A server in a pod beside the service "rocket" starts, and says what is odd in its environment.
+func TestVariablesInTheLogEndToEnd(t *testing.T) {
+	server := start(t, []string{"ROCKET_PORT=tcp://10.0.0.1:9772", "ROCKET_PORT_9772_TCP_PORT=9772", "ROCKET_READWRITE_SECRET=s"},
+		writeFile(t, `{"Port": 0, "Admin": "off", "Hubs": [{"Path": "/"}]}`))
+	server.stderr.want(`"msg":"serving"`)
+	server.stderr.want(`"level":"WARN","msg":"ROCKET_READWRITE_SECRET: unknown variable; did you mean ROCKET_READ_WRITE_SECRET\?"`)
+	server.stderr.want(`"level":"INFO","msg":"ROCKET_PORT=tcp://10.0.0.1:9772 comes from Kubernetes`)
+	server.signal(syscall.SIGTERM)
+	server.wantStatus(0)
+	if all := server.stderr.all(); strings.Contains(all, "ROCKET_PORT_9772") {
+		t.Errorf("got\n%s", all)
+	}
+}
+
 func TestWarningsAreLoggedEndToEnd(t *testing.T) {
 	server, _ := startServer(t, []string{"ROCKET_READ_ONLY_SECRET=r"})
 	server.stderr.want(`"level":"WARN","msg":"the hub at / has a secret for reading but none for publishing`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,7 +18,9 @@ import (
 const healthHelp = `
 It asks the admin port of a server whether every event loop makes progress, and
 ends with status 0 or 1: for the health check of a container, which has no other
-program in it.
+program in it. Where the admin port is off it asks the port for clients, which shows
+that one of the event loops answers. FILE is the configuration of the server; without
+it there are the variables.
 
   -admin ADDRESS   where the server has its admin port (default
                    127.0.0.1:9773, or ROCKET_ADMIN)
@@ -37,15 +40,28 @@ func runHealth(ctx context.Context, p *program, args []string) error {
 	var remote adminClient
 	remote.register(fs, p)
 	ready := fs.Bool("ready", false, "")
-	if err := parseOnlyFlags(fs, args); err != nil {
+	file, err := parseServeArgs(fs, args)
+	if err != nil {
 		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	if file != "" || remote.address == "off" {
+		c, err := sources{file: file, getenv: p.getenv}.load()
+		if err != nil {
+			return err
+		}
+		if !given(fs, "admin") {
+			remote = adminClient{c.admin, c.adminToken}
+		}
+		if remote.address == "off" {
+			return p.askClientPort(ctx, c, *ready)
+		}
 	}
 	path := "/livez"
 	if *ready {
 		path = "/readyz"
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
 	answer, err := remote.get(ctx, path)
 	if err != nil {
 		return err
@@ -54,14 +70,57 @@ func runHealth(ctx context.Context, p *program, args []string) error {
 	return nil
 }
 
+// given reports whether a flag is on the command line.
+func given(fs *flag.FlagSet, name string) (found bool) {
+	fs.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+// askClientPort asks a server without an admin port where its clients connect. Any
+// answer shows that it lives. One that is ready wants a WebSocket handshake; others
+// are refused in another way.
+func (p *program) askClientPort(ctx context.Context, c *config, ready bool) error {
+	scheme := "http://"
+	if c.secure() && c.tlsPort == 0 {
+		scheme = "https://"
+	}
+	url := scheme + hostPort(c.host, c.port) + c.hubs[0].path
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// It is this machine's server, whatever names its certificate has.
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer client.CloseIdleConnections()
+	response, err := client.Do(request)
+	var alert *net.OpError
+	switch {
+	case errors.As(err, &alert) && alert.Op == "remote error": // it wants a certificate of clients
+		fmt.Fprintf(p.stdout, "%s speaks TLS\n", url)
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w; is the server running?", err)
+	}
+	_ = response.Body.Close()
+	if ready && response.StatusCode != http.StatusUpgradeRequired {
+		return fmt.Errorf("%s: %s", url, response.Status)
+	}
+	fmt.Fprintf(p.stdout, "%s answers\n", url)
+	return nil
+}
+
+// direct is a client that uses no proxy, whatever HTTP_PROXY says: a server is asked
+// where it is.
+var direct = &http.Client{Transport: &http.Transport{}}
+
 // adminClient asks the admin port of a server.
 type adminClient struct{ address, token string }
 
 // register adds the flag that says where it is. The token is not for flags,
 // which other users of the machine can see.
 func (a *adminClient) register(fs *flag.FlagSet, p *program) {
-	fs.StringVar(&a.address, "admin", cmp.Or(p.getenv("ROCKET_ADMIN"), "127.0.0.1:9773"), "")
-	a.token = p.getenv("ROCKET_ADMIN_TOKEN")
+	fs.StringVar(&a.address, "admin", cmp.Or(strings.TrimSpace(p.getenv("ROCKET_ADMIN")), "127.0.0.1:9773"), "")
+	a.token = strings.TrimSpace(p.getenv("ROCKET_ADMIN_TOKEN"))
 }
 
 // url returns where a path is. A server that listens on every address is
@@ -94,7 +153,7 @@ func (a *adminClient) ask(ctx context.Context, method, path string, body []byte)
 	if a.token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.token)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := direct.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("%w; is the server running, with its admin port there?", err)
 	}

@@ -41,7 +41,7 @@ const (
 )
 
 func main() {
-	p := &program{getenv: os.Getenv, root: os.DirFS("/"), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	p := &program{getenv: os.Getenv, environ: os.Environ(), root: os.DirFS("/"), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.run(untilSignal(), os.Args[1:]))
 }
 
@@ -65,11 +65,12 @@ func untilSignal() context.Context {
 
 // program is the world that a command sees.
 type program struct {
-	getenv func(name string) string // "" where it is not set
-	root   fs.FS                    // the machine's files
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
+	getenv  func(name string) string // "" where it is not set
+	environ []string                 // all variables, as "NAME=text"
+	root    fs.FS                    // the machine's files
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
 }
 
 // usageError is a command line that cannot be understood.
@@ -84,6 +85,11 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if len(args) > 0 {
 		if c, ok := findCommand(commandOf(args[0])); ok {
 			cmd, args = c, args[1:]
+		}
+	}
+	if cmd.asksServer() {
+		for _, w := range strangeVariables(p.environ) {
+			fmt.Fprintln(p.stderr, "rocket: warning:", w)
 		}
 	}
 	return p.report(cmd, cmd.run(ctx, p, args))

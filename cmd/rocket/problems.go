@@ -11,6 +11,8 @@ type problem struct {
 	where string // "my.json:7: Hubs[1].Path", "ROCKET_PORT" or "-port"
 	what  string // what is wrong, and how to mend it
 	line  int    // of the file, 0 where it is about more than a line
+
+	content bool // a file is wrong that a setting names, not the setting
 }
 
 // problems is all that is wrong with the configuration, as one error.
@@ -28,7 +30,7 @@ func (ps problems) Error() string {
 // line is to be mended.
 func (ps problems) status() int {
 	for _, p := range ps {
-		if strings.HasPrefix(p.where, "-") {
+		if strings.HasPrefix(p.where, "-") && !p.content {
 			return statusUsage
 		}
 	}

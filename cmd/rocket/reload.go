@@ -183,7 +183,7 @@ func runReload(_ context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := sources{file: file, getenv: p.getenv, flags: given}.load()
+	c, err := sources{file: file, getenv: p.getenv, environ: p.environ, flags: given}.load()
 	if err != nil {
 		return err
 	}

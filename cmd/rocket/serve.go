@@ -33,7 +33,7 @@ func runServe(ctx context.Context, p *program, args []string) error {
 	if *version {
 		return runVersion(ctx, p, nil)
 	}
-	src := sources{file: file, getenv: p.getenv, flags: given}
+	src := sources{file: file, getenv: p.getenv, environ: p.environ, flags: given}
 	c, err := src.load()
 	if err != nil {
 		return err

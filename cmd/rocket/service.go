@@ -106,6 +106,9 @@ func (s *service) warn() {
 	for _, w := range slices.Concat(c.warnings(), s.certs.unusable(now), s.certs.expiring(now)) {
 		s.log.Warn(w)
 	}
+	for _, note := range c.notes {
+		s.log.Info(note)
+	}
 	if n := s.server.MaxConnections(); n < c.server.MaxConnections {
 		s.log.Warn("the open-file limit allows fewer connections than MaxConnections", "openFiles", s.files, "connections", n)
 	}

@@ -94,7 +94,7 @@ func settings() []setting {
 		},
 		{
 			"AdminToken", "admin-token", "TOKEN", "", "bearer token of the admin API; empty: it changes nothing",
-			func(c *config) value { return secret(&c.adminToken) },
+			func(c *config) value { return bearer(&c.adminToken) },
 		},
 		{
 			"AdminProfiling", "admin-profiling", "on|off", "off", "serve /debug/pprof/ there too",

@@ -40,14 +40,14 @@ func (c *config) certificates(log *slog.Logger) (*certificates, error) {
 	}
 	certs := &certificates{Config: &tls.Config{}}
 	if err := certs.authorities(c.clientCA); err != nil {
-		return nil, err
+		return nil, problems{{where: c.origin["tls-client-ca"], what: err.Error(), content: true}}
 	}
 	if c.selfSigned {
 		return certs, certs.selfSign(c.host)
 	}
 	keys, err := webrocket.LoadKeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return nil, err
+		return nil, c.pairProblem(err)
 	}
 	keys.Log = log
 	certs.keys.Store(keys)
@@ -56,6 +56,15 @@ func (c *config) certificates(log *slog.Logger) (*certificates, error) {
 		return certs.keys.Load().GetCertificate(hello)
 	}
 	return certs, nil
+}
+
+// pairProblem says where the file is named that cannot be used.
+func (c *config) pairProblem(err error) problems {
+	what, flag := strings.TrimPrefix(err.Error(), "webrocket: "), "tls-cert"
+	if strings.Contains(what, "private key") || strings.Contains(what, "key input") {
+		flag = "tls-key"
+	}
+	return problems{{where: c.origin[flag], what: what, content: true}}
 }
 
 // authorities makes clients show a certificate that one of the file's signed.

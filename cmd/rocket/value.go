@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // value is the place of one setting, with what it takes to fill it. A flag or
@@ -194,10 +196,35 @@ func file(p *string, check func(string) error) value {
 	}}
 }
 
-// secret is a string that no message shows.
+// secret is a string that no message shows. A line end after it, as in a file that
+// echo has written, does not belong to it; other white space around it is refused,
+// because nobody sees it.
 func secret(p *string) value {
-	v := text(p, "a string", nil)
-	v.secret = true
+	return value{want: "a string", secret: true, set: func(s string) error {
+		secret := strings.TrimRight(s, "\r\n")
+		switch {
+		case s != "" && strings.TrimSpace(s) == "":
+			return errors.New("there is only white space in it, which is no secret; give one, or none")
+		case strings.Trim(secret, "\ufeff") != secret || strings.TrimSpace(secret) != secret:
+			return errors.New("it begins or ends with white space or a byte order mark; remove it")
+		case !utf8.ValidString(secret):
+			return errors.New("it is not UTF-8, so no client can send it")
+		}
+		*p = secret
+		return nil
+	}}
+}
+
+// bearer is a secret that is sent in a header field.
+func bearer(p *string) value {
+	v := secret(p)
+	set := v.set
+	v.set = func(s string) error {
+		if strings.ContainsFunc(strings.TrimRight(s, "\r\n"), unicode.IsControl) {
+			return errors.New("it has a line end or another control character, so no client can send it")
+		}
+		return set(s)
+	}
 	return v
 }
 

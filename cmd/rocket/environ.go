@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// variablePrefix begins the names of all variables of Rocket.
+const variablePrefix = "ROCKET_"
+
+// serviceLink matches the variables that Kubernetes sets in pods beside services
+// whose names begin with "rocket"
+// (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+var serviceLink = regexp.MustCompile(`^ROCKET_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// serviceURL matches what Kubernetes sets the variable …_PORT of such a service to.
+var serviceURL = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+
+// isServiceLink reports whether a variable comes from Kubernetes and not from an
+// operator, although it may have the name of a setting, as ROCKET_PORT has.
+func isServiceLink(name, text string) bool {
+	return serviceLink.MatchString(name) ||
+		strings.HasPrefix(name, variablePrefix) && strings.HasSuffix(name, "_PORT") && serviceURL.MatchString(text)
+}
+
+// strangeVariables returns a warning for each variable in environ, a list of
+// "NAME=text", that is named like one of Rocket's and is none.
+func strangeVariables(environ []string) []string {
+	known := []string{"SECRET"} // that of clients; all others are settings
+	for _, st := range settings() {
+		known = append(known, strings.TrimPrefix(st.env(), variablePrefix))
+	}
+	var warnings []string
+	for _, variable := range environ {
+		name, text, _ := strings.Cut(variable, "=")
+		rest, ours := strings.CutPrefix(strings.ToUpper(name), variablePrefix)
+		right := strings.HasPrefix(name, variablePrefix+rest) // in capitals
+		if ours && !(right && slices.Contains(known, rest)) && !isServiceLink(name, text) {
+			warnings = append(warnings, name+": unknown variable"+didYouMean(rest, known, variablePrefix))
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+// emptySecrets returns a warning for each variable of a secret that is set to
+// nothing, as an empty file of a secret does, and so protects nothing.
+func (s sources) emptySecrets() []string {
+	var warnings []string
+	for _, st := range settings() {
+		if _, given := s.flags[st.flag]; given || !st.at(&config{}).secret || st.key == "" && s.file != "" {
+			continue
+		}
+		if slices.Contains(s.environ, st.env()+"=") {
+			warnings = append(warnings, st.env()+": it is set to nothing, which is as if it were not set")
+		}
+	}
+	return warnings
+}
+
+// serviceNote says why a variable is not the setting of its name.
+func serviceNote(name, text string) string {
+	return fmt.Sprintf("%s=%s comes from Kubernetes, which sets it for a service of that name; it is not the setting", name, text)
+}
