@@ -46,7 +46,7 @@ func (s *Server) ListConnections(ctx context.Context, q ConnQuery) (page []ConnS
 	if q.Limit <= 0 {
 		q.Limit = defaultPage
 	}
-	for asked := 0; at.loop < len(e.Loops()); asked++ {
+	for asked := 0; at.loop < len(e.Loops()) && len(page) < q.Limit; asked++ {
 		more := false
 		err := e.On(ctx, at.loop, func(l *engine.Loop) {
 			at.place, more = l.Slice(at.place, func(c *Conn) bool {
@@ -57,16 +57,13 @@ func (s *Server) ListConnections(ctx context.Context, q ConnQuery) (page []ConnS
 			})
 		})
 		if err != nil && asked > 0 && ctx.Err() != nil {
-			return page, at.String(), nil
+			break // what has been found is a page
 		}
 		if err != nil {
 			return nil, "", err
 		}
 		if !more {
 			at = cursor{at.loop + 1, 0}
-		}
-		if len(page) >= q.Limit {
-			break
 		}
 	}
 	if at.loop >= len(e.Loops()) {

@@ -479,29 +479,59 @@ func TestOperateBesideAStalledLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shutdown(t, s) })
-	busyLoops := func() bool {
-		loops := s.Stats(t.Context()).Loops
-		return loops[0].Connections > 0 && loops[1].Connections > 0
+	// The first loop gets a client of the hub, the second one that stalls it.
+	on := func(path string, loop int) (*rawClient, webrocket.ConnStats) {
+		for {
+			c := dialRaw(t, s, path)
+			page, _, err := s.ListConnections(t.Context(), webrocket.ConnQuery{Hub: path, Limit: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(page, func(s webrocket.ConnStats) bool { return s.Address == c.conn.LocalAddr().String() })
+			if page[i].Loop == loop {
+				return c, page[i]
+			}
+		}
 	}
-	for !busyLoops() {
-		dialRaw(t, s, "/").command(`{"logout":true}`)
-	}
-	stalls := dialRaw(t, s, "/block")
-	var page []webrocket.ConnStats
-	waitFor(t, func() bool { // each has ended its handshake
-		page, _, _ = s.ListConnections(t.Context(), webrocket.ConnQuery{Limit: 1000})
-		return slices.ContainsFunc(page, func(c webrocket.ConnStats) bool { return c.Hub == "/block" })
-	})
+	_, free := on("/", 0)
+	stalls, _ := on("/block", 1)
 	stalls.command("x")
 	stalled := <-b.in
 	defer close(b.free)
-	i := slices.IndexFunc(page, func(c webrocket.ConnStats) bool { return c.Loop != stalled })
-	if err := s.Disconnect(t.Context(), page[i].ID, 4000, "go"); err != nil {
-		t.Errorf("Disconnect on loop %d, while %d is stalled: %v", page[i].Loop, stalled, err)
+
+	// A page has what was found until the context ended, and says where to go on.
+	some, next, err := s.ListConnections(&endsAfter{Context: t.Context(), asked: 1}, webrocket.ConnQuery{Limit: 1000})
+	if err != nil || next != "1-0" || !slices.ContainsFunc(some, func(c webrocket.ConnStats) bool { return c.ID == free.ID }) {
+		t.Errorf("the list of both loops: got %v, %q, %v", some, next, err)
+	}
+	if err := s.Disconnect(t.Context(), free.ID, 4000, "go"); err != nil {
+		t.Errorf("Disconnect on the other loop: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if got, next, err := s.ListConnections(ctx, webrocket.ConnQuery{After: fmt.Sprintf("%d-0", stalled)}); !errors.Is(err, engine.ErrBusy) {
 		t.Errorf("the list of the stalled loop: got %v, %q, %v", got, next, err)
 	}
+}
+
+// endsAfter is a context that ends when a loop is asked that is one too many.
+type endsAfter struct {
+	context.Context
+	asked int
+}
+
+func (c *endsAfter) Done() <-chan struct{} {
+	if c.asked--; c.asked >= 0 {
+		return nil
+	}
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func (c *endsAfter) Err() error {
+	if c.asked < 0 {
+		return context.Canceled
+	}
+	return nil
 }

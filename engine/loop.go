@@ -28,7 +28,8 @@ const (
 // A Loop owns a part of the connections. Post, Wake, Index and Worker may be called
 // from any goroutine, everything else on the loop only.
 type Loop struct {
-	owner   owner
+	owner
+
 	engine  *Engine
 	index   int
 	sockets sockets

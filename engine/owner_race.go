@@ -19,18 +19,18 @@ type owner struct {
 }
 
 // begin notes that the calling goroutine runs the loop, unless one does already.
-func (l *Loop) begin() {
-	if l.owner.goroutine.Load() == 0 {
-		l.takeOver()
+func (o *owner) begin() {
+	if o.goroutine.Load() == 0 {
+		o.takeOver()
 	}
 }
 
 // takeOver notes that the calling goroutine runs the loop from now on.
-func (l *Loop) takeOver() { l.owner.goroutine.Store(l.owner.caller()) }
+func (o *owner) takeOver() { o.goroutine.Store(o.caller()) }
 
 // own panics unless the calling goroutine runs the loop.
-func (l *Loop) own(method string) {
-	if owner := l.owner.goroutine.Load(); owner != 0 && owner != l.owner.caller() {
+func (o *owner) own(method string) {
+	if runs := o.goroutine.Load(); runs != 0 && runs != o.caller() {
 		panic(fmt.Sprintf("engine: %s was called from a goroutine that is not the event loop's; use Loop.Post", method))
 	}
 }
