@@ -112,6 +112,13 @@ row "run with secrets in the environment" "only who knows them may publish" \
 	"status 1, status 0"
 podman stop --time 40 locked >&2
 
+run shut --env ROCKET_ADMIN=off >&2
+within 10 rocket shut /rocket health || true
+row "run with ROCKET_ADMIN=off" "well, and ready" \
+	"$(status rocket shut /rocket health), $(status rocket shut /rocket health -ready)" "status 0, status 0"
+row "logs" "records of the log, and no other lines" "$(podman logs shut 2>&1 | grep -cv '^{')" 0
+podman stop --time 40 shut >&2
+
 # The clients are outside: what a container without a network has ends with it.
 port=29772
 go -C ../tools build -o "$tmp/crowd" ./crowd

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -43,7 +45,8 @@ type process struct {
 	ended  chan struct{}
 }
 
-// start runs the built command. Secrets and other settings come from vars only.
+// start runs the built command. A server has a terminal as its standard output, where it
+// says what it serves; its standard error is a pipe. Secrets and other settings come from vars only.
 func start(t testing.TB, vars []string, args ...string) *process {
 	t.Helper()
 	return startCommand(t, exec.Command(rocket, args...), vars)
@@ -53,11 +56,20 @@ func startCommand(t testing.TB, cmd *exec.Cmd, vars []string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, ended: make(chan struct{})}
 	p.cmd.Env = append(vars, "HOME="+t.TempDir())
-	p.stdout = newOutput(t, p.cmd.StdoutPipe)
+	started := func() {}
+	if isServer(cmd) {
+		screen, terminal := openTerminal(t)
+		p.stdout = newOutput(t, func() (io.ReadCloser, error) { return screen, nil })
+		p.cmd.Stdout = terminal
+		started = func() { _ = terminal.Close() } // so that the screen has an end
+	} else {
+		p.stdout = newOutput(t, p.cmd.StdoutPipe)
+	}
 	p.stderr = newOutput(t, p.cmd.StderrPipe)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	started()
 	var reading sync.WaitGroup
 	reading.Go(p.stdout.read)
 	reading.Go(p.stderr.read)
@@ -71,6 +83,15 @@ func startCommand(t testing.TB, cmd *exec.Cmd, vars []string) *process {
 		<-p.ended
 	})
 	return p
+}
+
+// isServer reports whether a command line runs a server.
+func isServer(cmd *exec.Cmd) bool {
+	if cmd.Args[0] != rocket || len(cmd.Args) < 2 {
+		return true // a shell that starts one
+	}
+	c, other := findCommand(commandOf(cmd.Args[1]))
+	return !other || c.name == "serve"
 }
 
 // wantStatus waits for the end.
@@ -243,6 +264,31 @@ func TestRocketAloneEndToEnd(t *testing.T) {
 	server.wantStatus(0)
 }
 
+// Where the output is no terminal, as in a container, nothing mixes with the records of the log.
+func TestNoBannerEndToEnd(t *testing.T) {
+	var out bytes.Buffer
+	cmd := exec.Command(rocket, "-port", "0", "-admin", "127.0.0.1:0", "-tls-self-signed")
+	cmd.Stdout = &out
+	stderr := newOutput(t, cmd.StderrPipe)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go stderr.read()
+	stderr.want(`"msg":"serving",.*"address":"127\.0\.0\.1:\d+","admin":"http://127\.0\.0\.1:\d+","loops":\d+,"openFiles":\d+,"maxConnections":\d+`)
+	stderr.want(`"msg":"self-signed certificate","sha256":"[0-9a-f]{64}"`)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for line := range stderr.lines { // until its end
+		if !json.Valid([]byte(line)) {
+			t.Errorf("got %s", line)
+		}
+	}
+	if err := cmd.Wait(); err != nil || out.Len() > 0 {
+		t.Errorf("got %v, and on standard output %s", err, out.String())
+	}
+}
+
 // The start says how an open hub is locked, in a way that does it.
 func TestHowToLockEndToEnd(t *testing.T) {
 	for _, tt := range []struct{ hubs, want string }{
@@ -280,14 +326,13 @@ func TestLockedByEnvironmentEndToEnd(t *testing.T) {
 // The server inside the test's process is under the race detector with it.
 func TestServeInProcess(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	r, w := io.Pipe()
-	defer r.Close()
+	screen, terminal := openTerminal(t)
 	status := make(chan int, 1)
 	go func() {
-		p := &program{getenv: env(nil), root: files{}.fs(), stdout: w, stderr: io.Discard}
+		p := &program{getenv: env(nil), root: files{}.fs(), stdout: terminal, stderr: io.Discard}
 		status <- p.run(ctx, []string{"-port", "0", "-max-connections", "10", "-admin", "off"})
 	}()
-	stdout := newOutput(t, func() (io.ReadCloser, error) { return r, nil })
+	stdout := newOutput(t, func() (io.ReadCloser, error) { return screen, nil })
 	go stdout.read()
 	url := stdout.want(`(ws://localhost:\d+/) `)[1]
 	stdout.want(`^  connections +at most 10$`)

@@ -122,11 +122,17 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 	return s, nil
 }
 
-// announce says that the server is there, in the log and to who has started it.
+// announce says that the server is there: in the log, and to a person at a terminal.
+// Elsewhere, as in a container, the output is read by programs together with the log.
 func (p *program) announce(s *service, admin string) {
 	c := s.started
-	s.log.Info("serving", "version", webrocket.Version, "commit", build.Commit(), "address", s.server.Addr().String())
+	s.log.Info("serving", "version", webrocket.Version, "commit", build.Commit(), "address", s.server.Addr().String(), "admin", admin,
+		"loops", s.server.Loops(), "openFiles", s.files, "maxConnections", s.server.MaxConnections())
+	s.certs.logFingerprint(s.log)
 	s.warn()
+	if !isTerminal(p.stdout) {
+		return
+	}
 	printStart(p.stdout, c, s.server, s.files, admin)
 	s.printHowToLock(p.stdout)
 	s.certs.printFingerprint(p.stdout)

@@ -108,6 +108,13 @@ func (certs *certificates) selfSign(host string) error {
 	return nil
 }
 
+// logFingerprint is printFingerprint for the log.
+func (certs *certificates) logFingerprint(log *slog.Logger) {
+	if certs != nil && certs.fingerprint != "" {
+		log.Info("self-signed certificate", "sha256", certs.fingerprint)
+	}
+}
+
 // printFingerprint says what a client may compare a self-signed certificate with.
 func (certs *certificates) printFingerprint(w io.Writer) {
 	if certs != nil && certs.fingerprint != "" {
