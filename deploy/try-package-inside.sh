@@ -54,7 +54,7 @@ row "rocket health; rocket health -ready" "well, and ready" \
 # Without one, nobody knows localhost.
 [ -f /etc/hosts ] || echo "127.0.0.1 localhost" >/etc/hosts
 
-rocket subscribe news >events 2>goodbye &
+rocket subscribe -once news >events 2>goodbye &
 within 10 rocket publish news '{"title": "hello"}'
 within 10 test -s events
 row "rocket subscribe, rocket publish" "the event arrives" "$(head -1 events)" '*hello*'

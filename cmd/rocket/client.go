@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -31,6 +33,12 @@ type clientFlags struct {
 const clientFlagsHelp = `  -ca FILE         authorities that a wss:// server's certificate may come from, in
                    PEM; without it the system's
   -insecure        take any certificate, also a self-signed one
+`
+
+// exitStatusHelp explains how the clients end.
+const exitStatusHelp = `Exit status: 0 as asked, 1 another failure, 2 the command line cannot be understood,
+3 no connection to the server, or it was lost, 4 the server refuses, 5 the server
+closed the connection.
 `
 
 func (c *clientFlags) register(fs *flag.FlagSet) {
@@ -53,6 +61,9 @@ type client struct {
 	quit  chan struct{} // tells that goroutine that nobody takes from inbox any more
 }
 
+// dialTimeout is how long a server may take to accept a connection.
+const dialTimeout = 30 * time.Second
+
 // connect opens a connection and logs in with an access. The session lasts
 // until close.
 func (p *program) connect(ctx context.Context, flags clientFlags, access string) (*client, error) {
@@ -64,9 +75,11 @@ func (p *program) connect(ctx context.Context, flags clientFlags, access string)
 	if err != nil {
 		return nil, err
 	}
-	conn, response, err := websocket.Dial(ctx, url, options)
+	dialing, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer within %s", dialTimeout))
+	defer cancel()
+	conn, response, err := websocket.Dial(dialing, url, options)
 	if err != nil {
-		return nil, dialError(url, response, err)
+		return nil, dialError(url, response, cmp.Or(context.Cause(dialing), err))
 	}
 	conn.SetReadLimit(-1) // the server is trusted, and has a limit of its own
 	c := &client{url: url, conn: conn, inbox: make(chan []byte), quit: make(chan struct{})}
@@ -91,6 +104,27 @@ func (c clientFlags) options() (*websocket.DialOptions, error) {
 	}
 	transport := &http.Transport{TLSClientConfig: config} // without a proxy
 	return &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}, nil
+}
+
+// failure is why a client has no connection, or no longer, or is refused.
+type failure struct {
+	status int  // the exit status
+	passes bool // another connection may do better: the server restarts, or has no room at the moment
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// passes reports whether it may help to connect again.
+func passes(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.passes
+}
+
+// refused is the failure of a request that the server does not grant.
+func refused(format string, args ...any) error {
+	return &failure{status: statusRefused, err: fmt.Errorf(format, args...)}
 }
 
 func ignore([]byte) error { return nil }
@@ -134,20 +168,23 @@ func (c *client) receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// errServerClosed is the end of a connection that the server closed in peace.
-var errServerClosed = errors.New("the server closed the connection")
-
 // ended says why the connection has ended.
 func (c *client) ended() error {
 	var closed websocket.CloseError
 	if !errors.As(c.err, &closed) {
-		return fmt.Errorf("the connection to %s was lost: %w", c.url, c.err)
+		return &failure{statusUnreachable, true, fmt.Errorf("the connection to %s was lost: %w", c.url, c.err)}
 	}
 	why := strings.TrimSpace(fmt.Sprintf("%d %s", closed.Code, closed.Reason))
-	if closed.Code == websocket.StatusNormalClosure || closed.Code == websocket.StatusGoingAway {
-		return fmt.Errorf("%w: %s", errServerClosed, why)
+	switch closed.Code {
+	case websocket.StatusNormalClosure:
+		return &failure{statusClosed, false, errors.New("the server closed the connection: " + why)}
+	case websocket.StatusGoingAway, websocket.StatusServiceRestart:
+		return &failure{statusClosed, true, errors.New("the server closed the connection: " + why)}
+	case websocket.StatusInternalError, websocket.StatusTryAgainLater, websocket.StatusBadGateway:
+		return &failure{statusClosed, true, errors.New("the server broke off the connection: " + why)}
+	default: // the server would only do it again
+		return &failure{statusClosed, false, errors.New("the server broke off the connection: " + why)}
 	}
-	return fmt.Errorf("the server broke off the connection: %s", why)
 }
 
 // request is a command of the protocol (docs/protocol.md). One member is set.
@@ -225,36 +262,57 @@ func encodeJSON(v any) ([]byte, error) {
 func (r request) explain(code string) error {
 	switch {
 	case r.Auth != nil && code == "invalid_credentials":
-		return fmt.Errorf("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
+		return refused("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
 	case r.Subscribe != nil && code == "invalid_channel_name":
-		return fmt.Errorf("%q cannot be a channel: a name has no control characters, and 1 to %d bytes or fewer (the server's MaxChannelName)", r.Subscribe.Channel, codec.MaxChannelName)
+		return refused("%q cannot be a channel: a name has no control characters, and 1 to %d bytes or fewer (the server's MaxChannelName)", r.Subscribe.Channel, codec.MaxChannelName)
 	case r.Subscribe != nil && code == "limit_exceeded":
-		return fmt.Errorf("%q is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)", r.Subscribe.Channel)
+		return refused("%q is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)", r.Subscribe.Channel)
 	case r.Publish != nil && code == "invalid_channel":
-		return fmt.Errorf("there is no channel %q: nobody subscribes to it, and the server's configuration does not name it", r.Publish.Channel)
+		return refused("there is no channel %q: nobody subscribes to it, and the server's configuration does not name it", r.Publish.Channel)
 	case r.Publish != nil && code == "invalid_data" && r.Publish.Event == "":
-		return errors.New("the server refuses the event: its name must not be empty")
+		return refused("the server refuses the event: its name must not be empty")
 	case r.Publish != nil && code == "invalid_data":
-		return errors.New("the server refuses the event: its data has too many arrays and objects inside one another")
+		return refused("the server refuses the event: its data has too many arrays and objects inside one another")
 	case code == "rate_limited":
-		return errors.New("the server takes no more in a second from one connection (its CommandRate and ByteRate); try again later, or more slowly")
+		return refused("the server takes no more in a second from one connection (its CommandRate and ByteRate); try again later, or more slowly")
 	default:
-		return fmt.Errorf("the server answers %s", code)
+		return refused("the server answers %s", code)
 	}
+}
+
+// forNow are the HTTP statuses of a server, or of a proxy before it, that may
+// soon be another.
+var forNow = []int{
+	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+	http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
 // dialError says why there is no connection.
 func dialError(url string, response *http.Response, err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("nothing listens at %s; is the server running?", url)
+	if response != nil {
+		// The client library gives the start of the body, which says why.
+		body, _ := io.ReadAll(response.Body)
+		return &failure{statusRefused, slices.Contains(forNow, response.StatusCode), fmt.Errorf("%s refuses: %s: %s", url, response.Status, bytes.TrimSpace(body))}
 	}
-	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
-		return fmt.Errorf("nobody known vouches for the certificate of %s; name who does with -ca, or take any with -insecure", url)
+	unknown, untrusted, plain := x509.UnknownAuthorityError{}, (*tls.CertificateVerificationError)(nil), tls.RecordHeaderError{}
+	f := &failure{status: statusUnreachable}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.passes, f.err = true, fmt.Errorf("nothing listens at %s; is the server running?", url)
+	case errors.As(err, &unknown):
+		f.err = fmt.Errorf("nobody known vouches for the certificate of %s; name who does with -ca, or take any with -insecure", url)
+	case errors.As(err, &untrusted):
+		f.err = fmt.Errorf("the certificate of %s is not trusted: %w; -insecure takes any", url, untrusted.Err)
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &plain):
+		f.err = fmt.Errorf("%s does not speak TLS at that port; use %s", url, "ws"+strings.TrimPrefix(url, "wss"))
+	case strings.Contains(err.Error(), tlsAlert):
+		f.err = fmt.Errorf("%s speaks TLS at that port; use %s", url, "wss"+strings.TrimPrefix(url, "ws"))
+	default:
+		f.passes, f.err = true, fmt.Errorf("cannot connect to %s: %w", url, err)
 	}
-	if response == nil {
-		return fmt.Errorf("cannot connect to %s: %w", url, err)
-	}
-	// The client library gives the start of the body, which says why.
-	body, _ := io.ReadAll(response.Body)
-	return fmt.Errorf("%s refuses: %s: %s", url, response.Status, bytes.TrimSpace(body))
+	return f
 }
+
+// tlsAlert is what net/http says where a TLS server answers HTTP with an alert
+// (RFC 8446 §5.1: content type 21, version 3.x). Rocket itself answers with HTTP.
+const tlsAlert = `malformed HTTP response "\x15\x03`

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -63,12 +68,12 @@ func TestSubscribeDialogue(t *testing.T) {
 		[]string{`{"ok":true}`, `{"event":"e","channel":"a","data":1}`},
 		[]string{"{\"event\":\"f\",\n\"channel\":\"a\",\"data\": \"x\\n\"}", `{"ok":true}`, `{"event":"g","channel":"b"}`, goAway},
 	)
-	stdout, stderr, status := call("subscribe", "-url", url, "-secret", "s", "a", "b")
+	stdout, stderr, status := call("subscribe", "-once", "-url", url, "-secret", "s", "a", "b")
 	if want := "{\"event\":\"e\",\"channel\":\"a\",\"data\":1}\n{\"event\":\"f\",\"channel\":\"a\",\"data\":\"x\\n\"}\n{\"event\":\"g\",\"channel\":\"b\"}\n"; stdout != want {
 		t.Errorf("got %s want %s", stdout, want)
 	}
-	want := "subscribed to a at " + url + "\nsubscribed to b at " + url + "\nthe server closed the connection: 1001\n"
-	if stderr != want || status != 0 {
+	want := "subscribed to a at " + url + "\nsubscribed to b at " + url + "\nrocket: the server closed the connection: 1001\n"
+	if stderr != want || status != statusClosed {
 		t.Errorf("got status %d\n%s\nwant\n%s", status, stderr, want)
 	}
 	wantHeard(
@@ -129,56 +134,63 @@ func TestClientErrors(t *testing.T) {
 		replies [][]string
 		args    string
 		want    string
+		status  int
 	}{
 		{
 			"secret",
 			[][]string{refuse("invalid_credentials")},
 			"subscribe URL c",
 			"the server refuses the secret for read-only access; give the right one with -secret or in ROCKET_SECRET",
+			statusRefused,
 		},
 		{
 			"channel name",
 			[][]string{ok, refuse("invalid_channel_name")},
 			"subscribe URL c",
 			`"c" cannot be a channel: a name has no control characters, and 1 to 255 bytes or fewer (the server's MaxChannelName)`,
+			statusRefused,
 		},
 		{
 			"too many channels",
 			[][]string{ok, refuse("limit_exceeded")},
 			"subscribe URL c",
 			`"c" is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)`,
+			statusRefused,
 		},
 		{
 			"no channel",
 			[][]string{ok, refuse("invalid_channel")},
 			"publish URL c 1",
 			`there is no channel "c": nobody subscribes to it, and the server's configuration does not name it`,
+			statusRefused,
 		},
 		{
 			"event",
 			[][]string{ok, refuse("invalid_data")},
 			"publish -event= URL c 1",
 			"the server refuses the event: its name must not be empty",
+			statusRefused,
 		},
 		{
 			"deep data",
 			[][]string{ok, refuse("invalid_data")},
 			"publish URL c 1",
 			"the server refuses the event: its data has too many arrays and objects inside one another",
+			statusRefused,
 		},
-		{"other", [][]string{refuse("new_error")}, "publish URL c 1", "the server answers new_error"},
-		{"not JSON", [][]string{{"hello"}}, "subscribe URL c", "URL does not speak Rocket's protocol: invalid character 'h' looking for beginning of value"},
-		{"no reply", [][]string{{`{"hello":1}`}}, "publish URL c 1", "URL does not speak Rocket's protocol: it answers neither ok nor an error"},
-		{"broken off", [][]string{{breakOff}}, "subscribe URL c", "the server broke off the connection: 1008 no more"},
-		{"closed early", [][]string{ok, {goAway}}, "publish URL c 1", "the server closed the connection: 1001"},
-		{"not UTF-8", [][]string{ok}, "publish URL c \xff", "the data is not UTF-8"},
+		{"other", [][]string{refuse("new_error")}, "publish URL c 1", "the server answers new_error", statusRefused},
+		{"not JSON", [][]string{{"hello"}}, "subscribe URL c", "URL does not speak Rocket's protocol: invalid character 'h' looking for beginning of value", statusFailed},
+		{"no reply", [][]string{{`{"hello":1}`}}, "publish URL c 1", "URL does not speak Rocket's protocol: it answers neither ok nor an error", statusFailed},
+		{"broken off", [][]string{{breakOff}}, "subscribe URL c", "the server broke off the connection: 1008 no more", statusClosed},
+		{"closed early", [][]string{ok, {goAway}}, "publish URL c 1", "the server closed the connection: 1001", statusClosed},
+		{"not UTF-8", [][]string{ok}, "publish URL c \xff", "the data is not UTF-8", statusFailed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url, _ := dialogue(t, tt.replies...)
 			args := strings.Fields(strings.Replace(tt.args, "URL", "-url "+url, 1))
 			_, stderr, status := call(args...)
-			if want := "rocket: " + strings.ReplaceAll(tt.want, "URL", url) + "\n"; stderr != want || status != 1 {
-				t.Errorf("got status %d, %swant %s", status, stderr, want)
+			if want := "rocket: " + strings.ReplaceAll(tt.want, "URL", url) + "\n"; stderr != want || status != tt.status {
+				t.Errorf("got status %d, %swant %d, %s", status, stderr, tt.status, want)
 			}
 		})
 	}
@@ -223,7 +235,7 @@ func TestSubscribeCannotPrint(t *testing.T) {
 			defer full.Close()
 			var stderr strings.Builder
 			p := &program{getenv: env(nil), stdout: full, stderr: &stderr}
-			status := p.run(t.Context(), []string{"subscribe", "-url", url, "c"})
+			status := p.run(t.Context(), []string{"subscribe", "-once", "-url", url, "c"})
 			if want := "rocket: cannot write to standard output: no space left on device\n"; status != 1 || !strings.HasSuffix(stderr.String(), want) {
 				t.Errorf("got status %d, %swant %s", status, &stderr, want)
 			}
@@ -251,7 +263,7 @@ func TestLimitsAreExplainedEndToEnd(t *testing.T) {
 		cmd := exec.Command(rocket, tt.args...)
 		cmd.Stdin = strings.NewReader(tt.stdin)
 		p := startCommand(t, cmd, nil)
-		p.wantStatus(1)
+		p.wantStatus(statusRefused)
 		if got := p.stderr.all(); !regexp.MustCompile(tt.want).MatchString(got) {
 			t.Errorf("%s: got %s want %s", tt.name, got, tt.want)
 		}
@@ -265,7 +277,124 @@ func TestRefusedHandshake(t *testing.T) {
 	defer server.Close()
 	url := "ws" + strings.TrimPrefix(server.URL, "http")
 	_, stderr, status := call("subscribe", "-url", url, "c")
-	if want := "rocket: " + url + " refuses: 404 Not Found: there is no hub here\n"; stderr != want || status != 1 {
+	if want := "rocket: " + url + " refuses: 404 Not Found: there is no hub here\n"; stderr != want || status != statusRefused {
 		t.Errorf("got status %d, %s want %s", status, stderr, want)
+	}
+}
+
+// A client with the wrong one of ws:// and wss:// is told the right one.
+func TestWrongScheme(t *testing.T) {
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	// One that answers with the alert protocol_version, as OpenSSL does.
+	alerting, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alerting.Close()
+	go func() {
+		for {
+			conn, err := alerting.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1024))
+			_, _ = conn.Write([]byte("\x15\x03\x01\x00\x02\x02\x46"))
+			_ = conn.Close()
+		}
+	}()
+	_, ours := startServer(t, nil)
+	tlsOurs, oursSecure := startSecure(t, "-tls-self-signed")
+	tlsOurs.stdout.want(`^Ready`)
+	for _, tt := range []struct {
+		name, url, want string
+		status          int
+	}{
+		{"another's plain port", "wss://" + plain.Listener.Addr().String(), "URL does not speak TLS at that port; use ws://", statusUnreachable},
+		{"a plain port of ours", "wss" + strings.TrimPrefix(ours, "ws"), "URL does not speak TLS at that port; use ws://", statusUnreachable},
+		{"another's TLS port", "ws://" + secure.Listener.Addr().String(), "URL refuses: 400 Bad Request: Client sent an HTTP request to an HTTPS server.", statusRefused},
+		{"an alert", "ws://" + alerting.Addr().String(), "URL speaks TLS at that port; use wss://", statusUnreachable},
+		{"a TLS port of ours", "ws" + strings.TrimPrefix(oursSecure, "wss"), "URL refuses: 400 Bad Request: This port speaks TLS: connect with wss://.", statusRefused},
+	} {
+		for _, args := range [][]string{{"subscribe", "c"}, {"publish", "c", "1"}} {
+			_, stderr, status := call(append(args, "-insecure", "-url", tt.url)...)
+			if want := "rocket: " + strings.ReplaceAll(tt.want, "URL", tt.url); !strings.HasPrefix(stderr, want) || status != tt.status {
+				t.Errorf("%s: %s: got status %d, %swant %d, %s", tt.name, args[0], status, stderr, tt.status, want)
+			}
+		}
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	for _, tt := range []struct {
+		failures int
+		random   float64
+		want     time.Duration
+	}{
+		{0, 0, time.Second},
+		{0, 0.5, 750 * time.Millisecond},
+		{1, 0, 2 * time.Second},
+		{4, 0, 16 * time.Second},
+		{5, 0, 30 * time.Second},
+		{5, 0.9999999999, 15 * time.Second},
+		{1 << 40, 0, 30 * time.Second},
+	} {
+		if got := backoff(tt.failures, tt.random); got.Round(time.Millisecond) != tt.want {
+			t.Errorf("after %d failures, %v: got %v want %v", tt.failures, tt.random, got, tt.want)
+		}
+	}
+}
+
+// A subscriber comes back to a server that was restarted, and hears what is
+// published from then on; with -once it ends.
+func TestSubscribeComesBackEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil)
+	reader := start(t, nil, "subscribe", "a", "b", "-url", url)
+	reader.stderr.want(`^subscribed to b`)
+	once := start(t, nil, "subscribe", "a", "-url", url, "-once")
+	once.stderr.want(`^subscribed to a`)
+	server.signal(syscall.SIGINT)
+	reader.stderr.want(`^the server closed the connection: 1001.*; connecting again in \d\.\d s$`)
+	once.stderr.want(`^rocket: the server closed the connection: 1001`)
+	once.wantStatus(statusClosed)
+	server.wantStatus(0)
+
+	next := start(t, nil, "-port", url[strings.LastIndex(url, ":")+1:], "-admin", "off")
+	next.stdout.want(`^Ready`)
+	reader.stderr.want(`^subscribed to a at \S+ again; events published meanwhile are missing$`)
+	reader.stderr.want(`^subscribed to b at \S+ again`)
+	start(t, nil, "publish", "b", "1", "-url", url).wantStatus(0)
+	reader.stdout.want(`"channel":"b","data":1`)
+
+	// A server that dies says nothing.
+	if err := next.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	reader.stderr.want(`^the connection to \S+ was lost: .*; connecting again`)
+	reader.stderr.want(`^nothing listens at \S+; is the server running\?; connecting again`)
+	reader.signal(syscall.SIGINT)
+	reader.wantStatus(0)
+}
+
+// Which ends may pass, and which the server means.
+func TestWhenSubscribeComesBack(t *testing.T) {
+	for code, want := range map[websocket.StatusCode]bool{1000: false, 1001: true, 1002: false, 1008: false, 1009: false, 1011: true, 1012: true, 1013: true, 4001: false} {
+		c := &client{url: "ws://x/", err: websocket.CloseError{Code: code}}
+		if got := passes(c.ended()); got != want {
+			t.Errorf("%d: got %t want %t", code, got, want)
+		}
+	}
+	for status, want := range map[int]bool{401: false, 403: false, 404: false, 429: true, 500: true, 501: false, 502: true, 503: true, 504: true} {
+		response := &http.Response{StatusCode: status, Body: http.NoBody}
+		if got := passes(dialError("ws://x/", response, nil)); got != want {
+			t.Errorf("HTTP %d: got %t want %t", status, got, want)
+		}
+	}
+	if !passes((&client{err: io.EOF}).ended()) {
+		t.Error("a lost connection is for good")
 	}
 }

@@ -186,7 +186,7 @@ func TestExampleEndToEnd(t *testing.T) {
 	reader := []string{"ROCKET_SECRET=change me"}
 	writer := []string{"ROCKET_SECRET=change me too"}
 
-	a := start(t, reader, "subscribe", "-url", url, "news", "weather")
+	a := start(t, reader, "subscribe", "-once", "-url", url, "news", "weather")
 	a.stderr.want(`^subscribed to news at ws://`)
 	a.stderr.want(`^subscribed to weather at ws://`)
 	// The channel is there before anybody subscribes to it, and pages come only
@@ -201,7 +201,7 @@ func TestExampleEndToEnd(t *testing.T) {
 			_ = ws.CloseNow()
 		}
 	}
-	b := start(t, nil, "subscribe", "-url", url+"/news", "-secret", "any", "headlines")
+	b := start(t, nil, "subscribe", "-once", "-url", url+"/news", "-secret", "any", "headlines")
 	b.stderr.want(`^subscribed to headlines`)
 
 	for _, p := range []*process{
@@ -226,17 +226,21 @@ func TestExampleEndToEnd(t *testing.T) {
 		{"too large", "1009", writer, []string{"publish", "-url", url + "/news", "headlines", strings.Repeat("x", 5000)}},
 	} {
 		p := start(t, tt.vars, tt.args...)
-		p.wantStatus(1)
+		if tt.want == "1009" {
+			p.wantStatus(statusClosed)
+		} else {
+			p.wantStatus(statusRefused)
+		}
 		if got := p.stderr.all(); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: got %s want %s", tt.name, got, tt.want)
 		}
 	}
 
 	server.signal(syscall.SIGTERM)
-	a.stderr.want(`^the server closed the connection: 1001`)
-	b.stderr.want(`^the server closed the connection: 1001`)
-	a.wantStatus(0)
-	b.wantStatus(0)
+	a.stderr.want(`^rocket: the server closed the connection: 1001`)
+	b.stderr.want(`^rocket: the server closed the connection: 1001`)
+	a.wantStatus(statusClosed)
+	b.wantStatus(statusClosed)
 	server.wantStatus(0)
 }
 
@@ -312,7 +316,7 @@ func TestLockedByEnvironmentEndToEnd(t *testing.T) {
 	if out := server.stdout.all(); !strings.Contains(out, " locked") || strings.Contains(out, "To lock it") {
 		t.Errorf("got %s", out)
 	}
-	start(t, nil, "subscribe", "-url", url, "c").wantStatus(1)
+	start(t, nil, "subscribe", "-url", url, "c").wantStatus(statusRefused)
 	server.signal(syscall.SIGTERM)
 	server.wantStatus(0)
 	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "shutting down") {

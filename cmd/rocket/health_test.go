@@ -65,7 +65,7 @@ func TestNoProxyEndToEnd(t *testing.T) {
 		{"publish", "-url", "ws://rocket.invalid/", "c", "1"},
 		{"publish", "-url", "wss://rocket.invalid/", "c", "1"},
 	} {
-		start(t, vars, args...).wantStatus(1)
+		start(t, vars, args...).wantStatus(map[string]int{"health": 1, "top": 1, "publish": statusUnreachable}[args[0]])
 	}
 	if n := asked.Load(); n != 0 {
 		t.Errorf("the proxy was asked %d times", n)

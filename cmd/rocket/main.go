@@ -34,10 +34,15 @@ import (
 	"syscall"
 )
 
-// Exit statuses beside 0.
+// Exit statuses beside 0. exitStatusHelp explains those of the clients to users.
 const (
 	statusFailed = 1
 	statusUsage  = 2 // the command line cannot be understood
+
+	// Of the clients.
+	statusUnreachable = 3 // there is no connection
+	statusRefused     = 4 // the server answers no
+	statusClosed      = 5 // the server closed the connection
 )
 
 func main() {
@@ -111,6 +116,7 @@ func commandOf(word string) string {
 func (p *program) report(cmd command, err error) int {
 	var usage usageError
 	var found problems
+	var failed *failure
 	switch {
 	case err == nil:
 		return 0
@@ -126,6 +132,9 @@ func (p *program) report(cmd command, err error) int {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(p.stderr, "rocket: interrupted")
 		return statusFailed
+	case errors.As(err, &failed):
+		fmt.Fprintln(p.stderr, "rocket:", err)
+		return failed.status
 	default:
 		fmt.Fprintf(p.stderr, "rocket: %s\n", strings.TrimPrefix(err.Error(), "webrocket: "))
 		return statusFailed

@@ -92,8 +92,8 @@ func TestCommandLines(t *testing.T) {
 		{"publish n\xff a", "", `rocket: CHANNEL "n\xff" is not UTF-8`, 2},
 		{"publish -event e\xff news a", "", `rocket: -event "e\xff" is not UTF-8`, 2},
 		{"subscribe news n\xff", "", `rocket: CHANNEL "n\xff" is not UTF-8`, 2},
-		{"publish -url ws://127.0.0.1:1/ news a", "", "rocket: nothing listens at ws://127.0.0.1:1/; is the server running?\n", 1},
-		{"subscribe -url 127.0.0.1:1 news", "", "rocket: nothing listens at ws://127.0.0.1:1; is the server running?\n", 1},
+		{"publish -url ws://127.0.0.1:1/ news a", "", "rocket: nothing listens at ws://127.0.0.1:1/; is the server running?\n", 3},
+		{"subscribe -url 127.0.0.1:1 news", "", "rocket: nothing listens at ws://127.0.0.1:1; is the server running?\n", 3},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			stdout, stderr, status := call(strings.Fields(tt.args)...)
@@ -146,7 +146,7 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		{"subscribe news -5", "rocket: -5: unknown flag; an argument that begins with - goes after --\n", 2},
 		{"subscribe news -secret", "rocket: flag needs an argument: -secret\n", 2},
 		{"publish news -5", "rocket: -5: unknown flag; an argument that begins with - goes after --\n", 2},
-		{"publish news 1 -url 127.0.0.1:1", "rocket: nothing listens at ws://127.0.0.1:1; is the server running?\n", 1},
+		{"publish news 1 -url 127.0.0.1:1", "rocket: nothing listens at ws://127.0.0.1:1; is the server running?\n", 3},
 		{"reload my.json -pid-fiel x", "rocket: -pid-fiel: unknown flag; did you mean -pid-file?\n", 2},
 		{"check my.json -x", "rocket: -x: unknown flag", 2},
 		{"health x -redy", "rocket: -redy: unknown flag; did you mean -ready?\n", 2},
@@ -170,7 +170,7 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 // After -- a name that begins with a dash is a name, and so is what looks like a flag.
 func TestArgumentsThatBeginWithADash(t *testing.T) {
 	url, heard := dialogue(t, ok, ok, []string{`{"ok":true}`, goAway})
-	if _, stderr, status := call("subscribe", "-secret", "--", "-url", url, "--", "-secret", "--"); status == statusUsage {
+	if _, stderr, status := call("subscribe", "-secret", "--", "-url", url, "-once", "--", "-secret", "--"); status == statusUsage {
 		t.Fatalf("got status %d, %s", status, stderr)
 	}
 	wantHeard(

@@ -65,7 +65,9 @@ The environment of that service: a place for secrets.
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s.\n", roff(capital(s.name)), roff(capital(s.does)))
 	}
 	b.WriteString(`.SH EXIT STATUS
-0, 1 for a failure, or 2 for a command line that cannot be understood.
+0, 1 for a failure, or 2 for a command line that cannot be understood; of subscribe
+and publish also 3 if there is no connection or it was lost, 4 if the server refuses,
+and 5 if the server closed the connection.
 `)
 	return b.String()
 }

@@ -204,5 +204,5 @@ func TestReloadWhileReloadingEndToEnd(t *testing.T) {
 		}
 	}
 	start(t, nil, "subscribe", "-url", url+"/b", "c").stderr.want(`^subscribed`)
-	start(t, nil, "subscribe", "-url", url+"/a", "c").wantStatus(1)
+	start(t, nil, "subscribe", "-url", url+"/a", "c").wantStatus(statusRefused)
 }

@@ -20,6 +20,7 @@ line of standard input is one event.
                    ROCKET_SECRET, where other users of the machine cannot see it
   -event NAME      name of the event (default message)
 ` + clientFlagsHelp + `
+` + exitStatusHelp + `
 A channel exists while somebody subscribes to it, or if the configuration names
 it. To publish to another is an error.
 

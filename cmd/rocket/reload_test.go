@@ -53,15 +53,15 @@ func TestReloadEndToEnd(t *testing.T) {
 	server.stderr.want(`only a restart puts in force.*Loops`)
 	server.stderr.want(`"reloaded","hubs":2`)
 	a.stderr.want(`1008 the secret of this login is not valid any more`)
-	a.wantStatus(1)
+	a.wantStatus(statusClosed)
 	b.stderr.want(`1001`)
-	b.wantStatus(0)
+	b.wantStatus(statusRefused) // it comes back, and there is no such hub
 	start(t, []string{"ROCKET_SECRET=w"}, "publish", "-url", url, "c", "2").wantStatus(0)
 	c.stdout.want(`"data":2`) // its secret is still there
 	d := start(t, []string{"ROCKET_SECRET=new"}, "subscribe", "-url", url, "c")
 	d.stderr.want(`^subscribed`)
 	start(t, nil, "subscribe", "-url", url+"/added", "c").stderr.want(`^subscribed`)
-	start(t, []string{"ROCKET_SECRET=old"}, "subscribe", "-url", url, "c").wantStatus(1)
+	start(t, []string{"ROCKET_SECRET=old"}, "subscribe", "-url", url, "c").wantStatus(statusRefused)
 	server.stderr.want(`"level":"DEBUG","msg":"a login was refused"`)
 
 	server.signal(syscall.SIGINT)
@@ -79,7 +79,7 @@ func TestReloadMemoryLimitEndToEnd(t *testing.T) {
 	file := writeFile(t, `{"MemoryLimit": 1, "Hubs": [{"Path": "/"}]}`)
 	server, url := startServer(t, nil, file)
 	server.stderr.want(`memory is short`)
-	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(1)
+	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(statusRefused)
 	rewrite(t, file, `{"Hubs": [{"Path": "/"}]}`)
 	server.signal(syscall.SIGHUP)
 	server.stderr.want(`there is memory again`)

@@ -36,7 +36,7 @@ func TestLogRotationEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil, file, "-log", log)
 	refused := func() {
 		t.Helper()
-		start(t, nil, "subscribe", "-url", url+"/own", "-secret", "wrong", "c").wantStatus(1)
+		start(t, nil, "subscribe", "-url", url+"/own", "-secret", "wrong", "c").wantStatus(statusRefused)
 		waitFor(t, "the hub's log has the login", contains(hubLog, "a login was refused"))
 	}
 	refused()

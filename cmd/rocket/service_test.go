@@ -110,7 +110,7 @@ func TestDrainEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil, "-drain", "2s", "-loops", "1")
 	var clients []*process
 	for range 4 {
-		c := start(t, nil, "subscribe", "-url", url, "c")
+		c := start(t, nil, "subscribe", "-once", "-url", url, "c")
 		c.stderr.want(`^subscribed`)
 		clients = append(clients, c)
 	}
@@ -119,7 +119,7 @@ func TestDrainEndToEnd(t *testing.T) {
 	server.stderr.want(`"shutting down","connections":4,"window":"2s"`)
 	for _, c := range clients {
 		c.stderr.want(`1001`)
-		c.wantStatus(0)
+		c.wantStatus(statusClosed)
 	}
 	server.wantStatus(0)
 	if took := time.Since(begin); took < time.Second {
@@ -130,7 +130,7 @@ func TestDrainEndToEnd(t *testing.T) {
 // While it drains the server is well, but not ready.
 func TestNotReadyWhileDrainingEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil, "-drain", "1h")
-	c := start(t, nil, "subscribe", "-url", url, "c")
+	c := start(t, nil, "subscribe", "-once", "-url", url, "c")
 	c.stderr.want(`^subscribed`)
 	if _, stderr, status := call("health", "-ready", "-admin", adminOf(server)); status != 0 {
 		t.Errorf("before: %s", stderr)
@@ -146,7 +146,7 @@ func TestNotReadyWhileDrainingEndToEnd(t *testing.T) {
 	}
 	waitFor(t, "after the last call nobody is let in", func() bool {
 		_, stderr, status := call("publish", "-url", url, "c", "1")
-		return status == 1 && strings.Contains(stderr, "nothing listens")
+		return status == statusUnreachable && strings.Contains(stderr, "nothing listens")
 	})
 	server.signal(syscall.SIGTERM)
 	server.wantStatus(1)
@@ -281,7 +281,7 @@ func TestDrainOfFewEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil)
 	var clients []*process
 	for range 2 {
-		c := start(t, nil, "subscribe", "-url", url, "c")
+		c := start(t, nil, "subscribe", "-once", "-url", url, "c")
 		c.stderr.want(`^subscribed`)
 		clients = append(clients, c)
 	}
@@ -290,7 +290,7 @@ func TestDrainOfFewEndToEnd(t *testing.T) {
 	server.stderr.want(`"shutting down","connections":2,"window":"0s"`)
 	for _, c := range clients {
 		c.stderr.want(`1001`)
-		c.wantStatus(0)
+		c.wantStatus(statusClosed)
 	}
 	server.wantStatus(0)
 	// Far from the 30 s, and with room for a busy machine.
@@ -318,12 +318,12 @@ func TestLeaveEndToEnd(t *testing.T) {
 // SIGINT closes all connections at once, however long a drain would take.
 func TestInterruptEndToEnd(t *testing.T) {
 	server, url := startServer(t, nil, "-drain", "1h")
-	c := start(t, nil, "subscribe", "-url", url, "c")
+	c := start(t, nil, "subscribe", "-once", "-url", url, "c")
 	c.stderr.want(`^subscribed`)
 	server.signal(syscall.SIGINT)
 	server.stderr.want(`"shutting down","connections":1,"window":"0s"`)
 	c.stderr.want(`1001`)
-	c.wantStatus(0)
+	c.wantStatus(statusClosed)
 	server.wantStatus(0)
 }
 

@@ -4,71 +4,124 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
+	"time"
 	"unicode/utf8"
 )
 
 const subscribeHelp = `
-Each event is a line of JSON on standard output. It ends when the server closes
-the connection, or with Ctrl-C.
+Each event is a line of JSON on standard output. It goes on until Ctrl-C. If the
+server restarts or the connection is lost, it connects again, after pauses that
+grow from a second to half a minute, and says so on standard error; events that
+are published meanwhile are missing. It ends if the first attempt fails, and where
+another would not help: the server refuses, or closes the connection on purpose.
 
   -url URL         server and hub (default ws://localhost:9772/)
   -secret SECRET   secret for reading, if the hub has one; better in ROCKET_SECRET,
                    where other users of the machine cannot see it
+  -once            end when the connection ends
 ` + clientFlagsHelp + `
-Example:
+` + exitStatusHelp + `
+Examples:
   rocket subscribe news weather
+  rocket subscribe -- -news          (a name that begins with a dash)
 `
 
 // runSubscribe is the command subscribe.
 func runSubscribe(ctx context.Context, p *program, args []string) error {
 	fs := newFlags("subscribe")
-	var flags clientFlags
-	flags.register(fs)
-	channels, err := parseFlags(fs, args)
-	if err != nil {
+	s := subscription{program: p}
+	s.register(fs)
+	var err error
+	if s.channels, err = parseFlags(fs, args); err != nil {
 		return err
 	}
-	if len(channels) == 0 {
+	if len(s.channels) == 0 {
 		return usageError("want a CHANNEL")
 	}
-	for _, channel := range channels {
+	for _, channel := range s.channels {
 		if !utf8.ValidString(channel) {
 			return usageError(fmt.Sprintf("CHANNEL %q is not UTF-8", channel))
 		}
 	}
-	err = p.subscribe(ctx, flags, channels)
-	switch {
-	case ctx.Err() != nil:
+	if err = s.follow(ctx); ctx.Err() != nil {
 		return nil //nolint:nilerr // the user has seen enough
-	case errors.Is(err, errServerClosed):
-		fmt.Fprintln(p.stderr, err)
-		return nil
 	}
 	return err
 }
 
-// subscribe prints the events of the channels until the connection ends.
-func (p *program) subscribe(ctx context.Context, flags clientFlags, channels []string) error {
-	c, err := p.connect(ctx, flags, "read-only")
-	if err != nil {
+// subscription is what one rocket subscribe prints.
+type subscription struct {
+	*program
+	flags    clientFlags
+	once     bool
+	channels []string
+}
+
+func (s *subscription) register(fs *flag.FlagSet) {
+	s.flags.register(fs)
+	fs.BoolVar(&s.once, "once", false, "")
+}
+
+// follow prints the events of the channels, over as many connections as it
+// takes, until it would not help to connect again.
+func (s *subscription) follow(ctx context.Context) error {
+	subscribed, err := s.connection(ctx, "")
+	if s.once || !subscribed {
 		return err
 	}
-	defer c.close()
-	for _, channel := range channels {
-		if err := c.do(ctx, request{Subscribe: &subscribeArgs{channel}}, p.printEvent); err != nil {
-			return err
+	for failures := 0; passes(err) && ctx.Err() == nil; failures++ {
+		wait := backoff(failures, rand.Float64())
+		fmt.Fprintf(s.stderr, "%s; connecting again in %.1f s\n", err, wait.Seconds())
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
 		}
-		fmt.Fprintf(p.stderr, "subscribed to %s at %s\n", channel, c.url)
+		if subscribed, err = s.connection(ctx, " again; events published meanwhile are missing"); subscribed {
+			failures = -1
+		}
+	}
+	return err
+}
+
+// Pauses between two attempts to connect.
+const (
+	firstPause = time.Second
+	mostPause  = 30 * time.Second
+)
+
+// backoff returns how long to wait after so many failures in a row. It doubles,
+// and random, in [0, 1), takes up to half of it off: clients that have lost their
+// server at the same time do not come back at the same time.
+func backoff(failures int, random float64) time.Duration {
+	pause := min(firstPause<<min(failures, 10), mostPause)
+	return pause - time.Duration(random/2*float64(pause))
+}
+
+// connection prints the events of one connection until it ends. It reports
+// whether all channels were subscribed to. again follows that on standard error.
+func (s *subscription) connection(ctx context.Context, again string) (subscribed bool, err error) {
+	c, err := s.connect(ctx, s.flags, "read-only")
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	for _, channel := range s.channels {
+		if err := c.do(ctx, request{Subscribe: &subscribeArgs{channel}}, s.printEvent); err != nil {
+			return false, err
+		}
+		fmt.Fprintf(s.stderr, "subscribed to %s at %s%s\n", channel, c.url, again)
 	}
 	for {
 		message, err := c.receive(ctx)
 		if err != nil {
-			return err
+			return true, err
 		}
-		if err := p.printEvent(message); err != nil {
-			return err
+		if err := s.printEvent(message); err != nil {
+			return true, err
 		}
 	}
 }

@@ -65,7 +65,7 @@ func TestSelfSignedEndToEnd(t *testing.T) {
 	server.stdout.want(`^Ready`)
 
 	careful := start(t, nil, "subscribe", "-url", url, "c")
-	careful.wantStatus(1)
+	careful.wantStatus(statusUnreachable)
 	if got := careful.stderr.all(); !strings.Contains(got, "-insecure") {
 		t.Errorf("got %s, want a word about -insecure", got)
 	}
@@ -142,7 +142,7 @@ func TestReloadOfBothEndToEnd(t *testing.T) {
 		if got := r.stderr.all(); !strings.Contains(got, bad.want) {
 			t.Errorf("rocket reload: got %s want %s", got, bad.want)
 		}
-		start(t, nil, "subscribe", "-url", url+"/added", "c").wantStatus(1)
+		start(t, nil, "subscribe", "-url", url+"/added", "c").wantStatus(statusRefused)
 		rewrite(t, bad.name, string(before))
 	}
 
