@@ -246,7 +246,7 @@ func (t *trial) wantNoStart(ctx context.Context, when, file string, args ...stri
 	cmd := exec.CommandContext(ctx, t.binary, append(args, "-port", port, "-admin", freeAddr())...)
 	out, _ := cmd.CombinedOutput() // its status says it
 	status, said := cmd.ProcessState.ExitCode(), string(out)
-	plain := strings.Contains(said, file+": no space left on device") && !strings.Contains(said, "Ready")
+	plain := strings.Contains(said, file+": no space left on device") && !strings.Contains(said, "serving")
 	t.check(status == 1 && plain, when+": the server does not start, and names the file",
 		"status %d: %s", status, strings.TrimSpace(said))
 }
