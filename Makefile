@@ -1,4 +1,4 @@
-# Rocket. `make run` starts the server, `make test` tries everything.
+# Rocket. `make run` starts the server, `make help` lists the targets.
 
 GO      ?= go
 BIN     := bin
@@ -6,14 +6,20 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: all build dist package-test image-test run test race conformance fuzz faults faults-short microbench million lint fmt clean
+.PHONY: help all build server dist package-test image-test run test race conformance fuzz faults faults-short microbench million lint fmt clean
 
-all: fmt lint test
+all: fmt lint test ## what is done without a target: fmt, lint, test
 
-build: ## the binaries, in bin/
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+server: ## the server alone, bin/rocket
+	$(GO) build -trimpath $(STAMP) -o $(BIN)/ ./cmd/rocket
+
+build: ## the server, the load generator and the fault tool, in bin/
 	$(GO) build -trimpath $(STAMP) -o $(BIN)/ ./cmd/...
 
-run: build ## the server, on localhost:9772
+run: server ## starts the server, on localhost:9772
 	$(BIN)/rocket
 
 test: ## all tests
@@ -39,7 +45,7 @@ microbench: ## the benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 CONNS ?= 1000000
-million: ## a million connections, without sockets: memory, publish, garbage collection
+million: ## CONNS connections, a million by default, without sockets: memory, publish, garbage collection
 	$(GO) test -run '^$$' -bench Million -benchtime 20x -timeout 10m ./engine -conns $(CONNS)
 
 lint: ## gofumpt, golangci-lint, and whether Kubernetes would read its manifests
@@ -88,5 +94,5 @@ package-test: dist ## installs the package on clean Debians with a running syste
 image-test: ## builds the image without Docker, of this machine's Go, and tries it; as root
 	deploy/try-image.sh
 
-clean:
+clean: ## removes bin/ and dist/
 	rm -rf $(BIN) $(DIST)

@@ -189,3 +189,53 @@ func TestDocumentedRefusals(t *testing.T) {
 		_ = conn.Close()
 	}
 }
+
+// The first screen of the README, its first ten lines that are not empty, says what
+// Rocket is, how it is started, and how one talks to it.
+func TestReadmeFirstScreen(t *testing.T) {
+	readme := readFile(t, "README.md")
+	var screen []string
+	for line := range strings.Lines(readme) {
+		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "```") && len(screen) < 10 {
+			screen = append(screen, line)
+		}
+	}
+	first := strings.Join(screen, "")
+	for _, want := range []string{"WebSocket server", " for ", "go install " + module + "/cmd/rocket@latest", "$ rocket ", "$ rocket subscribe", "$ rocket publish"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("the first screen lacks %q:\n%s", want, first)
+		}
+	}
+	if n := strings.Count(readme, "\n"); n > 150 {
+		t.Errorf("README.md has %d lines, want at most 150", n)
+	}
+}
+
+// make help lists every target with a word about it, and make run builds what it
+// runs and nothing else.
+func TestMakefile(t *testing.T) {
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "make", append([]string{"--no-print-directory"}, args...)...)
+		cmd.Env = append(os.Environ(), "MAKEFLAGS=") // those of a make that runs the tests
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("make %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	help := run("help")
+	makefiles := readFile(t, "Makefile") + readFile(t, "bench/bench.mk")
+	targets := regexp.MustCompile(`(?m)^([a-z-]+):[^=]`).FindAllStringSubmatch(makefiles+"\n", -1)
+	if len(targets) < 20 {
+		t.Fatalf("only %d targets are found", len(targets))
+	}
+	for _, target := range targets {
+		if !regexp.MustCompile(`(?m)^  ` + target[1] + ` +\S`).MatchString(help) {
+			t.Errorf("make help lacks %s:\n%s", target[1], help)
+		}
+	}
+	if steps := run("-n", "run"); !strings.Contains(steps, " ./cmd/rocket\n") || strings.Contains(steps, "./cmd/...") {
+		t.Errorf("make run does\n%s", steps)
+	}
+}

@@ -30,7 +30,7 @@ bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo ## the standa
 	$(BIN)/rocket-bench compare $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-compare.json -html $(RESULTS)/$(RUN)-compare.html > $(RESULTS)/$(RUN)-compare.txt; \
 		status=$$?; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status
 
-bench-binaries:
+bench-binaries: ## the server and the load generator, in bin/
 	$(GO) build -trimpath $(STAMP) -o $(BIN)/ ./cmd/rocket ./cmd/rocket-bench
 
 $(BIN)/nats-server:
