@@ -235,6 +235,13 @@ func TestMakefile(t *testing.T) {
 			t.Errorf("make help lacks %s:\n%s", target[1], help)
 		}
 	}
+	for _, document := range append(documents(t), "CONTRIBUTING.md") {
+		for _, target := range regexp.MustCompile("(?m)(?:^    |^    sudo |`)make ([a-z][a-z-]*)").FindAllStringSubmatch(readFile(t, document), -1) {
+			if !strings.Contains(help, "\n  "+target[1]+" ") {
+				t.Errorf("%s: there is no make %s", document, target[1])
+			}
+		}
+	}
 	if steps := run("-n", "run"); !strings.Contains(steps, " ./cmd/rocket\n") || strings.Contains(steps, "./cmd/...") {
 		t.Errorf("make run does\n%s", steps)
 	}

@@ -26,13 +26,8 @@ type promise struct{ document, quote, shown string }
 
 // Each promise stands in its document, and what shows it exists.
 func TestPromises(t *testing.T) {
-	documents, err := filepath.Glob("docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	documents = append(documents, "README.md", "bench/README.md")
 	texts := map[string][]string{}
-	for _, name := range documents {
+	for _, name := range documents(t) {
 		if !slices.Contains(ownLists, name) {
 			texts[name] = passages(readFile(t, name))
 		}
@@ -78,6 +73,16 @@ func TestPromises(t *testing.T) {
 			t.Errorf("%s has no row in %s", name, ledger)
 		}
 	}
+}
+
+// documents are the names of all documents for users.
+func documents(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(names, "README.md", "bench/README.md")
 }
 
 // promises reads the rows of the ledger, each below the heading that names its

@@ -40,6 +40,10 @@ var flagLine = regexp.MustCompile(`(?m)^  -([a-z-]+)(?: ([A-Z]+|on\|off))? +(.*)
 // flags returns the flags of the command. Its help is where they are listed.
 func (c command) flags() []flagDoc {
 	var all []flagDoc
+	if c.name == "reload" {
+		// It is given what serve was given.
+		return slices.DeleteFunc(commands()[0].flags(), func(f flagDoc) bool { return f.name == "version" })
+	}
 	for _, m := range flagLine.FindAllStringSubmatch(c.long, -1) {
 		doc, _, _ := strings.Cut(m[3], " (default")
 		all = append(all, flagDoc{m[1], m[2], doc})

@@ -61,6 +61,10 @@ func TestBashCompletes(t *testing.T) {
 		{"flag without a command", "rocket -max-con", "1", "-max-connections"},
 		{"flag of serve", "rocket serve -max-con", "2", "-max-connections"},
 		{"flag of a client", "rocket subscribe -se", "2", "-secret"},
+		{"flag behind an argument", "rocket subscribe news -on", "3", "-once"},
+		{"flag of reload", "rocket reload my.json -pid", "3", "-pid-file"},
+		{"another flag of reload", "rocket reload -max-con", "2", "-max-connections"},
+		{"version", "rocket vers", "1", "version"},
 		{"shell", "rocket completion fi", "2", "fish"},
 		{"file", "rocket check m", "2", "my.json"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,5 +150,42 @@ func wantShown(t *testing.T, c shownCommand, p *process) {
 				return regexp.MustCompile(expr).MatchString(p.stdout.all() + p.stderr.all())
 			})
 		}
+	}
+}
+
+// Every command line of rocket in the documents and in the help has flags that there are.
+func TestDocumentedFlags(t *testing.T) {
+	names, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, name := range append(names, "../../README.md", "../../bench/README.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
+	}
+	for _, c := range commands() {
+		texts["rocket help "+c.name] = c.long
+	}
+	// A line of a block of code, or a span.
+	inCode := regexp.MustCompile("(?m)(?:^\\$ |^ +|`)(?:[A-Z_]+=\\S+ )*((?:bin/)?rocket -?[^`|&>#(\n]+)")
+	lines := 0
+	for name, text := range texts {
+		for _, m := range inCode.FindAllStringSubmatch(text, -1) {
+			words := strings.Fields(m[1])[1:]
+			if !strings.Contains(m[1], " -") || slices.Contains(words, "--") {
+				continue
+			}
+			lines++
+			if _, stderr, status := call(append(words, "-h")...); status != 0 {
+				t.Errorf("%s: %s: %s", name, m[1], stderr)
+			}
+		}
+	}
+	if lines < 20 {
+		t.Errorf("only %d lines are found", lines)
 	}
 }
