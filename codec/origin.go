@@ -78,14 +78,17 @@ var defaultPorts = map[string]int{"http": 80, "https": 443}
 
 // splitOrigin separates the host from the port. The port has its colon, and is empty if it is the scheme's default.
 func splitOrigin(scheme, s string) (host, port string, err error) {
-	if ip, err := netip.ParseAddr(s); err == nil && ip.Is6() {
-		return "", "", originError("an IPv6 address has brackets", scheme+"://["+s+"]")
+	if isIPv6(s) {
+		return "", "", originError(wantBrackets, scheme+"://["+s+"]")
 	}
 	i := strings.LastIndexByte(s, ':')
 	if i < 0 || strings.HasSuffix(s, "]") {
 		return s, "", nil
 	}
 	host, port = s[:i], s[i+1:]
+	if isIPv6(host) {
+		return "", "", originError(wantBrackets, scheme+"://["+host+"]:"+port)
+	}
 	if port == "" {
 		return host, "", nil
 	}
@@ -97,6 +100,14 @@ func splitOrigin(scheme, s string) (host, port string, err error) {
 		return host, "", nil
 	}
 	return host, fmt.Sprintf(":%d", n), nil
+}
+
+const wantBrackets = "an IPv6 address has brackets"
+
+// isIPv6 reports whether s is an IPv6 address without brackets.
+func isIPv6(s string) bool {
+	ip, err := netip.ParseAddr(s)
+	return err == nil && ip.Is6()
 }
 
 // originHost returns a host as browsers spell it. It may begin with the wildcard "*.".
@@ -141,6 +152,7 @@ func parseHostIP(host string) (ip string, isIP bool, err error) {
 		}
 		return "[" + ip.String() + "]", true, nil
 	}
+	host = strings.TrimSuffix(host, ".") // browsers leave it out of IPv4 addresses only
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if last == "" || strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x") {
 		return "", false, nil
