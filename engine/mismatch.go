@@ -15,6 +15,13 @@ var errPlainPort = &codec.HandshakeError{
 	Label:  "transport",
 }
 
+// errTLSPort answers a client that speaks HTTP to a port with TLS, as net/http does.
+var errTLSPort = &codec.HandshakeError{
+	Status: 400,
+	Reason: "This port speaks TLS: connect with wss://.",
+	Label:  "transport",
+}
+
 // beginsTLS reports whether the first bytes of a client without TLS are those of
 // a TLS handshake. No HTTP request begins with that byte.
 func (c *Conn) beginsTLS(b []byte) bool {

@@ -189,7 +189,7 @@ func TestStatsOfRefusalsOverTLS(t *testing.T) {
 			tc := tl.dial()
 			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{TLS: serverTLS()}), stage: greeting}
 			tc.write("GET / HTTP/1.1\r\n\r\n")
-			tc.want([]byte(plainRefusal))
+			tc.wantRefusal(400)
 			return tc
 		}},
 		{"neither", "transport", func(tl *testLoop) *testConn {

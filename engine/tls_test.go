@@ -549,6 +549,18 @@ func TestPlainHTTPToTLS(t *testing.T) {
 	if resp.StatusCode != 400 || !strings.Contains(string(body), "wss://") {
 		t.Errorf("got %s %q", resp.Status, body)
 	}
+	if date := resp.Header.Get("Date"); date == "" || resp.ContentLength != int64(len(body)) {
+		t.Errorf("got a length of %d and the date %q, want both (RFC 9110 §6.6.1, §8.6)", resp.ContentLength, date)
+	}
+	conn, err := net.Dial("tcp", e.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if got, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 400 ") || !strings.HasSuffix(string(got), "\r\n\r\n") {
+		t.Errorf("HEAD: got %q, %v, want the header of a 400 alone (RFC 9110 §9.3.2)", got, err)
+	}
 	for _, garbage := range []string{"\x00", "\x16\x03\x01\xff\xff", "\x16\x02", "\x80\x2e\x01"} {
 		conn, err := net.Dial("tcp", e.Addr().String())
 		if err != nil {

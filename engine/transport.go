@@ -5,6 +5,9 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"time"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // stage is how far a connection with a transport has come.
@@ -172,10 +175,6 @@ func recordSize(b []byte) (int, error) {
 	return recordHeaderSize + n, nil
 }
 
-// plainRefusal answers who speaks HTTP to a TLS port, as net/http does.
-const plainRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" +
-	"This port speaks TLS: connect with wss://.\n"
-
 // refuse ends a connection whose first bytes are not TLS.
 func (t *transport) refuse(b []byte) {
 	c := t.conn
@@ -184,11 +183,12 @@ func (t *transport) refuse(b []byte) {
 		return
 	}
 	c.loop.engine.spokePlain(c)
-	c.loop.counts.refused(errNoTLS)
+	c.loop.counts.refused(errTLSPort)
+	answer := codec.AppendRefusal(nil, errTLSPort, b, time.Now())
 	c.freeInput()
 	t.notified = true
 	c.became(lingering)
-	c.pushSealed([]byte(plainRefusal))
+	c.pushSealed(answer)
 }
 
 // gather returns all that has arrived of something, b at the end of it.
