@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -226,6 +227,25 @@ func TestInflateAllocatesLittle(t *testing.T) {
 		if allocs > 8 { // the input's buffer is one of them, where it is too large to be kept; the race detector doubles each
 			t.Errorf("%d bytes: %v allocations", n, allocs)
 		}
+	}
+}
+
+// A message that begins much better compressed than it goes on gets no more room than its limit allows.
+func TestInflateKeepsToTheLimit(t *testing.T) {
+	const limit = 2 << 20
+	message := make([]byte, 1<<20, limit)
+	noise := rand.New(rand.NewPCG(1, 2))
+	for range 60 << 10 {
+		message = append(message, byte(noise.Uint32()))
+	}
+	var d Deflater
+	var f Inflater
+	b, err := f.AppendInflated(nil, unpackedPayload(t, d.AppendFrame(nil, OpBinary, message, FullWindow)), limit)
+	if err != nil || !bytes.Equal(b, message) {
+		t.Fatalf("got %d bytes, %v, want %d", len(b), err, len(message))
+	}
+	if cap(b) > 2*limit {
+		t.Errorf("a buffer of %d bytes, want at most twice the limit of %d", cap(b), limit)
 	}
 }
 

@@ -126,6 +126,7 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"HTTP/0.9", "GET /\r\n", errRequestLine},
 		{"HTTP/1.0", "GET / HTTP/1.0", errVersion10},
 		{"HTTP/2.0", "GET / HTTP/2.0", errVersion},
+		{"a minor version of HTTP/2", "GET / HTTP/2.2", errVersion},
 		{"HTTP/1.11", "GET / HTTP/1.11", errRequestLine},
 		{"HTTP/1x", "GET / HTTP/1x", errRequestLine},
 		{"http/1.1", "GET / h", errRequestLine},

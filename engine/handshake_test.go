@@ -150,6 +150,7 @@ func TestHeadHasNoBody(t *testing.T) {
 		{"400", "HEAD / HTTP/1.1\r\nHost: a b\r\n", nothing, nothing, 400},
 		{"505", "HEAD / HTTP/1.0\r\n\r\n", nothing, nothing, 505},
 		{"414", "HEAD /" + strings.Repeat("x", maxHandshake), nothing, nothing, 414},
+		{"414 after an empty line", "\r\nHEAD /" + strings.Repeat("x", maxHandshake), nothing, nothing, 414},
 		{"431", strings.Replace(padded(maxHandshake+1), "GET ", "HEAD ", 1), nothing, nothing, 431},
 		{"408", whole[:20], nothing, func(tc *testConn) { tc.advance(DefaultHandshakeTimeout) }, 408},
 		{"503", whole, func(tc *testConn) { tc.refused = full }, nothing, 503},
