@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,15 +31,15 @@ type clientFlags struct {
 }
 
 // clientFlagsHelp explains those that are the same in both.
-const clientFlagsHelp = `  -ca FILE         authorities that a wss:// server's certificate may come from, in
-                   PEM; without it the system's
-  -insecure        take any certificate, also a self-signed one
+const clientFlagsHelp = `  -ca FILE         certificate authorities to trust for wss://, in PEM (default those
+                   of the system)
+  -insecure        accept any certificate, also a self-signed one
 `
 
 // exitStatusHelp explains how the clients end.
-const exitStatusHelp = `Exit status: 0 as asked, 1 another failure, 2 the command line cannot be understood,
-3 no connection to the server, or it was lost, 4 the server refuses, 5 the server
-closed the connection.
+const exitStatusHelp = `Exit status: 0 success or Ctrl-C, 1 another failure, 2 the command line is not valid,
+3 no connection to the server, or the connection was lost, 4 the server refuses,
+5 the server closed the connection.
 `
 
 func (c *clientFlags) register(fs *flag.FlagSet) {
@@ -71,6 +72,9 @@ func (p *program) connect(ctx context.Context, flags clientFlags, access string)
 	if !strings.Contains(url, "://") {
 		url = "ws://" + url
 	}
+	if err := checkURL(url); err != nil {
+		return nil, err
+	}
 	options, err := flags.options()
 	if err != nil {
 		return nil, err
@@ -90,6 +94,20 @@ func (p *program) connect(ctx context.Context, flags clientFlags, access string)
 		return nil, err
 	}
 	return c, nil
+}
+
+// checkURL returns why a server cannot be at a URL.
+func checkURL(url string) error {
+	u, err := neturl.Parse(url)
+	switch {
+	case err != nil:
+		return usageError(fmt.Sprintf("-url %q: %v", url, innermost(err)))
+	case !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme):
+		return usageError(fmt.Sprintf("-url %q: want ws:// or wss://", url))
+	case u.Hostname() == "":
+		return usageError(fmt.Sprintf("-url %q: want a host, as in ws://localhost:9772/", url))
+	}
+	return nil
 }
 
 // options returns how to connect.
@@ -172,19 +190,30 @@ func (c *client) receive(ctx context.Context) ([]byte, error) {
 func (c *client) ended() error {
 	var closed websocket.CloseError
 	if !errors.As(c.err, &closed) {
-		return &failure{statusUnreachable, true, fmt.Errorf("the connection to %s was lost: %w", c.url, c.err)}
+		err := fmt.Errorf("the connection to %s was lost", c.url)
+		if !errors.Is(c.err, io.EOF) && !errors.Is(c.err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("%w: %w", err, innermost(c.err))
+		}
+		return &failure{statusUnreachable, true, err}
 	}
+	// After any other code the server would close the next connection, too.
+	passes := slices.Contains(closedForNow, closed.Code)
 	why := strings.TrimSpace(fmt.Sprintf("%d %s", closed.Code, closed.Reason))
-	switch closed.Code {
-	case websocket.StatusNormalClosure:
-		return &failure{statusClosed, false, errors.New("the server closed the connection: " + why)}
-	case websocket.StatusGoingAway, websocket.StatusServiceRestart:
-		return &failure{statusClosed, true, errors.New("the server closed the connection: " + why)}
-	case websocket.StatusInternalError, websocket.StatusTryAgainLater, websocket.StatusBadGateway:
-		return &failure{statusClosed, true, errors.New("the server broke off the connection: " + why)}
-	default: // the server would only do it again
-		return &failure{statusClosed, false, errors.New("the server broke off the connection: " + why)}
+	return &failure{statusClosed, passes, errors.New("the server closed the connection: " + why)}
+}
+
+// closedForNow are the close codes after which another connection may stay open.
+var closedForNow = []websocket.StatusCode{
+	websocket.StatusGoingAway, websocket.StatusServiceRestart,
+	websocket.StatusInternalError, websocket.StatusTryAgainLater, websocket.StatusBadGateway,
+}
+
+// innermost returns the error without what the libraries have put around it.
+func innermost(err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
 	}
+	return err
 }
 
 // request is a command of the protocol (docs/protocol.md). One member is set.
@@ -264,7 +293,7 @@ func (r request) explain(code string) error {
 	case r.Auth != nil && code == "invalid_credentials":
 		return refused("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
 	case r.Subscribe != nil && code == "invalid_channel_name":
-		return refused("%q cannot be a channel: a name has no control characters, and 1 to %d bytes or fewer (the server's MaxChannelName)", r.Subscribe.Channel, codec.MaxChannelName)
+		return refused("%q cannot be a channel: a name has 1 to %d bytes, or as few as the server's MaxChannelName allows, and no control characters", r.Subscribe.Channel, codec.MaxChannelName)
 	case r.Subscribe != nil && code == "limit_exceeded":
 		return refused("%q is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)", r.Subscribe.Channel)
 	case r.Publish != nil && code == "invalid_channel":
@@ -274,7 +303,7 @@ func (r request) explain(code string) error {
 	case r.Publish != nil && code == "invalid_data":
 		return refused("the server refuses the event: its data has too many arrays and objects inside one another")
 	case code == "rate_limited":
-		return refused("the server takes no more in a second from one connection (its CommandRate and ByteRate); try again later, or more slowly")
+		return refused("the server limits how much one connection may send in a second (its CommandRate and ByteRate); send more slowly")
 	default:
 		return refused("the server answers %s", code)
 	}
@@ -300,7 +329,7 @@ func dialError(url string, response *http.Response, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		f.passes, f.err = true, fmt.Errorf("nothing listens at %s; is the server running?", url)
 	case errors.As(err, &unknown):
-		f.err = fmt.Errorf("nobody known vouches for the certificate of %s; name who does with -ca, or take any with -insecure", url)
+		f.err = fmt.Errorf("no authority that is trusted here has signed the certificate of %s; name the authority with -ca, or accept any certificate with -insecure", url)
 	case errors.As(err, &untrusted):
 		f.err = fmt.Errorf("the certificate of %s is not trusted: %w; -insecure takes any", url, untrusted.Err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &plain):
@@ -308,7 +337,7 @@ func dialError(url string, response *http.Response, err error) error {
 	case strings.Contains(err.Error(), tlsAlert):
 		f.err = fmt.Errorf("%s speaks TLS at that port; use %s", url, "wss"+strings.TrimPrefix(url, "ws"))
 	default:
-		f.passes, f.err = true, fmt.Errorf("cannot connect to %s: %w", url, err)
+		f.passes, f.err = true, fmt.Errorf("cannot connect to %s: %w", url, innermost(err))
 	}
 	return f
 }

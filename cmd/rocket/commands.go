@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/nu7hatch/webrocket"
@@ -56,18 +58,28 @@ var otherWords = map[string]string{
 	"validate": "check", "verify": "check", "test": "check", "status": "health", "ping": "health", "stats": "top",
 }
 
-// commandHint says which command a word may stand for. It is "" if the word looks like the name of a file.
+// commandHint says which command a word may stand for, or is "".
 func commandHint(word string) string {
 	if other, ok := otherWords[strings.ToLower(word)]; ok {
 		return fmt.Sprintf("; did you mean %s?", other)
 	}
-	if hint := didYouMean(word, commandNames(), ""); hint != "" {
-		return hint
+	return didYouMean(word, commandNames(), "")
+}
+
+// checkFirstWord returns an error if the first word of a command line, which is not
+// the name of a command, cannot be an argument of serve either.
+func checkFirstWord(word string) error {
+	if strings.HasPrefix(word, "-") {
+		return nil // a flag
 	}
-	if strings.ContainsAny(word, "./") {
-		return ""
+	if _, err := os.Stat(word); err == nil {
+		return nil
 	}
-	return "; rocket help lists the commands"
+	hint := commandHint(word)
+	if hint == "" && strings.ContainsAny(word, "./") {
+		return nil // the name of a file that does not exist, as reading it will show
+	}
+	return usageError(fmt.Sprintf("%s: neither a command nor a file%s", cmp.Or(word, `""`), hint))
 }
 
 func findCommand(name string) (command, bool) {

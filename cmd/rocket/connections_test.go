@@ -42,7 +42,7 @@ func TestConnectionsEndToEnd(t *testing.T) {
 	}
 	disconnect = start(t, env, "disconnect", line[1])
 	disconnect.wantStatus(1)
-	if got := disconnect.stderr.all(); !strings.Contains(got, "no such connection") {
+	if got := disconnect.stderr.all(); !strings.Contains(got, "rocket: the server answers 404 Not Found: there is no such connection") {
 		t.Errorf("twice: got %s", got)
 	}
 	for _, args := range []string{"connections x", "connections -n -1", "disconnect", "disconnect a b"} {

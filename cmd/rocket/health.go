@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -99,7 +100,7 @@ func (p *program) askClientPort(ctx context.Context, c *config, ready bool) erro
 		fmt.Fprintf(p.stdout, "%s speaks TLS\n", url)
 		return nil
 	case err != nil:
-		return fmt.Errorf("%w; is the server running?", err)
+		return fmt.Errorf("cannot reach %s: %w; is the server running?", url, innermost(err))
 	}
 	_ = response.Body.Close()
 	if ready && response.StatusCode != http.StatusUpgradeRequired {
@@ -155,7 +156,7 @@ func (a *adminClient) ask(ctx context.Context, method, path string, body []byte)
 	}
 	response, err := direct.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%w; is the server running, with its admin port there?", err)
+		return nil, fmt.Errorf("cannot reach the admin port at %s: %w; is the server running, with its admin port there?", a.address, innermost(err))
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -165,7 +166,19 @@ func (a *adminClient) ask(ctx context.Context, method, path string, body []byte)
 	case response.StatusCode == http.StatusUnauthorized:
 		return nil, errors.New("the server wants its admin token; set ROCKET_ADMIN_TOKEN")
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s: %s: %s", a.url(path), response.Status, strings.TrimSpace(string(answer)))
+		return nil, fmt.Errorf("the server answers %s: %s", response.Status, explanation(answer))
 	}
 	return answer, nil
+}
+
+// explanation returns what the body of a failed request says: that of the API is
+// {"error":…}, and that of a probe is text.
+func explanation(body []byte) string {
+	var object struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &object) == nil && object.Error != "" {
+		return strings.TrimPrefix(object.Error, "webrocket: ")
+	}
+	return strings.TrimSpace(string(body))
 }

@@ -90,6 +90,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if len(args) > 0 {
 		if c, ok := findCommand(commandOf(args[0])); ok {
 			cmd, args = c, args[1:]
+		} else if err := checkFirstWord(args[0]); err != nil {
+			help, _ := findCommand("help")
+			return p.report(help, err)
 		}
 	}
 	if cmd.asksServer() {
@@ -124,7 +127,11 @@ func (p *program) report(cmd command, err error) int {
 		fmt.Fprint(p.stdout, cmd.help())
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(p.stderr, "rocket: %s\nFor help: rocket %s -h\n", usage, cmd.name)
+		how := "rocket " + cmd.name + " -h"
+		if cmd.name == "help" {
+			how = "rocket help"
+		}
+		fmt.Fprintf(p.stderr, "rocket: %s\nFor help: %s\n", usage, how)
 		return statusUsage
 	case errors.As(err, &found):
 		fmt.Fprintln(p.stderr, found)

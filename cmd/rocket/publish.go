@@ -21,8 +21,8 @@ line of standard input is one event.
   -event NAME      name of the event (default message)
 ` + clientFlagsHelp + `
 ` + exitStatusHelp + `
-A channel exists while somebody subscribes to it, or if the configuration names
-it. To publish to another is an error.
+A channel exists while it has a subscriber, or if the server's configuration names
+it. To publish to another channel is an error.
 
 Examples:
   rocket publish news '{"title": "hello"}'

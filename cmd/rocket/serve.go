@@ -51,9 +51,6 @@ func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
 		if _, ok := findCommand(files[0]); ok {
 			return "", usageError(fmt.Sprintf("%s: no such file; a command comes before its flags: rocket %s ...", files[0], files[0]))
 		}
-		if hint := commandHint(files[0]); hint != "" {
-			return "", usageError(fmt.Sprintf("%s: neither a command nor a file%s", files[0], hint))
-		}
 	}
 	if len(files) > 1 {
 		return "", usageError("want one file, not " + strings.Join(files, " "))

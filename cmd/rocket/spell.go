@@ -6,11 +6,12 @@ import (
 )
 
 // didYouMean returns "; did you mean …?" with the word of known that is nearest
-// to word, or "" where none is near. prefix is put before the suggestion.
+// to word, or "" where none is near. Of a short word at most half may differ.
+// prefix is put before the suggestion.
 func didYouMean(word string, known []string, prefix string) string {
 	best, least := "", len(word)/3+2
 	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least && 2*d <= len(word) {
 			best, least = k, d
 		}
 	}

@@ -12,11 +12,11 @@ import (
 )
 
 const subscribeHelp = `
-Each event is a line of JSON on standard output. It goes on until Ctrl-C. If the
-server restarts or the connection is lost, it connects again, after pauses that
-grow from a second to half a minute, and says so on standard error; events that
-are published meanwhile are missing. It ends if the first attempt fails, and where
-another would not help: the server refuses, or closes the connection on purpose.
+Each event is a line of JSON on standard output, until Ctrl-C. If the server
+restarts or the connection is lost, it connects again, after pauses that grow from
+a second to half a minute, and says so on standard error. Events that are published
+meanwhile are missing. It ends if the first attempt fails, and if another would not
+help: the server refuses the secret, for instance.
 
   -url URL         server and hub (default ws://localhost:9772/)
   -secret SECRET   secret for reading, if the hub has one; better in ROCKET_SECRET,

@@ -173,7 +173,7 @@ func TestTopEndToEnd(t *testing.T) {
 	if got := top.stderr.all(); !strings.Contains(got, "set ROCKET_ADMIN_TOKEN") {
 		t.Errorf("without a token: got %s", got)
 	}
-	for _, args := range []string{"top x", "top -interval 0s", "top -n -1", "health x"} {
+	for _, args := range []string{"top x", "top -interval 0s", "top -n -1", "health x y"} {
 		if _, stderr, status := call(strings.Fields(args)...); status != statusUsage {
 			t.Errorf("%s: got status %d, %s", args, status, stderr)
 		}

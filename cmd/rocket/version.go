@@ -10,8 +10,9 @@ import (
 )
 
 const versionHelp = `
-The commit is missing if the program was built without its git repository. The log
-record "serving" and the metric rocket_build_info of a running server have it too.
+The commit is missing if the go command did not know it, as where the sources are not
+a git repository. A running server has the commit in its log record "serving" and in
+the metric rocket_build_info.
 
 Example:
   rocket version
