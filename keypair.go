@@ -88,10 +88,13 @@ func (k *KeyPair) replace(now time.Time) error {
 		k.log().Error("the new certificate is refused; the old one stays", "error", err)
 		return err
 	}
-	expires := k.current.Load().Leaf.NotAfter
-	k.log().Info("certificate loaded", "file", k.certFile, "expires", expires)
-	if now.After(expires) {
-		k.log().Warn("the certificate has expired", "file", k.certFile, "expired", expires)
+	leaf := k.current.Load().Leaf
+	k.log().Info("certificate loaded", "file", k.certFile, "expires", leaf.NotAfter)
+	switch {
+	case now.After(leaf.NotAfter):
+		k.log().Warn("the certificate has expired", "file", k.certFile, "expired", leaf.NotAfter)
+	case now.Before(leaf.NotBefore):
+		k.log().Warn("the certificate is not valid yet", "file", k.certFile, "begins", leaf.NotBefore)
 	}
 	return nil
 }

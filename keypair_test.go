@@ -125,8 +125,8 @@ func TestKeyPairOfEqualSizeAndTime(t *testing.T) {
 	}
 }
 
-// A certificate that has expired is taken, since an old one is no better, but the log
-// says so.
+// A certificate that has expired or is not valid yet is taken, since an old one is no
+// better, but the log says so.
 func TestKeyPairExpired(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -146,5 +146,11 @@ func TestKeyPairExpired(t *testing.T) {
 	k.look(time.Now().Add(2 * selfSignedFor))
 	if !strings.Contains(log.String(), "level=WARN msg=\"the certificate has expired\"") {
 		t.Errorf("an expired one: got %s", &log)
+	}
+	writeSelfSigned(t, certFile, keyFile)
+	k.looked = time.Time{}
+	k.look(time.Now().Add(-2 * selfSignedFor))
+	if !strings.Contains(log.String(), "level=WARN msg=\"the certificate is not valid yet\"") {
+		t.Errorf("one of the future: got %s", &log)
 	}
 }

@@ -48,7 +48,7 @@ func runCheck(_ context.Context, p *program, args []string) error {
 func (c *config) unusable(certs *certificates, now time.Time) error {
 	var found problems
 	for _, what := range certs.unusable(now) {
-		found = append(found, problem{where: c.origin["tls-cert"], what: what})
+		found = append(found, problem{where: c.origin["tls-cert"], what: what, content: true})
 	}
 	return found.asError()
 }

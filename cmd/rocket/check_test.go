@@ -46,7 +46,7 @@ func TestCheckWarns(t *testing.T) {
 func TestCheckReadsTheEnvironment(t *testing.T) {
 	name := writeFile(t, `{"Port": 1, "TLSPort": 2, "Hubs": [{"Path": "/"}]}`)
 	vars := []string{
-		"ROCKET_ADMIN=0.0.0.0:3", "ROCKET_UNIX=/run/r.sock", "ROCKET_READWRITE_SECRET=s", "rocket_port=1", "ROCKET_COLOUR=red", "ROCKET_SECRET=s",
+		"ROCKET_ADMIN=0.0.0.0:3", "ROCKET_UNIX=/run/r.sock", "ROCKET_READWRITE_SECRET=s", "rocket_port=1", "ROCKET_COLOUR=red", "ROCKET_TLSCERTFILE=c.pem", "ROCKET_SECRET=s",
 		"ROCKET_ADMIN_TOKEN=", "ROCKET_PORT=tcp://10.0.0.1:9772", "ROCKET_SERVICE_HOST=10.0.0.1", "ROCKET_SERVICE_PORT=9772",
 		"ROCKET_SERVICE_PORT_WEBSOCKET=9772", "ROCKET_PORT_9772_TCP=tcp://10.0.0.1:9772", "ROCKET_PORT_9772_TCP_ADDR=10.0.0.1",
 		"ROCKET_TEST_SERVICE_HOST=10.0.0.2", "ROCKET_TEST_PORT=tcp://10.0.0.2:80", "ROCKET_TLS_PORT=tcp://10.0.0.3:80",
@@ -61,6 +61,7 @@ func TestCheckReadsTheEnvironment(t *testing.T) {
 		"  hub      /  JSON  open to everyone\n" +
 		"my.json: warning: ROCKET_COLOUR: unknown variable\n" +
 		"my.json: warning: ROCKET_READWRITE_SECRET: unknown variable; did you mean ROCKET_READ_WRITE_SECRET?\n" +
+		"my.json: warning: ROCKET_TLSCERTFILE: unknown variable; did you mean ROCKET_TLS_CERT?\n" +
 		"my.json: warning: rocket_port: unknown variable; did you mean ROCKET_PORT?\n" +
 		"my.json: warning: ROCKET_ADMIN_TOKEN: it is set to nothing, which is as if it were not set\n" +
 		"my.json: warning: the admin port listens beyond this machine without a token: it shows hubs, channels and connections to the network; set ROCKET_ADMIN_TOKEN or AdminToken\n" +
@@ -143,6 +144,9 @@ func TestDocumentedProblems(t *testing.T) {
 		`{"TLSPort": 1, "Hubs": [{"Path": "/"}]}`,
 		`{"Port": 1, "TLSPort": 1, "TLSSelfSigned": true, "Admin": ":1", "Hubs": [{"Path": "/"}]}`,
 		"\xff\xfe{\x00}\x00",
+		fmt.Sprintf(`{"Unix": "%0108d", "Hubs": [{"Path": "/"}]}`, 0),
+		`{"Unix": "/", "Hubs": [{"Path": "/"}]}`,
+		fmt.Sprintf(`{"TLSSelfSigned": true, "TLSClientCA": %q, "Hubs": [{"Path": "/"}]}`, writeFile(t, "\ufeff")),
 		`{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": " s"}}]}`,
 		`{"Host": "", "Admin": ":1", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}, "MaxChannelName": 1, "Channels": ["cc"]}]}`,
 	} {

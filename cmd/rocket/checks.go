@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -139,4 +140,40 @@ func checkAppendable(name string) error {
 		return fmt.Errorf("cannot create %s: directory %s: %w", name, dir, err)
 	}
 	return fmt.Errorf("cannot append to %s: %s", name, reason(err))
+}
+
+// socketMax is how long the name of a socket's file may be (unix(7)).
+const socketMax = 107
+
+// checkSocket accepts a name that a socket's file can have. Its directory may be made
+// later, as systemd makes that of RuntimeDirectory.
+func checkSocket(name string) error {
+	if len(name) > socketMax {
+		return fmt.Errorf("the name has %d bytes, and that of a socket's file at most %d; choose a shorter one", len(name), socketMax)
+	}
+	if info, err := os.Lstat(name); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("cannot listen at %s: %s", name, inTheWay(name))
+	}
+	return nil
+}
+
+// checkPEM finds what hides the first certificate of a file in PEM, or all of them.
+func checkPEM(name string, text []byte) error {
+	if isWide(text) {
+		return fmt.Errorf("%s: the file is in UTF-16 or UTF-32; save it as UTF-8", name)
+	}
+	if bytes.HasPrefix(text, []byte("\ufeff")) {
+		return fmt.Errorf("%s: the file begins with a byte order mark; save it without", name)
+	}
+	return nil
+}
+
+// checkPEMFile is checkPEM for a file. Pipes can be read only once, so it leaves them.
+func checkPEMFile(name string) error {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil //nolint:nilerr // whoever reads the file says what is wrong
+	}
+	text, _ := os.ReadFile(name)
+	return checkPEM(name, text)
 }

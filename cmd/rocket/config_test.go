@@ -175,6 +175,16 @@ func TestOtherProblems(t *testing.T) {
 			sources{getenv: env(map[string]string{"ROCKET_ADMIN_TOKEN": "a\nb\n"})},
 			"ROCKET_ADMIN_TOKEN: it has a line end or another control character, so no client can send it", 1,
 		},
+		{
+			"name of a socket's file that is too long",
+			sources{getenv: env(map[string]string{"ROCKET_UNIX": "/run/" + strings.Repeat("r", 103)})},
+			"ROCKET_UNIX: the name has 108 bytes, and that of a socket's file at most 107; choose a shorter one", 1,
+		},
+		{
+			"directory for a socket",
+			sources{flags: map[string]string{"unix": "/"}},
+			"-unix: cannot listen at /: there is a file that is no socket: remove it, or choose another", 2,
+		},
 		{"flag", sources{flags: map[string]string{"loops": "x"}}, `-loops: want a whole number from 0 to 256, not "x"`, 2},
 		{
 			"flag without its fellow",
@@ -403,5 +413,26 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A secret that is given as nothing leaves a hub or the admin API open.
+func TestEmptySecrets(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		src  sources
+		want string
+	}{
+		{"flag", sources{flags: map[string]string{"read-write-secret": ""}}, "-read-write-secret: it is set to nothing, which is as if it were not set"},
+		{"flag beside a file", sources{file: writeFile(t, `{"Hubs": [{"Path": "/"}]}`), flags: map[string]string{"admin-token": ""}}, "-admin-token: it is set to nothing, which is as if it were not set"},
+		{"flag in place of a variable", sources{environ: []string{"ROCKET_ADMIN_TOKEN=t"}, flags: map[string]string{"admin-token": ""}}, "-admin-token: it is set to nothing, which is as if it were not set"},
+		{"variable", sources{environ: []string{"ROCKET_ADMIN_TOKEN="}}, "ROCKET_ADMIN_TOKEN: it is set to nothing, which is as if it were not set"},
+		{"variable under a flag", sources{environ: []string{"ROCKET_ADMIN_TOKEN="}, flags: map[string]string{"admin-token": "t"}}, ""},
+		{"given", sources{environ: []string{"ROCKET_ADMIN_TOKEN=t"}}, ""},
+	} {
+		c, err := tt.src.load()
+		if got := strings.Join(c.warnings(), "\n"); err != nil || got != tt.want {
+			t.Errorf("%s: got %q and %v, want %q", tt.name, got, err, tt.want)
+		}
 	}
 }

@@ -38,23 +38,39 @@ func strangeVariables(environ []string) []string {
 		rest, ours := strings.CutPrefix(strings.ToUpper(name), variablePrefix)
 		right := strings.HasPrefix(name, variablePrefix+rest) // in capitals
 		if ours && !(right && slices.Contains(known, rest)) && !isServiceLink(name, text) {
-			warnings = append(warnings, name+": unknown variable"+didYouMean(rest, known, variablePrefix))
+			warnings = append(warnings, name+": unknown variable"+variableHint(rest, known))
 		}
 	}
 	slices.Sort(warnings)
 	return warnings
 }
 
-// emptySecrets returns a warning for each variable of a secret that is set to
+// variableHint says which variable may be meant by one without its prefix: one of
+// known, or that of a key of the file.
+func variableHint(rest string, known []string) string {
+	for _, st := range settings() {
+		if st.key != "" && strings.EqualFold(strings.ReplaceAll(rest, "_", ""), st.key) {
+			return "; did you mean " + st.env() + "?"
+		}
+	}
+	return didYouMean(rest, known, variablePrefix)
+}
+
+// emptySecrets returns a warning for each secret that a flag or a variable sets to
 // nothing, as an empty file of a secret does, and so protects nothing.
 func (s sources) emptySecrets() []string {
 	var warnings []string
 	for _, st := range settings() {
-		if _, given := s.flags[st.flag]; given || !st.at(&config{}).secret || st.key == "" && s.file != "" {
+		if !st.at(&config{}).secret || st.key == "" && s.file != "" {
 			continue
 		}
-		if slices.Contains(s.environ, st.env()+"=") {
-			warnings = append(warnings, st.env()+": it is set to nothing, which is as if it were not set")
+		where := st.env()
+		text, given := s.flags[st.flag]
+		if given {
+			where = "-" + st.flag
+		}
+		if given && text == "" || !given && slices.Contains(s.environ, st.env()+"=") {
+			warnings = append(warnings, where+": it is set to nothing, which is as if it were not set")
 		}
 	}
 	return warnings

@@ -81,6 +81,9 @@ func TestCheckExpiry(t *testing.T) {
 			rewrite(t, "key.pem", string(key))
 			rewrite(t, "my.json", config+"}")
 			stdout, stderr, status := call("check", "my.json")
+			if _, _, got := call("check", "-tls-cert", "cert.pem", "-tls-key", "key.pem"); got != tt.status {
+				t.Errorf("with flags: got status %d, want %d", got, tt.status)
+			}
 			if all := stdout + stderr; status != tt.status || !strings.Contains(all, tt.want) || tt.want == "" && strings.Contains(all, "certificate") {
 				t.Errorf("got status %d and\n%s\nwant %d and %q", status, all, tt.status, tt.want)
 			}

@@ -12,6 +12,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -91,7 +93,9 @@ func (p *program) askClientPort(ctx context.Context, c *config, ready bool) erro
 		return err
 	}
 	// It is this machine's server, whatever names its certificate has.
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: c.dialAsProxy,
+	}}
 	defer client.CloseIdleConnections()
 	response, err := client.Do(request)
 	var alert *net.OpError
@@ -108,6 +112,24 @@ func (p *program) askClientPort(ctx context.Context, c *config, ready bool) erro
 	}
 	fmt.Fprintf(p.stdout, "%s answers\n", url)
 	return nil
+}
+
+// dialAsProxy connects to the server, and begins with a PROXY header where the server
+// wants one from this machine.
+func (c *config) dialAsProxy(ctx context.Context, network, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	here, _ := netip.ParseAddrPort(conn.LocalAddr().String())
+	trusted, _ := networks(c.proxyFrom)
+	if slices.ContainsFunc(trusted, func(n netip.Prefix) bool { return n.Contains(here.Addr().Unmap()) }) {
+		if _, err := io.WriteString(conn, "PROXY UNKNOWN\r\n"); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return conn, nil
 }
 
 // direct is a client that uses no proxy, whatever HTTP_PROXY says: a server is asked

@@ -17,6 +17,9 @@ func TestHealthWithoutAdminEndToEnd(t *testing.T) {
 		args []string
 	}{
 		{"plain", nil},
+		{"PROXY header", []string{"-proxy-from", "127.0.0.0/8,::1"}},
+		{"TLS with a PROXY header", []string{"-tls-cert", cert, "-tls-key", key, "-proxy-from", "127.0.0.0/8,::1"}},
+		{"PROXY header of others", []string{"-proxy-from", "192.0.2.0/24"}},
 		{"TLS", []string{"-tls-cert", cert, "-tls-key", key}},
 		{"certificates of clients", []string{"-tls-cert", cert, "-tls-key", key, "-tls-client-ca", cert}},
 	} {

@@ -39,7 +39,11 @@ func (s *service) reload() {
 		return
 	}
 	s.certs.replace(certs, s.log)
-	for _, name := range s.started.needRestart(c) {
+	names := s.started.needRestart(c)
+	if s.certs.otherAuthorities(certs) {
+		names = append(names, "TLSClientCA")
+	}
+	for _, name := range names {
 		s.log.Warn("a setting has changed that only a restart puts in force", "setting", name)
 	}
 	s.config.Store(c)

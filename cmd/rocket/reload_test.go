@@ -157,6 +157,34 @@ func TestRestartIsNeededEndToEnd(t *testing.T) {
 	}
 }
 
+// Other authorities in the file of TLSClientCA are not in force before a restart, and
+// the log says so as long as they differ.
+func TestOtherAuthoritiesEndToEnd(t *testing.T) {
+	first, _ := issue(t, "first.example", -day, 90*day)
+	second, _ := issue(t, "second.example", -day, 90*day)
+	file := writeFile(t, string(first))
+	server, _ := startSecure(t, "-tls-self-signed", "-tls-client-ca", file)
+	warnings := 0
+	for _, tt := range []struct {
+		authorities string
+		needed      bool
+	}{
+		{string(first), false},
+		{string(first) + string(second), true},
+		{string(second), true},
+		{"# a comment\n" + string(first), false},
+	} {
+		rewrite(t, file, tt.authorities)
+		server.signal(syscall.SIGHUP)
+		server.stderr.want(`"reloaded"`)
+		before := warnings
+		warnings = strings.Count(server.stderr.all(), `only a restart puts in force","setting":"TLSClientCA"`)
+		if got := warnings > before; got != tt.needed {
+			t.Errorf("the log says that a restart is needed: %t, want %t, with\n%s", got, tt.needed, tt.authorities)
+		}
+	}
+}
+
 func TestPIDFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pid")
 	remove, err := writePID(name)

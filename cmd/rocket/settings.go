@@ -40,7 +40,7 @@ func settings() []setting {
 		},
 		{
 			"Unix", "unix", "FILE", "", "socket's file to listen on too, without TLS",
-			func(c *config) value { return text(&c.unix, "a file", nil) },
+			func(c *config) value { return text(&c.unix, "a file", checkSocket) },
 		},
 		{
 			"ProxyFrom", "proxy-from", "LIST", "", "addresses or networks of balancers that begin with a PROXY header; unix: the socket's file",

@@ -60,6 +60,15 @@ func (c *config) certificates(log *slog.Logger) (*certificates, error) {
 
 // pairProblem says where the file is named that cannot be used.
 func (c *config) pairProblem(err error) problems {
+	var encoded problems
+	for _, file := range [][2]string{{"tls-cert", c.certFile}, {"tls-key", c.keyFile}} {
+		if err := checkPEMFile(file[1]); err != nil {
+			encoded = append(encoded, problem{where: c.origin[file[0]], what: err.Error(), content: true})
+		}
+	}
+	if encoded != nil {
+		return encoded
+	}
 	what, flag := strings.TrimPrefix(err.Error(), "webrocket: "), "tls-cert"
 	if strings.Contains(what, "private key") || strings.Contains(what, "key input") {
 		flag = "tls-key"
@@ -85,6 +94,9 @@ func (certs *certificates) authorities(file string) error {
 func poolOf(file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkPEM(file, text); err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
@@ -130,6 +142,12 @@ func (certs *certificates) replace(next *certificates, log *slog.Logger) {
 	}
 	certs.keys.Store(next.keys.Load())
 	log.Info("certificate loaded", "file", certs.files[0], "expires", certs.expiry())
+}
+
+// otherAuthorities reports whether next has other authorities for clients'
+// certificates, from the same file. Only a restart puts them in force.
+func (certs *certificates) otherAuthorities(next *certificates) bool {
+	return certs != nil && next != nil && certs.clientCA == next.clientCA && !certs.ClientCAs.Equal(next.ClientCAs)
 }
 
 // listen gives a server all its addresses.

@@ -309,6 +309,12 @@ func TestClientCertificateEndToEnd(t *testing.T) {
 func TestTLSProblems(t *testing.T) {
 	cert, key := writePair(t, t.TempDir())
 	_, otherKey := writePair(t, t.TempDir())
+	text, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of a list of authorities a byte order mark hides the first one alone.
+	marked, markedList, wide := writeFile(t, "\ufeff"+string(text)), writeFile(t, "\ufeff"+string(text)+string(text)), writeFile(t, "\xff\xfe-\x00-\x00")
 	for _, tt := range []struct {
 		name, want string
 		args       []string
@@ -324,6 +330,10 @@ func TestTLSProblems(t *testing.T) {
 		{"a part of IPv4 as IPv6", `-forwarded-from: want an address or network`, []string{"-forwarded-from", "::ffff:0:0/80"}, 2},
 		{"no truth", `-tls-self-signed: want true or false, not "maybe"`, []string{"-tls-self-signed=maybe"}, 2},
 		{"key of another", "private key does not match public key", []string{"-tls-cert", cert, "-tls-key", otherKey}, 1},
+		{"pair in UTF-16", "-tls-cert: " + wide + ": the file is in UTF-16 or UTF-32; save it as UTF-8\n-tls-key: " + wide, []string{"-tls-cert", wide, "-tls-key", wide}, 1},
+		{"certificate after a byte order mark", "-tls-cert: " + marked + ": the file begins with a byte order mark; save it without", []string{"-tls-cert", marked, "-tls-key", key}, 1},
+		{"authorities after a byte order mark", "-tls-client-ca: " + markedList + ": the file begins with a byte order mark", []string{"-tls-self-signed", "-tls-client-ca", markedList}, 1},
+		{"authorities in UTF-16", "-tls-client-ca: " + wide + ": the file is in UTF-16", []string{"-tls-self-signed", "-tls-client-ca", wide}, 1},
 		{"no authority", "there is no certificate in it", []string{"-tls-self-signed", "-tls-client-ca", "/dev/null"}, 1},
 	} {
 		_, stderr, status := call(tt.args...)
