@@ -419,7 +419,7 @@ func (r *reloaded) tryPair(ctx context.Context, i int) error {
 	if err := r.pair.spoil(i, r.serial+1); err != nil {
 		return err
 	}
-	log, err := r.hangUp(ctx, "the new certificate is refused")
+	log, err := r.hangUp(ctx, "not reloaded: the new certificate is refused")
 	if err != nil {
 		return err
 	}
