@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -70,10 +71,10 @@ func TestSubscribeDialogue(t *testing.T) {
 	url, heard := dialogue(
 		t, ok,
 		[]string{`{"ok":true}`, `{"event":"e","channel":"a","data":1}`},
-		[]string{"{\"event\":\"f\",\n\"channel\":\"a\",\"data\": \"x\\n\"}", `{"ok":true}`, `{"event":"g","channel":"b"}`, goAway},
+		[]string{"{\"event\":\"f\",\n\"channel\":\"a\",\"data\": \"x\\n\"}", `{"lost":2}`, `{"ok":true}`, `{"event":"g","channel":"b"}`, goAway},
 	)
 	stdout, stderr, status := call("subscribe", "-once", "-url", url, "-secret", "s", "a", "b")
-	if want := "{\"event\":\"e\",\"channel\":\"a\",\"data\":1}\n{\"event\":\"f\",\"channel\":\"a\",\"data\":\"x\\n\"}\n{\"event\":\"g\",\"channel\":\"b\"}\n"; stdout != want {
+	if want := "{\"event\":\"e\",\"channel\":\"a\",\"data\":1}\n{\"event\":\"f\",\"channel\":\"a\",\"data\":\"x\\n\"}\n{\"lost\":2}\n{\"event\":\"g\",\"channel\":\"b\"}\n"; stdout != want {
 		t.Errorf("got %s want %s", stdout, want)
 	}
 	want := "subscribed to a at " + url + "\nsubscribed to b at " + url + "\nrocket: the server closed the connection: 1001\n"
@@ -119,6 +120,32 @@ func TestPublishLines(t *testing.T) {
 		`{"publish":{"event":"message","channel":"c","data":"two"}}`,
 		`{"publish":{"event":"message","channel":"c","data":[3]}}`,
 	)
+}
+
+// The secret is that of the flag, or else of the variable, which may end in a line
+// end: a shell reads it from a file.
+func TestSecretOfAClient(t *testing.T) {
+	for _, tt := range []struct {
+		variable, want string
+		flags          []string
+	}{
+		{"v", "v", nil},
+		{"v\r\n", "v", nil},
+		{" v ", " v ", nil},
+		{"v", "f", []string{"-secret", "f"}},
+		{"", "f", []string{"-secret=f"}},
+		{"", "", nil},
+	} {
+		url, heard := dialogue(t, ok, ok)
+		p := &program{getenv: env(map[string]string{"ROCKET_SECRET": tt.variable}), stdout: io.Discard, stderr: io.Discard}
+		if status := p.run(t.Context(), append([]string{"publish", "-url", url, "c", "1"}, tt.flags...)); status != 0 {
+			t.Errorf("%q, %q: got status %d", tt.variable, tt.flags, status)
+		}
+		wantHeard(
+			t, *heard, fmt.Sprintf(`{"auth":{"access":"read-write","secret":%q}}`, tt.want),
+			`{"publish":{"event":"message","channel":"c","data":1}}`,
+		)
+	}
 }
 
 func wantHeard(t *testing.T, got []string, want ...string) {
@@ -379,7 +406,7 @@ func TestSubscribeComesBackEndToEnd(t *testing.T) {
 	if err := next.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	reader.stderr.want(`^the connection to \S+ was lost(: connection reset by peer)?; connecting again`)
+	reader.stderr.want(`^the connection to \S+ was lost(: connection reset by peer)?; connecting again in (0\.\d|1\.0) s$`) // the first pause again
 	reader.stderr.want(`^nothing listens at \S+; is the server running\?; connecting again`)
 	reader.signal(syscall.SIGINT)
 	reader.wantStatus(0)

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
 )
 
 // An operator lists connections, and closes one of them by its ID.
@@ -50,4 +52,17 @@ func TestConnectionsEndToEnd(t *testing.T) {
 			t.Errorf("%s: got status %d, %s", args, status, stderr)
 		}
 	}
+}
+
+// The list has the subprotocol that a connection has chosen.
+func TestSubprotocolOfAConnectionEndToEnd(t *testing.T) {
+	server, url := startServer(t, nil, "-subprotocols", "rocket.v1")
+	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: []string{"other", "rocket.v1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	listing := start(t, []string{"ROCKET_ADMIN=" + adminOf(server)}, "connections")
+	listing.stdout.want(` hub=/ connection=\S+ subprotocol=rocket\.v1$`)
+	listing.wantStatus(0)
 }

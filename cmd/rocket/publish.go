@@ -27,6 +27,7 @@ it. To publish to another channel is an error.
 Examples:
   rocket publish news '{"title": "hello"}'
   rocket publish -event alarm news "the sky is falling"
+  rocket publish temperature -- -5   (DATA that begins with a dash)
   tail -f access.log | rocket publish log -
 `
 
