@@ -168,6 +168,7 @@ func TestForwarded(t *testing.T) {
 		{"X-Forwarded-For", trusting, with("X-Forwarded-For: 192.0.2.7"), "192.0.2.7:0"},
 		{"Forwarded", trusting, with(`forwarded: for="[2001:db8::7]:4711"`), "[2001:db8::7]:4711"},
 		{"several lines", trusting, with("X-Forwarded-For: 1.2.3.4\r\nA: b\r\nx-forwarded-for: 192.0.2.7 , 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2"), "192.0.2.7:0"},
+		{"an address with TLS, which the proxy has", trusting, strings.Replace(with("X-Forwarded-For: 192.0.2.7"), "GET /", "GET wss://example.com/", 1), "192.0.2.7:0"},
 		{"no field", trusting, request, "127.0.0.1:"},
 		{"nonsense", trusting, with("X-Forwarded-For: nonsense"), "127.0.0.1:"},
 		{"unknown", trusting, with("Forwarded: for=unknown"), "127.0.0.1:"},
@@ -200,6 +201,18 @@ func TestForwarded(t *testing.T) {
 		if !strings.Contains(status, " 400 ") || !strings.Contains(body, errForwarded.Reason) {
 			t.Errorf("%s: got %q, %q, want 400 with the reason", header, status, body)
 		}
+		status, rest := refusedBy(t, e, strings.Replace(with(header), "GET", "HEAD", 1))
+		if !strings.Contains(status, " 400 ") || !strings.HasSuffix(rest, "\r\n\r\n") {
+			t.Errorf("HEAD, %s: got %q, %q, want 400 without a body", header, status, rest)
+		}
+	}
+}
+
+// A proxy that is trusted, and speaks TLS to a port without it, is told so too.
+func TestForwarderSpeaksTLSToAPlainPort(t *testing.T) {
+	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, Listener{Addr: "127.0.0.1:0", ForwardedFrom: forwarders})
+	if status, rest := refusedBy(t, e, string(clientHello(t))); !strings.Contains(status, " 400 ") || !strings.Contains(rest, errPlainPort.Reason) {
+		t.Errorf("got %q, %q, want 400 that names ws://", status, rest)
 	}
 }
 
@@ -266,6 +279,25 @@ func TestConnectRateBehindAProxy(t *testing.T) {
 		}
 		if !refused {
 			t.Errorf("%s: ten connections at once are let in", header)
+		}
+	}
+}
+
+// The proxy does not count either where a balancer's PROXY header has named it.
+func TestConnectRateBehindBalancerAndProxy(t *testing.T) {
+	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Handler: echo}))
+	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	if err := e.Listen(Listener{Addr: "127.0.0.1:0", ProxyFrom: local, ForwardedFrom: forwarders}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Shutdown(t.Context()) }()
+	defer stopClock(e)()
+	for i := range 10 {
+		conn := dialHalf(t, e, []byte("PROXY TCP4 10.0.0.5 198.51.100.1 56324 443\r\n"+with(fmt.Sprint("X-Forwarded-For: 192.0.2.", i))))
+		status, _ := bufio.NewReader(conn).ReadString('\n')
+		_ = conn.Close()
+		if !strings.Contains(status, "101") {
+			t.Errorf("client %d: got %q", i, status)
 		}
 	}
 }
