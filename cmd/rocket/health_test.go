@@ -44,6 +44,15 @@ func TestHealthWithoutAdminEndToEnd(t *testing.T) {
 	}
 }
 
+// The flag counts more than the file.
+func TestHealthAdminFlagBesideAFileEndToEnd(t *testing.T) {
+	server, _ := startServer(t, nil)
+	admin := server.stderr.want(`"admin":"http://([^"]+)"`)[1]
+	file := writeFile(t, `{"Admin": "127.0.0.1:1", "Hubs": [{"Path": "/"}]}`)
+	start(t, nil, "health", "-admin", admin, file).wantStatus(0)
+	start(t, nil, "health", file).wantStatus(1)
+}
+
 // A path that is served by nobody, or a server that is full, is not ready.
 func TestHealthOfAPortThatRefuses(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())

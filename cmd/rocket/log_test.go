@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,30 @@ func TestLogs(t *testing.T) {
 				t.Errorf("%s: got %s", where, line)
 			}
 		}
+	}
+}
+
+// The log of a hub that is gone is closed, and opened when the hub comes back.
+func TestLogThatComesBack(t *testing.T) {
+	l := newLogs(io.Discard, "info")
+	defer l.close()
+	name := filepath.Join(t.TempDir(), "hub.log")
+	log, err := l.to(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("first")
+	if err := l.reopen(nil); err != nil {
+		t.Fatal(err)
+	}
+	if log.Info("late"); contains(name, "late")() || len(l.files) != 0 {
+		t.Errorf("it is still open: %v", l.files)
+	}
+	if log, err = l.to(name); err != nil {
+		t.Fatal(err)
+	}
+	if log.Info("second"); !contains(name, "second")() {
+		t.Error("what is logged after it came back is lost")
 	}
 }
 

@@ -50,7 +50,7 @@ func TestEveryServerFieldHasASetting(t *testing.T) {
 
 // A size may be "64KB" and a time "1m" wherever a setting may be given.
 func TestEveryUnitEverywhere(t *testing.T) {
-	units := map[string]struct{ file, text string }{"BYTES": {`"200B"`, "200 b"}, "TIME": {`"1m"`, "1m"}}
+	units := map[string]struct{ file, text string }{"BYTES": {`"200B"`, "200 b"}, "TIME": {`"1m"`, "1 m"}}
 	count := 0
 	for _, st := range settings() {
 		unit, ok := units[st.meta]

@@ -109,6 +109,23 @@ func TestCertificateReloadEndToEnd(t *testing.T) {
 	reader.stdout.want(`"data":2`)
 }
 
+// Other files for the certificate are named by the log, and take a restart: none of
+// them is in force before.
+func TestOtherCertificateFilesEndToEnd(t *testing.T) {
+	certFile, keyFile := writePair(t, t.TempDir())
+	otherCert, otherKey := writePair(t, t.TempDir())
+	config := func(cert, key string) string {
+		return fmt.Sprintf(`{"TLSCertFile": %q, "TLSKeyFile": %q, "Hubs": [{"Path": "/", "Channels": ["c"]}]}`, cert, key)
+	}
+	file := writeFile(t, config(certFile, keyFile))
+	server, url := startSecure(t, file)
+	rewrite(t, file, config(otherCert, otherKey))
+	server.signal(syscall.SIGHUP)
+	server.stderr.want(`only a restart puts in force","setting":"TLSCertFile"`)
+	server.stderr.want(`"reloaded"`)
+	start(t, nil, "publish", "-ca", certFile, "-url", url, "c", "1").wantStatus(0)
+}
+
 // Certificate and configuration are one: what is wrong with either keeps the other
 // as it was.
 func TestReloadOfBothEndToEnd(t *testing.T) {
