@@ -45,17 +45,17 @@ func (lines) ParseCommand(message []byte, cmd *codec.Command) error {
 	return nil
 }
 
-func (lines) AppendReply(dst []byte, errCode string, _ []byte) []byte {
-	if errCode == "" {
+func (lines) AppendReply(dst []byte, r codec.Reply) []byte {
+	if r.Err == "" {
 		return append(dst, "ok"...)
 	}
-	return append(append(dst, "error "...), errCode...)
+	return append(append(dst, "error "...), r.Err...)
 }
 
-func (lines) AppendEvent(dst []byte, event, channel, data []byte) []byte {
-	dst = append(append(append(dst, channel...), ' '), event...)
-	if data != nil {
-		dst = append(append(dst, ' '), data...)
+func (lines) AppendEvent(dst []byte, e codec.Event) []byte {
+	dst = append(append(append(dst, e.Channel...), ' '), e.Event...)
+	if e.Data != nil {
+		dst = append(append(dst, ' '), e.Data...)
 	}
 	return dst
 }

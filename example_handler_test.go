@@ -16,11 +16,11 @@ type echo struct{}
 // Register is called by Server.Handle. It says who answers the connections to
 // the path, and with which limits.
 func (e echo) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: e, MaxMessageSize: 4096}, nil
+	return &webrocket.Endpoint{Protocol: e, MaxMessageSize: 4096}, nil
 }
 
 // OnOpen is called once the opening handshake is done.
-func (echo) OnOpen(c *webrocket.Conn) {
+func (echo) OnOpen(c *webrocket.Conn, _ *webrocket.Request) {
 	c.SetValue(new(int)) // the messages of this connection so far
 	c.Send(webrocket.Text, []byte("hello"))
 }

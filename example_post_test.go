@@ -17,10 +17,10 @@ type library struct {
 }
 
 func (l library) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: l}, nil
+	return &webrocket.Endpoint{Protocol: l}, nil
 }
 
-func (library) OnOpen(*webrocket.Conn) {}
+func (library) OnOpen(_ *webrocket.Conn, _ *webrocket.Request) {}
 
 func (l library) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, message []byte) {
 	author := string(message) // message is valid until OnMessage returns

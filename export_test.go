@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/protocol"
 )
 
 // EndpointAt returns what is served at a path.
@@ -22,7 +23,7 @@ func (s *Server) Starting() (done func()) {
 // Metered returns how many sessions have a meter.
 func (s *Server) Metered(ctx context.Context) (n int, err error) {
 	meters := make([]int, len(s.running().Loops()))
-	err = s.running().Each(ctx, func(l *engine.Loop) { meters[l.Index()] = len(l.Worker().(*worker).meters) })
+	err = s.running().Each(ctx, func(l *engine.Loop) { meters[l.Index()] = protocol.WorkerOf(l).Metered() })
 	for _, m := range meters {
 		n += m
 	}

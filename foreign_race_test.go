@@ -14,10 +14,10 @@ import (
 type careless struct{ panicked chan string }
 
 func (h careless) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: h}, nil
+	return &webrocket.Endpoint{Protocol: h}, nil
 }
-func (careless) OnOpen(*webrocket.Conn)         {}
-func (careless) OnClose(*webrocket.Conn, error) {}
+func (careless) OnOpen(_ *webrocket.Conn, _ *webrocket.Request) {}
+func (careless) OnClose(*webrocket.Conn, error)                 {}
 func (h careless) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, _ []byte) {
 	go func() {
 		defer func() { h.panicked <- fmt.Sprint(recover()) }()

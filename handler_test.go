@@ -22,7 +22,7 @@ type life struct {
 
 func (h *life) Register(_ *webrocket.Server, id any) (*webrocket.Endpoint, error) {
 	h.registered = append(h.registered, id)
-	return &webrocket.Endpoint{Handler: h}, nil
+	return &webrocket.Endpoint{Protocol: h}, nil
 }
 
 func (h *life) note(c *webrocket.Conn, what string) {
@@ -35,7 +35,7 @@ func (h *life) note(c *webrocket.Conn, what string) {
 	h.notes = append(h.notes, what)
 }
 
-func (h *life) OnOpen(c *webrocket.Conn) {
+func (h *life) OnOpen(c *webrocket.Conn, _ *webrocket.Request) {
 	h.note(c, "open")
 	c.SetValue("mine")
 }
@@ -89,14 +89,14 @@ type counting struct {
 	events, replies *atomic.Int64
 }
 
-func (c counting) AppendEvent(dst []byte, event, channel, data []byte) []byte {
+func (c counting) AppendEvent(dst []byte, e codec.Event) []byte {
 	c.events.Add(1)
-	return c.JSON.AppendEvent(dst, event, channel, data)
+	return c.JSON.AppendEvent(dst, e)
 }
 
-func (c counting) AppendReply(dst []byte, errCode string, id []byte) []byte {
+func (c counting) AppendReply(dst []byte, r codec.Reply) []byte {
 	c.replies.Add(1)
-	return c.JSON.AppendReply(dst, errCode, id)
+	return c.JSON.AppendReply(dst, r)
 }
 
 // An event is encoded once for all its subscribers, and a reply without an id

@@ -69,11 +69,15 @@ func (c explainedLines) ParseCommand(message []byte, cmd *codec.Command) error {
 	return nil
 }
 
-func (c explainedLines) AppendReason(dst []byte, errCode, reason string, id []byte) []byte {
-	return append(c.AppendReply(dst, errCode, id), ": "+reason...)
+func (c explainedLines) AppendReply(dst []byte, r codec.Reply) []byte {
+	dst = c.lines.AppendReply(dst, r)
+	if r.Reason != "" {
+		dst = append(dst, ": "+r.Reason...)
+	}
+	return dst
 }
 
-// A codec of a user's own says why a message is no command, if it has AppendReason.
+// A codec of a user's own says why a message is no command, if it wants to.
 func TestReasonOfASecondCodec(t *testing.T) {
 	talk(t, serve(t, hubs{"/": webrocket.NewHandler(explainedLines{})}), `
 		a > what?

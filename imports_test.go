@@ -12,20 +12,30 @@ import (
 
 const module = "github.com/nu7hatch/webrocket"
 
+// inLibrary is what a user of the root package gets with it.
+var inLibrary = []string{
+	"protocol/native", "protocol", "engine", "hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate",
+}
+
 // imports says which packages of this module each one may import, whether
 // directly or through others. "." is the root package.
 var imports = map[string][]string{
-	".":                  {"engine", "pubsub", "auth", "codec", "measure"},
-	"engine":             {"codec", "measure"},
-	"pubsub":             {"measure"},
+	".":                  inLibrary,
+	"protocol":           {"engine", "hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"protocol/native":    {"protocol", "engine", "hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"hub":                {"pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"engine":             {"codec", "measure", "rate", "pubsub/delivery"},
+	"rate":               {},
+	"pubsub":             {"measure", "pubsub/delivery"},
+	"pubsub/delivery":    {},
 	"measure":            {},
 	"auth":               {},
 	"codec":              {},
 	"build":              {},
-	"webrockettest":      {".", "engine", "pubsub", "auth", "codec", "measure"},
+	"webrockettest":      append([]string{"."}, inLibrary...),
 	"conformance":        {},
-	"cmd/rocket":         {".", "engine", "pubsub", "auth", "codec", "measure", "build", "cmd/rocket/console"},
-	"cmd/rocket/console": {".", "engine", "pubsub", "auth", "codec", "measure", "build"},
+	"cmd/rocket":         append([]string{".", "cmd/rocket/console", "build"}, inLibrary...),
+	"cmd/rocket/console": append([]string{".", "build"}, inLibrary...),
 	"bench":              {"codec", "build"},
 	"cmd/rocket-bench":   {"bench", "codec", "build"},
 	"faults":             {"codec"},
@@ -81,7 +91,7 @@ func TestImports(t *testing.T) {
 func checkForeign(t *testing.T, name, path string) {
 	first, _, _ := strings.Cut(path, "/")
 	if !strings.Contains(first, ".") || strings.HasPrefix(path+"/", module+"/") {
-		return // the standard library, or our own
+		return // the standard inLibrary, or our own
 	}
 	for foreign, allowed := range importers {
 		if strings.HasPrefix(path+"/", foreign+"/") {

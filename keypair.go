@@ -19,7 +19,7 @@ const reloadAfter = 2 * time.Second
 // be used is refused, and the old one stays. Its methods may be called from any
 // goroutine.
 type KeyPair struct {
-	// Log receives that a pair has been loaded or refused. If nil,
+	// Log receives a record when a pair was loaded or refused. If nil,
 	// slog.Default(). Set it before the first handshake.
 	Log *slog.Logger
 
@@ -31,9 +31,10 @@ type KeyPair struct {
 	seen   [2]fileStamp // of the files when they were read last; guarded by mu
 }
 
-// fileStamp tells whether a file is another one than before. Two files may have the
-// same size and time: Nix, reproducible images and cp -p set the time of the contents.
-// But then they are different inodes, or the one inode has changed since.
+// A fileStamp identifies one version of a file. Size and time of the contents
+// are not enough: Nix, reproducible images and cp -p set that time. Another
+// version with the same size and time is another inode, or the inode was
+// changed later.
 type fileStamp struct {
 	device, inode     uint64
 	modified, changed time.Time // of the contents, and of anything
@@ -69,7 +70,7 @@ func (k *KeyPair) Reload() error {
 // look reads the files if they have changed.
 func (k *KeyPair) look(now time.Time) {
 	if !k.mu.TryLock() {
-		return // somebody looks
+		return // another handshake is looking
 	}
 	defer k.mu.Unlock()
 	if now.Sub(k.looked) < reloadAfter {

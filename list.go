@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/protocol"
 )
 
 // ConnQuery says which connections ListConnections returns.
 type ConnQuery struct {
-	Hub     string // the path that they were opened for; if empty, any
+	Hub     string // the path that they were opened for, or the name of a hub; if empty, any
 	Channel string // of Hub, that they subscribe to; if empty, any or none
 	After   string // what the call for the page before returned as next; if empty, the first page
 	Limit   int    // the most that are returned; if zero, 100
@@ -72,15 +73,15 @@ func (s *Server) ListConnections(ctx context.Context, q ConnQuery) (page []ConnS
 	return page, at.String(), nil
 }
 
-// wanted returns the function that tells, on a connection's loop, whether a query
-// is for it.
+// wanted returns a function that reports, on a connection's loop, whether the
+// connection matches a query.
 func (s *Server) wanted(q ConnQuery) (func(*Conn) bool, error) {
 	if q.Channel != "" {
 		h, err := s.hub(q.Hub)
 		if err != nil {
 			return nil, err
 		}
-		return func(c *Conn) bool { return h.hears(c, q.Channel) }, nil
+		return func(c *Conn) bool { return hears(c, h, q.Channel) }, nil
 	}
 	if q.Hub == "" {
 		return func(*Conn) bool { return true }, nil
@@ -88,17 +89,18 @@ func (s *Server) wanted(q ConnQuery) (func(*Conn) bool, error) {
 	s.mu.RLock()
 	_, served := s.endpoints[q.Hub]
 	s.mu.RUnlock()
-	if !served {
-		return nil, fmt.Errorf("%w at %q", ErrNoHub, q.Hub)
+	if served {
+		return func(c *Conn) bool { return c.Path() == q.Hub }, nil
 	}
-	return func(c *Conn) bool { return c.Path() == q.Hub }, nil
+	h, err := s.hub(q.Hub) // by its name
+	return func(c *Conn) bool { m := protocol.SessionOf(c); return m != nil && m.Hub() == h }, err
 }
 
-// hears tells whether a connection subscribes to a channel of the hub. Loop of c
+// hears reports whether a connection subscribes to a channel of the hub. Loop of c
 // only.
-func (h *HubHandler) hears(c *Conn, channel string) bool {
-	s, ok := c.Value().(*session)
-	return ok && s.subscriber.Len() > 0 && h.rules.Load().hub.Subscribed(&s.subscriber, []byte(channel))
+func hears(c *Conn, h *Hub, channel string) bool {
+	s := protocol.SessionOf(c)
+	return s != nil && s.Hub() == h && s.Hears([]byte(channel))
 }
 
 // A cursor is a place in the list of connections: a loop, and a place in its table.

@@ -319,7 +319,7 @@ func parseLoadEvent(b []byte, event string) (channel, publisher, n int, ok bool)
 	return channel, publisher, n, ok1 && ok2 && ok3 && ok4 && err1 == nil && err2 == nil && err3 == nil
 }
 
-// missing tells whether there is more to come.
+// missing reports whether there is more to come.
 func (s *loadSubscriber) missing() bool {
 	for _, sub := range s.subs {
 		for p, last := range sub.last {

@@ -4,17 +4,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/hub"
 	"github.com/nu7hatch/webrocket/measure"
+	"github.com/nu7hatch/webrocket/protocol"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -30,11 +29,13 @@ func (s *Server) Check(ctx context.Context) error {
 	return errors.New("webrocket: the server has not started")
 }
 
-// Hubs returns the paths of the hubs, sorted.
+// Hubs returns the names of the hubs, sorted.
 func (s *Server) Hubs() []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Sorted(maps.Keys(s.hubs))
+	var names []string
+	for _, h := range s.hubs() {
+		names = append(names, h.Name())
+	}
+	return names
 }
 
 // Channels returns the first n channels of the hub at path whose names begin
@@ -44,15 +45,15 @@ func (s *Server) Channels(path, prefix string, order pubsub.Order, n int) (first
 	if err != nil {
 		return nil, 0, err
 	}
-	first, total = h.rules.Load().hub.Channels(prefix, order, n)
+	first, total = h.Channels(prefix, order, n)
 	return first, total, nil
 }
 
-// ConnStats is what is known of a connection.
+// ConnStats describes an open connection.
 type ConnStats struct {
 	ID          string // for Disconnect and Watch; it does not come again while the server runs
 	Loop        int
-	Hub         string // the path
+	Hub         string // its name, or the path where there is no hub
 	Address     string // of the other side
 	Subprotocol string // that the handshake selected, "" if none
 	QueuedBytes int    // that wait to be written
@@ -86,28 +87,14 @@ func (s *Server) Slowest(ctx context.Context, n int) ([]ConnStats, error) {
 func connStats(c *Conn) ConnStats {
 	frames, bytes := c.Queued()
 	stats := ConnStats{
-		ID: connID(c), Loop: c.Loop().Index(), Hub: c.Path(), Address: address(c), Subprotocol: c.Subprotocol(),
+		ID: protocol.Name(c), Loop: c.Loop().Index(), Hub: c.Path(), Address: protocol.Address(c.RemoteAddr()),
+		Subprotocol: c.Subprotocol(),
 		QueuedBytes: bytes, Queued: frames,
 	}
-	if s, ok := c.Value().(*session); ok {
-		stats.Channels = s.subscriber.Len()
+	if s := protocol.SessionOf(c); s != nil {
+		stats.Hub, stats.Channels = s.Hub().Name(), s.Subscriptions()
 	}
 	return stats
-}
-
-// address returns where the other side is, "" if that is not known any more.
-func address(c *Conn) string {
-	if a := c.RemoteAddr(); a != nil {
-		return a.String()
-	}
-	return ""
-}
-
-// connID names a connection: its loop, its number there, by which it is found and
-// which comes again, its serial number, which does not, and for the reader its
-// address.
-func connID(c *Conn) string {
-	return fmt.Sprintf("%d-%x-%d@%s", c.Loop().Index(), c.ID(), c.Serial(), address(c))
 }
 
 // parseConnID returns the loop and the number that an ID names.
@@ -145,7 +132,7 @@ func (s *Server) find(ctx context.Context, id string, do func(*Conn)) error {
 	}
 	found := false
 	err = e.On(ctx, loop, func(l *engine.Loop) {
-		if c := l.Conn(number); c != nil && connID(c) == id {
+		if c := l.Conn(number); c != nil && protocol.Name(c) == id {
 			found = true
 			do(c)
 		}
@@ -171,7 +158,7 @@ func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, co
 	closed, errs := make([]int, len(e.Loops())), make([]error, len(e.Loops()))
 	var loops sync.WaitGroup
 	for i := range e.Loops() {
-		loops.Go(func() { closed[i], errs[i] = h.disconnect(ctx, e, i, channel, code, reason) })
+		loops.Go(func() { closed[i], errs[i] = disconnect(ctx, e, i, h, channel, code, reason) })
 	}
 	loops.Wait()
 	n := 0
@@ -186,10 +173,10 @@ func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, co
 const closeMax = 512
 
 // disconnect is DisconnectChannel for one loop.
-func (h *HubHandler) disconnect(ctx context.Context, e *engine.Engine, loop int, channel string, code uint16, reason string) (closed int, err error) {
+func disconnect(ctx context.Context, e *engine.Engine, loop int, h *Hub, channel string, code uint16, reason string) (closed int, err error) {
 	var members []uint64
 	err = e.On(ctx, loop, func(l *engine.Loop) {
-		members = h.rules.Load().hub.Members(l.Worker().(*worker).Shard, []byte(channel))
+		members = protocol.WorkerOf(l).Members(h, channel)
 	})
 	for err == nil && len(members) > 0 {
 		some := members[:min(closeMax, len(members))]
@@ -197,7 +184,7 @@ func (h *HubHandler) disconnect(ctx context.Context, e *engine.Engine, loop int,
 		err = e.On(ctx, loop, func(l *engine.Loop) {
 			for _, id := range some {
 				// The number may be another connection's by now.
-				if c := l.Conn(id); c != nil && h.hears(c, channel) {
+				if c := l.Conn(id); c != nil && hears(c, h, channel) {
 					c.Close(code, reason)
 					closed++
 				}
@@ -208,77 +195,50 @@ func (h *HubHandler) disconnect(ctx context.Context, e *engine.Engine, loop int,
 }
 
 // Watch asks for log records about a sample of the commands of one connection
-// or one channel: what they were and how they ended, never their data.
+// or one channel: which commands came and how they ended, never their data.
 type Watch struct {
 	Hub        string        // the path; with Channel
 	Channel    string        // whose commands are logged; or
-	Connection string        // the ID of the one whose commands are logged
+	Connection string        // the ID of the connection whose commands are logged
 	Every      int           // 1 of so many is logged; if zero, all
 	For        time.Duration // how long; 0 ends what is being logged
 }
 
-// Watch begins to log, in place of what an earlier call has asked for. It returns
-// ErrNoHub or ErrNoConnection if there is nothing to watch, and then that goes on.
-// Any goroutine but a loop's.
+// Watch begins to log, and ends what an earlier call has begun. If the hub or
+// the connection does not exist, it returns ErrNoHub or ErrNoConnection, and
+// the earlier call stays in force. Any goroutine but a loop's.
 func (s *Server) Watch(ctx context.Context, ask Watch) error {
-	h, err := s.watched(ctx, ask)
-	e := s.running()
-	if err != nil || e == nil {
+	watch := &hub.Watch{Channel: ask.Channel, Every: ask.Every, Until: measure.Now() + ask.For}
+	switch {
+	case ask.For <= 0: // what has been watched may be gone
+		watch = nil
+	case ask.Connection != "":
+		return s.watchConnection(ctx, ask.Connection, watch)
+	}
+	h, err := s.hub(ask.Hub)
+	if err != nil && ask.Connection == "" {
 		return err
 	}
-	until := measure.Now() + ask.For
-	return e.Each(ctx, func(l *engine.Loop) {
-		w := l.Worker().(*worker)
-		w.watch = nil
-		if ask.For > 0 {
-			w.watch = &watch{Watch: ask, hub: h, until: until}
-		}
-	})
+	if watch != nil {
+		watch.Hub = h
+	}
+	return s.watch(ctx, watch)
 }
 
-// watched returns the hub of the channel that is asked for, if it is one.
-func (s *Server) watched(ctx context.Context, ask Watch) (*HubHandler, error) {
-	switch {
-	case ask.Connection == "":
-		return s.hub(ask.Hub)
-	case ask.For <= 0:
-		return nil, nil // what has been watched may be gone
-	default:
-		return nil, s.find(ctx, ask.Connection, func(*Conn) {})
+// watchConnection watches one connection.
+func (s *Server) watchConnection(ctx context.Context, id string, watch *hub.Watch) error {
+	err := s.find(ctx, id, func(c *Conn) { watch.Session = protocol.SessionOf(c) })
+	if err != nil {
+		return err
 	}
+	return s.watch(ctx, watch)
 }
 
-// watch is what one loop looks out for.
-type watch struct {
-	Watch
-	hub   *HubHandler
-	until time.Duration
-	seen  int
-}
-
-// look logs a command if it is one that somebody wants to see.
-func (w *worker) look(h *HubHandler, c *Conn, cmd *codec.Command, result code, size int) {
-	if measure.Now() >= w.watch.until {
-		w.watch = nil
-		return
+// watch makes every loop begin or end to watch.
+func (s *Server) watch(ctx context.Context, watch *hub.Watch) error {
+	e := s.running()
+	if e == nil {
+		return nil
 	}
-	if !w.watch.wants(h, c, cmd) {
-		return
-	}
-	h.rules.Load().log.Info("a watched command", "connection", connID(c), "command", cmd.Kind.String(),
-		"channel", string(cmd.Channel), "event", string(cmd.Event), "bytes", size,
-		"result", cmp.Or(result.String(), "ok"))
-}
-
-// wants tells whether a command is in the sample.
-func (w *watch) wants(h *HubHandler, c *Conn, cmd *codec.Command) bool {
-	if w.Connection != "" {
-		if connID(c) != w.Connection {
-			return false
-		}
-	} else if h != w.hub || string(cmd.Channel) != w.Channel {
-		return false
-	}
-	w.seen++
-	return (w.seen-1)%max(w.Every, 1) == 0
+	return e.Each(ctx, func(l *engine.Loop) { protocol.WorkerOf(l).Watch(watch) })
 }

@@ -456,10 +456,10 @@ type blocker struct {
 }
 
 func (b *blocker) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: b}, nil
+	return &webrocket.Endpoint{Protocol: b}, nil
 }
-func (b *blocker) OnOpen(*webrocket.Conn)         {}
-func (b *blocker) OnClose(*webrocket.Conn, error) {}
+func (b *blocker) OnOpen(_ *webrocket.Conn, _ *webrocket.Request) {}
+func (b *blocker) OnClose(*webrocket.Conn, error)                 {}
 func (b *blocker) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, _ []byte) {
 	b.in <- c.Loop().Index()
 	<-b.free

@@ -4,10 +4,13 @@ import (
 	"errors"
 
 	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/hub"
 )
 
 // Payload is one message of the native protocol, decoded: an object with one
-// member that names the event, and perhaps an "id".
+// member that names the event, and perhaps an "id". No function of this package
+// takes or returns a Payload: the names in this file are those of webrocket
+// 0.2, kept on purpose for programs that build or read messages with them.
 //
 //	Payload{"subscribe": map[string]any{"channel": "news"}, "id": 7}
 type Payload map[string]any
@@ -18,45 +21,17 @@ type Data map[string]any
 // The replies of the native protocol. Do not modify them.
 var (
 	Ok                 = Payload{"ok": true}
-	InvalidData        = Payload{"err": invalidData.String()}
-	InvalidCredentials = Payload{"err": invalidCredentials.String()}
-	InvalidChannelName = Payload{"err": invalidChannelName.String()}
-	InvalidChannel     = Payload{"err": invalidChannel.String()}
-	AccessDenied       = Payload{"err": accessDenied.String()}
-	LimitExceeded      = Payload{"err": limitExceeded.String()}
-	RateLimited        = Payload{"err": rateLimited.String()}
+	InvalidData        = Payload{"err": hub.InvalidData.String()}
+	InvalidCredentials = Payload{"err": hub.InvalidCredentials.String()}
+	InvalidChannelName = Payload{"err": hub.InvalidChannelName.String()}
+	InvalidChannel     = Payload{"err": hub.InvalidChannel.String()}
+	AccessDenied       = Payload{"err": hub.AccessDenied.String()}
+	LimitExceeded      = Payload{"err": hub.LimitExceeded.String()}
+	RateLimited        = Payload{"err": hub.RateLimited.String()}
 )
 
-// code is the result of a command.
-type code uint8
-
-const (
-	success code = iota
-	invalidData
-	invalidCredentials
-	invalidChannelName
-	invalidChannel
-	accessDenied
-	limitExceeded
-	rateLimited
-	codes // how many there are
-)
-
-// String returns the error code on the wire, "" for success.
-func (c code) String() string {
-	return [codes]string{
-		"",
-		"invalid_data",
-		"invalid_credentials",
-		"invalid_channel_name",
-		"invalid_channel",
-		"access_denied",
-		"limit_exceeded",
-		"rate_limited",
-	}[c]
-}
-
-// errPayload is what Event and Data return for a Payload that is none.
+// errPayload is the error of Event and Data if there is not exactly one member
+// beside the id.
 var errPayload = errors.New("webrocket: a payload has one member beside the id")
 
 // Event returns the name of the event, or an error if there is not exactly one.
@@ -90,8 +65,8 @@ func (p Payload) Data() (Data, error) {
 	return nil, errors.New("webrocket: the data of " + event + " is not an object")
 }
 
-// Credentials are the secrets of a hub, one for each access. An empty one opens
-// that access to everybody.
+// Credentials are the secrets of a hub, one for each access. With an empty
+// secret every client gets that access.
 type Credentials = auth.Credentials
 
 // Access is what a session may do.

@@ -63,7 +63,7 @@ func TestPredefinedPayloads(t *testing.T) {
 	}
 	for _, test := range tests {
 		got, err := json.Marshal(test.payload)
-		want := codec.JSON{}.AppendReply(nil, test.code, nil)
+		want := codec.JSON{}.AppendReply(nil, codec.Reply{Err: test.code})
 		if err != nil || string(got) != string(want) {
 			t.Errorf("got %s, %v, want %s", got, err, want)
 		}

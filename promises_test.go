@@ -1,6 +1,7 @@
 package webrocket_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -21,34 +22,32 @@ const ledger = "docs/promises.md"
 // ownLists are documents that name their tests themselves.
 var ownLists = []string{ledger, "docs/conformance.md", "docs/reliability.md"}
 
-// A promise is a row of the ledger.
-type promise struct{ document, quote, shown string }
+// A promise is a row of the ledger: what is promised, a link to the section that
+// says it in full, and the names of what shows it.
+type promise struct{ text, section, shown string }
 
-// Each promise stands in its document, and what shows it exists.
+// Each promise is said in a section that exists, and what shows it exists. Each
+// document has a promise.
 func TestPromises(t *testing.T) {
-	texts := map[string][]string{}
+	sections := map[string][]string{}
 	for _, name := range documents(t) {
 		if !slices.Contains(ownLists, name) {
-			texts[name] = passages(readFile(t, name))
+			sections[name] = anchors(readFile(t, name))
 		}
 	}
-	tests, seen, rows := readTests(t), map[promise]bool{}, map[string]int{}
+	tests, seen, linked := readTests(t), map[string]bool{}, map[string]bool{}
 	makefiles := readFile(t, "Makefile") + readFile(t, "bench/bench.mk")
 	scenarios := readFile(t, "bench/README.md")
 	for _, p := range promises(t) {
-		rows[p.document]++
-		if texts[p.document] == nil {
-			t.Errorf("%s: there is no such document, or it has a list of its own", p.document)
-			continue
+		if seen[p.text] {
+			t.Errorf("%q is there twice", p.text)
 		}
-		if !stands(texts[p.document], p.quote) {
-			t.Errorf("%s does not say %q", p.document, p.quote)
+		seen[p.text] = true
+		document, anchor, ok := target(p.section)
+		if !ok || !slices.Contains(sections[document], anchor) {
+			t.Errorf("%q: no link to a section of a document: %s", p.text, p.section)
 		}
-		if what := (promise{p.document, p.quote, ""}); seen[what] {
-			t.Errorf("%s: %q is there twice", p.document, p.quote)
-		} else {
-			seen[what] = true
-		}
+		linked[document] = true
 		for _, shown := range witnesses(t, p) {
 			verb, rest, _ := strings.Cut(shown, " ")
 			name, _, _ := strings.Cut(rest, " ")
@@ -64,13 +63,13 @@ func TestPromises(t *testing.T) {
 				ok = tests.have(shown)
 			}
 			if !ok {
-				t.Errorf("%s: %q: there is no %s", p.document, p.quote, shown)
+				t.Errorf("%q: there is no %s", p.text, shown)
 			}
 		}
 	}
-	for name := range texts {
-		if rows[name] == 0 {
-			t.Errorf("%s has no row in %s", name, ledger)
+	for name := range sections {
+		if !linked[name] {
+			t.Errorf("%s has no promise in %s", name, ledger)
 		}
 	}
 }
@@ -85,24 +84,18 @@ func documents(t *testing.T) []string {
 	return append(names, "README.md", "bench/README.md")
 }
 
-// promises reads the rows of the ledger, each below the heading that names its
-// document.
+// promises reads the rows of the ledger.
 func promises(t *testing.T) (all []promise) {
 	t.Helper()
-	document := ""
 	for line := range strings.Lines(readFile(t, ledger)) {
 		line = strings.TrimSpace(line)
-		if name, ok := strings.CutPrefix(line, "## "); ok {
-			document = name
-			continue
-		}
 		cells := strings.Split(strings.Trim(line, "|"), "|")
 		switch {
-		case !strings.HasPrefix(line, "|"), line == "| promise | shown by |", line == "|---|---|":
-		case len(cells) != 2:
-			t.Errorf("not a row of two cells: %s", line)
+		case !strings.HasPrefix(line, "|"), line == "| promise | in full | shown by |", line == "|---|---|---|":
+		case len(cells) != 3:
+			t.Errorf("not a row of three cells: %s", line)
 		default:
-			all = append(all, promise{document, strings.TrimSpace(cells[0]), strings.TrimSpace(cells[1])})
+			all = append(all, promise{strings.TrimSpace(cells[0]), strings.TrimSpace(cells[1]), strings.TrimSpace(cells[2])})
 		}
 	}
 	return all
@@ -115,7 +108,7 @@ func witnesses(t *testing.T, p promise) (all []string) {
 		item = strings.TrimPrefix(item, "`")
 		name, ok := strings.CutSuffix(item, "`")
 		if !ok || name == "" || strings.Contains(name, "`") {
-			t.Errorf("%s: %q: not a list of names: %s", p.document, p.quote, p.shown)
+			t.Errorf("%q: not a list of names: %s", p.text, p.shown)
 			return nil
 		}
 		all = append(all, name)
@@ -124,42 +117,28 @@ func witnesses(t *testing.T, p promise) (all []string) {
 }
 
 var (
-	link     = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
-	emphasis = strings.NewReplacer("*", "", "`", "", "|", " ")
-	newBlock = regexp.MustCompile(`\n\s*\n|\n\s*(?:- |\|)`)
+	fence       = regexp.MustCompile("(?s)```.*?```")
+	heading     = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	punctuation = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+	link        = regexp.MustCompile(`^\[[^\]]+\]\(([^)#]+)#([^)]+)\)$`)
 )
 
-// plain is Markdown without links, emphasis, columns and line breaks.
-func plain(markdown string) string {
-	text := emphasis.Replace(link.ReplaceAllString(markdown, "$1"))
-	return strings.Join(strings.Fields(text), " ")
-}
-
-// passages are the paragraphs, items and rows of a document, plain.
-func passages(document string) (all []string) {
-	for _, block := range newBlock.Split(document, -1) {
-		all = append(all, plain(block))
+// anchors returns the anchors of a document's headings, as GitHub makes them.
+func anchors(document string) (all []string) {
+	for _, match := range heading.FindAllStringSubmatch(fence.ReplaceAllString(document, ""), -1) {
+		anchor := punctuation.ReplaceAllString(strings.ToLower(match[1]), "")
+		all = append(all, strings.ReplaceAll(anchor, " ", "-"))
 	}
 	return all
 }
 
-// stands tells whether a passage has the parts of a quote, which … separates, in
-// their order.
-func stands(passages []string, quote string) bool {
-	var parts []string
-	for part := range strings.SplitSeq(plain(quote), "…") {
-		parts = append(parts, strings.TrimSpace(part))
+// target returns the document and the anchor of a link of the ledger.
+func target(markdown string) (document, anchor string, ok bool) {
+	match := link.FindStringSubmatch(markdown)
+	if match == nil {
+		return "", "", false
 	}
-	return slices.ContainsFunc(passages, func(passage string) bool {
-		for _, part := range parts {
-			_, rest, found := strings.Cut(passage, part)
-			if !found {
-				return false
-			}
-			passage = rest
-		}
-		return len(strings.Join(parts, "")) >= 10 // less would stand anywhere
-	})
+	return filepath.Join(filepath.Dir(ledger), match[1]), match[2], true
 }
 
 // A testFile is where a function is, with the strings that are there.
@@ -168,7 +147,7 @@ type testFile struct{ strings map[string]bool }
 // testFunctions are files by "package.Function".
 type testFunctions map[string]testFile
 
-// have tells whether there is a test "package.Function", or one with that name
+// have reports whether there is a test "package.Function", or one with that name
 // of a case: "package.Function/case".
 func (f testFunctions) have(test string) bool {
 	dot := strings.Index(test, ".")
@@ -222,19 +201,20 @@ func readTests(t *testing.T) testFunctions {
 
 // What TestPromises must not overlook.
 func TestPromisesAreHeldAgainst(t *testing.T) {
-	document := passages("# A\n\nOne *promise*\nis [kept](x.md).\n\n- another\n  one\n- a third one\n| limit | `5` s | closed |\n")
-	for quote, want := range map[string]bool{
-		"One promise is kept.":   true,
-		"**One** promise … kept": true,
-		"limit … 5 s … closed":   true,
-		"a third one":            true,
-		"another one a third":    false, // two items
-		"One promise is not":     false,
-		"kept … One promise":     false,
-		"kept":                   false, // too short
+	got := anchors("# A\n\n## What it speaks\n\n```\n# not a heading\n```\n\n### RFC 6455 §4: `GET`, and more\n")
+	if want := []string{"a", "what-it-speaks", "rfc-6455-4-get-and-more"}; !slices.Equal(got, want) {
+		t.Errorf("anchors: got %q, want %q", got, want)
+	}
+	for markdown, want := range map[string]string{
+		"[Limits](protocol.md#limits)":         "docs/protocol.md limits true",
+		"[Start](../README.md#start)":          "README.md start true",
+		"[Limits](protocol.md)":                "  false",
+		"Limits":                               "  false",
+		"[Limits](protocol.md#limits) and [a]": "  false",
 	} {
-		if got := stands(document, quote); got != want {
-			t.Errorf("%q: got %t, want %t", quote, got, want)
+		document, anchor, ok := target(markdown)
+		if got := fmt.Sprint(document, " ", anchor, " ", ok); got != want {
+			t.Errorf("%s: got %q, want %q", markdown, got, want)
 		}
 	}
 	tests := readTests(t)
@@ -245,7 +225,7 @@ func TestPromisesAreHeldAgainst(t *testing.T) {
 		"cmd/rocket/console.TestMetrics":         true,
 		"webrocket.TestDialogues/no such case":   false,
 		"webrocket.TestNoSuchThing":              false,
-		"webrocket.passages":                     false,
+		"webrocket.anchors":                      false,
 		"nowhere":                                false,
 		"nowhere.TestPromises":                   false,
 		"conformance.TestHandshake/HTTP/1.0":     true,

@@ -6,21 +6,25 @@ import (
 	"reflect"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/protocol"
 )
 
 // Reload makes a running server serve these handlers, by path, and obey the
-// limits and times of the Config; the rest of the Config stays. It returns what
-// is wrong with a handler, and then nothing has changed.
+// limits and times of the Config; the rest of the Config stays. If something is
+// wrong with a handler, it returns that as an error and changes nothing.
 //
-// A HubHandler takes the place of one at the same path with the same Codec: the
-// hub, its connections, channels and subscriptions stay and obey the new fields.
-// Who has logged in with a secret that is gone is closed with 1008. Handlers of
-// other kinds, and hubs at other paths, begin anew; connections stay where the
-// Endpoint's Handler equals the one before, and are closed with 1001 elsewhere.
-// The handlers must never have been in use, except for those that stay.
+// A HubHandler takes the place of one at the same path with the same Codec and
+// a hub of the same name, which is the path if Hub is nil: the hub, its
+// connections, channels and subscriptions stay and obey the new settings. A
+// connection that logged in with a secret that is gone is closed with 1008.
+// Handlers of other kinds, and hubs of other names, begin anew: their
+// connections stay if the Endpoint's Protocol equals the one before, and are
+// closed with 1001 otherwise. The handlers must never have been in use, except
+// for those that stay.
 //
-// A HubHandler that takes another's place only lends its fields: publish with the
-// one that was there, or with Server.Publish. Any goroutine.
+// If a HubHandler or a Hub takes the place of another one, only its settings
+// are used. Publish with the old one, with Server.Hub or with Server.Publish;
+// the new one has no subscribers. Any goroutine.
 func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 	e := s.running()
 	if e == nil {
@@ -31,135 +35,177 @@ func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 	if s.stopped {
 		return errNotRunning
 	}
-	next, err := s.successors(handlers)
-	if err != nil {
-		return err
-	}
-	endpoints := make(map[string]Endpoint, len(next))
-	for path, n := range next {
-		endpoints[path] = *n.begin(s)
-	}
-	if err := e.Reload(config, endpoints); err != nil {
-		for _, n := range next {
-			if n.fresh {
-				n.hub.giveUp()
-			}
-		}
+	next := &reloading{server: s, hubs: make(map[string]*Hub), configs: make(map[*Hub]*HubConfig)}
+	if err := next.add(handlers); err != nil {
 		return fmt.Errorf("webrocket: reload: %w", err)
 	}
-	s.install(next, endpoints)
+	if err := e.Reload(config, next.endpoints); err != nil {
+		next.giveUp()
+		return fmt.Errorf("webrocket: reload: %w", err)
+	}
+	next.install()
 	return nil
 }
 
 var errNotRunning = errors.New("webrocket: reload: the server does not run")
 
-// A successor is what is to be served at a path.
-type successor struct {
-	handler  Handler
-	endpoint *Endpoint   // nil for a hub
-	hub      *HubHandler // nil for another handler
-	fresh    bool        // the hub is new
-	fields   *HubHandler // what the hub is to obey
-	rules    *rules      // that these make
+// A reloading is what a server is to serve next.
+type reloading struct {
+	server    *Server
+	hubs      map[string]*Hub           // that stay or begin, by name
+	configs   map[*Hub]*HubConfig       // that those which stay are to obey
+	handlers  map[string]Handler        // by path
+	endpoints map[string]Endpoint       // by path
+	fresh     []*HubHandler             // that have begun
+	limits    map[*HubHandler]*Endpoint // of those that stay
 }
 
-// successors finds what stays and what is new. A hub is only checked.
-func (s *Server) successors(handlers map[string]Handler) (map[string]successor, error) {
+// add finds what stays and begins what is new. If it returns an error, nothing
+// has begun.
+func (n *reloading) add(handlers map[string]Handler) error {
 	if len(handlers) == 0 {
-		return nil, errors.New("webrocket: reload: nothing to serve")
+		return errors.New("nothing to serve")
 	}
-	next := make(map[string]successor, len(handlers))
-	taken := make(map[*HubHandler]bool)
+	n.handlers = make(map[string]Handler, len(handlers))
+	n.endpoints = make(map[string]Endpoint, len(handlers))
+	n.limits = make(map[*HubHandler]*Endpoint)
+	for _, h := range n.server.hubs() {
+		n.hubs[h.Name()] = h
+	}
 	for path, h := range handlers {
-		if err := checkPath(path); err != nil {
-			return nil, fmt.Errorf("webrocket: reload: %w", err)
-		}
-		n, err := s.successor(path, h)
-		if err == nil && n.fresh && taken[n.hub] {
-			err = errInUse
+		err := checkPath(path)
+		if err == nil {
+			err = n.addOne(path, h)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("webrocket: reload: handle %s: %w", path, err)
+			n.giveUp()
+			return fmt.Errorf("handle %s: %w", path, err)
 		}
-		next[path] = n
-		taken[n.hub] = n.fresh
 	}
-	return next, nil
+	return nil
 }
 
-func (s *Server) successor(path string, h Handler) (successor, error) {
+func (n *reloading) addOne(path string, h Handler) error {
+	s := n.server
 	s.mu.RLock()
-	old, before := s.hubs[path], s.handlers[path]
-	endpoint := s.endpoints[path]
+	old, endpoint := s.handlers[path], s.endpoints[path]
 	s.mu.RUnlock()
-	hub, isHub := h.(*HubHandler)
-	switch {
-	case isHub && old != nil && same(old.Codec, hub.Codec):
-		r, err := hub.check(s, path)
-		return successor{handler: old, hub: old, fields: hub, rules: r}, err
-	case isHub:
-		r, err := hub.checkNew(s, path)
-		return successor{handler: hub, hub: hub, fresh: true, fields: hub, rules: r}, err
-	case same(before, h):
-		return successor{handler: h, endpoint: &endpoint}, nil
+	if h, ok := h.(*HubHandler); ok {
+		return n.addHub(path, h, old)
 	}
-	registered, err := s.register(path, h)
-	return successor{handler: h, endpoint: registered}, err
+	if !same(old, h) {
+		registered, err := s.register(path, h)
+		if err != nil {
+			return err
+		}
+		endpoint = *registered
+	}
+	n.handlers[path], n.endpoints[path] = h, endpoint
+	return n.claim(hubOf(endpoint.Protocol))
 }
 
-// begin returns what answers the connections. A new hub begins, one that stays
-// goes on as it was until install.
-func (n successor) begin(s *Server) *Endpoint {
-	switch {
-	case n.hub == nil:
-		return n.endpoint
-	case n.fresh:
-		return n.hub.begin(s, n.rules)
+// addHub lets the handler that is there obey the settings of h, or begins h.
+func (n *reloading) addHub(path string, h *HubHandler, old Handler) error {
+	if err := h.check(); err != nil {
+		return err
 	}
-	if n.rules.conflate {
-		n.hub.rules.Load().hub.KeepEvents() // before connections want the names
+	stays, ok := old.(*HubHandler)
+	if ok && same(stays.Codec, h.Codec) && stays.running.Load().Name() == h.hubName(path) {
+		n.handlers[path], n.endpoints[path] = stays, *stays.endpoint(&h.Endpoint)
+		n.limits[stays] = &h.Endpoint
+		if h.SlowReaders == Conflate {
+			stays.running.Load().KeepEvents() // before connections need the names
+		}
+		n.lend(stays.running.Load(), h)
+		return nil
 	}
-	return n.hub.endpoint(n.rules, n.fields)
+	if err := h.checkNew(); err != nil {
+		return err
+	}
+	hub := n.hubs[h.hubName(path)]
+	if hub == nil {
+		hub = h.Hub
+	} else {
+		n.lend(hub, h)
+	}
+	endpoint, err := h.begin(n.server, path, hub)
+	if err != nil {
+		return err
+	}
+	n.fresh = append(n.fresh, h)
+	n.handlers[path], n.endpoints[path] = h, *endpoint
+	return n.claim(h.running.Load())
 }
 
-// same tells whether two values are known to be one.
+// hubName returns the name of the hub that h serves or would serve at a path.
+func (h *HubHandler) hubName(path string) string {
+	if h.Hub != nil {
+		return h.Hub.Name()
+	}
+	return path
+}
+
+// lend notes the settings that a hub which stays takes over from a handler.
+func (n *reloading) lend(running *Hub, h *HubHandler) {
+	switch h.Hub {
+	case nil:
+		n.configs[running] = &h.HubConfig
+	case running: // it has its settings
+	default:
+		config := h.Hub.Config()
+		n.configs[running] = &config
+	}
+}
+
+// claim notes a hub by its name, or reports that another one has that name.
+func (n *reloading) claim(h *Hub) error {
+	if h == nil {
+		return nil
+	}
+	if other := n.hubs[h.Name()]; other != nil && other != h {
+		return fmt.Errorf("there is another hub of the name %q", h.Name())
+	}
+	n.hubs[h.Name()] = h
+	return nil
+}
+
+// giveUp undoes what add has begun.
+func (n *reloading) giveUp() {
+	for _, h := range n.fresh {
+		h.giveUp()
+	}
+}
+
+// same reports whether two values are equal and can be compared.
 func same(a, b any) bool {
 	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
 }
 
-// install makes known what is served now, and sends away who may not stay.
-func (s *Server) install(next map[string]successor, endpoints map[string]Endpoint) {
+// install makes known what is served now, and makes the hubs that stay obey their
+// new settings.
+func (n *reloading) install() {
+	s := n.server
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.endpoints = endpoints
-	s.hubs = make(map[string]*HubHandler)
-	s.handlers = make(map[string]Handler)
-	for path, n := range next {
-		s.handlers[path] = n.handler
-		if n.hub != nil {
-			s.hubs[path] = n.hub
-		}
-		if n.hub != nil && !n.fresh {
-			s.replaceRules(path, n.hub, n.rules)
-		}
+	s.endpoints, s.handlers = n.endpoints, n.handlers
+	s.mu.Unlock()
+	for h, limits := range n.limits {
+		h.protocol.Limit(limits)
+	}
+	for h, config := range n.configs {
+		old := h.Config()
+		h.Obey(*config)
+		s.endRevoked(h, old)
 	}
 }
 
-// replaceRules makes a hub obey other rules, and ends the sessions whose secret
-// is gone.
-func (s *Server) replaceRules(path string, h *HubHandler, r *rules) {
-	old := h.rules.Load()
-	r.hub, r.generation = old.hub, old.generation+1
-	h.obeyRules(r)
+// endRevoked closes the connections whose logins by the old settings of a hub are
+// not valid any more.
+func (s *Server) endRevoked(h *Hub, old HubConfig) {
 	for _, l := range s.running().Loops() {
 		l.Post(func() {
 			l.Each(func(c *Conn) {
-				if c.Path() != path {
-					return
-				}
-				session := c.Value().(*session)
-				if session.generation < r.generation && !r.holds(session, old) {
-					session.logout()
+				if m := protocol.SessionOf(c); m != nil && m.Hub() == h && m.Revoked(old) {
+					m.Logout()
 					c.Close(codec.StatusPolicyViolation, "the secret of this login is not valid any more")
 				}
 			})

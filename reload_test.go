@@ -249,9 +249,7 @@ func wantEndpoint(t *testing.T, endpoint webrocket.Endpoint, h *webrocket.HubHan
 	for _, field := range reflect.VisibleFields(got.Type()) {
 		name, ok := field.Name, field.IsExported()
 		switch name {
-		case "Slow":
-			name = "SlowReaders"
-		case "Handler":
+		case "Protocol":
 			ok = false
 		case "Lost":
 			if told := !got.FieldByIndex(field.Index).IsNil(); told != (h.SlowReaders == webrocket.DropOldest) {
@@ -426,8 +424,8 @@ func TestReloadCounts(t *testing.T) {
 	stats := s.Stats(t.Context()).Hubs
 	want := map[string]int{"/": 2, "/new": 1}
 	for _, h := range stats {
-		if h.Connections != 1 || len(h.Commands) != want[h.Path] {
-			t.Errorf("%s: got %+v, want a connection and %d kinds of commands", h.Path, h, want[h.Path])
+		if h.Connections != 1 || len(h.Commands) != want[h.Name] {
+			t.Errorf("%s: got %+v, want a connection and %d kinds of commands", h.Name, h, want[h.Name])
 		}
 	}
 	if len(stats) != 2 {

@@ -17,9 +17,8 @@ import (
 // longer ones.
 const selfSignedFor = 90 * 24 * time.Hour
 
-// SelfSigned returns a new certificate for host names and IP addresses that
-// nobody but itself vouches for: for development. Clients must be told to trust
-// it.
+// SelfSigned returns a new certificate for host names and IP addresses, signed
+// by itself, for development. Clients must be told to trust it.
 func SelfSigned(hosts ...string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

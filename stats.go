@@ -4,18 +4,19 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/protocol"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // Stats is what a server has counted since it started, and what it holds now.
 type Stats struct {
 	Loops []LoopStats
-	Hubs  []HubStats // by path
+	Hubs  []HubStats // by name
 }
 
 // LoopStats is the part of one event loop.
@@ -24,12 +25,12 @@ type LoopStats struct {
 	Shard pubsub.Stats
 	Stale bool // the loop did not answer in time; the numbers are older
 
-	hubs []hubCounts
+	hubs map[*Hub]hub.Counts
 }
 
 // HubStats is the part of one hub.
 type HubStats struct {
-	Path        string
+	Name        string // the path, unless NewHub was given another
 	Connections int
 	Channels    int
 	Published   uint64 // events from Go, those of clients are Commands
@@ -43,55 +44,21 @@ type CommandStats struct {
 	Count  uint64
 }
 
-// kinds is how many kinds of commands there are, with none.
-const kinds = codec.Disconnect + 1
-
-// hubCounts is what a loop counts for a hub.
-type hubCounts struct {
-	connections int
-	commands    [kinds][codes]uint64
-}
-
-func (c *hubCounts) add(o *hubCounts) {
-	c.connections += o.connections
-	for kind := range o.commands {
-		for result, n := range o.commands[kind] {
-			c.commands[kind][result] += n
-		}
-	}
-}
-
 // commandStats returns the commands that have come.
-func (c *hubCounts) commandStats() []CommandStats {
+func commandStats(c *hub.Counts) []CommandStats {
 	var all []CommandStats
-	for kind := range c.commands {
-		for result, n := range c.commands[kind] {
+	for kind := range c.Commands {
+		for result, n := range c.Commands[kind] {
 			if n > 0 {
-				all = append(all, CommandStats{codec.Kind(kind).String(), cmp.Or(code(result).String(), "ok"), n})
+				all = append(all, CommandStats{codec.Kind(kind).String(), cmp.Or(hub.Code(result).String(), "ok"), n})
 			}
 		}
 	}
 	return all
 }
 
-// countsOf returns what the loop counts for a hub.
-func (w *worker) countsOf(h *HubHandler) *hubCounts {
-	for len(w.hubs) <= h.index {
-		w.hubs = append(w.hubs, hubCounts{})
-	}
-	return &w.hubs[h.index]
-}
-
-// nextHub returns the index of a further hub.
-func (s *Server) nextHub() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.indices++
-	return s.indices - 1
-}
-
-// statsCache has what each loop has answered last, so that counters go on where
-// one does not answer.
+// statsCache has the last answer of each loop, so that counters do not fall
+// when a loop does not answer.
 type statsCache struct {
 	mu    sync.Mutex
 	loops []LoopStats // guarded by mu
@@ -108,8 +75,9 @@ func (s *Server) Stats(ctx context.Context) Stats {
 	fresh := make([]*LoopStats, len(e.Loops()))
 	// The error says that some are missing, as fresh does.
 	_ = e.Each(ctx, func(l *engine.Loop) {
-		w := l.Worker().(*worker)
-		fresh[l.Index()] = &LoopStats{Stats: l.Stats(), Shard: w.Stats(), hubs: slices.Clone(w.hubs)}
+		w, hubs := protocol.WorkerOf(l), make(map[*Hub]hub.Counts)
+		w.Counts(func(h *Hub, c *hub.Counts) { hubs[h] = *c })
+		fresh[l.Index()] = &LoopStats{Stats: l.Stats(), Shard: w.Stats(), hubs: hubs}
 	})
 	loops := s.stats.update(fresh)
 	return Stats{Loops: loops, Hubs: s.hubStats(loops)}
@@ -133,21 +101,17 @@ func (c *statsCache) update(fresh []*LoopStats) []LoopStats {
 
 // hubStats sums up what the loops have counted for each hub.
 func (s *Server) hubStats(loops []LoopStats) []HubStats {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	all := make([]HubStats, 0, len(s.hubs))
-	for path, h := range s.hubs {
-		var sum hubCounts
+	var all []HubStats
+	for _, h := range s.hubs() {
+		var sum hub.Counts
 		for i := range loops {
-			if h.index < len(loops[i].hubs) {
-				sum.add(&loops[i].hubs[h.index])
-			}
+			counts := loops[i].hubs[h]
+			sum.Add(&counts)
 		}
 		all = append(all, HubStats{
-			Path: path, Connections: sum.connections, Channels: h.rules.Load().hub.Len(),
-			Published: h.published.Load(), Commands: sum.commandStats(),
+			Name: h.Name(), Connections: sum.Sessions, Channels: h.Len(),
+			Published: h.Published(), Commands: commandStats(&sum),
 		})
 	}
-	slices.SortFunc(all, func(a, b HubStats) int { return strings.Compare(a.Path, b.Path) })
 	return all
 }

@@ -361,10 +361,10 @@ func wantBadRequest(t testing.TB, addr, send string) {
 type addressHandler chan string
 
 func (h addressHandler) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: h}, nil
+	return &webrocket.Endpoint{Protocol: h}, nil
 }
 
-func (h addressHandler) OnOpen(c *webrocket.Conn) { h <- c.RemoteAddr().String() }
+func (h addressHandler) OnOpen(c *webrocket.Conn, _ *webrocket.Request) { h <- c.RemoteAddr().String() }
 
 func (h addressHandler) OnMessage(*webrocket.Conn, webrocket.Opcode, []byte) {}
 

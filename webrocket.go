@@ -10,23 +10,27 @@
 //	server.Handle("/", handler)
 //	err := server.ListenAndServe()
 //
-// The main path of one message, in reading order: engine/engine.go (bytes
-// arrive on the loop that owns the connection), engine/conn.go (its state
-// machine), engine/read.go (frames become a message), session.go (the message
-// becomes a command and access is checked), pubsub/hub.go (a publish finds its
-// channel), pubsub/shard.go (each loop's subscribers get the same encoded
-// frame), engine/write.go (what waits for a connection leaves in one write).
+// The main path of one publish, in reading order: engine/gnet.go (bytes
+// arrive on the event loop that owns the connection), engine/conn.go (its state
+// machine), engine/read.go (frames become a message), protocol/native/native.go
+// (the message becomes a command, codec/json.go), hub/publish.go (rights and
+// limits are checked, and the command becomes an event), pubsub/hub.go (the
+// event finds its channel), pubsub/form.go and protocol/native/forms.go (it is
+// encoded once for each form that subscribers hear), pubsub/audience.go (it
+// waits for the members of each event loop). Then, on each of these loops:
+// engine/loop.go (one turn), hub/worker.go and pubsub/shard.go (what waits is
+// walked over its members), engine/write.go (one write for each connection).
 //
 // # Ownership
 //
 // Every connection belongs to one event loop. Callbacks of a protocol run on
 // that loop, and so does every method of Conn that does not say otherwise.
-// Methods of Server and HubHandler may be called from any goroutine.
+// Methods of Server, Hub and HubHandler may be called from any goroutine.
 //
 // # Limits
 //
-// Linux only. The limits and their defaults are the fields of Config and of
-// HubHandler; docs/protocol.md says what a client sees at each of them.
+// Linux only. The limits and their defaults are the fields of Config, Endpoint and
+// HubConfig; docs/protocol.md says what a client sees at each of them.
 package webrocket
 
 import (
@@ -37,12 +41,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/protocol"
 )
 
 // Version is the release this code belongs to.
@@ -53,9 +59,6 @@ type Config = engine.Config
 
 // Listener is an address that a Server listens on, beside that of NewServer.
 type Listener = engine.Listener
-
-// ErrNoHub says that there is no hub at a path.
-var ErrNoHub = errors.New("webrocket: there is no hub")
 
 // ErrServerClosed is returned by Start after Shutdown.
 var ErrServerClosed = errors.New("webrocket: the server has been shut down")
@@ -86,11 +89,9 @@ type Server struct {
 	addr string
 
 	mu        sync.RWMutex
-	started   bool                   // no Handle any more; guarded by mu
-	endpoints map[string]Endpoint    // guarded by mu
-	hubs      map[string]*HubHandler // guarded by mu
-	handlers  map[string]Handler     // guarded by mu
-	indices   int                    // hubs that have been given one; guarded by mu
+	started   bool                // no Handle any more; guarded by mu
+	endpoints map[string]Endpoint // guarded by mu
+	handlers  map[string]Handler  // guarded by mu
 	stats     statsCache
 	listeners []Listener // guarded by mu
 
@@ -105,7 +106,6 @@ func NewServer(addr string) *Server {
 	return &Server{
 		addr:      addr,
 		endpoints: make(map[string]Endpoint),
-		hubs:      make(map[string]*HubHandler),
 		handlers:  make(map[string]Handler),
 	}
 }
@@ -127,17 +127,28 @@ func (s *Server) Handle(path string, h Handler) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	hub, isHub := h.(*HubHandler)
-	if err := s.mayHandle(path); err != nil { // much may have happened meanwhile
-		if isHub {
+	err = s.mayHandle(path) // much may have happened meanwhile
+	if err == nil {
+		err = s.mayServe(hubOf(endpoint.Protocol))
+	}
+	if err != nil {
+		if hub, ok := h.(*HubHandler); ok {
 			hub.giveUp()
 		}
 		return fmt.Errorf("webrocket: handle %w", err)
 	}
 	s.endpoints[path] = *endpoint
 	s.handlers[path] = h
-	if isHub {
-		s.hubs[path] = hub
+	return nil
+}
+
+// mayServe returns why the server cannot serve a hub, nil if it can. mu is
+// held.
+func (s *Server) mayServe(h *Hub) error {
+	for path, e := range s.endpoints {
+		if other := hubOf(e.Protocol); h != nil && other != nil && other != h && other.Name() == h.Name() {
+			return fmt.Errorf("another hub at %s has the name %q too", path, h.Name())
+		}
 	}
 	return nil
 }
@@ -151,9 +162,9 @@ func (s *Server) register(path string, h Handler) (*Endpoint, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case endpoint == nil || endpoint.Handler == nil:
-		return nil, errors.New("Register returned no endpoint with a Handler")
-	case endpoint.Slow == DropOldest && endpoint.Lost == nil:
+	case endpoint == nil || endpoint.Protocol == nil:
+		return nil, errors.New("Register returned no endpoint with a Protocol")
+	case endpoint.SlowReaders == DropOldest && endpoint.Lost == nil:
 		return nil, errors.New("Register returned an endpoint with DropOldest and without Lost")
 	}
 	if err := checkLists(endpoint.Origins, endpoint.Subprotocols); err != nil {
@@ -162,7 +173,8 @@ func (s *Server) register(path string, h Handler) (*Endpoint, error) {
 	return endpoint, nil
 }
 
-// checkLists tells what no client can send of the Origins and Subprotocols of an endpoint.
+// checkLists returns an error if the Origins or Subprotocols of an endpoint
+// have an entry that no client can send.
 func checkLists(origins, subprotocols []string) error {
 	for _, o := range origins {
 		if _, err := codec.ParseOrigin(o); err != nil {
@@ -177,7 +189,8 @@ func checkLists(origins, subprotocols []string) error {
 	return nil
 }
 
-// mayHandle tells why a path cannot be given a handler. mu is held.
+// mayHandle returns why a path cannot be given a handler, nil if it can. mu is
+// held.
 func (s *Server) mayHandle(path string) error {
 	_, taken := s.endpoints[path]
 	switch {
@@ -191,15 +204,20 @@ func (s *Server) mayHandle(path string) error {
 
 // checkPath accepts a path that clients can ask for.
 func checkPath(path string) error {
+	if strings.HasSuffix(path, "}") { // a last segment in braces stands for any other
+		if i := strings.LastIndex(path, "/{"); i >= 0 && len(path) > i+len("/{}") {
+			path = path[:i+1]
+		}
+	}
 	if normal := codec.NormalPath(path); path != normal {
 		return fmt.Errorf("%q: no client asks for this path; write %q", path, normal)
 	}
 	return nil
 }
 
-// Start listens and runs the event loops in the background.
-// It returns once connections are served, or with the reason why not: it may be
-// called again then.
+// Start listens and runs the event loops in the background. It returns nil once
+// connections are served, otherwise an error. After an error it may be called
+// again.
 func (s *Server) Start() error {
 	return s.start(func(e *engine.Engine, on []Listener) error { return e.Listen(on...) })
 }
@@ -238,7 +256,7 @@ func (s *Server) start(run func(*engine.Engine, []Listener) error) error {
 	return nil
 }
 
-// newEngine makes an engine of what has been registered, the last of it.
+// newEngine makes an engine of all handlers. No handler can be added after it.
 func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,7 +265,7 @@ func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 	}
 	s.started = true
 	config := s.Config
-	config.Worker = newWorker
+	config.Worker = protocol.NewWorker
 	if config.Log == nil {
 		config.Log = s.log()
 	}
@@ -306,9 +324,10 @@ func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
 }
 
 // Shutdown refuses new connections, closes the others with 1001 (going away,
-// RFC 6455 §7.4.1), and stops the loops once they are closed or ctx is done:
-// then it says how many were cut off. A server that has not been started will
-// not start any more. Any goroutine but a loop's.
+// RFC 6455 §7.4.1), and stops the loops once all are closed. If ctx is done
+// before, it cuts the others off and returns an error with their number. A
+// server that has not been started cannot be started any more. Any goroutine
+// but a loop's.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.life.Lock()
 	s.stopped = true
@@ -320,14 +339,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return e.Shutdown(ctx)
 }
 
-// Drain lets nobody in any more and closes those who are there with 1001,
-// spread evenly over the window, so that they do not all come back elsewhere at
-// once. With Config.ReusePort it takes about a second at least, for those who have
-// knocked; then nobody is refused while another process takes over the port. It
-// returns nil once everybody has gone, or an error with how many are left when
-// ctx is done. Then call Shutdown. Clients that come back meanwhile are refused
-// unless somebody else answers, another process (Shared) or other servers behind a
-// balancer: a server that is alone drains quickly. Any goroutine but a loop's.
+// Drain refuses new connections and closes the open ones with 1001. It spreads
+// this evenly over the window, so that clients do not all connect elsewhere at
+// the same time. With Config.ReusePort it takes at least about a second, in
+// which it still accepts connections that the kernel has queued for it: so no
+// client is refused while another process takes over the port. Drain returns
+// nil once all connections are closed, or an error with how many are open when
+// ctx is done. Then call Shutdown. Clients that connect again meanwhile are
+// refused unless another process (Shared) or another server behind a balancer
+// accepts them, so a server that is alone should drain quickly. Any goroutine
+// but a loop's.
 func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 	if e := s.running(); e != nil {
 		return e.Drain(ctx, window)
@@ -335,9 +356,9 @@ func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 	return nil
 }
 
-// Shared reports whether another process listens on every TCP port of the server
-// too, as Config.ReusePort allows, and so accepts the clients that come back after
-// Drain. Any goroutine.
+// Shared reports whether another process listens on every TCP port of the
+// server too, as Config.ReusePort allows. If so, that process accepts the
+// clients that connect again after Drain. Any goroutine.
 func (s *Server) Shared() (bool, error) {
 	if e := s.running(); e != nil {
 		return e.Shared()
@@ -362,17 +383,17 @@ func (s *Server) Addrs() []net.Addr {
 	return nil
 }
 
-// Ready tells whether the server should be sent clients: it has started, neither
-// Drain nor Shutdown has been called, there is a place and memory for another one,
-// and nothing on the machine, such as files that are used up, keeps it from
-// accepting connections.
+// Ready reports whether the server can take new clients: it has started,
+// neither Drain nor Shutdown has been called, it is below its limits of
+// connections and memory, and nothing on the machine, such as a lack of free
+// files, keeps it from accepting connections.
 func (s *Server) Ready() bool {
 	e := s.running()
 	return e != nil && !e.Draining() && e.Admits() && e.Accepting()
 }
 
-// Stalled returns how many event loops do not get on at the moment: a watchdog
-// should let a server be replaced that stays so.
+// Stalled returns how many event loops are stalled: they have taken no turn for
+// Config.StallTimeout. A watchdog should restart a server that stays stalled.
 func (s *Server) Stalled() int {
 	if e := s.running(); e != nil {
 		return e.Stalled()
@@ -380,7 +401,7 @@ func (s *Server) Stalled() int {
 	return 0
 }
 
-// Stalls returns how often an event loop did not get on.
+// Stalls returns how often an event loop stalled.
 func (s *Server) Stalls() uint64 {
 	if e := s.running(); e != nil {
 		return e.Stalls()
@@ -421,36 +442,6 @@ func (s *Server) MaxConnections() int {
 }
 
 func (s *Server) running() *engine.Engine { return s.engine.Load() }
-
-// Publish sends an event to the subscribers of a channel of the hub at path, as
-// HubHandler.Publish does. It returns ErrNoHub if there is none.
-func (s *Server) Publish(path, channel, event string, data any) error {
-	hub, err := s.hub(path)
-	if err != nil {
-		return err
-	}
-	return hub.Publish(channel, event, data)
-}
-
-// PublishJSON is Publish for data that is JSON already, as
-// HubHandler.PublishJSON is.
-func (s *Server) PublishJSON(path, channel, event string, data []byte) error {
-	hub, err := s.hub(path)
-	if err != nil {
-		return err
-	}
-	return hub.PublishJSON(channel, event, data)
-}
-
-func (s *Server) hub(path string) (*HubHandler, error) {
-	s.mu.RLock()
-	hub := s.hubs[path]
-	s.mu.RUnlock()
-	if hub == nil {
-		return nil, fmt.Errorf("%w at %q", ErrNoHub, path)
-	}
-	return hub, nil
-}
 
 func (s *Server) log() *slog.Logger {
 	if s.Log == nil {

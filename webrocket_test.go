@@ -28,7 +28,7 @@ func (h *custom) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
 	return h.endpoint, h.err
 }
 
-func (h *custom) OnOpen(c *webrocket.Conn) {
+func (h *custom) OnOpen(c *webrocket.Conn, _ *webrocket.Request) {
 	if h.onOpen != nil {
 		h.onOpen(c)
 	}
@@ -48,7 +48,7 @@ func (h *custom) OnClose(c *webrocket.Conn, reason error) {
 
 // served is h as its own endpoint.
 func (h *custom) served() *custom {
-	h.endpoint = &webrocket.Endpoint{Handler: h}
+	h.endpoint = &webrocket.Endpoint{Protocol: h}
 	return h
 }
 
@@ -70,26 +70,26 @@ func TestHandleErrors(t *testing.T) {
 		{"path that browsers shorten", "/a/../b", webrocket.NewJSONHandler(), `write "/b"`},
 		{"path that browsers encode", "/bücher", webrocket.NewJSONHandler(), `write "/b%C3%BCcher"`},
 		{"origin that no browser sends", "/origins", &webrocket.HubHandler{
-			Codec: webrocket.NewJSONHandler().Codec, Origins: []string{"https://example.com", "wss://example.com"},
+			Codec: webrocket.NewJSONHandler().Codec, Endpoint: webrocket.Endpoint{Origins: []string{"https://example.com", "wss://example.com"}},
 		}, `origin "wss://example.com": an origin has the scheme of the page, not wss:; write "https://example.com"`},
 		{"origin of an endpoint", "/custom", &custom{endpoint: &webrocket.Endpoint{
-			Handler: (&custom{}).served().endpoint.Handler, Origins: []string{"example.com"},
+			Protocol: (&custom{}).served().endpoint.Protocol, Origins: []string{"example.com"},
 		}}, `origin "example.com": it has no scheme; write "https://example.com"`},
 		{"subprotocol that nobody can offer", "/subprotocols", &webrocket.HubHandler{
-			Codec: webrocket.NewJSONHandler().Codec, Subprotocols: []string{"chat v1"},
+			Codec: webrocket.NewJSONHandler().Codec, Endpoint: webrocket.Endpoint{Subprotocols: []string{"chat v1"}},
 		}, `subprotocol "chat v1"`},
 		{"same path", "/", webrocket.NewJSONHandler(), "already"},
 		{"same handler", "/again", shared, "in use already"},
 		{"no handler", "/nil", nil, "no handler"},
 		{"no codec", "/codec", new(webrocket.HubHandler), "no codec"},
 		{"bad channel", "/channels", &webrocket.HubHandler{
-			Codec: webrocket.NewJSONHandler().Codec, Channels: []string{"good", "bad\n"},
+			Codec: webrocket.NewJSONHandler().Codec, HubConfig: webrocket.HubConfig{Channels: []string{"good", "bad\n"}},
 		}, `"bad\n" cannot name a channel`},
 		{"its own error", "/custom", &custom{err: errors.New("not today")}, "not today"},
 		{"no endpoint", "/custom", &custom{}, "no endpoint"},
 		{"no endpoint's handler", "/custom", &custom{endpoint: &webrocket.Endpoint{}}, "no endpoint"},
 		{"no notice of what is dropped", "/custom", &custom{endpoint: &webrocket.Endpoint{
-			Handler: (&custom{}).served().endpoint.Handler, Slow: webrocket.DropOldest,
+			Protocol: (&custom{}).served().endpoint.Protocol, SlowReaders: webrocket.DropOldest,
 		}}, "without Lost"},
 		{"after those errors", "/custom", (&custom{}).served(), ""},
 	} {

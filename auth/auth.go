@@ -25,16 +25,27 @@ var Codes = map[string]Access{
 	"read-write": ReadWrite,
 }
 
-// Credentials are the secrets of a hub, one for each access. An empty secret
-// opens that access to everybody: any secret is accepted. A ReadWrite secret that
-// is not empty opens reading too.
+// String returns the name of the access level, "none" for None.
+func (a Access) String() string {
+	switch a {
+	case ReadOnly:
+		return "read-only"
+	case ReadWrite:
+		return "read-write"
+	}
+	return "none"
+}
+
+// Credentials are the secrets of a hub, one for each access. If a secret is
+// empty, every client gets that access, whatever secret it sends. A ReadWrite
+// secret that is not empty gives ReadOnly access too.
 type Credentials struct {
 	ReadOnly  string
 	ReadWrite string
 }
 
-// Allow tells whether secret gives access. The time it takes does not depend on
-// how much of the secret is right, nor on its length.
+// Allow reports whether secret gives access. The time it takes does not depend
+// on how much of the secret is right, nor on its length.
 func (c Credentials) Allow(access Access, secret string) bool {
 	switch access {
 	case ReadOnly:
@@ -46,8 +57,8 @@ func (c Credentials) Allow(access Access, secret string) bool {
 	return false
 }
 
-// Writer reports whether secret is the ReadWrite secret. An empty one has no
-// writer: then ReadOnly alone decides who may log in for reading.
+// Writer reports whether secret is the ReadWrite secret. It is false if that
+// secret is empty: then a login for reading is checked against ReadOnly alone.
 func (c Credentials) Writer(secret string) bool {
 	return c.ReadWrite != "" && match(c.ReadWrite, secret)
 }

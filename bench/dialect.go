@@ -20,9 +20,9 @@ type Dialect interface {
 	AppendUnsubscribe(dst []byte, channel string) []byte
 	// AppendPublish publishes data, which is a JSON value.
 	AppendPublish(dst []byte, channel string, data []byte) []byte
-	// Acks tells whether a publish is answered.
+	// Acks reports whether a publish is answered.
 	Acks() bool
-	// Stream tells whether the payloads of frames form one stream of bytes, in which a message may span frames.
+	// Stream reports whether the payloads of frames form one stream of bytes, in which a message may span frames.
 	Stream() bool
 	// Parse reads the first message of b and returns its length. A length of 0 means that b is too short,
 	// which can only be if Stream is true.

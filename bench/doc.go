@@ -6,7 +6,7 @@
 // One run, in reading order:
 //
 //	scenario.go    what is asked: a scenario sets the options it needs and says which phases run
-//	plan.go        who subscribes to what and who publishes where: plain tables
+//	plan.go        which client subscribes to what, and which publishes where: plain tables
 //	session.go     the phases: connect, warm up, measure, drain, check
 //	worker.go      one generator thread: an epoll set, its connections, its publishes
 //	conn.go        one connection: handshake, set-up, frames in, frames out
@@ -31,9 +31,10 @@
 // # Ownership
 //
 // A worker owns its connections, the streams they publish and all tallies about them; it is the only goroutine that
-// touches them. A TLS handshake is a coroutine that only its worker resumes, on its own thread. Others leave work in its inbox. Workers share two things: how far a stream was published (written by the
-// owner of the stream, read at the end and by those who join late), and how far each worker has received it. Reports are
-// taken by a function that runs on the worker.
+// touches them. A TLS handshake is a coroutine that only its worker resumes, on its own thread. Others leave work in
+// its inbox. Workers share two things: how far a stream was published (written by the owner of the stream, read at the
+// end and by subscribers that join late), and how far each worker has received it. Reports are taken by a function that
+// runs on the worker.
 //
 // # Limits
 //

@@ -105,7 +105,7 @@ func echoFloor(o *Options) []FloorSpec {
 const floorEnv = "ROCKET_BENCH_FLOOR"
 
 // BeFloor is the first thing that a program which measures the floor must call: the writer is a process of its own, so
-// that its CPU time can be told apart, and it is the same program again. In that process BeFloor does not return.
+// that its CPU time can be measured alone, and it is the same program again. In that process BeFloor does not return.
 func BeFloor() {
 	raw := os.Getenv(floorEnv)
 	if raw == "" {

@@ -21,8 +21,9 @@ const maxFrame = 128 << 10
 
 var errShort = errors.New("frame is incomplete")
 
-// maskKey masks all our frames. It is not random: nobody between us and the server has to be protected (RFC 6455 §10.3),
-// and a frame that is built once can be sent many times. It is not zero either, so that no server can skip the work.
+// maskKey masks all our frames. It is not random: there is no proxy between us and the server to protect (RFC 6455
+// §10.3), and a frame that is built once can be sent many times. It is not zero either, so that no server can skip the
+// work.
 var maskKey = [4]byte{0x52, 0x6f, 0x63, 0x6b}
 
 // appendFrame appends a whole masked frame to dst.

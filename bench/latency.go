@@ -6,7 +6,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// maxLatency is the longest latency that is told apart: all above count as this.
+// maxLatency is the longest latency that is recorded: all above count as this.
 const maxLatency = int64(120e9)
 
 // latency records durations in nanoseconds with three digits.

@@ -1,6 +1,6 @@
 package bench
 
-// A plan says who subscribes to what, and who publishes where. Scenarios make plans; workers carry them out.
+// A plan says which client subscribes to what, and which publishes where. Scenarios make plans; workers carry them out.
 type plan struct {
 	groups   []group
 	channels int32

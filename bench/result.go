@@ -136,7 +136,7 @@ type Churn struct {
 	Join  Latency `json:"join"` // from the time it was due until subscribed
 }
 
-// Good tells whether the run ended by itself and all deliveries were right.
+// Good reports whether the run ended by itself and all deliveries were right.
 func (r *Result) Good() bool { return r.Error == "" && r.Check.Good() }
 
 // ThisMachine describes the machine, and the commit that this program was built from.

@@ -79,7 +79,7 @@ func (rocket) ServeTLS(pair keyPair) []string {
 	return []string{"-tls-cert", pair.cert, "-tls-key", pair.key}
 }
 
-// isPlainString tells whether b looks like a quoted string that begins with a digit. Its contents are compared with
+// isPlainString reports whether b looks like a quoted string that begins with a digit. Its contents are compared with
 // what was sent, so the look is enough.
 func isPlainString(b []byte) bool {
 	return len(b) > 2 && b[0] == '"' && b[1]-'0' < 10 && b[len(b)-1] == '"'

@@ -49,7 +49,7 @@ type run struct {
 
 	started time.Time
 	over    atomic.Bool
-	changed chan struct{} // something that somebody may wait for has changed
+	changed chan struct{} // something has changed that a goroutine may wait for
 	done    sync.WaitGroup
 }
 
@@ -392,11 +392,11 @@ func (r *run) unload(ctx context.Context) error {
 	}
 }
 
-// drainLook is how often somebody looks what is still to come. Silence is counted in looks, not by the clock: in a
+// drainLook is how often the run looks what is still to come. Silence is counted in looks, not by the clock: in a
 // process that is stopped for a while nothing arrives, and nothing is lost.
 const drainLook = 20 * time.Millisecond
 
-// exhausted tells whether the first group has published as often as it may.
+// exhausted reports whether the first group has published as often as it may.
 func (r *run) exhausted() bool {
 	if r.opts.Count == 0 {
 		return false

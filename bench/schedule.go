@@ -18,7 +18,7 @@ func newSchedule(start int64, perSecond float64) schedule {
 // at is when the next event is due. It does not add up intervals, so it does not drift.
 func (s *schedule) at() int64 { return s.start + int64(float64(s.n)*s.every) }
 
-// take tells whether an event is due at now, and its time.
+// take reports whether an event is due at now, and its time.
 func (s *schedule) take(now int64) (int64, bool) {
 	if s.every == 0 {
 		return 0, false

@@ -20,7 +20,7 @@ import (
 type session struct {
 	opts   Options
 	run    *run
-	server *server // nil: the target is somebody else's
+	server *server // nil: the target was not started by us
 	pid    int     // of the server; 0: unknown
 	res    *Result
 	before intake // when the load began

@@ -39,7 +39,7 @@ type Bound struct {
 func atLeast(v float64) Bound { return Bound{v, true} }
 func atMost(v float64) Bound  { return Bound{v, false} }
 
-// Met tells whether v keeps the bound.
+// Met reports whether v keeps the bound.
 func (b Bound) Met(v float64) bool { return v >= b.Value == b.AtLeast || v == b.Value }
 
 func (b Bound) String() string {
@@ -74,8 +74,9 @@ type SuiteOptions struct {
 	Duration time.Duration
 }
 
-// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition, so
-// that all of them see the same moods of the machine. Entries over TLS are for those that can be started so. done, which may be nil, is told each result.
+// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition,
+// so that all of them see the same load of the machine. Entries over TLS are for those that can be started so. done,
+// which may be nil, is told each result.
 //
 // A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options and
 // for servers that do not start.
@@ -109,7 +110,8 @@ func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p P
 	return results, nil
 }
 
-// speaks tells whether a server of this dialect can be started as the entry needs it. One that is unknown fails later.
+// speaks reports whether a server of this dialect can be started as the entry needs it. One that is unknown fails
+// later.
 func (e *Entry) speaks(dialect string) bool {
 	var o Options
 	e.set(&o)

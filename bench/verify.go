@@ -12,7 +12,7 @@ type Check struct {
 	Unanswered int64 `json:"unanswered"`
 }
 
-// Good tells whether every delivery was right.
+// Good reports whether every delivery was right.
 func (c Check) Good() bool {
 	return c.Lost+c.Duplicated+c.OutOfOrder+c.Astray+c.Corrupted+c.Refused+c.Unanswered == 0
 }

@@ -18,7 +18,7 @@ func newWindow(size int, receivers int32) window {
 	return w
 }
 
-// arrived takes one delivery of number seq and tells whether done moved.
+// arrived takes one delivery of number seq and reports whether done moved.
 func (w *window) arrived(seq uint32) bool {
 	mask := uint32(len(w.left) - 1)
 	if seq-w.done-1 > mask { // long written off, or never sent

@@ -78,7 +78,7 @@ type workerGroup struct {
 	ticked   int64 // deliveries at the last tick
 }
 
-// counts only grow; who wants a difference takes two copies.
+// counts only grow; for a difference take two copies.
 type counts struct{ deliveries, publishes int64 }
 
 type stay struct {

@@ -86,7 +86,7 @@ func ParseClose(payload []byte) (code uint16, reason string, err error) {
 	return code, string(payload[2:]), nil
 }
 
-// mayBeSent tells whether a Close frame may carry the code.
+// mayBeSent reports whether a Close frame may carry the code.
 func mayBeSent(code uint16) bool {
 	switch {
 	// "1004 Reserved." "1005 [1006, 1015] is a reserved value and MUST NOT be set as a status code in a Close

@@ -8,11 +8,10 @@ import (
 // MaxChannelName is the longest name that a channel can have, in bytes.
 const MaxChannelName = 255
 
-// ErrInvalidData says that a message is no command.
+// ErrInvalidData says that a message is not a command.
 var ErrInvalidData = errors.New("invalid data")
 
-// An InvalidDataError is an ErrInvalidData that says why, to errors.Is too. The client gets the reason if the codec
-// implements AppendReason.
+// An InvalidDataError says why a message is not a command. errors.Is finds ErrInvalidData in it.
 type InvalidDataError struct {
 	Reason string // a short sentence for the client's developer: "publish: event is missing"
 }
@@ -66,27 +65,45 @@ type Command struct {
 
 // Codec is one way to write commands, replies and events as messages. All methods may be called from any goroutine.
 //
-// A codec may implement two methods more. JSON has both.
+// A codec may implement one method more, as JSON does:
 //
-//	// AppendReason is AppendReply for an error with a reason for the client's developer.
-//	AppendReason(dst []byte, errCode, reason string, id []byte) []byte
-//	// AppendLost extends dst by what a slow reader is told that has missed n events of a channel.
-//	AppendLost(dst []byte, n int, channel []byte) []byte
+//	// AppendLost extends dst by what a slow reader is told that has missed events of a channel.
+//	AppendLost(dst []byte, l Lost) []byte
 type Codec interface {
 	// Opcode is the kind of frame that the messages travel in.
 	Opcode() Opcode
 	// ParseCommand reads a message into cmd, whatever was in it before. The error is ErrInvalidData or an
 	// *InvalidDataError; then cmd holds nothing, except the ID if the message was well-formed and its ID was valid.
 	ParseCommand(msg []byte, cmd *Command) error
-	// AppendReply extends dst by the answer to a command: success if errCode is empty. The id is one that
-	// ParseCommand gave, or nil.
-	AppendReply(dst []byte, errCode string, id []byte) []byte
-	// AppendEvent extends dst by what a subscriber hears of a publish. The data is in the codec's own format,
-	// nil for none.
-	AppendEvent(dst []byte, event, channel, data []byte) []byte
+	// AppendReply extends dst by the answer to a command.
+	AppendReply(dst []byte, r Reply) []byte
+	// AppendEvent extends dst by what a subscriber hears of a publish. It runs under a lock of the hub, and must not
+	// call it.
+	AppendEvent(dst []byte, e Event) []byte
 }
 
-// ValidChannelName tells whether b can name a channel: 1 to MaxChannelName bytes of valid UTF-8 without control
+// A Reply is the answer to a command. Later versions may have more members.
+type Reply struct {
+	Err    string // the error code, "" for success
+	Reason string // for the developer of the client, in plain words, "" for none
+	ID     []byte // what ParseCommand gave, nil for none
+}
+
+// An Event is what a subscriber hears of a publish. The slices are valid until the call returns. Later versions may
+// have more members.
+type Event struct {
+	Channel []byte
+	Event   []byte
+	Data    []byte // in the codec's own format, nil for none
+}
+
+// Lost says how many events of a channel a subscriber has missed.
+type Lost struct {
+	N       int
+	Channel []byte
+}
+
+// ValidChannelName reports whether b can name a channel: 1 to MaxChannelName bytes of valid UTF-8 without control
 // characters (U+0000 to U+001F, U+007F to U+009F).
 func ValidChannelName(b []byte) bool {
 	if len(b) == 0 || len(b) > MaxChannelName {

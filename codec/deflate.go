@@ -34,8 +34,9 @@ const lastBlock = "\x01\x00\x00\xff\xff"
 //	16,384   24.2 µs  19 %      39.2 µs  19 %
 //	65,536   87.3 µs  19 %     226.0 µs  19 %
 //
-// What repeats no four bytes it does not compress at all, and hardly what has less than 128: the threshold of an
-// endpoint is for that. Its stateless encoder, which keeps nothing between messages, needs 50 µs for any short one.
+// klauspost/compress does not shorten a message in which no four bytes repeat, and hardly one that is shorter than 128
+// bytes: the CompressionThreshold of an endpoint is for such messages. Its stateless encoder, which keeps nothing
+// between messages, needs 50 µs for any short one.
 type Deflater struct {
 	writers [FullWindow - leastWindow + 1]*flate.Writer // by window
 }

@@ -5,43 +5,48 @@ import (
 	"unicode/utf8"
 )
 
-// AppendReply extends dst by {"ok":true} or {"err":errCode}, with the id as it was sent.
-func (JSON) AppendReply(dst []byte, errCode string, id []byte) []byte {
-	if errCode == "" {
+// AppendReply extends dst by {"ok":true} or {"err":…}, with the reason, and the id as it was sent.
+func (JSON) AppendReply(dst []byte, r Reply) []byte {
+	if r.Err == "" {
 		dst = append(dst, `{"ok":true`...)
 	} else {
-		dst = appendString(append(dst, `{"err":`...), []byte(errCode))
+		dst = appendString(append(dst, `{"err":`...), []byte(r.Err))
 	}
-	if id != nil {
-		dst = append(append(dst, `,"id":`...), id...)
+	if r.Reason != "" {
+		dst = appendString(append(dst, `,"reason":`...), []byte(r.Reason))
 	}
-	return append(dst, '}')
-}
-
-// AppendReason extends dst by {"err":errCode,"reason":reason}, with the id as it was sent.
-func (JSON) AppendReason(dst []byte, errCode, reason string, id []byte) []byte {
-	dst = appendString(append(dst, `{"err":`...), []byte(errCode))
-	dst = appendString(append(dst, `,"reason":`...), []byte(reason))
-	if id != nil {
-		dst = append(append(dst, `,"id":`...), id...)
+	if r.ID != nil {
+		dst = append(append(dst, `,"id":`...), r.ID...)
 	}
 	return append(dst, '}')
 }
 
 // AppendEvent extends dst by {"event":…,"channel":…,"data":…}. The data must be valid JSON; it is copied as it is.
-func (JSON) AppendEvent(dst []byte, event, channel, data []byte) []byte {
-	dst = appendString(append(dst, `{"event":`...), event)
-	dst = appendString(append(dst, `,"channel":`...), channel)
-	if data != nil {
-		dst = append(append(dst, `,"data":`...), data...)
+func (JSON) AppendEvent(dst []byte, e Event) []byte {
+	dst = appendString(append(dst, `{"event":`...), e.Event)
+	dst = appendString(append(dst, `,"channel":`...), e.Channel)
+	if e.Data != nil {
+		dst = append(append(dst, `,"data":`...), e.Data...)
 	}
 	return append(dst, '}')
 }
 
 // AppendLost extends dst by {"lost":n,"channel":…}, which tells a subscriber how many events it has missed.
-func (JSON) AppendLost(dst []byte, n int, channel []byte) []byte {
-	dst = strconv.AppendInt(append(dst, `{"lost":`...), int64(n), 10)
-	return append(appendString(append(dst, `,"channel":`...), channel), '}')
+func (JSON) AppendLost(dst []byte, l Lost) []byte {
+	dst = strconv.AppendInt(append(dst, `{"lost":`...), int64(l.N), 10)
+	return append(appendString(append(dst, `,"channel":`...), l.Channel), '}')
+}
+
+// AppendEventFrame returns the frame in which subscribers get an event, in one allocation.
+func AppendEventFrame(c Codec, e Event) []byte {
+	const members = `{"event":"","channel":"","data":}`
+	b := make([]byte, frameHeaderMax, frameHeaderMax+len(members)+len(e.Event)+len(e.Channel)+len(e.Data))
+	b = c.AppendEvent(b, e)
+	var head [frameHeaderMax]byte
+	header := AppendHeader(head[:0], c.Opcode(), len(b)-frameHeaderMax)
+	frame := b[frameHeaderMax-len(header):]
+	copy(frame, header)
+	return frame
 }
 
 // appendString extends dst by s as a JSON string (RFC 8259 §7).

@@ -11,16 +11,19 @@ func TestAppendReply(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		errCode string
+		reason  string
 		id      []byte
 		want    string
 	}{
-		{"ok", "", nil, `{"ok":true}`},
-		{"ok with an id", "", []byte("7"), `{"ok":true,"id":7}`},
-		{"error", "access-denied", nil, `{"err":"access-denied"}`},
-		{"error with an id", "access-denied", []byte(`"\u0061"`), `{"err":"access-denied","id":"\u0061"}`},
+		{"ok", "", "", nil, `{"ok":true}`},
+		{"ok with an id", "", "", []byte("7"), `{"ok":true,"id":7}`},
+		{"error", "access-denied", "", nil, `{"err":"access-denied"}`},
+		{"error with an id", "access-denied", "", []byte(`"\u0061"`), `{"err":"access-denied","id":"\u0061"}`},
+		{"with a reason", "access-denied", `not "you"`, []byte("1"), `{"err":"access-denied","reason":"not \"you\"","id":1}`},
+		{"with a reason alone", "invalid_data", "publish: event is missing", nil, `{"err":"invalid_data","reason":"publish: event is missing"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := string(JSON{}.AppendReply([]byte("before "), tt.errCode, tt.id))
+			got := string(JSON{}.AppendReply([]byte("before "), Reply{Err: tt.errCode, Reason: tt.reason, ID: tt.id}))
 			if got != "before "+tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
@@ -28,24 +31,9 @@ func TestAppendReply(t *testing.T) {
 	}
 }
 
-func TestAppendReason(t *testing.T) {
-	for _, tt := range []struct{ reason, id, want string }{
-		{"publish: event is missing", "", `{"err":"invalid_data","reason":"publish: event is missing"}`},
-		{"\"\": x", "7", `{"err":"invalid_data","reason":"\"\": x","id":7}`},
-	} {
-		var id []byte
-		if tt.id != "" {
-			id = []byte(tt.id)
-		}
-		if got := string(JSON{}.AppendReason([]byte("before "), "invalid_data", tt.reason, id)); got != "before "+tt.want {
-			t.Errorf("got %s, want %s", got, tt.want)
-		}
-	}
-}
-
 func TestAppendLost(t *testing.T) {
 	const want = `{"lost":12,"channel":"a\"b"}`
-	if got := (JSON{}).AppendLost([]byte("x"), 12, []byte(`a"b`)); string(got) != "x"+want {
+	if got := (JSON{}).AppendLost([]byte("x"), Lost{12, []byte(`a"b`)}); string(got) != "x"+want {
 		t.Errorf("got %s, want x%s", got, want)
 	}
 }
@@ -70,7 +58,7 @@ func TestAppendEvent(t *testing.T) {
 			if tt.data != "" {
 				data = []byte(tt.data)
 			}
-			got := string(JSON{}.AppendEvent([]byte("before "), []byte(tt.event), []byte(tt.channel), data))
+			got := string(JSON{}.AppendEvent([]byte("before "), Event{[]byte(tt.channel), []byte(tt.event), data}))
 			if got != "before "+tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
@@ -90,7 +78,7 @@ func FuzzAppendEvent(f *testing.F) {
 		if data != "" {
 			raw = []byte(data)
 		}
-		msg := JSON{}.AppendEvent(nil, []byte(event), []byte(channel), raw)
+		msg := JSON{}.AppendEvent(nil, Event{[]byte(channel), []byte(event), raw})
 		if utf8.ValidString(data) && !utf8.Valid(msg) {
 			t.Errorf("%q is not valid UTF-8", msg)
 		}
@@ -120,9 +108,9 @@ func TestEncodeAllocs(t *testing.T) {
 	dst := make([]byte, 0, 512)
 	id, event, channel, data := []byte("7"), []byte("message"), []byte("żółw"), []byte(`{"n":1}`)
 	got := testing.AllocsPerRun(100, func() {
-		dst = JSON{}.AppendReply(dst[:0], "", id)
-		dst = JSON{}.AppendReply(dst, "access-denied", id)
-		dst = JSON{}.AppendEvent(dst, event, channel, data)
+		dst = JSON{}.AppendReply(dst[:0], Reply{ID: id})
+		dst = JSON{}.AppendReply(dst, Reply{Err: "access-denied", ID: id})
+		dst = JSON{}.AppendEvent(dst, Event{channel, event, data})
 	})
 	if got != 0 {
 		t.Errorf("got %v allocations, want 0", got)
@@ -134,6 +122,6 @@ func BenchmarkAppendEvent(b *testing.B) {
 	event, channel, data := []byte("message"), []byte("room-1"), []byte(`{"text":"`+strings.Repeat("x", 117)+`"}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = JSON{}.AppendEvent(dst[:0], event, channel, data)
+		dst = JSON{}.AppendEvent(dst[:0], Event{channel, event, data})
 	}
 }

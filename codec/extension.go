@@ -90,7 +90,7 @@ func cutToken(b []byte) (token, rest []byte) {
 
 func trimLeft(b []byte) []byte { return bytes.TrimLeft(b, " \t") }
 
-// isExtensionList tells whether the value of a field is well-formed: "If a value is received by either the client or
+// isExtensionList reports whether the value of a field is well-formed: "If a value is received by either the client or
 // the server during negotiation that does not conform to the ABNF below, the recipient of such malformed data MUST
 // immediately _Fail the WebSocket Connection_." (RFC 6455 §9.1)
 func isExtensionList(list []byte) bool {

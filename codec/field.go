@@ -29,7 +29,7 @@ var class = func() (t [256]uint8) {
 	return t
 }()
 
-// isToken tells whether b holds only characters of a token. It is true of nothing.
+// isToken reports whether b holds only characters of a token. It is true of nothing.
 func isToken(b []byte) bool {
 	for _, c := range b {
 		if class[c]&inToken == 0 {
@@ -42,7 +42,7 @@ func isToken(b []byte) bool {
 // ValidToken reports whether s is a token (RFC 9110 §5.6.2), as the name of a subprotocol must be.
 func ValidToken(s []byte) bool { return len(s) > 0 && isToken(s) }
 
-// isValue tells whether b holds only characters of a field value: "Field values containing CR, LF, or NUL characters
+// isValue reports whether b holds only characters of a field value: "Field values containing CR, LF, or NUL characters
 // are invalid and dangerous" (RFC 9110 §5.5). Other control characters are refused too.
 func isValue(b []byte) bool {
 	for _, c := range b {
@@ -178,7 +178,7 @@ func (r *Request) mark(s seen, ok bool) {
 	}
 }
 
-// is tells whether a field has that name, given in lower case.
+// is reports whether a field has that name, given in lower case.
 func is(name []byte, lower string) bool {
 	return len(name) == len(lower) && equalFold(name, lower)
 }
@@ -207,7 +207,7 @@ func trim(b []byte) []byte {
 	return b
 }
 
-// hasToken tells whether a comma-separated list has the token, given in lower case (RFC 9110 §5.6.1).
+// hasToken reports whether a comma-separated list has the token, given in lower case (RFC 9110 §5.6.1).
 func hasToken(list []byte, lower string) bool {
 	for more := true; more; {
 		var token []byte

@@ -76,7 +76,7 @@ func ParseHeader(b []byte, deflate Deflate) (h Header, n int, err error) {
 	return h, n + 4, nil
 }
 
-// IsDeflated tells whether h is the first frame of a compressed message.
+// IsDeflated reports whether h is the first frame of a compressed message.
 func IsDeflated(h Header) bool { return h.Rsv1() }
 
 // checkHeader refuses what is wrong in the bytes of a header that have arrived.
@@ -182,6 +182,12 @@ func appendHeader(dst []byte, op Opcode, n int, mask byte) []byte {
 // AppendFrame extends dst by a whole, unmasked frame. It copies payload.
 func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
 	return append(AppendHeader(dst, op, len(payload)), payload...)
+}
+
+// Payload returns the payload of a whole, unmasked frame, as AppendFrame makes it. It shares the bytes of the frame.
+func Payload(frame []byte) []byte {
+	_, n := parseLength(frame)
+	return frame[n:]
 }
 
 // AppendMaskedFrame extends dst by a whole frame as a client sends it: masked (RFC 6455 §5.3).

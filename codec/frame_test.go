@@ -238,7 +238,7 @@ func FuzzParseHeader(f *testing.F) {
 	})
 }
 
-// isMinimal tells whether a header of n bytes is as short as it can be.
+// isMinimal reports whether a header of n bytes is as short as it can be.
 func isMinimal(h Header, n int) bool {
 	if h.Masked {
 		n -= len(h.Mask)

@@ -35,7 +35,7 @@ func (r *Request) CheckMethod() error {
 // rejected unless it has been received over a connection that has been secured" (RFC 9110 §7.4).
 func (r *Request) Secure() bool { return r.seen&seenSecure != 0 }
 
-// CheckUpgrade tells whether the request opens a WebSocket connection (RFC 6455 §4.2.1), and refuses it with a
+// CheckUpgrade reports whether the request opens a WebSocket connection (RFC 6455 §4.2.1), and refuses it with a
 // *HandshakeError if it does not. The origin, path and host are for the caller to judge.
 func (r *Request) CheckUpgrade() error {
 	switch {
@@ -67,7 +67,7 @@ func (r *Request) CheckUpgrade() error {
 	return nil
 }
 
-// isKey tells whether b is 16 bytes in base64.
+// isKey reports whether b is 16 bytes in base64.
 func isKey(b []byte) bool {
 	if len(b) != keySize {
 		return false

@@ -22,8 +22,8 @@ import (
 // members; the data may have any number.
 type JSON struct{}
 
-// maxMembers bounds the members of an object that is taken apart. Each costs parseCommand two allocations: a message
-// of 1 MB with nothing but small members would hold the caller's loop for 60 ms.
+// maxMembers bounds the members of a command's objects. Each costs parseCommand two allocations: a message of 1 MB with
+// nothing but small members would hold the caller's loop for 60 ms.
 const maxMembers = 64
 
 var _ Codec = JSON{}
@@ -85,8 +85,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// members takes a JSON object apart, in the order and as often as its members were sent. It reads tokens, since a map
-// would hide a name that was sent twice, and a struct would take a name in any case.
+// members returns the members of a JSON object, in the order and as often as they were sent. It reads tokens, since a
+// map would hide a name that was sent twice, and a struct would take a name in any case.
 func members(object []byte) (all []member, reason string) {
 	if !json.Valid(object) {
 		return nil, notJSON(object)

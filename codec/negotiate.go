@@ -5,11 +5,11 @@ import (
 	"strconv"
 )
 
-// Deflate is what a connection has agreed on about permessage-deflate (RFC 7692 §7.1): the window in which its server
+// Deflate is what a connection has negotiated for permessage-deflate (RFC 7692 §7.1): the window in which its server
 // compresses, as the binary logarithm of its bytes, from 8 to 15. The zero value is no compression.
 //
 // There is no context takeover in either direction, so that no connection needs memory for it and a message can be
-// compressed once for all who hear it.
+// compressed once for all subscribers.
 type Deflate uint8
 
 // FullWindow is the window of DEFLATE, 32 KiB. A client may ask for a smaller one.

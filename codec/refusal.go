@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// HandshakeError is a handshake that is refused, or what else is answered instead of an upgrade. The ones that this package returns are shared; do not modify them.
+// HandshakeError is the answer to a request that does not open a connection: a refused handshake, or another request.
+// The ones that this package returns are shared; do not modify them.
 type HandshakeError struct {
 	Status int    // of HTTP
 	Reason string // for the person at the client: what is wrong, and how to mend it
@@ -31,7 +32,8 @@ const upgradeHeader = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 // resource's currently supported methods." (RFC 9110 §15.5.6)
 const allowHeader = "Allow: GET, HEAD, OPTIONS\r\n"
 
-// nginxUpgrade is what an nginx in front lacks that drops the fields of the upgrade, as it does by default.
+// nginxUpgrade is the configuration that an nginx in front needs, because by default it drops the header fields of the
+// upgrade.
 const nginxUpgrade = "\"proxy_set_header Upgrade $http_upgrade;\" and \"proxy_set_header Connection upgrade;\""
 
 var (
@@ -118,7 +120,7 @@ func AppendRefusal(dst []byte, e *HandshakeError, request []byte, now time.Time)
 	return append(append(dst, e.Reason...), '\n')
 }
 
-// isHead tells whether a request has the method HEAD.
+// isHead reports whether a request has the method HEAD.
 func isHead(request []byte) bool {
 	method, _, _ := bytes.Cut(bytes.TrimPrefix(request, []byte("\r\n")), []byte{' '})
 	return string(method) == "HEAD"

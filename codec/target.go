@@ -102,7 +102,7 @@ func afterAuthority(b []byte) []byte {
 	return b[len(b):]
 }
 
-// isPercentEncoded tells whether every '%' stands before two hexadecimal digits (RFC 3986 §2.1).
+// isPercentEncoded reports whether every '%' stands before two hexadecimal digits (RFC 3986 §2.1).
 func isPercentEncoded(b []byte, whole bool) bool {
 	for {
 		i := bytes.IndexByte(b, '%')
@@ -125,9 +125,9 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f'
 }
 
-// isHost tells whether b is a host with perhaps a port (RFC 9110 §7.2, RFC 3986 §3.2.2), and not empty: "If the
-// request's authority is empty and its URI scheme requires a non-empty authority (as is the case for 'http' and 'https'),
-// the server can reject the request" (RFC 9112 §3.3).
+// isHost reports whether b is a host with perhaps a port (RFC 9110 §7.2, RFC 3986 §3.2.2), and not empty: "If the
+// request's authority is empty and its URI scheme requires a non-empty authority (as is the case for 'http' and
+// 'https'), the server can reject the request" (RFC 9112 §3.3).
 func isHost(b []byte) bool {
 	host, port := cutPort(b)
 	return isHostName(host) && isPort(port)
@@ -145,7 +145,7 @@ func cutPort(b []byte) (host, port []byte) {
 	return b, nil
 }
 
-// isHostName tells whether b is an address in brackets, or a name or an IPv4 address.
+// isHostName reports whether b is an address in brackets, or a name or an IPv4 address.
 func isHostName(b []byte) bool {
 	if len(b) == 0 {
 		return false
@@ -161,7 +161,7 @@ func isHostName(b []byte) bool {
 	return isPercentEncoded(b, true)
 }
 
-// isIPLiteral tells whether b is an IPv6 address without a zone, or
+// isIPLiteral reports whether b is an IPv6 address without a zone, or
 // "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ).
 func isIPLiteral(b []byte) bool {
 	if b[0]|0x20 != 'v' {
@@ -182,7 +182,7 @@ func isIPLiteral(b []byte) bool {
 	return len(version) > 0 && len(address) > 0
 }
 
-// isPort tells whether b is empty or a colon and "*DIGIT" (RFC 3986 §3.2.3).
+// isPort reports whether b is empty or a colon and "*DIGIT" (RFC 3986 §3.2.3).
 func isPort(b []byte) bool {
 	if len(b) == 0 {
 		return true

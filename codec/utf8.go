@@ -10,7 +10,7 @@ type UTF8 struct {
 	n    uint8
 }
 
-// Write tells whether the text is still valid, or can be after more bytes: it is false for the piece with the
+// Write reports whether the text is still valid, or can be after more bytes: it is false for the piece with the
 // first byte that no valid text has in that place. After that only Reset is of use.
 func (u *UTF8) Write(b []byte) bool {
 	b, ok := u.finish(b)
@@ -25,7 +25,7 @@ func (u *UTF8) Write(b []byte) bool {
 	return true
 }
 
-// Done tells whether the text may end here: no character is left open.
+// Done reports whether the text may end here: no character is left open.
 func (u *UTF8) Done() bool { return u.n == 0 }
 
 // Reset makes the validator ready for another text.

@@ -121,7 +121,7 @@ func endpoints() map[string]webrocket.Handler {
 		"/":      endpoint{},
 		"/tiny":  endpoint{MaxMessageSize: tinyLimit},
 		"/giant": endpoint{MaxMessageSize: giantLimit},
-		"/close": endpoint{Handler: closer{}},
+		"/close": endpoint{Protocol: closer{}},
 		"/page":  endpoint{Origins: []string{"https://example.com"}},
 
 		"/deflate":       endpoint{Compression: true, CompressionThreshold: 1},
@@ -139,13 +139,13 @@ func hub() *webrocket.HubHandler {
 	return h
 }
 
-// An endpoint sends every message back, unless it has another Handler.
+// An endpoint sends every message back, unless it has another Protocol.
 type endpoint webrocket.Endpoint
 
 // Register makes endpoint a webrocket.Handler.
 func (e endpoint) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	if e.Handler == nil {
-		e.Handler = echo{}
+	if e.Protocol == nil {
+		e.Protocol = echo{}
 	}
 	return (*webrocket.Endpoint)(&e), nil
 }
@@ -153,8 +153,8 @@ func (e endpoint) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) 
 // echo sends every message back.
 type echo struct{}
 
-func (echo) OnOpen(*webrocket.Conn)         {}
-func (echo) OnClose(*webrocket.Conn, error) {}
+func (echo) OnOpen(_ *webrocket.Conn, _ *webrocket.Request) {}
+func (echo) OnClose(*webrocket.Conn, error)                 {}
 
 func (echo) OnMessage(c *webrocket.Conn, op webrocket.Opcode, payload []byte) { c.Send(op, payload) }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // nowhere are sockets that take everything.
@@ -19,7 +20,7 @@ func (nowhere) close(*Conn)                          {}
 func BenchmarkMessage(b *testing.B) {
 	tc := newTestLoop(b, Config{}, Endpoint{}).open()
 	tc.tl.sockets = nowhere{}
-	tc.endpoint.Handler = echo
+	tc.endpoint.Protocol = echo
 	frame := masked(codec.OpText, "hello")
 	buffer := make([]byte, len(frame))
 	b.ReportAllocs()
@@ -35,14 +36,14 @@ func BenchmarkDeliver(b *testing.B) {
 	tl := newTestLoop(b, Config{}, Endpoint{})
 	var ids []uint64
 	for i := range uint64(1000) {
-		ids = append(ids, tl.open().ID()|i%2*Several)
+		ids = append(ids, tl.open().ID()|i%2*delivery.Several)
 	}
 	tl.sockets = nowhere{}
-	f := text("hello")
+	run := runOf(false, "c", "", text("hello"))
 	b.ReportAllocs()
 	for b.Loop() {
 		for rest := ids; len(rest) > 0; {
-			rest = rest[tl.Deliver(rest, [][]byte{f}, f, false, "c", nil):]
+			rest = rest[tl.Deliver(rest, run):]
 		}
 		tl.turn()
 	}

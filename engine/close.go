@@ -7,6 +7,51 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
+// The verbs that end a connection. The states are those of conn.go; Q stands
+// for the frames that are queued.
+//
+//	verb            state before   on the wire                     state after
+//	Close           open           Q, Close frame                  closing
+//	goAway          open           Q, Close frame (1001)           closing
+//	                opening        refuse: HTTP 503                lingering
+//	handleClose     open           Q, Close frame in answer        finished
+//	                closing        Q                               finished
+//	fail            open           Q, Close frame with the error   lingering
+//	                closing        Q                               lingering
+//	pongTimeout     open           nothing, or as fail             dead, lingering
+//	refuse          opening        HTTP error                      lingering
+//	refuseSilently  opening        nothing                         lingering
+//	answerNoTLS     opening        HTTP 400, not encrypted         lingering
+//	sessionEnded    up to closing  Q, close_notify                 finished
+//	  (TLS error)   up to closing  alert, no Q                     lingering
+//	written         lingering      close_notify with TLS, FIN      lingering
+//	                finished       close_notify with TLS, FIN      dead
+//	abort           any            nothing                         dead
+//	socketClosed    any            Q, if only the client's side    dead
+//	                               was closed
+//
+// They are called when
+//
+//   - Close: the Protocol closes the connection, or its endpoint is gone;
+//   - goAway: the engine drains or stops;
+//   - handleClose: a Close frame has arrived;
+//   - fail: the client broke the protocol, sent half a message or reads too slowly
+//     (then without Q), or a Protocol panicked;
+//   - pongTimeout: a ping was not answered in time; it fails the connection if
+//     Endpoint.Silent is set, otherwise it aborts it;
+//   - refuse: the opening handshake failed; refuseSilently: too many connections
+//     wait to be refused; answerNoTLS: HTTP arrived on a port with TLS;
+//   - sessionEnded: the client sent close_notify, or TLS failed;
+//   - written: all that was queued has been written;
+//   - abort: the socket or the transport failed, or a deadline has passed;
+//   - socketClosed: gnet has closed the socket.
+//
+// What comes after is the same for all. queueOnClose arranges for OnClose, if
+// OnOpen has been called. At the end of the turn (loop.go) depart calls
+// OnClose, closeDoomed closes the sockets that abort has given to doom, and
+// release takes back the slots of connections that socketClosed has given to
+// bury.
+
 // Close begins the closing handshake (RFC 6455 §7.1.2): what was sent before
 // goes out first, then a Close frame. Closing twice does nothing.
 func (c *Conn) Close(code uint16, reason string) {
@@ -14,7 +59,7 @@ func (c *Conn) Close(code uint16, reason string) {
 	if c.state != open {
 		return
 	}
-	c.leave(&codec.CloseError{Code: code, Reason: reason})
+	c.queueOnClose(&codec.CloseError{Code: code, Reason: reason})
 	c.became(closing)
 	c.push(codec.AppendClose(nil, code, reason))
 }
@@ -29,7 +74,7 @@ func (c *Conn) handleClose(payload []byte) {
 		return
 	}
 	answered := c.state == closing
-	c.leave(&codec.CloseError{Code: code, Reason: reason, ByPeer: true})
+	c.queueOnClose(&codec.CloseError{Code: code, Reason: reason, ByPeer: true})
 	c.became(finished)
 	if answered {
 		c.loop.touch(c)
@@ -38,19 +83,21 @@ func (c *Conn) handleClose(payload []byte) {
 	c.push(codec.AppendClose(nil, code, ""))
 }
 
-// fail ends the connection because of the other side (RFC 6455 §7.1.7): a Close
-// frame, and whatever comes then is not understood any more.
+// fail ends the connection because of an error (RFC 6455 §7.1.7, "Fail the
+// WebSocket Connection"): a Close frame is queued, and further input is
+// ignored.
 func (c *Conn) fail(err error) {
 	var reason *codec.CloseError
 	if !errors.As(err, &reason) {
 		reason = &codec.CloseError{Code: codec.StatusInternalError, Reason: err.Error()}
+		err = reason
 	}
 	before := c.state
 	if before == lingering || before == finished || before == dead {
 		return
 	}
 	c.freeInput()
-	c.leave(reason)
+	c.queueOnClose(err)
 	c.became(lingering)
 	if before == open {
 		c.push(codec.AppendClose(nil, reason.Code, reason.Reason))
@@ -59,49 +106,51 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// drop ends the connection without a word.
-func (c *Conn) drop(reason error) {
+// abort ends the connection without a Close frame: nothing more is written, and
+// the socket is closed at the end of the turn.
+func (c *Conn) abort(reason error) {
 	if c.state == dead {
 		return
 	}
 	if c.state == opening {
 		c.loop.counts.refused(reason)
 	}
-	c.leave(reason)
+	c.queueOnClose(reason)
 	c.became(dead)
 	c.loop.doom(c)
 }
 
-// leave arranges for OnClose, once.
-func (c *Conn) leave(reason error) {
-	if c.met {
-		c.met = false
+// queueOnClose arranges for OnClose at the end of the turn, once.
+func (c *Conn) queueOnClose(reason error) {
+	if c.opened {
+		c.opened = false
 		c.loop.counts.closed(reason)
 		c.loop.leaving = append(c.loop.leaving, departure{c, reason})
 		c.loop.settleSoon()
 	}
 }
 
-// written is called when nothing waits to be written.
+// written is called when nothing is queued any more.
 func (c *Conn) written() {
 	if c.state >= lingering && c.transport.farewell() {
-		return // it is called again
+		return // written is called again when the close_notify has been sent
 	}
 	switch c.state {
 	case lingering:
-		// Closing now, with input unread, would reset the connection and could
-		// destroy what is still on its way.
+		// Closing now, with input unread, would reset the connection, and what
+		// is still on its way could be lost.
 		c.loop.sockets.finish(c.fd)
 	case finished:
 		// "the server MUST close the underlying TCP connection immediately"
 		// (RFC 6455 §7.1.1) once both Close frames are sent.
-		c.drop(nil)
+		c.abort(nil)
 	}
 }
 
-// closed is called when the socket is closed, by whomever. There is no reason if
-// we did it: the Handler knows already, unless the loop has ended.
-func (c *Conn) closed(reason error) {
+// socketClosed is called when the socket has been closed, by either side. The
+// reason is nil if the engine closed it: then queueOnClose has been called
+// before, unless the loop has ended (ErrStopped).
+func (c *Conn) socketClosed(reason error) {
 	c.loop.begin()
 	if reason == nil {
 		reason = ErrStopped
@@ -112,16 +161,16 @@ func (c *Conn) closed(reason error) {
 	if errors.Is(reason, io.EOF) && c.state != dead {
 		c.lastWords()
 	}
-	c.leave(reason)
+	c.queueOnClose(reason)
 	c.became(dead)
-	c.transport.abort()
+	c.transport.cancelHandshake()
 	c.loop.bury(c)
 }
 
-// lastWords writes what the socket takes of what waits. Who has sent the end may
-// have shut down only that side (half-closed TCP) and still read. With TLS that
-// holds without a close_notify too: what came before it has arrived whole, and
-// its answers are due; a record that was cut off is not read.
+// lastWords writes what the socket takes of the queue. A client that has sent
+// EOF may have shut down only its sending side (half-closed TCP) and still
+// read. The same holds for TLS without a close_notify: the messages before EOF
+// have arrived whole and are answered; a record that was cut off is not read.
 func (c *Conn) lastWords() {
 	if c.transport.secured() {
 		c.lastSealed()

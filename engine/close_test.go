@@ -62,7 +62,7 @@ func TestClientClosesWrongly(t *testing.T) {
 			tc.wantClose(tt.want)
 			tc.wantFinished()
 			if len(tc.events) != 1 || !strings.HasPrefix(tc.events[0], "close: ") {
-				t.Errorf("Handler was told %q, want one close", tc.events)
+				t.Errorf("Protocol was told %q, want one close", tc.events)
 			}
 		})
 	}
@@ -142,7 +142,8 @@ func TestNothingAfterClose(t *testing.T) {
 	tc.wantClosed()
 }
 
-// A violation while the other side's Close frame is awaited needs no second one.
+// A violation while the other side's Close frame is awaited needs no second
+// one.
 func TestViolationWhileClosing(t *testing.T) {
 	tc := newTestConn(t)
 	tc.Close(codec.StatusGoingAway, "")

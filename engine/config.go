@@ -38,31 +38,33 @@ type Config struct {
 	// would take the loops' time in a flood.
 	HandshakeWorkers int
 
-	// PingInterval is the silence after which a ping is sent (RFC 6455 §5.5.2), at
-	// most an eighth of it earlier, so that not everybody is pinged at once.
-	// If zero, 25 s: proxies cut connections off that are silent for 50 to 60 s.
-	// Negative: no pings.
+	// PingInterval is the silence after which a ping is sent (RFC 6455 §5.5.2),
+	// at most an eighth of it earlier, so that clients are not all pinged at
+	// once. If zero, 25 s: proxies close connections that are silent for 50 to
+	// 60 s. Negative: no pings.
 	PingInterval time.Duration
 
-	// PongTimeout is the silence after a ping that ends the connection. If zero,
-	// 20 s.
+	// PongTimeout is the silence after a ping that ends the connection. If
+	// zero, 20 s.
 	PongTimeout time.Duration
 
-	// MessageTimeout is how long a message may take to arrive, from its first byte
-	// to its last. If zero, 60 s. Negative: for ever.
+	// MessageTimeout is how long a message may take to arrive, from its first
+	// byte to its last. If zero, 60 s. Negative: for ever.
 	MessageTimeout time.Duration
 
 	// CloseTimeout is how long a closing handshake may take. If zero, 5 s.
 	// Negative: for ever.
 	CloseTimeout time.Duration
 
-	// MemoryLimit is how much memory the process may use, in bytes: newcomers are
-	// refused with 503 when 80 % of it are in use. If zero, what the Go runtime
-	// has been told (GOMEMLIMIT, debug.SetMemoryLimit). Negative: no limit.
+	// MemoryLimit is how much memory the process may use, in bytes: new
+	// connections are refused with 503 while 80 % of it are in use. If zero,
+	// the limit of the Go runtime (GOMEMLIMIT, debug.SetMemoryLimit). Negative:
+	// no limit.
 	MemoryLimit int64
 
-	// StallTimeout is how long a loop may be at one piece of work before that is
-	// logged, with what all goroutines are doing. If zero, 10 s. Negative: never.
+	// StallTimeout is the time without a turn after which a loop counts as
+	// stalled, which is logged with the stacks of all goroutines. If zero, 10
+	// s. Negative: never.
 	StallTimeout time.Duration
 
 	// SendBuffer is the size of the kernel's send buffer of each connection, in
@@ -73,18 +75,19 @@ type Config struct {
 	// Log receives what an operator should know. If nil, slog.Default().
 	Log *slog.Logger
 
-	// Worker makes what works on each loop in each turn. If nil, nothing does.
+	// Worker makes the Worker of each loop. If nil, there is none.
 	Worker func(*Loop) Worker
 }
 
 // Worker does work of its own on a loop, in each turn, between reading and
 // writing.
 type Worker interface {
-	// Work is called on the loop. It returns for how long it wants to be left
-	// alone: 0 to be called again after the next round of input and output,
-	// more to pause the whole loop before that, negative if it has nothing left
-	// to do and will call Loop.Wake when it has.
-	Work() (pause time.Duration)
+	// Work is called on the loop, at least four times a second. now is
+	// Loop.Time. It returns 0 to be called again after the next round of input
+	// and output, a positive time to pause the whole loop before that, and a
+	// negative one if it has nothing left to do and will call Loop.Wake when it
+	// has.
+	Work(now time.Duration) (pause time.Duration)
 }
 
 // loopsMax is how many loops gnet can have.
@@ -99,15 +102,15 @@ const (
 	DefaultCloseTimeout     = 5 * time.Second
 	DefaultStallTimeout     = 10 * time.Second
 	DefaultSendBuffer       = 128 << 10
-	DefaultMaxMessageSize   = 64 << 10
+	DefaultMaxMessageSize   = codec.DefaultMaxMessageSize
 	DefaultMaxQueuedBytes   = 1 << 20
 
 	DefaultCompressionThreshold = 512
 )
 
-// MessageMax is the highest MaxMessageSize, in bytes: a message is in memory as a
-// whole, and no sum of sizes overflows.
-const MessageMax = 1 << 30
+// MessageMax is the highest MaxMessageSize, in bytes: a message is in memory as
+// a whole, and no sum of sizes overflows.
+const MessageMax = codec.MaxMessageSize
 
 // withDefaults returns c with every zero field replaced.
 func (c Config) withDefaults() Config {
@@ -135,80 +138,4 @@ func setDefault[T int | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
-}
-
-// An Endpoint is what answers the connections to one path.
-type Endpoint struct {
-	// Handler gets the events of the connections. It must be set.
-	Handler Handler
-
-	// Origins are the origins of pages that may connect ("https://example.com"),
-	// in a spelling that codec.ParseOrigin takes; others match nothing. "*" is any,
-	// and "https://*.example.com" are all subdomains of example.com, at any depth.
-	// If empty, any. A request without the header is not from a page and is let in.
-	Origins []string
-
-	// Subprotocols are the names that may be selected (RFC 6455 §1.9). The
-	// client's order decides.
-	Subprotocols []string
-
-	// MaxMessageSize limits a message of a client, in bytes; a larger one is
-	// closed with 1009 before it is buffered. If zero, 64 KiB. It is at most
-	// MessageMax.
-	MaxMessageSize int
-
-	// MaxQueuedBytes limits what waits for one slow reader, in bytes, beside
-	// the kernel's send buffer and behind the message that is being sent; above
-	// it Slow says what happens. Each message counts 40 bytes more than it has, 80
-	// where Slow drops events. If zero, 1 MiB.
-	MaxQueuedBytes int
-
-	// Slow is what happens to a reader for which more waits than that.
-	Slow SlowPolicy
-
-	// Lost makes the frame that tells a client how many events of a channel it
-	// has lost. It must be set if Slow is DropOldest.
-	Lost func(channel string, n int) []byte
-
-	// Compression lets clients agree on permessage-deflate (RFC 7692), without
-	// context takeover: no connection keeps a buffer for it.
-	Compression bool
-
-	// CompressionThreshold is the shortest message that is compressed, in
-	// bytes. If zero, 512.
-	CompressionThreshold int
-
-	path    string
-	origins []string // Origins as browsers spell them
-}
-
-func (e Endpoint) withDefaults() *Endpoint {
-	e.origins = nil
-	for _, o := range e.Origins {
-		if o, err := codec.ParseOrigin(o); err == nil {
-			e.origins = append(e.origins, o)
-		}
-	}
-	setDefault(&e.MaxMessageSize, DefaultMaxMessageSize)
-	e.MaxMessageSize = min(e.MaxMessageSize, MessageMax)
-	setDefault(&e.MaxQueuedBytes, DefaultMaxQueuedBytes)
-	setDefault(&e.CompressionThreshold, DefaultCompressionThreshold)
-	return &e
-}
-
-// A Handler gets the events of a connection, on the loop that owns it. A panic
-// in one of its methods closes that connection with 1011.
-type Handler interface {
-	// OnOpen is called once the opening handshake is done.
-	OnOpen(c *Conn)
-
-	// OnMessage is called with each whole message. The payload is valid until
-	// OnMessage returns, and may be modified; text is valid UTF-8.
-	OnMessage(c *Conn, op codec.Opcode, payload []byte)
-
-	// OnClose is called once for each OnOpen, when nothing can be sent any
-	// more, at the end of the turn in which that became so. The reason is a
-	// *codec.CloseError with the code that one of the sides gave, or what broke
-	// the connection.
-	OnClose(c *Conn, reason error)
 }

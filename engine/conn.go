@@ -12,28 +12,28 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
-// ErrTimeout is the reason in OnClose where the other side was silent for too
-// long.
+// ErrTimeout is the reason in OnClose if the client was silent for too long.
 var ErrTimeout = errors.New("engine: no sign of life in time")
 
-// ErrSlowReader is the reason in OnClose where too much waited to be read.
+// ErrSlowReader is the reason in OnClose if more was queued for the client than
+// Endpoint.MaxQueuedBytes.
 var ErrSlowReader = &codec.CloseError{Code: codec.StatusTryAgainLater, Reason: "slow reader: too much waits to be read"}
 
-// state is where a connection stands in its life.
+// state is the state of a connection.
 type state uint8
 
 const (
-	opening   state = iota // the opening handshake has not come to its end
+	opening   state = iota // the opening handshake is not complete
 	open                   // messages go both ways
-	closing                // we have sent a Close frame and await the other side's
-	lingering              // we have said all, and read on only so that it arrives
-	finished               // to be closed once all is written
-	dead                   // to be closed, or closed
+	closing                // our Close frame is queued or sent, the client's has not come
+	lingering              // all is queued or sent; input is read and ignored, so that all of it arrives
+	finished               // the socket is closed once the queue is written
+	dead                   // the socket is closed, or will be at the end of the turn
 )
 
 // A Conn is one connection. Its methods are for its own loop only, except for
-// Loop, ID and Serial. Builds with the race detector check that: there a call from
-// another goroutine panics.
+// Loop, ID and Serial. Builds with the race detector check that: there a call
+// from another goroutine panics.
 //
 // There may be millions: a field added here is paid for each of them.
 type Conn struct {
@@ -42,32 +42,43 @@ type Conn struct {
 	socket    gnet.Conn
 	value     any
 	transport *transport // TLS, a balancer's header or a proxy's, nil if the socket has none of these
-	in        *input     // what has arrived of a message or handshake, nil if nothing
-	out       *outbox    // what waits to be written, nil if nothing
-	serial    uint64     // of the loop's connections
+	in        *input     // the part of a message or handshake that has arrived, nil if nothing
+	out       *outbox    // what is queued for writing, nil if nothing
+	serial    uint64     // number among the loop's connections
 	slot      uint32     // place in the loop's tables
 	fd        int32
 	state     state
-	deflate   codec.Deflate // what was agreed about compression
-	pinged    bool          // a ping is unanswered
-	met       bool          // OnOpen has been called, and OnClose is due
-	refused   refusal       // why it is not let in, 0 if it is
-	chosen    uint16        // the subprotocol: its number among the loop's, 0 if none
+	deflate   codec.Deflate // what was negotiated about compression
+	pinged    bool          // a ping has not been answered
+	opened    bool          // OnOpen has been called, and OnClose is due
+	refused   refusal       // why it is not admitted, 0 if it is
+	chosen    uint16        // subprotocol: its number in Loop.subprotocols, 0 if none
 }
 
 // Loop returns the loop that owns the connection. Any goroutine.
 func (c *Conn) Loop() *Loop { return c.loop }
 
-// ID returns a number by which Loop.Deliver knows the connection. No two open
-// connections of one loop have the same, and it is good until OnClose returns.
-// Its top bit is clear. Any goroutine.
+// ID returns the number of the connection for Loop.Deliver. It is unique among
+// the open connections of a loop, and valid until OnClose returns. Its top bit
+// is clear. Any goroutine.
 func (c *Conn) ID() uint64 { return uint64(c.fd)<<32 | uint64(c.slot) }
 
 // Serial returns the number of the connection among all that its loop has had,
-// from 1. It does not come again while the engine runs. Any goroutine.
+// from 1. No later connection of the loop gets the same. Any goroutine.
 func (c *Conn) Serial() uint64 { return c.serial }
 
-// Path returns the path that the connection was opened for, "" before OnOpen.
+// Protocol returns the Protocol of the connection's endpoint, nil before
+// OnOpen.
+func (c *Conn) Protocol() Protocol {
+	c.loop.own("Conn.Protocol")
+	if c.endpoint == nil {
+		return nil
+	}
+	return c.endpoint.Protocol
+}
+
+// Path returns the path of the connection's endpoint, with the braces if it has
+// any, "" before OnOpen.
 func (c *Conn) Path() string {
 	c.loop.own("Conn.Path")
 	if c.endpoint == nil {
@@ -76,9 +87,9 @@ func (c *Conn) Path() string {
 	return c.endpoint.path
 }
 
-// Subprotocol returns the name that the handshake selected: the first of those in
-// the client's Sec-WebSocket-Protocol that the endpoint has, "" if there is none
-// (RFC 6455 §1.9, §4.2.2). A reload does not change it.
+// Subprotocol returns the name that the handshake selected: the first of those
+// in the client's Sec-WebSocket-Protocol that the endpoint has, "" if there is
+// none (RFC 6455 §1.9, §4.2.2). A reload does not change it.
 func (c *Conn) Subprotocol() string {
 	c.loop.own("Conn.Subprotocol")
 	if c.chosen == 0 {
@@ -93,15 +104,16 @@ func (c *Conn) Value() any {
 	return c.value
 }
 
-// SetValue attaches the state that a Handler keeps for this connection.
+// SetValue attaches the state that a Protocol keeps for this connection.
 func (c *Conn) SetValue(v any) {
 	c.loop.own("Conn.SetValue")
 	c.value = v
 }
 
-// RemoteAddr returns the other side's address, nil once the socket is closed, as
-// it may be in OnClose. It is the client's where a trusted balancer or proxy in
-// front has told it (Listener.ProxyFrom, Listener.ForwardedFrom).
+// RemoteAddr returns the client's address. If a trusted load balancer or proxy
+// names the client (Listener.ProxyFrom, Listener.ForwardedFrom) it is that
+// address, otherwise the one at the other end of the socket: nil once the
+// socket is closed, as it may be in OnClose.
 func (c *Conn) RemoteAddr() net.Addr {
 	c.loop.own("Conn.RemoteAddr")
 	if c.transport != nil && c.transport.remote != nil {
@@ -120,7 +132,7 @@ func (c *Conn) TLS() *tls.ConnectionState {
 	return &state
 }
 
-// feed takes bytes that have arrived. They may be modified, and are not kept.
+// feed takes bytes from the socket. It may modify them, and does not keep them.
 func (c *Conn) feed(b []byte) {
 	defer c.guard()
 	c.loop.begin()
@@ -134,12 +146,12 @@ func (c *Conn) feed(b []byte) {
 	c.take(b)
 }
 
-// take takes bytes of the protocol.
+// take takes bytes of WebSocket: the opening handshake, then frames.
 func (c *Conn) take(b []byte) {
 	for len(b) > 0 {
 		switch c.state {
 		case opening:
-			b = c.shake(b)
+			b = c.readHandshake(b)
 		case open, closing:
 			b = c.read(b)
 		default:
@@ -148,7 +160,7 @@ func (c *Conn) take(b []byte) {
 	}
 }
 
-// guard turns a panic of a Handler into the end of this connection.
+// guard turns a panic of a Protocol into the end of this connection.
 func (c *Conn) guard() {
 	if r := recover(); r != nil {
 		c.loop.counts.Panics++
@@ -158,7 +170,7 @@ func (c *Conn) guard() {
 	}
 }
 
-// became notes a change of state.
+// became changes the state, with what depends on it.
 func (c *Conn) became(s state) {
 	c.state = s
 	c.loop.hold(c)

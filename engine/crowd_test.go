@@ -18,7 +18,8 @@ import (
 )
 
 // A crowd is a server on one loop with many clients, who are connected by wires
-// instead of sockets. Each speaks the whole protocol: handshake, auth, subscribe.
+// instead of sockets. Each speaks the whole protocol: handshake, auth,
+// subscribe.
 type crowd struct {
 	*engine.Wires
 	hub    *webrocket.HubHandler
@@ -82,10 +83,10 @@ func newCrowd(tb testing.TB) *crowd {
 type visitor chan *engine.Conn
 
 func (v visitor) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: v}, nil
+	return &webrocket.Endpoint{Protocol: v}, nil
 }
 
-func (v visitor) OnOpen(c *engine.Conn)                        { v <- c }
+func (v visitor) OnOpen(c *engine.Conn, _ *codec.Request)      { v <- c }
 func (v visitor) OnMessage(*engine.Conn, codec.Opcode, []byte) {}
 func (v visitor) OnClose(*engine.Conn, error)                  {}
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -58,8 +59,8 @@ func (c *Conn) wait() {
 	c.loop.due[c.slot] = n
 }
 
-// retime makes other times count, also for the silence that there is. It puts no
-// deadline off that is the same by both, however often it is called.
+// retime applies other times, also to silences that have begun. A deadline that
+// is the same by both is not put off, however often retime is called.
 func (l *Loop) retime(times ticks) {
 	old := l.ticks
 	if times == old {
@@ -73,9 +74,10 @@ func (l *Loop) retime(times ticks) {
 	}
 }
 
-// retime sets the deadline of c when other times than old count. A longer time
-// counts from the beginning of the silence, a shorter one from now: otherwise all
-// who have been silent for so long would be pinged or given up at once.
+// retime sets the deadline of c when other times than old apply. A longer time
+// counts from the beginning of the silence. A shorter one counts from now:
+// otherwise all clients that have been silent for that long would be pinged or
+// timed out at once.
 func (c *Conn) retime(old *ticks) {
 	due, before, after := &c.loop.due[c.slot], old.of(c), c.loop.ticks.of(c)
 	was := *due
@@ -87,7 +89,7 @@ func (c *Conn) retime(old *ticks) {
 	c.hurry()
 }
 
-// alive notes that the other side has shown itself.
+// alive notes that a whole frame of the client has arrived.
 func (c *Conn) alive() {
 	if c.state != open {
 		return
@@ -97,10 +99,11 @@ func (c *Conn) alive() {
 	c.hurry()
 }
 
-// arriving notes that a part of a frame has come. A client that was pinged cannot
-// answer before the frame ends, so PongTimeout counts from the last part, up to the
-// deadline of the message. Without such a deadline it counts from the ping:
-// otherwise one byte now and then would keep a connection for ever.
+// arriving notes that a part of a frame has come. A client that was pinged
+// cannot answer before the frame ends, so PongTimeout counts from the last
+// part, up to the deadline of the message. Without such a deadline it counts
+// from the ping: otherwise one byte now and then would keep a connection open
+// for ever.
 func (c *Conn) arriving() {
 	if c.pinged && c.state == open && c.loop.ticks.message > 0 {
 		c.wait()
@@ -120,21 +123,22 @@ func (c *Conn) hurry() {
 	}
 }
 
-// late tells whether a message that has begun should have arrived by now.
+// late reports whether a message that has begun should have arrived by now.
 func (c *Conn) late() bool {
 	limit := c.loop.ticks.message
 	return c.in != nil && limit > 0 && c.loop.now-c.in.since >= limit
 }
 
-// lateMax is how many ticks may come at once. If there are more, the loop did not
-// get on meanwhile, and what clients have sent still waits to be read: this time
-// does not count for their deadlines. Otherwise all who had been pinged would be
-// thrown out, though they have answered.
+// lateMax is how many ticks may pass between two turns. If there are more, the
+// loop was stalled or the process stopped, and what clients have sent meanwhile
+// is still to be read. So that time does not count for their deadlines:
+// otherwise all clients that had been pinged would be timed out, although they
+// have answered.
 const lateMax = 4
 
-// expireMax is how many deadlines a turn acts on: about a millisecond's worth of
-// pings. Of those that are due at once, many thousands perhaps, the others have to
-// wait until the loop has read again.
+// expireMax is how many deadlines a turn acts on: about as many pings as take a
+// millisecond. If more are due, many thousands perhaps, the others wait until
+// the loop has read again.
 const expireMax = 256
 
 // advance lets time pass: clock is in ticks since the engine began.
@@ -149,8 +153,9 @@ func (l *Loop) advance(clock uint32) {
 	l.drainMore()
 }
 
-// expireSome acts on deadlines that have passed. It looks at four bytes for each
-// connection, from where it was when it ended, and goes round once for each tick.
+// expireSome acts on deadlines that have passed. It goes through the table of
+// deadlines, four bytes for each connection, once for each tick, and continues
+// where the last call ended.
 func (l *Loop) expireSome() {
 	for n := 0; l.unseen > 0 && n < expireMax; l.unseen-- {
 		if l.seen >= len(l.due) {
@@ -176,8 +181,7 @@ func (c *Conn) expire() {
 			return
 		}
 		if c.pinged {
-			c.loop.sockets.abandon(c.fd)
-			c.drop(ErrTimeout)
+			c.pongTimeout()
 			return
 		}
 		c.pinged = true
@@ -186,6 +190,16 @@ func (c *Conn) expire() {
 		c.Send(codec.OpPing, nil)
 	default:
 		c.loop.sockets.abandon(c.fd)
-		c.drop(nil)
+		c.abort(nil)
 	}
+}
+
+// pongTimeout ends a connection that has not answered a ping.
+func (c *Conn) pongTimeout() {
+	if code := c.endpoint.Silent; code != nil {
+		c.fail(fmt.Errorf("%w (%w)", code, ErrTimeout))
+		return
+	}
+	c.loop.sockets.abandon(c.fd)
+	c.abort(ErrTimeout)
 }

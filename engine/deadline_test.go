@@ -164,16 +164,16 @@ func TestPingsAreSpread(t *testing.T) {
 	}
 }
 
-// pingsAtOnce is how many of n connections that fell silent together are pinged in
-// one tick, by default.
+// pingsAtOnce is how many of n connections that fell silent together are pinged
+// in one tick, by default.
 func pingsAtOnce(n int) int {
 	places := int(DefaultPingInterval/8/tick) + 1
 	return (n + places - 1) / places
 }
 
-// Whatever becomes of the jitter, by default no connection is ever silent for as
-// long as proxies allow: 50 s in Debian's HAProxy, 55 s at Heroku, 60 s in nginx
-// and AWS's ALB. Half of the shortest is left for delays in between.
+// Whatever becomes of the jitter, by default no connection is ever silent for
+// as long as proxies allow: 50 s in Debian's HAProxy, 55 s at Heroku, 60 s in
+// nginx and AWS's ALB. Half of the shortest is left for delays in between.
 func TestPingsComeBeforeProxiesCut(t *testing.T) {
 	const shortest = 50 * time.Second
 	tl := newTestLoop(t, Config{}, Endpoint{})
@@ -196,8 +196,8 @@ func TestPingsComeBeforeProxiesCut(t *testing.T) {
 	}
 }
 
-// A large frame over a slow line leaves no place for a pong. As long as its bytes
-// come it has all of the time that a message may take.
+// A large frame over a slow line leaves no place for a pong. As long as its
+// bytes come it has all of the time that a message may take.
 func TestPongBehindALongFrame(t *testing.T) {
 	tc := newTestConn(t)
 	tc.write("1 000 0010 1 1111101", mask)
@@ -210,13 +210,13 @@ func TestPongBehindALongFrame(t *testing.T) {
 	tc.wantNothing()
 	tc.write(strings.Repeat("x", 125-11), aPong, mask)
 	if len(tc.events) != 1 || !strings.HasPrefix(tc.events[0], "2 ") {
-		t.Errorf("Handler was told %q, want one message", tc.events)
+		t.Errorf("Protocol was told %q, want one message", tc.events)
 	}
 	tc.advance(DefaultPongTimeout)
 	tc.wantOpen()
 }
 
-// A loop that did not get on for a while reads what has come before it gives
+// A loop that was stalled for a while reads what has come before it gives
 // anybody up: the time in between does not count.
 func TestLateLoop(t *testing.T) {
 	for _, missed := range []time.Duration{DefaultPongTimeout, time.Hour} {
@@ -244,18 +244,10 @@ func TestLateLoop(t *testing.T) {
 	}
 }
 
-// Rates and drains go on meanwhile.
-func TestLateLoopCountsRates(t *testing.T) {
+// A drain goes on meanwhile.
+func TestLateLoopDrains(t *testing.T) {
 	tl := newTestLoop(t, Config{Loops: 1}, Endpoint{})
 	tc := tl.open()
-	var m Meter
-	for range 2 {
-		if !tl.Within(&m, 1, 1, 0) || tl.Within(&m, 1, 1, 0) {
-			t.Error("not one a second")
-		}
-		tl.engine.clock.Add(inTicks(time.Minute))
-		tl.turn()
-	}
 	tl.Post(func() { tl.drainOver(inTicks(time.Minute)) })
 	tl.turn()
 	tc.wantOpen()
@@ -264,8 +256,8 @@ func TestLateLoopCountsRates(t *testing.T) {
 	tc.wantClose(codec.StatusGoingAway)
 }
 
-// If very many pings are due at once the loop reads in between, and nobody is left
-// out or pinged twice, even if the next tick comes first.
+// If very many pings are due at once the loop reads in between, and nobody is
+// left out or pinged twice, even if the next tick comes first.
 func TestDeadlinesAreSliced(t *testing.T) {
 	const n = 4*expireMax + 1
 	tl := newTestLoop(t, Config{PingInterval: tick}, Endpoint{})
@@ -334,7 +326,8 @@ func TestViolatorDoesNotLeave(t *testing.T) {
 	tc.wantState(true, true)
 }
 
-// The answer to a Close frame waits no longer than a closing handshake may take.
+// The answer to a Close frame waits no longer than a closing handshake may
+// take.
 func TestCloseToSlowReader(t *testing.T) {
 	tc := newTestConn(t)
 	tc.room = 0

@@ -8,7 +8,7 @@ import (
 )
 
 // deflaters are the compressors of all loops and publishers. Each has 0.8 MB;
-// there are about as many as cores, and none once nobody compresses.
+// there are about as many as cores, and none after a time without compression.
 var deflaters = sync.Pool{New: func() any { return new(codec.Deflater) }}
 
 // Deflate returns a compressed frame for connections that HearDeflated, to be
@@ -24,9 +24,9 @@ func deflate(op codec.Opcode, payload []byte, window codec.Deflate) []byte {
 	return frame
 }
 
-// HearsDeflated tells whether the frames of Deflate may be sent to c. A client
-// that has agreed to compression in a smaller window only has a window of its
-// own, which Send keeps to.
+// HearsDeflated reports whether the frames of Deflate may be sent to c. They
+// may not if the client has negotiated a smaller window: Send compresses for
+// each such client, in its window.
 func (c *Conn) HearsDeflated() bool {
 	c.loop.own("Conn.HearsDeflated")
 	return c.deflate == codec.FullWindow
@@ -41,7 +41,8 @@ func (c *Conn) deflated(op codec.Opcode, payload []byte) []byte {
 	return deflate(op, payload, c.deflate)
 }
 
-// inflatedMax is how large a buffer for inflated messages a loop keeps, in bytes.
+// inflatedMax is how large a buffer for inflated messages a loop keeps, in
+// bytes.
 const inflatedMax = 64 << 10
 
 // handlePacked handles a compressed message. What it is inflated to is valid

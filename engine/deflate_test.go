@@ -80,7 +80,8 @@ func TestNoDeflate(t *testing.T) {
 	}
 }
 
-// A frame that is shared is compressed in the full window: not for who has less.
+// A frame that is shared is compressed in the full window: not for who has
+// less.
 func TestHearsDeflated(t *testing.T) {
 	tl := newTestLoop(t, Config{}, compressing)
 	for params, want := range map[string]bool{

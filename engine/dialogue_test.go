@@ -29,7 +29,7 @@ type testLoop struct {
 	work   func() time.Duration
 }
 
-// script is what the Handler of a test does beside taking notes.
+// script is what the Protocol of a test does beside taking notes.
 type script struct {
 	onOpen    func(*Conn)
 	onMessage func(*Conn, codec.Opcode, []byte)
@@ -44,7 +44,7 @@ func newTestLoop(t testing.TB, config Config, endpoint Endpoint) *testLoop {
 		config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	config.Worker = func(*Loop) Worker { return tl }
-	endpoint.Handler = tl
+	endpoint.Protocol = tl
 	other := endpoint
 	other.Subprotocols = []string{"other"}
 	e := New(config, map[string]Endpoint{"/": endpoint, "/other": other})
@@ -52,14 +52,14 @@ func newTestLoop(t testing.TB, config Config, endpoint Endpoint) *testLoop {
 	return tl
 }
 
-func (tl *testLoop) Work() time.Duration {
+func (tl *testLoop) Work(time.Duration) time.Duration {
 	if tl.work == nil {
 		return -1
 	}
 	return tl.work()
 }
 
-func (tl *testLoop) OnOpen(c *Conn) {
+func (tl *testLoop) OnOpen(c *Conn, _ *codec.Request) {
 	tl.dials[c].note("open")
 	if tl.script.onOpen != nil {
 		tl.script.onOpen(c)
@@ -92,7 +92,7 @@ func (tl *testLoop) advance(d time.Duration) {
 type testConn struct {
 	*Conn
 	tl     *testLoop
-	events []string // what the Handler was told and the test has not asked for
+	events []string // what the Protocol was told and the test has not asked for
 
 	// The wire.
 	room     int    // bytes that it takes
@@ -153,7 +153,8 @@ func (w wires) close(c *Conn) {
 	tc.hangUp(nil)
 }
 
-// unplugged is the socket of a connection without one: its client has an address.
+// unplugged is the socket of a connection without one: its client has an
+// address.
 type unplugged struct{ gnet.Conn }
 
 func (unplugged) RemoteAddr() net.Addr { return from("192.0.2.1") }
@@ -211,7 +212,7 @@ func (tc *testConn) advance(d time.Duration) { tc.tl.advance(d) }
 // hangUp closes the socket from outside of the engine. No turn follows.
 func (tc *testConn) hangUp(reason error) {
 	tc.closed = true
-	tc.Conn.closed(reason)
+	tc.Conn.socketClosed(reason)
 	delete(tc.tl.byFd, tc.fd) // gnet closes it only then
 }
 
@@ -271,22 +272,22 @@ func (tc *testConn) wantClose(code uint16) {
 	tc.got = nil
 }
 
-// wantMessage fails unless the Handler was given this text message next.
+// wantMessage fails unless the Protocol was given this text message next.
 func (tc *testConn) wantMessage(s string) {
 	tc.tl.t.Helper()
 	tc.wantEvents("1 " + s)
 }
 
-// wantEvents fails unless this is what the Handler was told.
+// wantEvents fails unless this is what the Protocol was told.
 func (tc *testConn) wantEvents(want ...string) {
 	tc.tl.t.Helper()
 	if fmt.Sprintf("%q", tc.events) != fmt.Sprintf("%q", want) {
-		tc.tl.t.Fatalf("Handler was told %q, want %q", tc.events, want)
+		tc.tl.t.Fatalf("Protocol was told %q, want %q", tc.events, want)
 	}
 	tc.events = nil
 }
 
-// wantOnClose fails unless the Handler was last told of this close.
+// wantOnClose fails unless the Protocol was last told of this close.
 func (tc *testConn) wantOnClose(code uint16, reason string) {
 	tc.tl.t.Helper()
 	tc.wantEvents("close: " + (&codec.CloseError{Code: code, Reason: reason}).Error())

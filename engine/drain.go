@@ -9,19 +9,21 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
-// Drain lets nobody in any more, and closes those who are there with 1001
-// (RFC 6455 §7.4.1), spread evenly over the window; 0 is all at once. It returns
-// nil once everybody has gone, or how many are left when ctx is done; the loops
-// run on until Shutdown. Who knocked before is still served for a moment, and
-// nobody gets an answer afterwards: the port is closed, and if others share it
-// (Config.ReusePort) that is waited for. Calls after the first only wait. Any
-// goroutine but a loop's.
+// Drain stops accepting connections, and closes the open ones with 1001 (RFC
+// 6455 §7.4.1), spread evenly over the window; 0 closes all at once. It returns
+// nil when no connection is left, or an error with their number when ctx is
+// done. The loops run on until Shutdown.
+//
+// Connections whose TCP handshake has begun are still accepted and served for a
+// moment. Then the port is closed, and connections to it get no answer from
+// this process. With Config.ReusePort Drain waits for that too. Calls after the
+// first only wait. Any goroutine but a loop's.
 func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	if !e.started() {
 		return nil
 	}
-	e.emptying.Do(func() {
-		e.leaving.Store(true)
+	e.life.drainOnce.Do(func() {
+		e.life.draining.Store(true)
 		e.closeFiles()
 		for _, l := range e.loops {
 			l.Post(func() { l.drainOver(inTicks(window)) })
@@ -29,17 +31,17 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	})
 	if e.config.ReusePort {
 		select {
-		case <-e.shut:
-		case <-e.stopped:
+		case <-e.life.portsClosed:
+		case <-e.life.stopped:
 		case <-ctx.Done():
 		}
 	}
 	return e.drained(ctx)
 }
 
-// Draining tells whether Drain or Shutdown has been called: then nobody should
-// be sent here any more. Any goroutine.
-func (e *Engine) Draining() bool { return e.leaving.Load() || e.stopping.Load() }
+// Draining reports whether Drain or Shutdown has been called: then a load
+// balancer should send no more clients here. Any goroutine.
+func (e *Engine) Draining() bool { return e.life.draining.Load() || e.life.stopping.Load() }
 
 // closePorts is called on each tick while the engine drains.
 func (e *Engine) closePorts() {
@@ -48,19 +50,19 @@ func (e *Engine) closePorts() {
 		e.log().Error("the port cannot be closed", "error", err)
 	}
 	if gone {
-		e.shutting.Do(e.countLast)
+		e.life.portsOnce.Do(e.countLast)
 	}
 }
 
-// countLast closes shut once every loop has taken a turn: one may have accepted
-// somebody who is not counted yet, however long ago.
+// countLast closes life.portsClosed once every loop has taken a turn: a loop
+// may have accepted a connection that it has not counted yet.
 func (e *Engine) countLast() {
 	left := new(atomic.Int32)
 	left.Store(int32(len(e.loops)))
 	for _, l := range e.loops {
 		l.Post(func() {
 			if left.Add(-1) == 0 {
-				close(e.shut)
+				close(e.life.portsClosed)
 			}
 		})
 	}
@@ -68,11 +70,11 @@ func (e *Engine) countLast() {
 
 // drained waits until no connection is left.
 func (e *Engine) drained(ctx context.Context) error {
-	defer e.oneGone() // others may wait
+	defer e.noteClosed() // for other goroutines that wait here
 	for e.conns.Load() > 0 {
 		select {
-		case <-e.gone:
-		case <-e.stopped:
+		case <-e.life.connClosed:
+		case <-e.life.stopped:
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("engine: %d connections were cut off: %w", e.conns.Load(), ctx.Err())
@@ -81,22 +83,23 @@ func (e *Engine) drained(ctx context.Context) error {
 	return nil
 }
 
-// A drain closes the connections of a loop little by little.
+// A drain closes the connections of a loop, spread over a time.
 type drain struct {
-	begun, window uint32 // ticks; those who were there are closed within the window
-	end           uint32 // ticks after which the others are too; 0: no drain
-	total, closed uint64 // connections there were, and that have been closed
+	begun, window uint32 // ticks; the connections that were open at begun are closed within the window
+	end           uint32 // ticks after begun when all others are closed too; 0: no drain
+	total, closed uint64 // connections open at begun, and how many of them have been closed
 	cursor        int    // the slot to look at next
 }
 
-// How long, in ticks, a drain waits for those who are let in at the last call:
-// they shall not be sent away in the middle of the opening handshake.
+// How long, in ticks, a drain waits for the connections that are accepted
+// during lastCall, so that they are not refused in the middle of the opening
+// handshake.
 const (
-	drainMin   = lastCall + 3 // for those who have ended it meanwhile
-	drainGrace = 8            // after the end, for who has not
+	drainMin   = lastCall + 3 // at least, before those that have completed it are closed
+	drainGrace = 8            // after the end, for those that have not
 )
 
-// drainOver closes everybody within so many ticks from now.
+// drainOver begins to close all connections, within so many ticks from now.
 func (l *Loop) drainOver(window uint32) {
 	l.drain = drain{begun: l.beat.Load(), window: window, end: max(window, drainMin)}
 	for _, c := range l.conns {
@@ -107,8 +110,8 @@ func (l *Loop) drainOver(window uint32) {
 	l.drainMore()
 }
 
-// drainMore closes as many as are due. Each loop begins a little before the next,
-// so that they do not all close one on the same tick.
+// drainMore closes as many connections as are due. Each loop begins a little
+// before the next, so that they do not all close a connection on the same tick.
 func (l *Loop) drainMore() {
 	d := &l.drain
 	if d.end == 0 {
@@ -132,8 +135,8 @@ func (l *Loop) drainMore() {
 	}
 }
 
-// closeAll begins the closing handshake with everybody, but may spare those who
-// have not ended the opening one.
+// closeAll begins the closing handshake of all connections, or, if spare is
+// true, of those that have completed the opening handshake.
 func (l *Loop) closeAll(spare bool) {
 	for _, c := range l.conns {
 		if c != nil && !(spare && c.state == opening) {
@@ -142,11 +145,14 @@ func (l *Loop) closeAll(spare bool) {
 	}
 }
 
+var errGoingAway = &codec.CloseError{Code: codec.StatusGoingAway, Reason: "server is stopping"}
+
 // goAway begins the closing handshake because the server is stopping.
 func (c *Conn) goAway() {
-	if c.state == opening {
+	switch c.state {
+	case opening:
 		c.refuse(errStopping, c.begun())
-		return
+	case open:
+		c.Close(c.endpoint.GoingAway.Code, c.endpoint.GoingAway.Reason)
 	}
-	c.Close(codec.StatusGoingAway, "server is stopping")
 }

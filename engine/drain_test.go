@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -122,12 +124,12 @@ func TestDrainCountsWhoCameLast(t *testing.T) {
 	}
 	tl.turn()
 	select {
-	case <-e.shut:
+	case <-e.life.portsClosed:
 		t.Error("a loop has not been waited for")
 	default:
 	}
 	other.turn()
-	<-e.shut
+	<-e.life.portsClosed
 }
 
 // wantDrained fails unless the port is closed and Drain returns.
@@ -145,7 +147,7 @@ func wantDrained(t *testing.T, e *Engine, done <-chan error) {
 }
 
 func TestDrain(t *testing.T) {
-	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2}, Endpoint{Protocol: echo})
 	var clients []*websocket.Conn
 	for range 20 {
 		clients = append(clients, dial(t, e))
@@ -167,7 +169,7 @@ func TestDrain(t *testing.T) {
 
 // Who does not go is counted when the time is up.
 func TestDrainGivesUp(t *testing.T) {
-	e := start(t, Config{Loops: 1, CloseTimeout: time.Second}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 1, CloseTimeout: time.Second}, Endpoint{Protocol: echo})
 	dialDeaf(t, e)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -181,7 +183,7 @@ func TestDrainGivesUp(t *testing.T) {
 
 // A second engine takes over a port while clients come and go: none is refused.
 func TestTakeOverWithoutRefusal(t *testing.T) {
-	one := start(t, Config{Loops: 2, ReusePort: true}, Endpoint{Handler: echo})
+	one := start(t, Config{Loops: 2, ReusePort: true}, Endpoint{Protocol: echo})
 	var stop atomic.Bool
 	clients := make(chan error)
 	for range 4 {
@@ -193,7 +195,7 @@ func TestTakeOverWithoutRefusal(t *testing.T) {
 			clients <- err
 		}()
 	}
-	two := New(Config{Loops: 2, ReusePort: true}, at("/", Endpoint{Handler: echo}))
+	two := New(Config{Loops: 2, ReusePort: true}, at("/", Endpoint{Protocol: echo}))
 	if err := two.Start(one.Addr().String()); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
@@ -235,10 +237,32 @@ func visit(t *testing.T, e *Engine) error {
 
 // Only who says so shares a port.
 func TestPortIsNotShared(t *testing.T) {
-	e := start(t, Config{Loops: 1, ReusePort: true}, Endpoint{Handler: echo})
-	other := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+	e := start(t, Config{Loops: 1, ReusePort: true}, Endpoint{Protocol: echo})
+	other := New(Config{Loops: 1}, at("/", Endpoint{Protocol: echo}))
 	if err := other.Start(e.Addr().String()); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("Start: got %v, want that the port is taken", err)
 		_ = other.Shutdown(t.Context())
 	}
+}
+
+// All who wait for the connections to be gone hear that they are.
+func TestDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Config{}, nil)
+		e.conns.Store(2)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if err := e.drained(t.Context()); err != nil {
+					t.Errorf("drained: %v", err)
+				}
+			})
+		}
+		for range 2 {
+			synctest.Wait()
+			e.conns.Add(-1)
+			e.noteClosed()
+		}
+		wg.Wait()
+	})
 }

@@ -23,14 +23,14 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
-// hooks is a Handler of functions; nil does nothing.
+// hooks is a Protocol of functions; nil does nothing.
 type hooks struct {
 	open    func(*Conn)
 	message func(*Conn, codec.Opcode, []byte)
 	close   func(*Conn, error)
 }
 
-func (h hooks) OnOpen(c *Conn) {
+func (h hooks) OnOpen(c *Conn, _ *codec.Request) {
 	if h.open != nil {
 		h.open(c)
 	}
@@ -117,7 +117,7 @@ func roundTrip(t *testing.T, ws *websocket.Conn, message []byte) {
 func TestEcho(t *testing.T) {
 	for _, loops := range []int{1, 2, 9} {
 		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) {
-			e := start(t, Config{Loops: loops}, Endpoint{Handler: echo, MaxMessageSize: 16 << 20})
+			e := start(t, Config{Loops: loops}, Endpoint{Protocol: echo, MaxMessageSize: 16 << 20})
 			for _, size := range []int{0, 1, 125, 126, 65535, 65536, 5 << 20} {
 				ws := dial(t, e)
 				roundTrip(t, ws, bytes.Repeat([]byte{'x'}, size))
@@ -131,7 +131,7 @@ func TestEcho(t *testing.T) {
 
 // Every loop has its pump once Start has returned.
 func TestEveryLoopHasAPump(t *testing.T) {
-	e := start(t, Config{Loops: 16}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 16}, Endpoint{Protocol: echo})
 	for _, l := range e.Loops() {
 		has := make(chan bool)
 		l.Post(func() { has <- l.pump != nil })
@@ -142,7 +142,7 @@ func TestEveryLoopHasAPump(t *testing.T) {
 }
 
 func TestDualStack(t *testing.T) {
-	e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 1}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Start(":0"); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
@@ -160,8 +160,8 @@ func TestDualStack(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
-	one := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
-	two := New(Config{Loops: 2}, at("/", Endpoint{Handler: echo}))
+	one := start(t, Config{Loops: 2}, Endpoint{Protocol: echo})
+	two := New(Config{Loops: 2}, at("/", Endpoint{Protocol: echo}))
 	err := two.Start(one.Addr().String())
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "listen" {
@@ -181,10 +181,10 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// Two listeners of one engine at one address could not be told apart: who wanted
-// TLS would meet the plain one. Sharing a port is for two processes.
+// Two listeners of one engine at one address could not be told apart: who
+// wanted TLS would meet the plain one. Sharing a port is for two processes.
 func TestTwoListenersAtOneAddress(t *testing.T) {
-	port := start(t, Config{Loops: 1, ReusePort: true}, Endpoint{Handler: echo}).Addr().(*net.TCPAddr).Port
+	port := start(t, Config{Loops: 1, ReusePort: true}, Endpoint{Protocol: echo}).Addr().(*net.TCPAddr).Port
 	for _, share := range []bool{false, true} {
 		for _, hosts := range [][2]string{
 			{"127.0.0.1", "127.0.0.1"},
@@ -194,7 +194,7 @@ func TestTwoListenersAtOneAddress(t *testing.T) {
 			{"", "0.0.0.0"},
 			{"::", "0.0.0.0"},
 		} {
-			e := New(Config{Loops: 1, ReusePort: share}, at("/", Endpoint{Handler: echo}))
+			e := New(Config{Loops: 1, ReusePort: share}, at("/", Endpoint{Protocol: echo}))
 			addr := func(host string) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
 			err := e.Listen(Listener{Addr: addr(hosts[0])}, Listener{Addr: addr(hosts[1]), TLS: serverTLS()})
 			if err == nil || share && !strings.Contains(err.Error(), "two listeners have the address") {
@@ -205,12 +205,12 @@ func TestTwoListenersAtOneAddress(t *testing.T) {
 	}
 	// Other addresses may have the same port, and any free one is another.
 	one, two := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.2:%d", port)
-	startOn(t, Config{Loops: 1, ReusePort: true}, Endpoint{Handler: echo},
+	startOn(t, Config{Loops: 1, ReusePort: true}, Endpoint{Protocol: echo},
 		Listener{Addr: one}, Listener{Addr: two}, Listener{Addr: "127.0.0.1:0"}, Listener{Addr: "127.0.0.1:0"})
 }
 
 func TestConnectionLimit(t *testing.T) {
-	e := start(t, Config{Loops: 2, MaxConnections: 3}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2, MaxConnections: 3}, Endpoint{Protocol: echo})
 	conns := make([]*websocket.Conn, 3)
 	for i := range conns {
 		conns[i] = dial(t, e)
@@ -232,7 +232,7 @@ func TestConnectionLimit(t *testing.T) {
 // So many are told that there is no room. Above that connections are closed
 // without an answer, and those who are in are served.
 func TestFarAboveTheConnectionLimit(t *testing.T) {
-	e := start(t, Config{Loops: 2, MaxConnections: 1}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2, MaxConnections: 1}, Endpoint{Protocol: echo})
 	ws := dial(t, e)
 	told := make([]net.Conn, refusalMax)
 	for i := range told {
@@ -291,13 +291,13 @@ func receive[T any](t testing.TB, from <-chan T) T {
 // called: what is limited in a second does not depend on how fast the test is.
 // The handshakes of TLS wait meanwhile.
 func stopClock(e *Engine) (start func()) {
-	e.handshakes.mu.Lock() // the clock takes it on each tick
-	return e.handshakes.mu.Unlock
+	e.tlsHandshakes.mu.Lock() // the clock takes it on each tick
+	return e.tlsHandshakes.mu.Unlock
 }
 
 func TestShutdown(t *testing.T) {
 	reasons := make(chan error, 10)
-	e := start(t, Config{Loops: 2}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { reasons <- err }}})
+	e := start(t, Config{Loops: 2}, Endpoint{Protocol: hooks{close: func(_ *Conn, err error) { reasons <- err }}})
 	conns := make([]*websocket.Conn, cap(reasons))
 	for i := range conns {
 		conns[i] = dial(t, e)
@@ -346,7 +346,7 @@ func TestShutdown(t *testing.T) {
 func TestShutdownCutsOff(t *testing.T) {
 	closed := make(chan error, 1)
 	e := start(t, Config{Loops: 1, CloseTimeout: time.Hour}, Endpoint{
-		Handler: hooks{close: func(_ *Conn, err error) { closed <- err }},
+		Protocol: hooks{close: func(_ *Conn, err error) { closed <- err }},
 	})
 	dialDeaf(t, e)
 	patient := make(chan error)
@@ -368,7 +368,7 @@ func TestShutdownCutsOff(t *testing.T) {
 // Clients that come back at once do not prolong the end.
 func TestDialWhileStopping(t *testing.T) {
 	closed := make(chan error, 1)
-	e := start(t, Config{Loops: 2}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { closed <- err }}})
+	e := start(t, Config{Loops: 2}, Endpoint{Protocol: hooks{close: func(_ *Conn, err error) { closed <- err }}})
 	last := dialDeaf(t, e)
 	stopped := make(chan error)
 	go func() { stopped <- e.Shutdown(t.Context()) }()
@@ -394,7 +394,7 @@ func TestDialWhileStopping(t *testing.T) {
 // Handlers hear of the end even where the loops are gone.
 func TestOnCloseAtTheEnd(t *testing.T) {
 	closed := make(chan error, 1)
-	e := start(t, Config{Loops: 1}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { closed <- err }}})
+	e := start(t, Config{Loops: 1}, Endpoint{Protocol: hooks{close: func(_ *Conn, err error) { closed <- err }}})
 	dialDeaf(t, e)
 	e.halt()
 	if err := e.Wait(); !errors.Is(err, ErrStopped) {
@@ -423,7 +423,7 @@ func TestShutdownBeforeStart(t *testing.T) {
 // Whichever comes first, nobody waits for ever.
 func TestShutdownWhileStarting(t *testing.T) {
 	for range 20 {
-		e := New(Config{Loops: 2, Log: slog.New(slog.DiscardHandler)}, at("/", Endpoint{Handler: echo}))
+		e := New(Config{Loops: 2, Log: slog.New(slog.DiscardHandler)}, at("/", Endpoint{Protocol: echo}))
 		started := make(chan error)
 		go func() { started <- e.Start("127.0.0.1:0") }()
 		if err := e.Shutdown(t.Context()); err != nil {
@@ -436,7 +436,7 @@ func TestShutdownWhileStarting(t *testing.T) {
 }
 
 func TestGoroutines(t *testing.T) {
-	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2}, Endpoint{Protocol: echo})
 	count := func(conns int) int {
 		for i := e.Connections(); i < conns; i++ {
 			dialDeaf(t, e)
@@ -467,7 +467,7 @@ func testSlowReader(t *testing.T, connect func(Endpoint) (other *websocket.Conn,
 			closed <- err
 		}
 	}
-	other, deaf := connect(Endpoint{Handler: handler, MaxQueuedBytes: 1 << 20})
+	other, deaf := connect(Endpoint{Protocol: handler, MaxQueuedBytes: 1 << 20})
 
 	message := masked(codec.OpBinary, string(make([]byte, 32<<10)))
 	sent := 0
@@ -504,7 +504,7 @@ func testSlowReader(t *testing.T, connect func(Endpoint) (other *websocket.Conn,
 // A slow reader gets everything once it reads.
 func TestSlowReaderResumes(t *testing.T) {
 	const size, messages = 100_000, 100
-	e := start(t, Config{Loops: 1}, Endpoint{MaxQueuedBytes: size * messages, Handler: hooks{open: func(c *Conn) {
+	e := start(t, Config{Loops: 1}, Endpoint{MaxQueuedBytes: size * messages, Protocol: hooks{open: func(c *Conn) {
 		for i := range messages {
 			c.Send(codec.OpBinary, bytes.Repeat([]byte{byte(i)}, size))
 		}
@@ -521,7 +521,7 @@ func TestSlowReaderResumes(t *testing.T) {
 
 // Work that posts itself again and again leaves room for input and output.
 func TestPostedWorkStarvesNobody(t *testing.T) {
-	e := start(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	l := e.Loops()[0]
 	stop := make(chan struct{})
 	var again func()
@@ -543,7 +543,7 @@ func TestPostedWorkStarvesNobody(t *testing.T) {
 // busy is a Worker that always has more to do.
 type busy struct{}
 
-func (busy) Work() time.Duration { return 0 }
+func (busy) Work(time.Duration) time.Duration { return 0 }
 
 // Connections come and go, politely and not, on loops that are never idle: each
 // is served, and each OnOpen has its OnClose.
@@ -562,7 +562,7 @@ func TestChurn(t *testing.T) {
 			t.Error("OnClose came twice")
 		}
 	}
-	e := start(t, Config{Loops: 2, Worker: func(*Loop) Worker { return busy{} }}, Endpoint{Handler: handler})
+	e := start(t, Config{Loops: 2, Worker: func(*Loop) Worker { return busy{} }}, Endpoint{Protocol: handler})
 	const clients, times = 8, 25
 	var wg sync.WaitGroup
 	for range clients {
@@ -600,7 +600,7 @@ func TestChurn(t *testing.T) {
 
 // What is posted from one goroutine is done in that order, on one loop.
 func TestPost(t *testing.T) {
-	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2}, Endpoint{Protocol: echo})
 	const posters, each = 4, 1000
 	for _, l := range e.Loops() {
 		var next [posters]int // the loop's: the race detector would tell
@@ -627,7 +627,7 @@ func TestPost(t *testing.T) {
 
 // What is posted once the engine has stopped is not done.
 func TestPostAfterTheEnd(t *testing.T) {
-	e := start(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2}, Endpoint{Protocol: echo})
 	loops := e.Loops()
 	if err := e.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown: %v", err)
@@ -639,7 +639,7 @@ func TestPostAfterTheEnd(t *testing.T) {
 
 func TestRemoteAddr(t *testing.T) {
 	addrs := make(chan net.Addr, 1)
-	e := start(t, Config{Loops: 1}, Endpoint{Handler: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr() }}})
+	e := start(t, Config{Loops: 1}, Endpoint{Protocol: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr() }}})
 	conn := dialDeaf(t, e)
 	if got := <-addrs; got.String() != conn.LocalAddr().String() {
 		t.Errorf("got %v, want %v", got, conn.LocalAddr())
@@ -649,7 +649,7 @@ func TestRemoteAddr(t *testing.T) {
 // A process that is short of memory refuses newcomers.
 func TestMemoryLimitRefuses(t *testing.T) {
 	log := newLines(t)
-	e := New(Config{Loops: 1, MemoryLimit: 1, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 1, MemoryLimit: 1, Log: slog.New(log)}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -666,8 +666,8 @@ func TestMemoryLimitRefuses(t *testing.T) {
 	wantRefused(t, e, "no_memory")
 }
 
-// answerFrom connects from an address, asks, and returns the status of the answer
-// and when to come again.
+// answerFrom connects from an address, asks, and returns the status of the
+// answer and when to come again.
 func answerFrom(t *testing.T, e *Engine, ip string) string {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
@@ -689,7 +689,7 @@ func answerFrom(t *testing.T, e *Engine, ip string) string {
 
 // Who comes too fast is told to come later, and others are let in.
 func TestConnectRate(t *testing.T) {
-	e := start(t, Config{Loops: 2, ConnectRatePerAddress: 3}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2, ConnectRatePerAddress: 3}, Endpoint{Protocol: echo})
 	defer stopClock(e)()
 	refused := ""
 	for range 20 {
@@ -708,7 +708,7 @@ func TestConnectRate(t *testing.T) {
 
 // Wherever they come from, no more than so many come in a second.
 func TestConnectRateOfAll(t *testing.T) {
-	e := start(t, Config{Loops: 2, ConnectRate: 3}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 2, ConnectRate: 3}, Endpoint{Protocol: echo})
 	defer stopClock(e)()
 	answers := map[string]int{}
 	for range 20 {
@@ -721,12 +721,12 @@ func TestConnectRateOfAll(t *testing.T) {
 	wantRefused(t, e, "too_many")
 }
 
-// The kernel's buffers are as large as the setting says: it doubles the value for
-// what it keeps beside the bytes.
+// The kernel's buffers are as large as the setting says: it doubles the value
+// for what it keeps beside the bytes.
 func TestSendBuffer(t *testing.T) {
 	for set, want := range map[int]int{0: 2 * DefaultSendBuffer, 64 << 10: 128 << 10} {
 		sizes := make(chan int, 1)
-		e := start(t, Config{Loops: 1, SendBuffer: set}, Endpoint{Handler: hooks{open: func(c *Conn) {
+		e := start(t, Config{Loops: 1, SendBuffer: set}, Endpoint{Protocol: hooks{open: func(c *Conn) {
 			size, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
 			if err != nil {
 				t.Error(err)

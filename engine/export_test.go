@@ -61,7 +61,7 @@ func (w *Wires) Await(writes int) <-chan struct{} {
 // HangUp ends all connections.
 func (w *Wires) HangUp() {
 	for _, c := range w.conns {
-		c.closed(nil)
+		c.socketClosed(nil)
 	}
 	w.conns = nil
 }
@@ -76,8 +76,8 @@ func (w *Wires) write(fd int32, b []byte) (int, error) {
 	return len(b), nil
 }
 
-// GnetBytes returns how many bytes gnet allocates for a connection with a socket
-// over IPv4.
+// GnetBytes returns how many bytes gnet allocates for a connection with a
+// socket over IPv4.
 func GnetBytes(c *Conn) float64 {
 	const (
 		callback = 16                 // the method value that its poller calls

@@ -16,18 +16,20 @@ const (
 )
 
 // errForwarded refuses a request whose two fields differ. A proxy writes one of
-// them and often passes the other on as the client wrote it, and which one that is
-// cannot be seen here: to prefer either would let clients choose their address.
+// them and often passes the other on as the client wrote it, and which one that
+// is cannot be seen here: to prefer either would let clients choose their
+// address.
 var errForwarded = &codec.HandshakeError{
 	Status: 400,
 	Reason: "The fields Forwarded and X-Forwarded-For do not name the same client. The proxy must remove the one that it does not write.",
 	Label:  "forwarded",
 }
 
-// identify learns from the request of a trusted proxy which client it is for, and
-// judges the connection by that. It returns false if the connection has ended.
+// identify takes the client's address from the request of a trusted proxy, and
+// checks the rates of connecting for it. It returns false if the connection has
+// been refused or closed.
 func (c *Conn) identify(r *codec.Request) bool {
-	if !c.transport.forwards() {
+	if !c.transport.awaitsForwarded() {
 		return true
 	}
 	t := c.transport
@@ -39,13 +41,13 @@ func (c *Conn) identify(r *codec.Request) bool {
 	if client.IsValid() {
 		t.remote = net.TCPAddrFromAddrPort(client)
 	}
-	c.admit()
+	c.admitClient()
 	return c.state == opening
 }
 
-// forwardedClient returns the client that the values of the two fields name, with
-// port 0 if they name none. The zero value says that the client is not known. The
-// error is errForwarded if both fields are there and differ.
+// forwardedClient returns the client that the values of the two fields name,
+// with port 0 if they name none. The zero value says that the client is not
+// known. The error is errForwarded if both fields are there and differ.
 func forwardedClient(forwarded, forwardedFor string, trusted []netip.Prefix) (netip.AddrPort, error) {
 	one, isOne := walk(forwarded, trusted, cutForwarded)
 	two, isTwo := walk(forwardedFor, trusted, cutForwardedFor)
@@ -58,12 +60,12 @@ func forwardedClient(forwarded, forwardedFor string, trusted []netip.Prefix) (ne
 	return two, nil
 }
 
-// walk goes through a list of proxies from its end, as they have added to it, past
-// those that are trusted, and returns the first address that is not. What is left
-// of that may be a client's invention. If all are trusted it is the first of the
-// list. The address is the zero value where the walk ends at something else:
-// "unknown", a pseudonym, nonsense. There is nothing to walk through if the list
-// has no elements.
+// walk goes through a list of proxies from its end, as they have added to it,
+// past those that are trusted, and returns the first address that is not. What
+// is left of that may be a client's invention. If all are trusted it is the
+// first of the list. The address is the zero value where the walk ends at
+// something else: "unknown", a pseudonym, nonsense. There is nothing to walk
+// through if the list has no elements.
 func walk(list string, trusted []netip.Prefix, cut func(string) (rest, node string)) (client netip.AddrPort, any bool) {
 	for list = trimList(list); list != ""; list = trimList(list) {
 		var node string
@@ -80,8 +82,8 @@ func walk(list string, trusted []netip.Prefix, cut func(string) (rest, node stri
 	return client, any
 }
 
-// trimList removes empty elements from the end: "A recipient MUST parse and ignore
-// a reasonable number of empty list elements" (RFC 9110 §5.6.1.2).
+// trimList removes empty elements from the end: "A recipient MUST parse and
+// ignore a reasonable number of empty list elements" (RFC 9110 §5.6.1.2).
 func trimList(list string) string { return strings.TrimRight(list, ", \t") }
 
 // cutForwardedFor cuts the last address off a list.
@@ -90,9 +92,10 @@ func cutForwardedFor(list string) (rest, node string) {
 	return list[:max(i, 0)], strings.TrimLeft(list[i+1:], " \t")
 }
 
-// cutForwarded cuts the last element off a list of RFC 7239 §4 and returns its "for",
-// "" if it has none or is not valid. It looks from the end, so that a quote that a
-// client has left open swallows nothing of what proxies have added.
+// cutForwarded cuts the last element off a list of RFC 7239 §4 and returns its
+// "for", "" if it has none or is not valid. It looks from the end, so that a
+// quote that a client has left open swallows nothing of what proxies have
+// added.
 func cutForwarded(list string) (rest, node string) {
 	i := len(list) - 1
 	for quoted := false; i >= 0 && (quoted || list[i] != ','); i-- {
@@ -103,7 +106,7 @@ func cutForwarded(list string) (rest, node string) {
 	return list[:max(i, 0)], parameterFor(list[i+1:])
 }
 
-// escaped tells whether the character behind s is part of a quoted-pair.
+// escaped reports whether the character after s is part of a quoted-pair.
 func escaped(s string) bool { return (len(s)-len(strings.TrimRight(s, `\`)))%2 == 1 }
 
 // parameterFor returns the value of "for" in an element such as
@@ -137,8 +140,9 @@ func parameterFor(element string) (node string) {
 	return node
 }
 
-// cutValue reads a token or a quoted-string (RFC 9110 §5.6.4) from the start of s.
-// Tokens may have any characters: colons and brackets are sent without quotes too.
+// cutValue reads a token or a quoted-string (RFC 9110 §5.6.4) from the start of
+// s. Tokens may have any characters: colons and brackets are sent without
+// quotes too.
 func cutValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		i := strings.IndexByte(s, ';')
@@ -164,8 +168,8 @@ func cutValue(s string) (value, rest string, ok bool) {
 }
 
 // parseNode reads an address as it stands in these fields: "192.0.2.1",
-// "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]" or "[2001:db8::1]:4711". A port
-// may be a pseudonym ("_p", RFC 7239 §6.3).
+// "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]" or "[2001:db8::1]:4711". A
+// port may be a pseudonym ("_p", RFC 7239 §6.3).
 func parseNode(s string) (netip.AddrPort, bool) {
 	host, port, hasPort := s, "", false
 	inner, inBrackets := strings.CutPrefix(s, "[")

@@ -113,8 +113,8 @@ func TestForwardedLists(t *testing.T) {
 	}
 }
 
-// Whatever a client writes, the address that the last proxy adds is the one that
-// counts, and the other field can change it only into a refusal.
+// Whatever a client writes, the address that the last proxy adds is the one
+// that counts, and the other field can change it only into a refusal.
 func FuzzForwardedClient(f *testing.F) {
 	for _, tt := range nodeCases {
 		f.Add("for="+tt.node, tt.node)
@@ -143,12 +143,12 @@ func with(header string) string {
 	return strings.Replace(request, "\r\n\r\n", "\r\n"+header+"\r\n\r\n", 1)
 }
 
-// From a proxy that is trusted the client's address is taken, over TCP, TLS, behind
-// a PROXY header and at a socket's file; from others it is not.
+// From a proxy that is trusted the client's address is taken, over TCP, TLS,
+// behind a PROXY header and at a socket's file; from others it is not.
 func TestForwarded(t *testing.T) {
 	const announced = "PROXY TCP4 10.0.0.5 198.51.100.1 56324 443\r\n"
 	addrs := make(chan string, 1)
-	endpoint := Endpoint{Handler: hooks{open: func(c *Conn) { addrs <- fmt.Sprint(c.RemoteAddr()) }}}
+	endpoint := Endpoint{Protocol: hooks{open: func(c *Conn) { addrs <- fmt.Sprint(c.RemoteAddr()) }}}
 	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	file := filepath.Join(t.TempDir(), "rocket.sock")
 	e := startOn(t, Config{Loops: 2}, endpoint,
@@ -210,7 +210,7 @@ func TestForwarded(t *testing.T) {
 
 // A proxy that is trusted, and speaks TLS to a port without it, is told so too.
 func TestForwarderSpeaksTLSToAPlainPort(t *testing.T) {
-	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, Listener{Addr: "127.0.0.1:0", ForwardedFrom: forwarders})
+	e := startOn(t, Config{Loops: 1}, Endpoint{Protocol: echo}, Listener{Addr: "127.0.0.1:0", ForwardedFrom: forwarders})
 	if status, rest := refusedBy(t, e, string(clientHello(t))); !strings.Contains(status, " 400 ") || !strings.Contains(rest, errPlainPort.Reason) {
 		t.Errorf("got %q, %q, want 400 that names ws://", status, rest)
 	}
@@ -234,7 +234,7 @@ func refusedBy(t *testing.T, e *Engine, send string) (status, rest string) {
 // Over TLS too: the proxy speaks it for others.
 func TestForwardedOverTLS(t *testing.T) {
 	addrs := make(chan string, 1)
-	endpoint := Endpoint{Handler: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr().String() }}}
+	endpoint := Endpoint{Protocol: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr().String() }}}
 	e := startOn(t, Config{Loops: 1}, endpoint, Listener{Addr: "127.0.0.1:0", TLS: serverTLS(), ForwardedFrom: forwarders})
 	conn, err := tls.Dial("tcp", e.Addr().String(), clientTLS())
 	if err != nil {
@@ -249,10 +249,10 @@ func TestForwardedOverTLS(t *testing.T) {
 	}
 }
 
-// Behind a proxy the address that counts is the client's, however many there are,
-// and the proxy's own counts only where nobody else is named.
+// Behind a proxy the address that counts is the client's, however many there
+// are, and the proxy's own counts only where nobody else is named.
 func TestConnectRateBehindAProxy(t *testing.T) {
-	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Listen(Listener{Addr: "127.0.0.1:0", ForwardedFrom: forwarders}); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestConnectRateBehindAProxy(t *testing.T) {
 
 // The proxy does not count either where a balancer's PROXY header has named it.
 func TestConnectRateBehindBalancerAndProxy(t *testing.T) {
-	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 1, ConnectRatePerAddress: 1}, at("/", Endpoint{Protocol: echo}))
 	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	if err := e.Listen(Listener{Addr: "127.0.0.1:0", ProxyFrom: local, ForwardedFrom: forwarders}); err != nil {
 		t.Fatal(err)
@@ -304,7 +304,7 @@ func TestConnectRateBehindBalancerAndProxy(t *testing.T) {
 
 // The limit for all counts requests, too, not only connections.
 func TestConnectRateOfAllBehindAProxy(t *testing.T) {
-	e := New(Config{Loops: 1, ConnectRate: 1}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 1, ConnectRate: 1}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Listen(Listener{Addr: "127.0.0.1:0", ForwardedFrom: forwarders}); err != nil {
 		t.Fatal(err)
 	}
@@ -322,14 +322,14 @@ func TestConnectRateOfAllBehindAProxy(t *testing.T) {
 	}
 }
 
-// Of clients that come through a proxy too fast no more are kept to be told so than
-// of others, and the next one is served.
+// Of clients that come through a proxy too fast no more are kept to be told so
+// than of others, and the next one is served.
 func TestTooManyForwarded(t *testing.T) {
 	const (
 		clients = 4 * refusalMax
 		served  = 20 // one a second
 	)
-	e := startOn(t, Config{Loops: 2, MaxConnections: clients, ConnectRatePerAddress: 1}, Endpoint{Handler: echo},
+	e := startOn(t, Config{Loops: 2, MaxConnections: clients, ConnectRatePerAddress: 1}, Endpoint{Protocol: echo},
 		Listener{Addr: "127.0.0.1:0", ForwardedFrom: forwarders})
 	var ended atomic.Int32
 	for range clients {
@@ -349,7 +349,7 @@ func TestTooManyForwarded(t *testing.T) {
 
 // Without ForwardedFrom a connection has nothing more than before.
 func TestNotForwardedCostsNothing(t *testing.T) {
-	e := start(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	dialDeaf(t, e)
 	transports := make(chan bool)
 	e.Loops()[0].Post(func() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // conversations are what clients may say after their handshake.
@@ -59,8 +60,8 @@ var greetings = []string{request, strings.TrimSuffix(request, "\r\n") + "Sec-Web
 
 const fuzzMessageMax = 1000
 
-// converse says the pieces to a new connection, one a turn, and returns all that
-// can be seen of it.
+// converse says the pieces to a new connection, one a turn, and returns all
+// that can be seen of it.
 func converse(t testing.TB, pieces [][]byte) string {
 	t.Helper()
 	tl := newTestLoop(t, Config{}, Endpoint{MaxMessageSize: fuzzMessageMax, Compression: true, CompressionThreshold: 1})
@@ -72,7 +73,7 @@ func converse(t testing.TB, pieces [][]byte) string {
 			c.Close(codec.StatusNormal, "")
 		}
 		c.Send(op, payload)
-		clear(payload) // it is the Handler's until OnMessage returns
+		clear(payload) // it is the Protocol's until OnMessage returns
 	}
 	tc := tl.dial()
 	for _, piece := range pieces {
@@ -105,7 +106,7 @@ func wantOrder(t testing.TB, events []string) {
 	for i, e := range events {
 		isOpen, isClose := e == "open", strings.HasPrefix(e, "close: ")
 		if isOpen != (i == 0) || isClose != (i == len(events)-1) {
-			t.Errorf("Handler was told %q", events)
+			t.Errorf("Protocol was told %q", events)
 		}
 	}
 }
@@ -216,7 +217,7 @@ func FuzzWrite(f *testing.F) {
 			if r.IntN(2) == 0 {
 				tc.SendFrame(frame)
 			} else {
-				tl.deliver([]*testConn{tc}, r.IntN(2) == 0, Several*uint64(r.IntN(2)), frame)
+				tl.deliver([]*testConn{tc}, r.IntN(2) == 0, delivery.Several*uint64(r.IntN(2)), frame)
 			}
 			if r.IntN(2) == 0 {
 				tc.read(r.IntN(400))

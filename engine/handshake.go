@@ -33,24 +33,6 @@ var (
 		Reason: "The opening handshake did not arrive in time.",
 		Label:  "timeout",
 	}
-	errFull = &codec.HandshakeError{
-		Status: 503,
-		Reason: "This server has as many connections as it may have. Try again later.",
-		Header: "Retry-After: 5\r\n",
-		Label:  "full",
-	}
-	errNoMemory = &codec.HandshakeError{
-		Status: 503,
-		Reason: "This server is short of memory. Try again later.",
-		Header: "Retry-After: 5\r\n",
-		Label:  "no_memory",
-	}
-	errTooMany = &codec.HandshakeError{
-		Status: 503,
-		Reason: "Too many connections come at the same time. Try again later, after a random pause.",
-		Header: "Retry-After: 2\r\n",
-		Label:  "too_many",
-	}
 	errStopping = &codec.HandshakeError{
 		Status: 503,
 		Reason: "This server is stopping. Try again later.",
@@ -69,22 +51,9 @@ var (
 	}
 )
 
-// A refusal is why a connection is not let in, which it is told when it asks:
-// clients are deaf to answers that come before.
-type refusal uint8
-
-const (
-	admitted refusal = iota
-	full
-	noMemory
-	tooMany
-)
-
-var refusals = [...]*codec.HandshakeError{full: errFull, noMemory: errNoMemory, tooMany: errTooMany}
-
-// shake takes bytes of the opening handshake (RFC 6455 §4.2) and returns those
-// that follow it.
-func (c *Conn) shake(b []byte) []byte {
+// readHandshake takes bytes of the opening handshake (RFC 6455 §4.2) and
+// returns those that follow it.
+func (c *Conn) readHandshake(b []byte) []byte {
 	if c.beginsTLS(b) {
 		c.loop.engine.spokeTLS(c)
 		c.refuse(errPlainPort, nil)
@@ -113,20 +82,25 @@ func (c *Conn) shake(b []byte) []byte {
 	if !c.identify(&request) {
 		return nil
 	}
-	if err := c.accept(&request); err != nil {
+	if err := c.upgrade(&request); err != nil {
 		c.refuse(err, request.Method)
 		return nil
 	}
-	rest := b[len(b)-(len(block)-n):]
-	c.freeInput()
-	c.met = true
+	in := c.in // the request points into its buffer
+	c.in = nil
+	c.opened = true
 	c.loop.counts.Accepted++
-	c.endpoint.Handler.OnOpen(c)
-	return rest
+	c.loop.request = request
+	c.endpoint.Protocol.OnOpen(c, &c.loop.request)
+	if in != nil {
+		c.loop.putInput(in)
+	}
+	return b[len(b)-(len(block)-n):]
 }
 
-// tooLong says what is too long: "A server that receives a request-target longer
-// than any URI it wishes to parse MUST respond with a 414" (RFC 9112 §3).
+// tooLong returns the error for a header block over the limit: "A server that
+// receives a request-target longer than any URI it wishes to parse MUST respond
+// with a 414" (RFC 9112 §3).
 func tooLong(block []byte) error {
 	if codec.RequestLineEnds(block) {
 		return errTooLong
@@ -134,8 +108,8 @@ func tooLong(block []byte) error {
 	return errLongTarget
 }
 
-// accept answers a handshake, or says why not.
-func (c *Conn) accept(r *codec.Request) error {
+// upgrade accepts a handshake and queues the answer 101, or returns why not.
+func (c *Conn) upgrade(r *codec.Request) error {
 	if c.refused != admitted {
 		return refusals[c.refused]
 	}
@@ -145,7 +119,7 @@ func (c *Conn) accept(r *codec.Request) error {
 	if r.Secure() && c.transport == nil { // neither TLS nor a trusted proxy that may have it
 		return errNotSecure
 	}
-	endpoint := (*c.loop.engine.endpoints.Load())[string(r.Path)]
+	endpoint := c.loop.engine.endpoints.Load().find(r.Path)
 	if endpoint == nil {
 		return errNotFound
 	}
@@ -167,7 +141,8 @@ func (c *Conn) accept(r *codec.Request) error {
 }
 
 // subprotocol returns the number by which connections remember a subprotocol, 0
-// for "". The loop learns at most 65,535 names, which are those of configurations.
+// for "". The loop learns at most 65,535 names, which are those of
+// configurations.
 func (l *Loop) subprotocol(name string) uint16 {
 	if name == "" {
 		return 0
@@ -182,7 +157,7 @@ func (l *Loop) subprotocol(name string) uint16 {
 	return uint16(i + 1)
 }
 
-// allows tells whether a page of that origin may connect (RFC 6455 §10.2).
+// allows reports whether a page of that origin may connect (RFC 6455 §10.2).
 func (e *Endpoint) allows(origin []byte) bool {
 	if len(e.Origins) == 0 || origin == nil {
 		return true
@@ -190,7 +165,7 @@ func (e *Endpoint) allows(origin []byte) bool {
 	return slices.ContainsFunc(e.origins, func(allowed string) bool { return codec.MatchOrigin(allowed, origin) })
 }
 
-// begun returns what has arrived of the opening handshake, if that is not at hand.
+// begun returns the buffered part of an opening handshake.
 func (c *Conn) begun() []byte {
 	if c.in == nil {
 		return nil
@@ -198,15 +173,15 @@ func (c *Conn) begun() []byte {
 	return c.in.message
 }
 
-// refuse answers a handshake with an HTTP error. The request is what has arrived
-// of it, or its method.
+// refuse answers a handshake with an HTTP error. request is the part of the
+// request that has arrived, or its method.
 func (c *Conn) refuse(err error, request []byte) {
 	var refusal *codec.HandshakeError
 	if !errors.As(err, &refusal) {
 		refusal = &codec.HandshakeError{Status: 400, Reason: err.Error()}
 	}
-	if c.transport.mute() {
-		c.drop(err)
+	if c.transport.awaitsTransport() {
+		c.abort(err)
 		return
 	}
 	answer := codec.AppendRefusal(nil, refusal, request, time.Now())
@@ -216,8 +191,9 @@ func (c *Conn) refuse(err error, request []byte) {
 	c.push(answer)
 }
 
-// turnAway is refuse without a word: the connection is closed at once.
-func (c *Conn) turnAway(err *codec.HandshakeError) {
+// refuseSilently counts a connection as refused, without an answer: the caller
+// has the socket closed.
+func (c *Conn) refuseSilently(err *codec.HandshakeError) {
 	c.loop.counts.refused(err)
 	c.became(lingering)
 }

@@ -257,8 +257,8 @@ func TestHandshakeHungUp(t *testing.T) {
 	}
 }
 
-// The Handler can read what the handshake has selected: the client's order decides
-// (RFC 6455 §1.9, §4.2.2).
+// The Handler can read what the handshake has selected: the client's order
+// decides (RFC 6455 §1.9, §4.2.2).
 func TestSubprotocolOfConn(t *testing.T) {
 	tl := newTestLoop(t, Config{}, Endpoint{Subprotocols: []string{"v1", "v2"}})
 	var opened []string
@@ -285,7 +285,7 @@ func TestSubprotocolStaysOverReload(t *testing.T) {
 	tl := newTestLoop(t, Config{}, Endpoint{Subprotocols: []string{"v1", "v2"}})
 	before := tl.dial()
 	before.write("GET / HTTP/1.1\r\n" + fields + "Sec-WebSocket-Protocol: v2\r\n\r\n")
-	next := newTable(map[string]Endpoint{"/": {Handler: tl, Subprotocols: []string{"v3"}}})
+	next := newTable(map[string]Endpoint{"/": {Protocol: tl, Subprotocols: []string{"v3"}}})
 	tl.engine.endpoints.Store(next)
 	tl.rehome(next)
 	after := tl.dial()

@@ -87,8 +87,8 @@ func (k *trafficKeys) update() []byte {
 	return b
 }
 
-// updates asks for as many as crypto/tls allows without data in between, so many
-// times.
+// updates asks for as many as crypto/tls allows without data in between, so
+// many times.
 func (k *trafficKeys) updates(times int) (b []byte) {
 	for range times {
 		for range 16 {

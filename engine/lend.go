@@ -8,14 +8,16 @@ import (
 )
 
 // A tls.Conn keeps two buffers for good: rawInput, as large as the largest
-// record so far, and hand, as large as the ClientHello. An idle connection needs
-// neither, and they are half of its memory: 7.5 KB without lend, 4 KB with it;
-// after a record of 16 KiB, 17 KB and 4 KB. crypto/tls has no way to give them
-// back, so they are taken by their place in the struct. Where a release of Go
-// has no such fields, nothing is lent and all else works as before.
+// record so far, and hand, as large as the ClientHello. An idle connection
+// needs neither, and they are half of its memory: 7.5 KB without lend, 4 KB
+// with it; after a record of 16 KiB, 17 KB and 4 KB. crypto/tls has no way to
+// give them back, so they are taken by their place in the struct. Where a
+// release of Go has no such fields, nothing is lent, and all else works the
+// same.
 var rawInputAt, handAt = bufferAt("rawInput"), bufferAt("hand")
 
-// bufferAt returns the offset of a bytes.Buffer in tls.Conn, -1 if there is none.
+// bufferAt returns the offset of a bytes.Buffer in tls.Conn, -1 if there is
+// none.
 func bufferAt(name string) int {
 	field, ok := reflect.TypeFor[tls.Conn]().FieldByName(name)
 	if !ok || field.Type != reflect.TypeFor[bytes.Buffer]() {
@@ -31,8 +33,8 @@ func bufferOf(session *tls.Conn, at int) *bytes.Buffer {
 // lentMax has room for a record, and what crypto/tls reads ahead.
 const lentMax = 20 << 10
 
-// lend gives a session the loop's buffer for its input, while it reads. One with
-// a part of a record has its own.
+// lend gives a session the loop's buffer for its input, while it reads. One
+// with a part of a record has its own.
 func (l *Loop) lend(session *tls.Conn) {
 	if rawInputAt < 0 {
 		return
@@ -60,13 +62,13 @@ func (l *Loop) takeBack(session *tls.Conn) {
 	}
 }
 
-// isLent tells whether b is a part of the loop's buffer.
+// isLent reports whether b is a part of the loop's buffer.
 func (l *Loop) isLent(b []byte) bool {
 	start, p := unsafe.SliceData(l.lent), unsafe.SliceData(b)
 	return uintptr(unsafe.Pointer(p))-uintptr(unsafe.Pointer(start)) < lentMax
 }
 
-// forgetHello frees what the handshake has left.
+// forgetHello frees the session's buffers after the TLS handshake.
 func forgetHello(session *tls.Conn) {
 	for _, at := range []int{rawInputAt, handAt} {
 		if at < 0 {

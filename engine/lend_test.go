@@ -25,7 +25,7 @@ func TestLend(t *testing.T) {
 			rawInputAt, handAt = -1, -1
 		}
 		t.Run(map[bool]string{true: "with", false: "without"}[lends], func(t *testing.T) {
-			e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo, MaxMessageSize: 1 << 20})
+			e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo, MaxMessageSize: 1 << 20})
 			var clients []*websocket.Conn
 			for range 4 {
 				clients = append(clients, dialChopped(t, e, clientTLS(), 1000))

@@ -7,17 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How many of the open files that a process may have are not for connections.
+// How many of the process's open files are reserved for other things than
+// connections.
 const (
 	reservedFiles = 256 // logs, connections that are refused, whatever else there is
 	filesPerLoop  = 8   // listener, epoll instance, eventfd, pump, one being refused
 )
 
-// How many files must be free. Files get the lowest number that is free, so the
-// number of a new one tells, whatever the others are.
+// How many files must be free. The kernel gives each file the lowest number
+// that is free, so the number of a new connection shows how many are left.
 const (
-	refuseBelow = 192 // newcomers are refused
-	closeBelow  = 128 // they are closed without a word
+	refuseBelow = 192 // new connections are refused with 503
+	closeBelow  = 128 // they are closed without an answer
 )
 
 // FileLimit returns how many files the process may have open.
@@ -29,8 +30,8 @@ func FileLimit() (uint64, error) {
 	return r.Cur, nil
 }
 
-// ReservedFiles returns how many open files are not for connections if there are
-// so many loops.
+// ReservedFiles returns how many open files are not for connections if there
+// are so many loops.
 func ReservedFiles(loops int) int { return reservedFiles + filesPerLoop*loops }
 
 // connectionLimit returns how many connections there may be on so many loops if

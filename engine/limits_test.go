@@ -57,8 +57,8 @@ func limitFiles(t *testing.T, n uint64) {
 	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
 }
 
-// takeFiles opens files until the next one would have the number limit-free, and
-// returns them.
+// takeFiles opens files until the next one would have the number limit-free,
+// and returns them.
 func takeFiles(t *testing.T, limit, free int) (taken []int) {
 	t.Helper()
 	for {
@@ -116,7 +116,7 @@ func TestOtherFilesTakeAll(t *testing.T) {
 	const limit = 1024
 	limitFiles(t, limit)
 	log := newLines(t)
-	e := New(Config{Loops: 2, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 2, Log: slog.New(log)}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -147,13 +147,13 @@ func TestOtherFilesTakeAll(t *testing.T) {
 		defer close(status)
 		status <- knock(t, e, sockets[3])
 	}()
-	log.want(t, "newcomers cannot be accepted and have to wait")
+	log.want(t, "accept failed; new connections wait")
 	if e.Accepting() {
 		t.Error("it says that newcomers are accepted")
 	}
 	giveBack(rest)
 	giveBack(most)
-	log.want(t, "newcomers are accepted again")
+	log.want(t, "accept works again")
 	if got := receive(t, status); !strings.Contains(got, "101") {
 		t.Errorf("with files again: got %q", got)
 	}
@@ -168,7 +168,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	const limit = 1024
 	limitFiles(t, limit)
 	for free := 0; ; free++ {
-		e := New(Config{Loops: 1, Log: slog.New(slog.DiscardHandler)}, at("/", Endpoint{Handler: echo}))
+		e := New(Config{Loops: 1, Log: slog.New(slog.DiscardHandler)}, at("/", Endpoint{Protocol: echo}))
 		files, goroutines := countFiles(t), runtime.NumGoroutine()
 		taken := takeFiles(t, limit, free)
 		err := e.Start("127.0.0.1:0")
@@ -193,4 +193,39 @@ func countFiles(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(files)
+}
+
+func TestLimitOfFiles(t *testing.T) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, tt := range []struct {
+		files         uint64
+		wanted, loops int
+		want          int // 0 for an error
+	}{
+		{1000, 0, 2, 1000 - reservedFiles - 2*filesPerLoop},
+		{1000, 10, 2, 10},
+		{1000, 10_000, 2, 1000 - reservedFiles - 2*filesPerLoop},
+		{reservedFiles + filesPerLoop, 10, 1, 0},
+		{reservedFiles + filesPerLoop + 1, 10, 1, 1},
+		{reservedFiles / 2, 0, 1, 0},
+	} {
+		if tt.files > before.Max {
+			t.Skipf("no more than %d files here", before.Max)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: tt.files, Max: before.Max}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := connectionLimit(tt.wanted, tt.loops)
+		if got != tt.want || (err != nil) != (tt.want == 0) {
+			t.Errorf("%+v: got %d, %v", tt, got, err)
+		}
+	}
 }

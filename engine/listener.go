@@ -22,19 +22,20 @@ type Listener struct {
 
 	// ProxyFrom are the addresses of balancers: each connection from one of
 	// them must begin with a header of the PROXY protocol, version 1 or 2, and
-	// Conn.RemoteAddr is then the client that the header names. If empty,
-	// nobody's header is believed. A socket's file has no addresses to compare:
-	// there any entry makes the header a must.
+	// Conn.RemoteAddr is then the client that the header names. If empty, no
+	// header is accepted. A unix socket has no addresses to compare: there any
+	// entry means that each connection must begin with a header.
 	ProxyFrom []netip.Prefix
 
 	// ForwardedFrom are the networks of HTTP proxies that are trusted: in a
-	// request from one of them the field X-Forwarded-For or Forwarded (RFC 7239)
-	// says which client it is for, and Conn.RemoteAddr is then that client, with
-	// port 0 if there is none in the field. The client is the last address there
-	// that is not of these networks. It stays the proxy where there is no such
-	// field, or no address; if both fields are there and differ the request is
-	// refused with 400. If empty, nobody's field is believed. A socket's file has
-	// no addresses to compare: there any entry makes the other side trusted.
+	// request from one of them the field X-Forwarded-For or Forwarded (RFC
+	// 7239) says which client it is for, and Conn.RemoteAddr is then that
+	// client, with port 0 if there is none in the field. The client is the last
+	// address there that is not of these networks. It stays the proxy where
+	// there is no such field, or no address; if both fields are there and
+	// differ the request is refused with 400. If empty, the fields are ignored.
+	// A unix socket has no addresses to compare: there any entry means that
+	// each connection is trusted.
 	ForwardedFrom []netip.Prefix
 }
 
@@ -75,7 +76,8 @@ func (l *listener) target() string {
 	return "tcp://" + addr.String()
 }
 
-// proxied tells whether a connection from there begins with a PROXY header.
+// proxied reports whether a connection from an address begins with a PROXY
+// header.
 func (l *listener) proxied(from net.Addr) bool {
 	if len(l.proxies) == 0 || l.network == "unix" {
 		return len(l.proxies) > 0
@@ -84,7 +86,8 @@ func (l *listener) proxied(from net.Addr) bool {
 	return contain(l.proxies, ip)
 }
 
-// trusts tells whether the header of a request from there may name the client.
+// trusts reports whether the fields of a request from an address may name the
+// client.
 func (l *listener) trusts(from net.Addr) bool {
 	if len(l.forwarders) == 0 {
 		return false
@@ -97,8 +100,8 @@ func contain(networks []netip.Prefix, ip netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// bind tells which addresses the listeners have, and opens those that are
-// files.
+// bind sets the addresses of the listeners, with their ports, and opens the
+// unix sockets. Ports are opened by gnet.
 func bind(listeners []*listener, share bool) (files []*fileListener, err error) {
 	defer func() {
 		if err != nil {
@@ -120,7 +123,7 @@ func bind(listeners []*listener, share bool) (files []*fileListener, err error) 
 		if err != nil {
 			return files, err
 		}
-		defer release() // of all at once: two must not get the same port
+		defer release() // at the end of bind: no two listeners must get the same port
 		if listenerAt(listeners[:i], addr) != nil {
 			return files, fmt.Errorf("engine: two listeners have the address %s: give one another port", addr)
 		}
@@ -129,7 +132,7 @@ func bind(listeners []*listener, share bool) (files []*fileListener, err error) 
 	return files, nil
 }
 
-// errNoPort says that gnet would have nothing to listen on.
+// errNoPort is returned if all addresses are unix sockets: gnet needs a port.
 var errNoPort = errors.New("engine: at least one address must be a host:port")
 
 // targets are the addresses as gnet wants them.
@@ -145,8 +148,9 @@ func targets(listeners []*listener) (addrs []string, err error) {
 	return addrs, nil
 }
 
-// listenerOf returns where a connection came in. gnet gives the connections of
-// one listener of one loop the same address, pointer and all.
+// listenerOf returns the listener of a connection with that local address. It
+// caches by pointer: gnet gives all connections of one listening socket the
+// same net.Addr.
 func (l *Loop) listenerOf(local net.Addr) *listener {
 	if in, ok := l.listeners[local]; ok {
 		return in
@@ -162,9 +166,9 @@ func (l *Loop) listenerOf(local net.Addr) *listener {
 // boundTo returns the listener with that address.
 func (e *Engine) boundTo(local net.Addr) *listener { return listenerAt(e.listeners, local) }
 
-// listenerAt returns the first of the listeners with that address. Addresses that
-// stand for every address of the machine are one, whatever the family: who comes
-// to such a port comes to either.
+// listenerAt returns the first of the listeners with that address. The
+// addresses 0.0.0.0 and [::], which stand for every address of the machine,
+// count as the same: a listener on [::] accepts IPv4 connections too.
 func listenerAt(listeners []*listener, at net.Addr) *listener {
 	tcp, _ := at.(*net.TCPAddr)
 	for _, l := range listeners {

@@ -47,7 +47,7 @@ type Loop struct {
 	conns []*Conn
 	due   []uint32 // deadlines in ticks, 0 for none
 	held  bitset   // Deliver must not write by itself
-	free  []uint32 // slots that nobody has
+	free  []uint32 // slots without a connection
 
 	serial uint64 // of the last connection
 
@@ -59,7 +59,7 @@ type Loop struct {
 	counts    counters
 	pump      *pump
 	now       uint32 // ticks, less those missed
-	missed    uint32 // ticks in which it did not get on
+	missed    uint32 // ticks during which the loop was stalled
 	ticks     ticks
 	seen      int // the slot whose deadline is the next to look at
 	unseen    int // how many there are to look at yet
@@ -75,7 +75,8 @@ type Loop struct {
 	outboxes  []*outbox
 	newest    map[topic]struct{} // of conflate, empty
 	inflater  codec.Inflater
-	inflated  []byte // room for a message
+	request   codec.Request // of the handshake that has come to its end
+	inflated  []byte        // room for a message
 
 	subprotocols []string // that connections have chosen
 }
@@ -244,7 +245,7 @@ func (l *Loop) protect(f func()) {
 func (l *Loop) work() (pause time.Duration) {
 	pause = -1
 	if l.worker != nil {
-		l.protect(func() { pause = l.worker.Work() })
+		l.protect(func() { pause = l.worker.Work(l.Time()) })
 	}
 	return pause
 }
@@ -268,7 +269,7 @@ func (l *Loop) depart() {
 	for i := 0; i < len(l.leaving); i++ {
 		d := l.leaving[i]
 		l.leaving[i] = departure{}
-		l.protect(func() { d.conn.endpoint.Handler.OnClose(d.conn, d.reason) })
+		l.protect(func() { d.conn.endpoint.Protocol.OnClose(d.conn, d.reason) })
 	}
 	l.leaving = l.leaving[:0]
 }
@@ -331,7 +332,7 @@ func (l *Loop) hold(c *Conn) {
 	l.held.set(c.slot, c.state != open || c.out != nil || c.transport.secured())
 }
 
-// sliceOver tells whether the turn has taken its time.
+// sliceOver reports whether the turn has used up its slice of time.
 func (l *Loop) sliceOver() bool { return time.Now().After(l.sliceEnd) }
 
 // add gives a new connection its slot.

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -102,7 +100,7 @@ func TestSendAsksForATurn(t *testing.T) {
 	}{
 		{"SendFrame", func(tc *testConn) { tc.SendFrame(text("hello")) }},
 		{"Close", func(tc *testConn) { tc.Close(1000, "") }},
-		{"drop", func(tc *testConn) { tc.drop(errReset) }},
+		{"drop", func(tc *testConn) { tc.abort(errReset) }},
 		{"hung up", func(tc *testConn) { tc.hangUp(errReset) }},
 		{"message", func(tc *testConn) { tc.send(masked(codec.OpPing, "")) }},
 		{"writable", func(tc *testConn) { tc.tl.writable(tc.slot) }},
@@ -115,28 +113,6 @@ func TestSendAsksForATurn(t *testing.T) {
 			asked.want(t, 1)
 		})
 	}
-}
-
-// All who wait for the connections to be gone hear that they are.
-func TestDrained(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := New(Config{}, nil)
-		e.conns.Store(2)
-		var wg sync.WaitGroup
-		for range 3 {
-			wg.Go(func() {
-				if err := e.drained(t.Context()); err != nil {
-					t.Errorf("drained: %v", err)
-				}
-			})
-		}
-		for range 2 {
-			synctest.Wait()
-			e.conns.Add(-1)
-			e.oneGone()
-		}
-		wg.Wait()
-	})
 }
 
 // A wake during a turn makes one more. It follows at once if there is time.
@@ -207,37 +183,20 @@ func TestPumpedTurn(t *testing.T) {
 	}
 }
 
-func TestLimitOfFiles(t *testing.T) {
-	var before unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
+// A worker that panics does not end the loop, and works in the next turn.
+func TestWorkerPanics(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	works := 0
+	tl.work = func() time.Duration {
+		if works++; works == 1 {
+			panic("out of order")
+		}
+		return -1
 	}
-	t.Cleanup(func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, tt := range []struct {
-		files         uint64
-		wanted, loops int
-		want          int // 0 for an error
-	}{
-		{1000, 0, 2, 1000 - reservedFiles - 2*filesPerLoop},
-		{1000, 10, 2, 10},
-		{1000, 10_000, 2, 1000 - reservedFiles - 2*filesPerLoop},
-		{reservedFiles + filesPerLoop, 10, 1, 0},
-		{reservedFiles + filesPerLoop + 1, 10, 1, 1},
-		{reservedFiles / 2, 0, 1, 0},
-	} {
-		if tt.files > before.Max {
-			t.Skipf("no more than %d files here", before.Max)
-		}
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: tt.files, Max: before.Max}); err != nil {
-			t.Fatal(err)
-		}
-		got, err := connectionLimit(tt.wanted, tt.loops)
-		if got != tt.want || (err != nil) != (tt.want == 0) {
-			t.Errorf("%+v: got %d, %v", tt, got, err)
-		}
+	tc := tl.open()
+	tc.write(masked(1, "hello"))
+	tc.wantMessage("hello")
+	if n := tl.Stats().Panics; n != 1 || works < 2 {
+		t.Errorf("%d panics and %d turns, want one and more", n, works)
 	}
 }

@@ -2,10 +2,10 @@ package engine
 
 import "slices"
 
-// losses are the events that a client has lost. It takes no more than the
-// channels of one connection.
+// losses are the events that were dropped for a client and of which it has not
+// been told. Its size is limited by the number of the connection's channels.
 type losses struct {
-	queue []*loss          // in the order of the first event that each has lost
+	queue []*loss          // in the order in which the first event of each was dropped
 	of    map[string]*loss // by channel
 }
 
@@ -38,8 +38,9 @@ func (l *losses) take() *loss {
 	return one
 }
 
-// more tells whether there are frames to write. Before what came after them, the
-// client is told of losses, unless there are no words for them.
+// more reports whether there are frames to write. If events were dropped, and
+// what was queued before them has been written, it first queues the notices of
+// them (tell), so that they come before all later events.
 func (c *Conn) more() bool {
 	if c.out == nil {
 		return false
@@ -50,14 +51,16 @@ func (c *Conn) more() bool {
 	return len(c.out.frames) > 0
 }
 
-// tell queues notices of losses where the lost events would have been: before all
-// that was not dropped, but for the first frame. They take the eighth of the room
-// that is kept for them, or are one; the others follow when these are sent.
+// tell queues the notices of dropped events in the place of these events:
+// before all frames that were not dropped, but behind the first, which may be
+// sent in part. The notices fill at most the eighth of MaxQueuedBytes that is
+// reserved for them, but there is at least one. The others follow when these
+// have been sent.
 func (c *Conn) tell() {
 	defer c.guard()
 	o, g := c.out, c.out.lag
 	lost := g.lost
-	g.lost = losses{} // if notice panics, it is not asked again
+	g.lost = losses{} // if notice panics it is not called again
 	var notices [][]byte
 	size := 0
 	for room := c.endpoint.MaxQueuedBytes / eighths; len(lost.queue) > 0 && (room > 0 || notices == nil); {

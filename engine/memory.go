@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// What is in use of the memory limit when newcomers are refused, and when they
-// are let in again, in percent. What is above is for messages and garbage.
+// How much of the memory limit is in use when new connections are refused, and
+// when they are admitted again, in percent. The rest is for messages and
+// garbage.
 const (
-	crowdedAt = 80
-	roomyAt   = 75
+	refuseAt = 80
+	admitAt  = 75
 )
 
 // memoryLimit returns the limit in bytes, 0 for none.
@@ -30,8 +31,8 @@ func memoryLimit(c Config) int64 {
 	return 0
 }
 
-// memoryInUse returns what the last garbage collection found in use, with the
-// stacks of today, in bytes.
+// memoryInUse returns the bytes that the last garbage collection found in use,
+// and those of the stacks now.
 func memoryInUse() int64 {
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(samples)
@@ -44,20 +45,21 @@ func memoryInUse() int64 {
 	return int64(sum)
 }
 
-// watchMemory is called on each tick. It refuses newcomers while memory is short.
+// watchMemory is called on each tick. While memory is short, new connections
+// are refused.
 func (e *Engine) watchMemory(used int64) {
 	limit := e.caps.Load().memory
 	percent := 0.0
 	if limit > 0 {
 		percent = float64(used) / float64(limit) * 100
 	}
-	switch crowded := e.crowded.Load(); {
-	case !crowded && percent >= crowdedAt:
-		e.crowded.Store(true)
-		e.log().Error("memory is short; newcomers are refused", "limit", limit, "used", used)
-	case crowded && percent < roomyAt:
-		e.crowded.Store(false)
-		e.log().Warn("there is memory again", "limit", limit, "used", used)
+	switch short := e.memoryShort.Load(); {
+	case !short && percent >= refuseAt:
+		e.memoryShort.Store(true)
+		e.log().Error("memory is short; new connections are refused", "limit", limit, "used", used)
+	case short && percent < admitAt:
+		e.memoryShort.Store(false)
+		e.log().Warn("memory is no longer short; new connections are admitted", "limit", limit, "used", used)
 	}
 }
 
@@ -71,24 +73,26 @@ func collections() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// A cleaner collects garbage while memory is short. What is in use is known from
-// the last collection only, and a server that has lost its clients, and refuses
-// others, has little reason for the next: the runtime lets two minutes pass.
-// The clock's goroutine only, but for what it waits for.
+// A cleaner collects garbage while memory is short. How much memory is in use
+// is known only from the last collection. A server that refuses new connections
+// allocates little, so the runtime would let two minutes pass before the next
+// collection, and the server would refuse for as long. The fields are for the
+// clock's goroutine only, except busy.
 type cleaner struct {
 	collect func() // runtime.GC
 
-	cycles uint64 // collections that there had been when it looked last
-	due    uint32 // the tick from which on it collects itself
-	began  uint32 // the tick at which it did
-	took   uint32 // ticks that it has been at it
+	cycles uint64 // collections until the last look
+	due    uint32 // the tick from which on the cleaner collects
+	began  uint32 // the tick at which its last collection began
+	took   uint32 // ticks that this collection has taken so far
 
 	busy    atomic.Bool
 	working sync.WaitGroup
 }
 
-// cleanAfter is how long after a collection the next is due. One that takes
-// longer than a tick is given more time, so that it costs a twentieth at most.
+// cleanAfter is how long after a collection the next one is due. After a
+// collection that took longer than a tick the pause is longer, cleanShare times
+// that, so that collecting takes a twentieth of the time at most.
 const (
 	cleanAfter = 2 * time.Second
 	cleanShare = 20

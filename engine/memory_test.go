@@ -40,7 +40,7 @@ func TestMemoryIsShort(t *testing.T) {
 		crowded bool
 	}{{799, false}, {800, true}, {751, true}, {749, false}, {799, false}, {5000, true}} {
 		e.watchMemory(step.used)
-		if got := e.crowded.Load(); got != step.crowded {
+		if got := e.memoryShort.Load(); got != step.crowded {
 			t.Errorf("at %d of 1000: got %t, want %t", step.used, got, step.crowded)
 		}
 	}

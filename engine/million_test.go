@@ -18,8 +18,8 @@ var connections = flag.Int("conns", 10_000, "connections of BenchmarkMillion")
 
 // BenchmarkMillion puts very many connections, each with a session and a
 // subscription, into the real engine and hub, on one loop that runs. Only the
-// sockets are missing, and what gnet has for each, which is counted apart. "make
-// million" runs it with a million.
+// sockets are missing, and what gnet has for each, which is counted apart.
+// "make million" runs it with a million.
 func BenchmarkMillion(b *testing.B) {
 	n := *connections
 	c := newCrowd(b)
@@ -52,8 +52,8 @@ func BenchmarkMillion(b *testing.B) {
 	})
 }
 
-// benchmarkPublish reports what one publish to n members takes until the last is
-// served.
+// benchmarkPublish reports what one publish to n members takes until the last
+// is served.
 func benchmarkPublish(b *testing.B, c *crowd, channel string, n int) {
 	b.ReportAllocs()
 	cpu := cpuTime()

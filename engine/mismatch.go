@@ -15,15 +15,16 @@ var errPlainPort = &codec.HandshakeError{
 	Label:  "transport",
 }
 
-// errTLSPort answers a client that speaks HTTP to a port with TLS, as net/http does.
+// errTLSPort answers a client that speaks HTTP to a port with TLS, as net/http
+// does.
 var errTLSPort = &codec.HandshakeError{
 	Status: 400,
 	Reason: "This port speaks TLS: connect with wss://.",
 	Label:  "transport",
 }
 
-// beginsTLS reports whether the first bytes of a client without TLS are those of
-// a TLS handshake. No HTTP request begins with that byte.
+// beginsTLS reports whether the first bytes of a client without TLS are those
+// of a TLS handshake. No HTTP request begins with that byte.
 func (c *Conn) beginsTLS(b []byte) bool {
 	return c.in == nil && len(b) > 0 && b[0] == recordHandshake && !c.transport.secured()
 }
@@ -31,8 +32,9 @@ func (c *Conn) beginsTLS(b []byte) bool {
 // mismatchEvery is how many ticks pass between two log records of one mismatch.
 const mismatchEvery = uint32(time.Minute / tick)
 
-// A mismatch is a mistake in many clients at once: a URL with ws:// for a port
-// with TLS, or wss:// for one without. The log has one record of it in a minute.
+// A mismatch counts clients whose URL has ws:// for a port with TLS, or wss://
+// for one without. Often many clients have the same wrong URL, so it is logged
+// once a minute at most.
 type mismatch struct {
 	clients atomic.Uint64 // since the last record
 	due     atomic.Uint32 // the tick from which on the next may be written

@@ -41,7 +41,7 @@ func TestMismatchesAreLoggedOnceInAMinute(t *testing.T) {
 		{"wss:// to a plain port", string(clientHello(t)), "clients speak TLS to a port without TLS; they need ws://", nil},
 		{
 			"ws:// to a TLS port", "GET / HTTP/1.1\r\n\r\n", "clients do not speak TLS to a port with TLS; they need wss://",
-			&transport{listener: newListener(Listener{TLS: serverTLS()}), stage: greeting},
+			&transport{listener: newListener(Listener{TLS: serverTLS()}), stage: awaitingHello},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

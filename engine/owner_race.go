@@ -8,17 +8,18 @@ import (
 	"sync/atomic"
 )
 
-// An owner knows which goroutine runs a loop. The race detector by itself misses
-// most calls from other goroutines: Send wakes the loop, and what wakes it also
-// orders the two.
+// An owner knows which goroutine runs a loop. The race detector by itself
+// misses most calls from other goroutines: Send wakes the loop, and what wakes
+// it also orders the two.
 type owner struct {
 	goroutine atomic.Uint64 // 0 before the loop has begun
 
-	taken  atomic.Bool // somebody uses buffer
+	taken  atomic.Bool // buffer is in use
 	buffer [64]byte    // so that the check does not allocate
 }
 
-// begin notes that the calling goroutine runs the loop, unless one does already.
+// begin notes that the calling goroutine runs the loop, unless one does
+// already.
 func (o *owner) begin() {
 	if o.goroutine.Load() == 0 {
 		o.takeOver()

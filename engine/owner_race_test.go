@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// anyGoroutine are the methods that may be called from elsewhere, and Run, which
-// is for gnet.
+// anyGoroutine are the methods that may be called from elsewhere, and Run,
+// which is for gnet.
 var anyGoroutine = map[string][]string{
 	"Conn": {"ID", "Loop", "Serial"},
 	"Loop": {"Index", "Post", "Run", "Wake", "Worker"},
 }
 
-// A method that is for the loop only panics on another goroutine, and names itself
-// and the way to do it. The others work there.
+// A method that is for the loop only panics on another goroutine, and names
+// itself and the way to do it. The others work there.
 func TestMethodsFromAForeignGoroutine(t *testing.T) {
 	tc := newTestConn(t)
 	for _, receiver := range []any{tc.Conn, tc.Loop()} {
@@ -44,8 +44,8 @@ func TestMethodsFromAForeignGoroutine(t *testing.T) {
 	tc.wantOpen()
 }
 
-// panicOn calls a method with zero values on a goroutine of its own, and returns
-// what it panicked with.
+// panicOn calls a method with zero values on a goroutine of its own, and
+// returns what it panicked with.
 func panicOn(method reflect.Value) string {
 	panicked := make(chan string)
 	go func() {

@@ -1,7 +1,6 @@
 package engine
 
-// What a loop keeps for reuse. A burst leaves more; that is for the garbage
-// collector.
+// How much a loop keeps for reuse. What a burst leaves above that is freed.
 const (
 	poolMax       = 1024    // entries
 	pooledMessage = 4 << 10 // bytes of an input's buffer
@@ -45,24 +44,4 @@ func (l *Loop) putOutbox(o *outbox) {
 	clear(o.frames)
 	*o = outbox{frames: o.frames[:0]}
 	l.outboxes = append(l.outboxes, o)
-}
-
-// bitset has one bit for each slot: 19,000 of them fit a core's first cache.
-type bitset []uint64
-
-func (s bitset) has(i uint32) bool { return s[i/64]&(1<<(i%64)) != 0 }
-
-func (s bitset) set(i uint32, v bool) {
-	if v {
-		s[i/64] |= 1 << (i % 64)
-	} else {
-		s[i/64] &^= 1 << (i % 64)
-	}
-}
-
-// grow makes room for n bits.
-func (s *bitset) grow(n int) {
-	for len(*s)*64 < n {
-		*s = append(*s, 0)
-	}
 }

@@ -12,36 +12,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ports are the listening sockets of the loops. gnet accepts from them and keeps
-// them to itself until it ends; here they close before that, and newcomers wait
-// while they cannot be accepted. The clock's goroutine only, but for forget and
-// shut.
+// ports are the listening sockets of the loops. gnet accepts from them and
+// would close them only when it ends. The engine closes them earlier, in a
+// drain, and pauses them while accept fails (acceptfail.go). The methods are
+// for the clock's goroutine only, except forget and pause.
 type ports struct {
 	mu      sync.Mutex
-	doors   []door // guarded by mu
-	failing bool   // nobody has been accepted of late; guarded by mu
-	waiting bool   // nobody is, until the next tick; guarded by mu
-	calls   int    // of leave
+	sockets []listenSocket // guarded by mu
+	failing bool           // the last accept failed; guarded by mu
+	paused  bool           // nothing is accepted until the next tick; guarded by mu
+	calls   int            // of leave
 }
 
-// lastCall is for how many ticks those who knocked before leave are let in: what
-// a handshake of TCP takes, and less than the second after which one that was
-// dropped is tried again, at another process perhaps.
+// lastCall is for how many ticks after the filter is attached connections are
+// still accepted whose TCP handshake had begun before: long enough for that
+// handshake, and shorter than the second after which a client repeats a SYN
+// that was discarded, which may then reach another process.
 const lastCall = 3
 
 // watch is called once, with the sockets.
-func (p *ports) watch(doors []door) {
+func (p *ports) watch(sockets []listenSocket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doors = doors
+	p.sockets = sockets
 }
 
-// leave is called on each tick once nobody is to be let in any more. It tells
-// whether nobody comes any more.
+// leave is called on each tick while the engine drains: it discards SYNs, then
+// waits for the connections that had begun, then closes the sockets. It reports
+// whether the sockets were closed by an earlier call.
 func (p *ports) leave() (gone bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.doors == nil {
+	if p.sockets == nil {
 		return true, nil
 	}
 	if p.calls++; p.calls == 1 {
@@ -53,9 +55,9 @@ func (p *ports) leave() (gone bool, err error) {
 	return false, p.close()
 }
 
-// noSYN lets a listening socket drop the packets that ask for a new connection
-// (RFC 9293 §3.5); those whose handshake has begun come through. The other side
-// asks again after a second.
+// noSYN is a filter with which a listening socket discards packets that ask for
+// a new connection (RFC 9293 §3.5). A TCP handshake that has begun goes on. The
+// client repeats a discarded SYN after a second.
 var noSYN = []unix.SockFilter{
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13},                  // flags
 	{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 0x12},               // SYN and ACK
@@ -64,29 +66,29 @@ var noSYN = []unix.SockFilter{
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 }
 
-// filter lets nobody knock any more. mu is held.
+// filter attaches noSYN to the sockets. mu is held.
 func (p *ports) filter() error {
 	program := unix.SockFprog{Len: uint16(len(noSYN)), Filter: &noSYN[0]}
-	for _, d := range p.doors {
-		if err := unix.SetsockoptSockFprog(d.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
+	for _, s := range p.sockets {
+		if err := unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 			return fmt.Errorf("engine: attach a filter: %w", err)
 		}
 	}
 	return nil
 }
 
-// forget leaves the sockets alone from now on: gnet is about to close them, and
-// their numbers will be those of others.
+// forget makes p use the sockets no more: gnet is about to close them, and
+// their file descriptors may then be those of other files.
 func (p *ports) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doors = nil
+	p.sockets = nil
 }
 
-// empty tells whether nobody waits to be accepted.
+// empty reports whether no connection waits to be accepted.
 func (p *ports) empty() bool {
-	for _, d := range p.doors {
-		waiting := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}
+	for _, s := range p.sockets {
+		waiting := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}
 		if n, err := unix.Poll(waiting, 0); n > 0 && err == nil {
 			return false
 		}
@@ -94,26 +96,27 @@ func (p *ports) empty() bool {
 	return true
 }
 
-// close closes the sockets. gnet may be about to accept from one and ends if that
-// fails, so each gives its number to a socket at which nobody can knock.
+// close closes the sockets. gnet may be about to call accept on one of them,
+// and ends if that fails. So each file descriptor is given to another listening
+// socket, to which nobody can connect.
 func (p *ports) close() error {
-	deaf, err := deafSocket()
+	secret, err := secretSocket()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = unix.Close(deaf) }()
-	for _, d := range p.doors {
-		if err := unix.Dup3(deaf, d.fd, unix.O_CLOEXEC); err != nil {
+	defer func() { _ = unix.Close(secret) }()
+	for _, s := range p.sockets {
+		if err := unix.Dup3(secret, s.fd, unix.O_CLOEXEC); err != nil {
 			return fmt.Errorf("engine: dup3: %w", err)
 		}
 	}
-	p.doors = nil
+	p.sockets = nil
 	return nil
 }
 
-// deafSocket returns a listening socket under a name that the kernel makes up
-// and nobody is told.
-func deafSocket() (int, error) {
+// secretSocket returns a listening unix socket that nobody can connect to: the
+// kernel chooses its name.
+func secretSocket() (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, fmt.Errorf("engine: socket: %w", err)
@@ -125,7 +128,8 @@ func deafSocket() (int, error) {
 	return fd, nil
 }
 
-// listening returns the sockets of this process that listen on one of the ports.
+// listening returns the sockets of this process that listen on one of the
+// ports.
 func listening(ports ...int) ([]int, error) {
 	names, err := openFiles()
 	if err != nil {
@@ -142,7 +146,7 @@ func listening(ports ...int) ([]int, error) {
 	return fds, nil
 }
 
-// listensOn returns the port that a file listens on, -1 if it does not.
+// listensOn returns the port of a listening TCP socket, -1 for other files.
 func listensOn(fd int) int {
 	if yes, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || yes == 0 {
 		return -1
@@ -164,8 +168,8 @@ func portsOf(listeners []*listener) (ports []int) {
 	return ports
 }
 
-// openFiles returns the numbers of the files that the process has open, the one
-// that it takes to learn them among them.
+// openFiles returns the numbers of the process's open files. One of them is the
+// directory that openFiles itself reads, which is closed when it returns.
 func openFiles() ([]string, error) {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
@@ -179,10 +183,11 @@ func openFiles() ([]string, error) {
 	return names, nil
 }
 
-// reserve tells which address addr is, and keeps others from it until release.
-// gnet's loops share a port, each with a listener of its own, and would share it
-// with another process too: that the port is taken shows only here, unless
-// sharing it is what is wanted.
+// reserve resolves addr, with port 0 to a free port, and keeps other processes
+// from it until release is called. gnet's loops share a port (SO_REUSEPORT),
+// each with a listening socket of its own, and would share it with another
+// process too. So a port that is taken is found only here. If share is true it
+// is no error.
 func reserve(addr string, share bool) (bound net.Addr, release func(), err error) {
 	if share {
 		return reserveShared(addr)
@@ -194,7 +199,8 @@ func reserve(addr string, share bool) (bound net.Addr, release func(), err error
 	return l.Addr(), func() { _ = l.Close() }, nil
 }
 
-// reserveShared binds without listening: who connected would be lost.
+// reserveShared binds but does not listen: connections that came meanwhile
+// would be lost.
 func reserveShared(addr string) (bound net.Addr, release func(), err error) {
 	want, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -232,7 +238,7 @@ func sockaddr(addr *net.TCPAddr) (family int, name unix.Sockaddr) {
 	return unix.AF_INET6, name6
 }
 
-// portOf returns the port of an address, -1 if it has none.
+// portOf returns the port of an address, -1 if it has no port.
 func portOf(name unix.Sockaddr) int {
 	switch name := name.(type) {
 	case *unix.SockaddrInet4:

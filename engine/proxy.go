@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// What a header of the PROXY protocol looks like: version 1 is a line, version 2
-// is binary. https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+// What a header of the PROXY protocol looks like: version 1 is a line, version
+// 2 is binary. https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 const (
 	proxyLine       = "PROXY "
 	proxyLineMax    = 107
@@ -23,8 +23,8 @@ const (
 var errProxy = errors.New("engine: not a header of the PROXY protocol")
 
 // parseProxy reads a PROXY header from b. It returns the client's address, nil
-// if the balancer speaks for itself, and the header's length in bytes, 0 if b is
-// too short.
+// if the balancer speaks for itself, and the header's length in bytes, 0 if b
+// is too short.
 func parseProxy(b []byte) (client net.Addr, n int, err error) {
 	switch {
 	case begins(b, proxySignature):
@@ -35,7 +35,7 @@ func parseProxy(b []byte) (client net.Addr, n int, err error) {
 	return nil, 0, errProxy
 }
 
-// begins tells whether b begins with s, as far as it goes.
+// begins reports whether b begins with s, or is itself the beginning of s.
 func begins(b []byte, s string) bool {
 	n := min(len(b), len(s))
 	return string(b[:n]) == s[:n]

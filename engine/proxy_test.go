@@ -98,7 +98,7 @@ func FuzzParseProxy(f *testing.F) {
 func TestProxyHeaders(t *testing.T) {
 	const line = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
 	addrs := make(chan string, 1)
-	endpoint := Endpoint{Handler: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr().String() }}}
+	endpoint := Endpoint{Protocol: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr().String() }}}
 	trusting := startOn(t, Config{Loops: 1}, endpoint,
 		Listener{Addr: "127.0.0.1:0", ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	for _, tt := range []struct {

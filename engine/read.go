@@ -49,7 +49,7 @@ func (c *Conn) read(b []byte) []byte {
 	}
 	h, n, err := codec.ParseHeader(b, c.deflate)
 	if err != nil {
-		return c.violation(err)
+		return c.failRead(err)
 	}
 	if n == 0 || !h.Fin || int64(len(b)-n) < h.Length {
 		c.in = c.loop.getInput()
@@ -58,7 +58,7 @@ func (c *Conn) read(b []byte) []byte {
 		return c.resume(b)
 	}
 	if err := c.check(h); err != nil {
-		return c.violation(err)
+		return c.failRead(err)
 	}
 	end := n + int(h.Length)
 	payload := b[n:end:end] // appending to it must not reach the next frame
@@ -69,18 +69,18 @@ func (c *Conn) read(b []byte) []byte {
 		c.handleControl(h.OpCode, payload)
 	case codec.IsDeflated(h):
 		if err := c.handlePacked(h.OpCode, payload); err != nil {
-			return c.violation(err)
+			return c.failRead(err)
 		}
 	case h.OpCode == codec.OpText && !utf8.Valid(payload):
-		return c.violation(errNotUTF8)
+		return c.failRead(errNotUTF8)
 	default:
 		c.handleMessage(h.OpCode, payload)
 	}
 	return b[end:]
 }
 
-// check tells whether the frame may stand where it stands, before any of its
-// payload is taken.
+// check returns an error if a frame with this header is not allowed here,
+// before any of its payload is taken.
 func (c *Conn) check(h codec.Header) error {
 	if h.OpCode.IsControl() {
 		return nil
@@ -110,7 +110,7 @@ func (c *Conn) resume(b []byte) []byte {
 	if !in.inFrame {
 		rest, err := c.readHeader(b)
 		if err != nil {
-			return c.violation(err)
+			return c.failRead(err)
 		}
 		if b = rest; !in.inFrame {
 			return b
@@ -118,13 +118,13 @@ func (c *Conn) resume(b []byte) []byte {
 	}
 	n := int(min(int64(len(b)), in.header.Length-in.got))
 	if err := in.take(b[:n]); err != nil {
-		return c.violation(err)
+		return c.failRead(err)
 	}
 	if in.got == in.header.Length {
 		in.inFrame = false
 		c.alive()
 		if err := c.endFrame(); err != nil {
-			return c.violation(err)
+			return c.failRead(err)
 		}
 		if c.in == nil {
 			c.alive() // without the deadline of the message
@@ -199,7 +199,7 @@ func (c *Conn) endFrame() error {
 func (c *Conn) handleMessage(op codec.Opcode, payload []byte) {
 	if c.state == open {
 		c.loop.counts.MessagesIn++
-		c.endpoint.Handler.OnMessage(c, op, payload)
+		c.endpoint.Protocol.OnMessage(c, op, payload)
 	}
 }
 
@@ -225,8 +225,8 @@ func (c *Conn) pong(payload []byte) {
 	c.Send(codec.OpPong, payload)
 }
 
-// violation ends a connection whose bytes make no sense any more.
-func (c *Conn) violation(err error) []byte {
+// failRead fails the connection, and returns that no bytes are left to read.
+func (c *Conn) failRead(err error) []byte {
 	c.fail(err)
 	return nil
 }

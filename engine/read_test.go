@@ -139,7 +139,7 @@ func TestViolations(t *testing.T) {
 				tc.wantClose(tt.code)
 				tc.wantFinished()
 				if len(tc.events) != 1 || !strings.HasPrefix(tc.events[0], "close: ") {
-					t.Fatalf("Handler was told %q, want the close", tc.events)
+					t.Fatalf("Protocol was told %q, want the close", tc.events)
 				}
 
 				tc.write(masked(codec.OpText, "more"))
@@ -151,7 +151,7 @@ func TestViolations(t *testing.T) {
 				tc.hangUp(errReset)
 				tc.tl.turn()
 				if len(tc.events) != 1 {
-					t.Fatalf("Handler was told %q, want one close", tc.events)
+					t.Fatalf("Protocol was told %q, want one close", tc.events)
 				}
 			}
 		})
@@ -233,7 +233,7 @@ func TestPooledInputIsSmall(t *testing.T) {
 func TestReadDoesNotAllocate(t *testing.T) {
 	tc := newTestConn(t)
 	tc.tl.dials = map[*Conn]*testConn{}
-	tc.endpoint.Handler = hooks{}
+	tc.endpoint.Protocol = hooks{}
 	small := masked(codec.OpText, "hello")
 	b := make([]byte, len(small))
 	for _, tt := range []struct {

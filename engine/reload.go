@@ -4,21 +4,10 @@ import (
 	"reflect"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/rate"
 )
 
-// A table has the endpoints by path. It is not modified once it is in use.
-type table map[string]*Endpoint
-
-func newTable(endpoints map[string]Endpoint) *table {
-	t := make(table, len(endpoints))
-	for path, endpoint := range endpoints {
-		endpoint.path = path
-		t[path] = endpoint.withDefaults()
-	}
-	return &t
-}
-
-// caps are the settings that anybody may ask for and Reload may replace.
+// caps are the limits that Reload may replace, and any goroutine may read.
 type caps struct {
 	connections     int
 	memory          int64 // bytes, 0 for any
@@ -33,19 +22,19 @@ func capsOf(c Config) (*caps, error) {
 	return &caps{
 		connections: connections,
 		memory:      memoryLimit(c),
-		rate:        min(c.ConnectRate, BucketMax),
-		perSource:   min(c.ConnectRatePerAddress, BucketMax),
+		rate:        min(c.ConnectRate, rate.Max),
+		perSource:   min(c.ConnectRatePerAddress, rate.Max),
 	}, nil
 }
 
 // Reload replaces the endpoints, and of the Config the limits and times; the
-// rest of it stays. A connection stays if there is an endpoint for its path with
-// the same Handler, and has its limits from then on; others are closed with 1001
-// (RFC 6455 §7.4.1). If it returns an error nothing has changed. Any goroutine
-// but a loop's; after Start.
+// rest of it stays. A connection stays if there is an endpoint for its path
+// with the same Protocol, and has its limits from then on; others are closed
+// with 1001 (RFC 6455 §7.4.1). If it returns an error nothing has changed. Any
+// goroutine but a loop's; after Start.
 func (e *Engine) Reload(config Config, endpoints map[string]Endpoint) error {
-	e.life.Lock()
-	defer e.life.Unlock()
+	e.life.mu.Lock()
+	defer e.life.mu.Unlock()
 	config.Loops = len(e.loops)
 	config = config.withDefaults()
 	caps, err := capsOf(config)
@@ -64,14 +53,14 @@ func (e *Engine) Reload(config Config, endpoints map[string]Endpoint) error {
 	return nil
 }
 
-// rehome gives the connections the endpoints of a new table.
+// rehome gives each connection its endpoint in the new table, or closes it.
 func (l *Loop) rehome(t *table) {
 	for _, c := range l.conns {
 		if c == nil || c.endpoint == nil {
 			continue
 		}
-		next := (*t)[c.endpoint.path]
-		if next == nil || !same(next.Handler, c.endpoint.Handler) {
+		next := t.paths[c.endpoint.path]
+		if next == nil || !same(next.Protocol, c.endpoint.Protocol) {
 			c.Close(codec.StatusGoingAway, "what was here is not served any more")
 			continue
 		}
@@ -79,17 +68,7 @@ func (l *Loop) rehome(t *table) {
 	}
 }
 
-// same tells whether two handlers are one.
-func same(a, b Handler) bool {
+// same reports whether two protocols are known to be one.
+func same(a, b Protocol) bool {
 	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
-}
-
-// Each calls f for every open connection of the loop. Loop only.
-func (l *Loop) Each(f func(*Conn)) {
-	l.own("Loop.Each")
-	for _, c := range l.conns {
-		if c != nil && c.state == open {
-			f(c)
-		}
-	}
 }

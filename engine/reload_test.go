@@ -20,8 +20,8 @@ func TestRehome(t *testing.T) {
 	half.write(request[:10])
 
 	tl.rehome(newTable(map[string]Endpoint{
-		"/":      {Handler: tl, MaxMessageSize: 3},
-		"/other": {Handler: echo},
+		"/":      {Protocol: tl, MaxMessageSize: 3},
+		"/other": {Protocol: echo},
 	}))
 	tl.retime(ticksOf(Config{PingInterval: time.Second}.withDefaults()))
 	tl.turn()
@@ -35,8 +35,8 @@ func TestRehome(t *testing.T) {
 	half.wantOpen()
 }
 
-// Other times count for who is silent already: longer ones from the beginning of
-// the silence, shorter ones from the reload.
+// Other times count for who is silent already: longer ones from the beginning
+// of the silence, shorter ones from the reload.
 func TestRetime(t *testing.T) {
 	const never = -1
 	pinged := func(tc *testConn) {
@@ -146,7 +146,8 @@ func TestRetimeOften(t *testing.T) {
 	}
 }
 
-// Pings of those who have been silent for longer than the new interval are spread.
+// Pings of those who have been silent for longer than the new interval are
+// spread.
 func TestRetimeSpreadsPings(t *testing.T) {
 	tl := newTestLoop(t, Config{PingInterval: time.Hour}, Endpoint{})
 	conns := make([]*testConn, 32)
@@ -176,9 +177,9 @@ func TestRetimeSpreadsPings(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	e := start(t, Config{Loops: 2, MaxConnections: 10}, Endpoint{Handler: &echo})
+	e := start(t, Config{Loops: 2, MaxConnections: 10}, Endpoint{Protocol: &echo})
 	ws, silent := dial(t, e), dialDeaf(t, e)
-	endpoints := map[string]Endpoint{"/": {Handler: &echo}, "/new": {Handler: &echo}}
+	endpoints := map[string]Endpoint{"/": {Protocol: &echo}, "/new": {Protocol: &echo}}
 	if err := e.Reload(Config{MaxConnections: 1, PingInterval: tick}, endpoints); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func TestReload(t *testing.T) {
 func TestReloadHandshakeTimeout(t *testing.T) {
 	tl := newTestLoop(t, Config{HandshakeTimeout: time.Hour}, Endpoint{})
 	tl.engine.loops = []*Loop{tl.Loop}
-	if err := tl.engine.Reload(Config{HandshakeTimeout: time.Second}, at("/", Endpoint{Handler: tl})); err != nil {
+	if err := tl.engine.Reload(Config{HandshakeTimeout: time.Second}, at("/", Endpoint{Protocol: tl})); err != nil {
 		t.Fatal(err)
 	}
 	tl.turn()
@@ -224,9 +225,9 @@ func TestReloadConnectRate(t *testing.T) {
 		{"from one address", Config{ConnectRatePerAddress: 1}, "101 "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := start(t, Config{Loops: 2}, Endpoint{Handler: &echo})
+			e := start(t, Config{Loops: 2}, Endpoint{Protocol: &echo})
 			defer stopClock(e)()
-			if err := e.Reload(tt.config, at("/", Endpoint{Handler: &echo})); err != nil {
+			if err := e.Reload(tt.config, at("/", Endpoint{Protocol: &echo})); err != nil {
 				t.Fatal(err)
 			}
 			for i, want := range []string{"101 ", "503 2", "503 2"} {

@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Shared reports whether another process listens on every TCP port of the engine
-// too (SO_REUSEPORT), so that it accepts the clients that come back after Drain.
-// It is false before the start and after the ports have been closed. Any goroutine.
+// Shared reports whether another process listens on every TCP port of the
+// engine too (SO_REUSEPORT), so that it accepts the clients that come back
+// after Drain. It is false before the start and after the ports have been
+// closed. Any goroutine.
 func (e *Engine) Shared() (bool, error) {
 	own, err := e.ports.inodes()
 	if err != nil || len(own) == 0 {
@@ -39,10 +40,10 @@ func (e *Engine) Shared() (bool, error) {
 func (p *ports) inodes() (map[uint64]bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	own := make(map[uint64]bool, len(p.doors))
-	for _, d := range p.doors {
+	own := make(map[uint64]bool, len(p.sockets))
+	for _, s := range p.sockets {
 		var stat unix.Stat_t
-		if err := unix.Fstat(d.fd, &stat); err != nil {
+		if err := unix.Fstat(s.fd, &stat); err != nil {
 			return nil, fmt.Errorf("engine: fstat: %w", err)
 		}
 		own[stat.Ino] = true

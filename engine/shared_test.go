@@ -8,7 +8,7 @@ import (
 
 // An engine knows whether another one listens on its ports.
 func TestShared(t *testing.T) {
-	one := start(t, Config{Loops: 2, ReusePort: true}, Endpoint{Handler: echo})
+	one := start(t, Config{Loops: 2, ReusePort: true}, Endpoint{Protocol: echo})
 	want := func(e *Engine, when string, want bool) {
 		t.Helper()
 		if got, err := e.Shared(); got != want || err != nil {
@@ -16,7 +16,7 @@ func TestShared(t *testing.T) {
 		}
 	}
 	want(one, "alone", false)
-	two := New(Config{Loops: 2, ReusePort: true}, at("/", Endpoint{Handler: echo}))
+	two := New(Config{Loops: 2, ReusePort: true}, at("/", Endpoint{Protocol: echo}))
 	want(two, "before the start", false)
 	if err := two.Start(one.Addr().String()); err != nil {
 		t.Fatal(err)

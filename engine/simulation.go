@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Simulation runs an Engine without ports, sockets and a clock: connections come
-// from Dial, and time passes in Advance. Handshake, framing, limits, deadlines and
-// the order of events are the engine's own. There is one loop, with a goroutine of
-// its own. Package webrockettest makes clients of it.
+// A Simulation runs an Engine without ports, sockets and a clock: connections
+// come from Dial, and time passes in Advance. Handshake, framing, limits,
+// deadlines and the order of events are the engine's own. There is one loop,
+// with a goroutine of its own. Package webrockettest makes clients of it.
 //
 // Its methods may be called from any goroutine but the loop's.
 type Simulation struct {
@@ -38,16 +38,16 @@ type End struct {
 	arrived []byte // for receive
 	ended   bool   // the server sends nothing more
 	told    bool   // receive knows that
-	deaf    bool   // what is written waits with the server
+	paused  bool   // the client does not read: writes to it fail with EAGAIN
 	watched bool   // the loop wants to learn of more room
 }
 
 // Simulate is Listen without ports. Shutdown ends it.
 func (e *Engine) Simulate() (*Simulation, error) {
-	e.life.Lock()
-	defer e.life.Unlock()
+	e.life.mu.Lock()
+	defer e.life.mu.Unlock()
 	switch {
-	case e.stopping.Load():
+	case e.life.stopping.Load():
 		return nil, ErrStopped
 	case e.listeners != nil:
 		return nil, errStartedBefore
@@ -93,16 +93,16 @@ func (s *Simulation) end() {
 			s.gone(end, nil)
 		}
 	}
-	close(e.ended)
-	e.handshakes.close()
+	close(e.life.loopsEnded)
+	e.tlsHandshakes.close()
 	e.cleaner.working.Wait()
 	s.loop.end()
-	close(e.stopped)
+	close(e.life.stopped)
 }
 
-// Do calls f on the loop, and returns when nothing is left to do there: turns are
-// taken, and clients have got what was written and have answered. It returns false,
-// and f is not called, if the engine has stopped.
+// Do calls f on the loop, and returns when nothing is left to do there: turns
+// are taken, and clients have got what was written and have answered. It
+// returns false, and f is not called, if the engine has stopped.
 func (s *Simulation) Do(f func()) bool {
 	done := make(chan struct{})
 	select {
@@ -113,7 +113,7 @@ func (s *Simulation) Do(f func()) bool {
 	}:
 		<-done
 		return true
-	case <-s.engine.stopped:
+	case <-s.engine.life.stopped:
 		return false
 	}
 }
@@ -128,10 +128,10 @@ func (s *Simulation) Advance(d time.Duration) {
 	}
 }
 
-// Dial connects a client whose address is from. receive is called on the loop with
-// what the client reads, and returns what it answers; b is empty when ended says
-// that the server sends nothing more. It returns nil if the engine has stopped, or
-// closes the connection at once because too many are refused.
+// Dial connects a client whose address is from. receive is called on the loop
+// with what the client reads, and returns what it answers; b is empty when
+// ended says that the server sends nothing more. It returns nil if the engine
+// has stopped, or closes the connection at once because too many are refused.
 func (s *Simulation) Dial(from net.Addr, receive func(b []byte, ended bool) []byte) (end *End) {
 	s.Do(func() {
 		fd := slices.Index(s.ends, nil) // the lowest that is free, as the kernel does
@@ -142,7 +142,7 @@ func (s *Simulation) Dial(from net.Addr, receive func(b []byte, ended bool) []by
 		e := &End{simulation: s, receive: receive, conn: &Conn{socket: plug{remote: from}, fd: int32(fd)}}
 		s.ends[fd] = e
 		s.loop.add(e.conn)
-		if !s.engine.enter(e.conn) {
+		if !s.engine.admit(e.conn) {
 			s.gone(e, nil)
 			return
 		}
@@ -151,26 +151,27 @@ func (s *Simulation) Dial(from net.Addr, receive func(b []byte, ended bool) []by
 	return end
 }
 
-// Write sends bytes to the server, which may be split or joined as on a network.
-// They are lost if the connection is closed.
+// Write sends bytes to the server, which may be split or joined as on a
+// network. They are lost if the connection is closed.
 func (e *End) Write(b []byte) {
 	e.simulation.Do(func() { e.feed(append([]byte(nil), b...)) })
 }
 
-// HangUp breaks the connection, as where a network fails.
+// HangUp ends the connection without a Close frame, as the failure of a network
+// does.
 func (e *End) HangUp(reason error) {
 	e.simulation.Do(func() { e.simulation.gone(e, reason) })
 }
 
-// SetDeaf makes the client read nothing, so that what is for it waits with the
-// server, or read again.
-func (e *End) SetDeaf(deaf bool) {
+// SetPaused stops the client from reading, so that what is sent to it stays
+// queued in the server, or lets it read again.
+func (e *End) SetPaused(paused bool) {
 	e.simulation.Do(func() {
-		e.deaf = deaf
+		e.paused = paused
 		switch {
-		case deaf:
+		case paused:
 		case !e.open():
-			e.hear() // of the end
+			e.hear() // that the connection has ended
 		case e.watched:
 			e.watched = false
 			e.simulation.loop.writable(e.conn.slot)
@@ -202,9 +203,10 @@ func (s *Simulation) settle() {
 	}
 }
 
-// hear gives the client what has arrived, and tells whether there was anything.
+// hear gives the client what has arrived, and reports whether there was
+// anything.
 func (e *End) hear() bool {
-	if e.deaf || len(e.arrived) == 0 && (e.told || !e.ended) {
+	if e.paused || len(e.arrived) == 0 && (e.told || !e.ended) {
 		return false
 	}
 	b := e.arrived
@@ -223,9 +225,9 @@ func (s *Simulation) gone(e *End, reason error) {
 	if !e.open() {
 		return
 	}
-	e.conn.closed(reason)
+	e.conn.socketClosed(reason)
 	s.ends[e.conn.fd] = nil
-	s.engine.left(e.conn)
+	s.engine.uncount(e.conn)
 	e.ended = true
 	e.hear()
 }
@@ -237,7 +239,7 @@ func (s *Simulation) write(fd int32, b []byte) (int, error) {
 	switch {
 	case e == nil:
 		return 0, unix.EBADF
-	case e.deaf:
+	case e.paused:
 		return 0, unix.EAGAIN
 	}
 	e.arrived = append(e.arrived, b...)

@@ -1,6 +1,10 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
+)
 
 // SlowPolicy is what happens to a slow reader.
 type SlowPolicy uint8
@@ -32,25 +36,21 @@ type lag struct {
 	notice func(channel string, n int) []byte
 }
 
-// untold tells whether the client has lost something that it must be told of
-// before it gets anything that came later.
+// untold reports whether events were dropped of which the client has to be told
+// before it gets later ones.
 func (g *lag) untold() bool { return g != nil && len(g.lost.queue) > 0 }
 
-// mark says what the last n frames are about.
-func (o *outbox) mark(n int, channel string, events []string) {
+// mark notes that the last frames are these messages.
+func (o *outbox) mark(items []delivery.Item) {
 	if o.lag == nil {
 		o.lag = new(lag)
 	}
-	first := len(o.frames) - n
+	first := len(o.frames) - len(items)
 	for len(o.lag.topics) < first {
 		o.lag.topics = append(o.lag.topics, topic{})
 	}
-	for i := range n {
-		t := topic{channel: channel}
-		if i < len(events) {
-			t.event = events[i]
-		}
-		o.lag.topics = append(o.lag.topics, t)
+	for i := range items {
+		o.lag.topics = append(o.lag.topics, topic{items[i].Channel, items[i].Event})
 	}
 }
 
@@ -74,15 +74,15 @@ func (o *outbox) topic(i int) topic {
 const calmMin = 32
 
 // sendDroppable is SendFrame for events where the hub has a way with slow readers.
-func (c *Conn) sendDroppable(frames [][]byte, channel string, events []string) {
-	for i, f := range frames {
+func (c *Conn) sendDroppable(run *delivery.Run) {
+	for i := range run.Items {
 		if c.state != open {
 			return
 		}
 		c.loop.counts.sent(1, 0)
-		c.push(f)
-		c.out.mark(1, channel, events[min(i, len(events)):])
-		if c.endpoint.Slow == Conflate && c.out.blocked && len(c.out.frames) > max(c.out.lag.calm, calmMin) {
+		c.push(run.Items[i].Frame)
+		c.out.mark(run.Items[i : i+1])
+		if c.endpoint.SlowReaders == Conflate && c.out.blocked && len(c.out.frames) > max(c.out.lag.calm, calmMin) {
 			c.conflate()
 		}
 		c.limit()
@@ -102,7 +102,7 @@ const (
 
 // room is how many bytes may wait.
 func (e *Endpoint) room() int {
-	if e.Slow == DropOldest {
+	if e.SlowReaders == DropOldest {
 		return e.MaxQueuedBytes / eighths * mostKept
 	}
 	return e.MaxQueuedBytes
@@ -114,9 +114,9 @@ func (c *Conn) thinOut() bool {
 	switch {
 	case c.out.lag == nil:
 		return false
-	case c.endpoint.Slow == DropOldest:
+	case c.endpoint.SlowReaders == DropOldest:
 		c.dropOldest()
-	case c.endpoint.Slow == Conflate:
+	case c.endpoint.SlowReaders == Conflate:
 		c.conflate()
 	}
 	return c.out.behind() <= c.endpoint.MaxQueuedBytes/eighths*mostStuck
@@ -190,7 +190,7 @@ func (o *outbox) drop(f func(i int) bool) {
 // catchUp prepares what waits for a socket that takes more: what is old is left
 // out.
 func (c *Conn) catchUp() {
-	if c.out.lag != nil && c.state <= closing && c.endpoint.Slow == Conflate {
+	if c.out.lag != nil && c.state <= closing && c.endpoint.SlowReaders == Conflate {
 		c.conflate()
 	}
 }

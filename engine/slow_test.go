@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // publish delivers an event to a connection, as a shard does.
 func (tc *testConn) publish(channel, event, payload string) {
 	f := text(payload)
-	tc.tl.Deliver([]uint64{tc.ID()}, [][]byte{f}, f, true, channel, []string{event})
+	tc.tl.Deliver([]uint64{tc.ID()}, runOf(true, channel, event, f))
 }
 
 // lossNotice is the notice of the tests.
@@ -42,7 +44,7 @@ func trim(messages []string) []string {
 // client is told where they would have been.
 func TestDropOldest(t *testing.T) {
 	const most = 1000
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: most, Slow: DropOldest, Lost: lossNotice})
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: most, SlowReaders: DropOldest, Lost: lossNotice})
 	tc := tl.open()
 	tc.room = 10
 	for i := range 20 {
@@ -87,10 +89,11 @@ func TestDropOldest(t *testing.T) {
 	tc.wantOpen()
 }
 
-// Replies alone are never dropped: who sends commands without reading is closed.
+// Replies alone are never dropped: who sends commands without reading is
+// closed.
 func TestRepliesAreNotDropped(t *testing.T) {
 	for _, slow := range []SlowPolicy{DropOldest, Conflate} {
-		tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: slow, Lost: lossNotice}).open()
+		tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: slow, Lost: lossNotice}).open()
 		tc.room = 0
 		tc.publish("a", "e", pad("event"))
 		for range 20 {
@@ -106,7 +109,7 @@ func TestRepliesAreNotDropped(t *testing.T) {
 
 // Of each channel and event the newest remains, in the order of publishing.
 func TestConflate(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, Slow: Conflate})
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, SlowReaders: Conflate})
 	tc := tl.open()
 	tc.room = 10
 	tc.publish("first", "e", pad("first"))
@@ -131,12 +134,12 @@ func TestConflate(t *testing.T) {
 // Who reads is not concerned: nothing is left out, and nobody is told anything.
 func TestSlowPoliciesSpareTheQuick(t *testing.T) {
 	for _, slow := range []SlowPolicy{Disconnect, DropOldest, Conflate} {
-		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: slow, Lost: lossNotice})
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: slow, Lost: lossNotice})
 		stalled, quick := tl.open(), tl.open()
 		stalled.room = 5
 		for i := range 100 {
 			f := text(pad(fmt.Sprint(i)))
-			tl.Deliver([]uint64{stalled.ID(), quick.ID() | Several}, [][]byte{f}, f, false, "c", []string{"e"})
+			tl.Deliver([]uint64{stalled.ID(), quick.ID() | delivery.Several}, runOf(false, "c", "e", f))
 			tl.turn()
 			if got := trim(quick.texts()); !slices.Equal(got, []string{fmt.Sprint(i)}) {
 				t.Fatalf("policy %d: got %q, want %d", slow, got, i)
@@ -145,14 +148,14 @@ func TestSlowPoliciesSpareTheQuick(t *testing.T) {
 	}
 }
 
-// A reader that stalls however it likes. What it gets and what it is told is lost
-// are all events of each channel, in order; it stays, and what waits for it is
-// within the limit.
+// A reader that stalls however it likes. What it gets and what it is told is
+// lost are all events of each channel, in order; it stays, and what waits for
+// it is within the limit.
 func TestDropOldestCountsAgree(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		most := 1000 + random.IntN(3000)
-		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: most, Slow: DropOldest, Lost: lossNotice})
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: most, SlowReaders: DropOldest, Lost: lossNotice})
 		tc := tl.open()
 		tc.room = random.IntN(300)
 		channels := 1 + random.IntN(40)
@@ -212,7 +215,7 @@ func (tc *testConn) wantCounted() {
 // wait gets them one after the other, and stays.
 func TestMoreNoticesThanMayWait(t *testing.T) {
 	const channels = 1000
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 2000, Slow: DropOldest, Lost: lossNotice})
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 2000, SlowReaders: DropOldest, Lost: lossNotice})
 	tc := tl.open()
 	tc.room = 10
 	for i := range 2 * channels {
@@ -248,14 +251,14 @@ func TestMoreNoticesThanMayWait(t *testing.T) {
 // What has been dropped is told also where a reload has changed what is done.
 func TestLossesAreToldAfterAReload(t *testing.T) {
 	for _, slow := range []SlowPolicy{Disconnect, Conflate} {
-		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: DropOldest, Lost: lossNotice})
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: DropOldest, Lost: lossNotice})
 		tc := tl.open()
 		tc.room = 10
 		for i := range 20 {
 			tc.publish("c", "e", pad(fmt.Sprint(i)))
 		}
 		kept, _ := tc.Queued()
-		after := Endpoint{Handler: tc.endpoint.Handler, MaxQueuedBytes: 1000, Slow: slow}
+		after := Endpoint{Protocol: tc.endpoint.Protocol, MaxQueuedBytes: 1000, SlowReaders: slow}
 		tl.rehome(newTable(at("/", after)))
 		tc.read(unlimited)
 		if got := trim(tc.texts()); len(got) < 2 || got[0] != "0" || got[1] != fmt.Sprintf("lost %d of c", 20-kept) {
@@ -265,10 +268,10 @@ func TestLossesAreToldAfterAReload(t *testing.T) {
 	}
 }
 
-// Events that were published when nobody noted their names are not taken for one
-// and the same.
+// Events that were published when nobody noted their names are not taken for
+// one and the same.
 func TestConflateKeepsTheNameless(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, Slow: Conflate})
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, SlowReaders: Conflate})
 	tc := tl.open()
 	tc.room = 10
 	tc.publish("c", "e", pad("first"))
@@ -283,15 +286,15 @@ func TestConflateKeepsTheNameless(t *testing.T) {
 	}
 }
 
-// Where what cannot be dropped leaves little room, each event would cost a look at
-// all of it, for ever: such a client is closed.
+// Where what cannot be dropped leaves little room, each event would cost a look
+// at all of it, for ever: such a client is closed.
 func TestLittleRoomIsLeft(t *testing.T) {
 	for _, slow := range []SlowPolicy{DropOldest, Conflate} {
 		for _, tt := range []struct {
 			replies int
 			open    bool
 		}{{40, true}, {50, false}} {
-			tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, Slow: slow, Lost: lossNotice}).open()
+			tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, SlowReaders: slow, Lost: lossNotice}).open()
 			tc.room = 0
 			for range 2 {
 				tc.publish("c", "e", pad("event"))
@@ -308,7 +311,7 @@ func TestLittleRoomIsLeft(t *testing.T) {
 		}
 	}
 	// So is who is to get the newest event of too many names.
-	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, Slow: Conflate}).open()
+	tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, SlowReaders: Conflate}).open()
 	tc.room = 0
 	for i := range 100 {
 		tc.publish("c", fmt.Sprint("e", i), pad("event"))

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/bits"
 	"slices"
@@ -59,7 +57,15 @@ func (l *Loop) Stats() Stats {
 	return s
 }
 
-// Began returns when the loop got busy with what it is doing, by the clock of
+// Time returns how long the loop has run, in steps of 250 ms: what limits rates
+// and ends sessions counts in it. In a Simulation it passes in Advance alone.
+// Loop only.
+func (l *Loop) Time() time.Duration {
+	l.own("Loop.Time")
+	return time.Duration(l.beat.Load()) * tick
+}
+
+// Began returns when the loop began the work that it is doing, by the clock of
 // measure.Now. Loop only.
 func (l *Loop) Began() time.Duration {
 	l.own("Loop.Began")
@@ -90,128 +96,14 @@ func (l *Loop) Slowest(n int) []*Conn {
 	return slow[:min(n, len(slow))]
 }
 
-// Conn returns the connection with that ID, nil if it is not open. Loop only.
-func (l *Loop) Conn(id uint64) *Conn {
-	l.own("Loop.Conn")
-	slot := int(uint32(id))
-	if slot >= len(l.conns) {
-		return nil
-	}
-	if c := l.conns[slot]; c != nil && c.ID() == id && c.state == open {
-		return c
-	}
-	return nil
-}
-
-// sliceSlots is how many places of connections Slice looks at.
-const sliceSlots = 512
-
-// Slice calls f for open connections of the loop until f returns false, beginning
-// at a place in the loop's table, from 0. It looks at 512 places at most, so that a
-// walk over very many connections, in one slice after another, does not keep the
-// loop from its work. It returns the place to go on from, and whether there are
-// more. A connection keeps its place: a walk meets each that is open all the while
-// exactly once. Loop only.
-func (l *Loop) Slice(place int, f func(*Conn) bool) (next int, more bool) {
-	l.own("Loop.Slice")
-	end := min(place+sliceSlots, len(l.conns))
-	for more = true; place < end && more; place++ {
-		if c := l.conns[place]; c != nil && c.state == open {
-			more = f(c)
-		}
-	}
-	return place, place < len(l.conns)
-}
-
-// Queued returns how many frames and bytes wait to be written. What is encrypted
-// already is no frame any more.
+// Queued returns how many frames and bytes wait to be written. What is
+// encrypted already is no frame any more.
 func (c *Conn) Queued() (frames, bytes int) {
 	c.loop.own("Conn.Queued")
 	if c.out == nil {
 		return 0, 0
 	}
 	return len(c.out.frames), c.out.size()
-}
-
-// ErrBusy is what Each returns where a loop has not answered in time.
-var ErrBusy = errors.New("engine: a loop does not answer")
-
-// Each calls f once on each loop and waits for all of them. A loop that has not
-// begun with f when ctx is done will not call it: the error wraps ErrBusy then,
-// or is ErrStopped. Any goroutine but a loop's.
-func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
-	calls := make([]*call, len(e.loops))
-	for i, l := range e.loops {
-		calls[i] = newCall()
-		l.Post(func() { calls[i].run(func() { f(l) }) })
-	}
-	var err error
-	for i, c := range calls {
-		if !c.wait(ctx, e.stopped) {
-			err = e.unanswered(i)
-		}
-	}
-	return err
-}
-
-// On is Each for one loop, by its index. The others are not asked, and may be
-// stalled.
-func (e *Engine) On(ctx context.Context, loop int, f func(*Loop)) error {
-	c := newCall()
-	l := e.loops[loop]
-	l.Post(func() { c.run(func() { f(l) }) })
-	if !c.wait(ctx, e.stopped) {
-		return e.unanswered(loop)
-	}
-	return nil
-}
-
-func (e *Engine) unanswered(loop int) error {
-	select {
-	case <-e.stopped:
-		return ErrStopped
-	default:
-		return fmt.Errorf("%w: loop %d", ErrBusy, loop)
-	}
-}
-
-// A call is work on a loop that somebody waits for, and may give up.
-type call struct {
-	begin chan struct{} // has one element, for who begins or gives up
-	done  chan struct{}
-}
-
-func newCall() *call {
-	c := &call{begin: make(chan struct{}, 1), done: make(chan struct{})}
-	c.begin <- struct{}{}
-	return c
-}
-
-// run calls f, unless nobody waits any more.
-func (c *call) run(f func()) {
-	select {
-	case <-c.begin:
-		defer close(c.done)
-		f()
-	default:
-	}
-}
-
-// wait tells whether run has come to its end.
-func (c *call) wait(ctx context.Context, stopped <-chan struct{}) bool {
-	select {
-	case <-c.done:
-		return true
-	case <-ctx.Done():
-	case <-stopped:
-	}
-	select {
-	case <-c.begin:
-		return false
-	default:
-		<-c.done
-		return true
-	}
 }
 
 // busy notes that events have come.
@@ -235,11 +127,12 @@ func (k *counters) sent(frames, bytes int) {
 	k.BytesOut += uint64(bytes)
 }
 
-// errLeft says that the client did not wait for the end of its handshake.
+// errLeft counts a client that closed before its opening handshake was
+// complete.
 var errLeft = &codec.HandshakeError{Label: "gone"}
 
-// refused counts an opening handshake that did not come to its end. What is no
-// error of the handshake itself is one of TLS or of a balancer's header.
+// refused counts an opening handshake that did not complete. Errors that are no
+// HandshakeError come from TLS or a PROXY header.
 func (k *counters) refused(err error) {
 	if k.Refused == nil {
 		k.Refused = make(map[string]uint64)
@@ -256,10 +149,10 @@ func (k *counters) refused(err error) {
 func (k *counters) closed(reason error) {
 	code := uint16(codec.StatusAbnormal)
 	var closeError *codec.CloseError
-	switch {
-	case errors.Is(reason, ErrTimeout):
+	if errors.Is(reason, ErrTimeout) {
 		k.Timeouts++
-	case errors.As(reason, &closeError):
+	}
+	if errors.As(reason, &closeError) {
 		code = closeError.Code
 	}
 	if k.Closed == nil {
@@ -276,7 +169,8 @@ func (k *counters) slow(policy string) {
 	k.Slow[policy]++
 }
 
-// dropped counts n events that a slow reader is not given. 0 is none.
+// dropped counts n events that were dropped for a slow reader. 0 counts
+// nothing.
 func (k *counters) dropped(policy string, n int) {
 	if n == 0 {
 		return

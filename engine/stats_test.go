@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"maps"
 	"strings"
 	"testing"
@@ -18,7 +17,7 @@ func TestStatsOfMessages(t *testing.T) {
 	}
 	a.send(masked(codec.OpText, "one"), masked(codec.OpPing, "two"))
 	frame := text("three")
-	tl.Deliver([]uint64{a.ID(), b.ID()}, [][]byte{frame, frame}, append(frame, frame...), true, "c", nil)
+	tl.Deliver([]uint64{a.ID(), b.ID()}, runOf(true, "c", "", frame, frame))
 	b.SendFrame(frame)
 	tl.turn()
 	got := tl.Stats()
@@ -70,7 +69,7 @@ func TestStatsOfSlowReaders(t *testing.T) {
 // events that may be dropped.
 func TestStatsOfDroppedEvents(t *testing.T) {
 	for slow, name := range map[SlowPolicy]string{DropOldest: "drop-oldest", Conflate: "conflate"} {
-		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: slow, Lost: lossNotice})
+		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: slow, Lost: lossNotice})
 		tc := tl.open()
 		tc.room = 0
 		before := tl.Stats().MessagesOut
@@ -104,7 +103,7 @@ func TestStatsOfEnds(t *testing.T) {
 	silent := tl.open()
 	tl.dial().hangUp(nil)
 	tl.dial().send([]byte("nonsense\r\n\r\n"))
-	tl.dial().drop(errNoTLS)
+	tl.dial().abort(errNoTLS)
 	other := tl.dial()
 	tl.turn()
 	silent.advance(DefaultPingInterval)
@@ -140,9 +139,9 @@ func TestStatsOfRefusals(t *testing.T) {
 		{"too_long", func(tc *testConn) { tc.write(padded(maxHandshake + 1)) }},
 		{"timeout", func(tc *testConn) { tc.advance(DefaultHandshakeTimeout) }},
 		{"gone", func(tc *testConn) { tc.hangUp(errReset) }},
-		{"transport", func(tc *testConn) { tc.drop(errNoTLS) }},
+		{"transport", func(tc *testConn) { tc.abort(errNoTLS) }},
 		{"forwarded", func(tc *testConn) {
-			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{ForwardedFrom: forwarders}), remote: from("10.0.0.1"), stage: through}
+			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{ForwardedFrom: forwarders}), remote: from("10.0.0.1"), stage: established}
 			tc.write(with("Forwarded: for=192.0.2.7\r\nX-Forwarded-For: 192.0.2.8"))
 		}},
 	} {
@@ -187,14 +186,14 @@ func TestStatsOfRefusalsOverTLS(t *testing.T) {
 		}},
 		{"HTTP", "transport", func(tl *testLoop) *testConn {
 			tc := tl.dial()
-			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{TLS: serverTLS()}), stage: greeting}
+			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{TLS: serverTLS()}), stage: awaitingHello}
 			tc.write("GET / HTTP/1.1\r\n\r\n")
 			tc.wantRefusal(400)
 			return tc
 		}},
 		{"neither", "transport", func(tl *testLoop) *testConn {
 			tc := tl.dial()
-			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{TLS: serverTLS()}), stage: greeting}
+			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{TLS: serverTLS()}), stage: awaitingHello}
 			tc.write("\x80\x2e\x01")
 			return tc
 		}},
@@ -209,73 +208,5 @@ func TestStatsOfRefusalsOverTLS(t *testing.T) {
 				t.Errorf("got %v, want one %s", got, tt.want)
 			}
 		})
-	}
-}
-
-func TestConnByID(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{})
-	tc := tl.open()
-	if got := tl.Loop.Conn(tc.ID()); got != tc.Conn || got.Path() != "/" {
-		t.Errorf("got %v, want the connection at /", got)
-	}
-	for _, id := range []uint64{tc.ID() + 1, tc.ID() + 1<<32} {
-		if tl.Loop.Conn(id) != nil {
-			t.Errorf("the ID %x is not that of %x", id, tc.ID())
-		}
-	}
-}
-
-// Who has given up a call may rely on it that it does not begin any more.
-func TestCallGivenUp(t *testing.T) {
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	c := newCall()
-	if c.wait(over, nil) {
-		t.Error("a call that has not begun is waited for")
-	}
-	c.run(func() { t.Error("a call begins that was given up") })
-
-	c = newCall()
-	c.run(func() {})
-	if !c.wait(over, nil) {
-		t.Error("a call that was done is given up")
-	}
-}
-
-// A walk looks at a bounded number of places at a time, and meets each open
-// connection once.
-func TestSlice(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{})
-	const n = 3*sliceSlots + 10
-	conns := make([]*testConn, n)
-	for i := range conns {
-		conns[i] = tl.open()
-	}
-	for i := 0; i < n; i += 3 {
-		conns[i].hangUp(errReset)
-	}
-	tl.turn()
-	half := tl.dial() // not open yet
-	met, slices := map[*Conn]int{}, 0
-	for place, more := 0, true; more; slices++ {
-		before := len(met)
-		place, more = tl.Slice(place, func(c *Conn) bool { met[c]++; return true })
-		if len(met)-before > sliceSlots {
-			t.Fatalf("a slice has met %d connections", len(met)-before)
-		}
-	}
-	for i, tc := range conns {
-		if want := min(i%3, 1); met[tc.Conn] != want {
-			t.Errorf("connection %d was met %d times, want %d", i, met[tc.Conn], want)
-		}
-	}
-	if slices != 4 || met[half.Conn] != 0 {
-		t.Errorf("%d slices, want 4; one in a handshake was met %d times", slices, met[half.Conn])
-	}
-	if next, more := tl.Slice(1, func(*Conn) bool { return false }); next != 2 || !more {
-		t.Errorf("when f has enough: got %d, %t, want 2, true", next, more)
-	}
-	if next, more := tl.Slice(n+1000, nil); more {
-		t.Errorf("beyond the end: got %d, %t", next, more)
 	}
 }

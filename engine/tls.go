@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // What a loop keeps for its TLS connections, made when the first one comes.
@@ -13,8 +15,8 @@ const (
 	sealedMax = writeMax + 4*1<<10 // one write's records
 )
 
-// sealedMost is what may wait encrypted for a client that does not read: the rest
-// of one write, and some records that the session writes by itself.
+// sealedMost is what may wait encrypted for a client that does not read: the
+// rest of one write, and some records that the session writes by itself.
 const sealedMost = sealedMax + 4<<10
 
 // errNoBytes tells crypto/tls that it is to try again when more has arrived. It
@@ -48,15 +50,15 @@ func (t *transport) unseal(b []byte) {
 			return
 		}
 		if err != nil {
-			t.ended(err)
+			t.sessionEnded(err)
 			return
 		}
 	}
 }
 
-// ended is called when the session gives no more bytes: io.EOF after the other
-// side's close_notify, otherwise what is wrong.
-func (t *transport) ended(err error) {
+// sessionEnded is called when the session gives no more bytes: io.EOF after the
+// other side's close_notify, otherwise what is wrong.
+func (t *transport) sessionEnded(err error) {
 	c := t.conn
 	if c.state >= lingering {
 		return
@@ -69,7 +71,7 @@ func (t *transport) ended(err error) {
 		c.loop.counts.refused(err)
 	}
 	c.freeInput()
-	c.leave(err)
+	c.queueOnClose(err)
 	if left {
 		c.became(finished) // when what waits has been sent
 	} else {
@@ -117,8 +119,8 @@ func (c *Conn) pushSealed(b []byte) {
 }
 
 // limitSealed ends a connection for which too much waits encrypted although the
-// socket has been given all that it takes: a client may ask for KeyUpdates as often
-// as it likes, and each is answered with one (RFC 8446 §4.6.3).
+// socket has been given all that it takes: a client may ask for KeyUpdates as
+// often as it likes, and each is answered with one (RFC 8446 §4.6.3).
 func (c *Conn) limitSealed() {
 	if len(c.out.sealed) <= sealedMost {
 		return
@@ -128,7 +130,7 @@ func (c *Conn) limitSealed() {
 	}
 	if c.state != dead && c.out != nil && len(c.out.sealed) > sealedMost {
 		c.loop.counts.slow("disconnect")
-		c.drop(ErrSlowReader)
+		c.abort(c.endpoint.tooSlow())
 	}
 }
 
@@ -143,7 +145,7 @@ func (c *Conn) flushSealed() {
 }
 
 // pourSealed writes what waits, as far as the socket takes it: first what is
-// encrypted, then frames. It tells whether that was all, or why not: nil if the
+// encrypted, then frames. It reports whether that was all, or why not: nil if the
 // socket took a part.
 func (c *Conn) pourSealed() (all bool, err error) {
 	for c.out != nil {
@@ -176,8 +178,8 @@ func (c *Conn) pourSealed() (all bool, err error) {
 	return true, nil
 }
 
-// lastSealed is lastWords for TLS: behind what waits comes the close_notify that
-// is due.
+// lastSealed is lastWords for TLS: behind what waits comes the close_notify
+// that is due.
 func (c *Conn) lastSealed() {
 	if all, _ := c.pourSealed(); all && c.transport.farewell() {
 		_, _ = c.pourSealed()
@@ -185,14 +187,14 @@ func (c *Conn) lastSealed() {
 }
 
 // deliverSealed is Deliver for a TLS connection that nothing else waits for.
-func (c *Conn) deliverSealed(frames [][]byte, joined []byte, channel string, events []string) {
-	c.loop.counts.sent(len(frames), 0)
+func (c *Conn) deliverSealed(run *delivery.Run) {
+	c.loop.counts.sent(len(run.Items), 0)
 	done := 0
-	for done < len(joined) {
-		b := joined[done:min(done+writeMax, len(joined))]
+	for done < len(run.Joined) {
+		b := run.Joined[done:min(done+writeMax, len(run.Joined))]
 		sealed, err := c.transport.seal(b)
 		if err != nil {
-			c.drop(err)
+			c.abort(err)
 			return
 		}
 		done += len(b)
@@ -200,7 +202,7 @@ func (c *Conn) deliverSealed(frames [][]byte, joined []byte, channel string, eve
 		c.loop.counts.sent(0, n)
 		if n < len(sealed) {
 			c.outbox().sealed = append([]byte(nil), sealed[n:]...)
-			c.unwritten(frames, done, err, channel, events)
+			c.unwritten(run, done, err)
 			return
 		}
 	}
@@ -227,8 +229,8 @@ func (l *Loop) takeSealed() []byte {
 
 // Read is called by crypto/tls.
 func (t *transport) Read(p []byte) (int, error) {
-	if t.handshake != nil {
-		return t.handshake.read(p)
+	if t.tlsHandshake != nil {
+		return t.tlsHandshake.read(p)
 	}
 	if len(t.arrived) == 0 {
 		return 0, errNoBytes
@@ -240,8 +242,8 @@ func (t *transport) Read(p []byte) (int, error) {
 
 // Write is called by crypto/tls.
 func (t *transport) Write(p []byte) (int, error) {
-	if t.handshake != nil {
-		t.handshake.write(p)
+	if t.tlsHandshake != nil {
+		t.tlsHandshake.write(p)
 		return len(p), nil
 	}
 	l := t.conn.loop
@@ -260,8 +262,8 @@ func (t *transport) LocalAddr() net.Addr { return t.listener.addr }
 
 // RemoteAddr returns the client's address, for the callbacks of a tls.Config.
 func (t *transport) RemoteAddr() net.Addr {
-	if t.handshake != nil {
-		return t.handshake.remote
+	if t.tlsHandshake != nil {
+		return t.tlsHandshake.remote
 	}
 	return t.conn.RemoteAddr()
 }

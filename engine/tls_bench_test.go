@@ -13,12 +13,12 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
-// BenchmarkTLSHandshake is one client after the other, both ends in the process:
-// half of the time is the client's.
+// BenchmarkTLSHandshake is one client after the other, both ends in the
+// process: half of the time is the client's.
 func BenchmarkTLSHandshake(b *testing.B) {
 	for _, name := range []string{"full", "resumed"} {
 		b.Run(name, func(b *testing.B) {
-			e := startTLS(b, Config{Loops: 1}, Endpoint{Handler: echo})
+			e := startTLS(b, Config{Loops: 1}, Endpoint{Protocol: echo})
 			config := clientTLS()
 			if name == "resumed" {
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -45,7 +45,7 @@ func BenchmarkSeal(b *testing.B) {
 	for _, size := range []int{100, 1000, 10_000} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			opened := make(chan *Conn, 1)
-			e := startTLS(b, Config{Loops: 1}, Endpoint{Handler: hooks{open: func(c *Conn) { opened <- c }}})
+			e := startTLS(b, Config{Loops: 1}, Endpoint{Protocol: hooks{open: func(c *Conn) { opened <- c }}})
 			openTLS(b, e, clientTLS())
 			c, done := <-opened, make(chan struct{})
 			frame := codec.AppendFrame(nil, codec.OpText, bytes.Repeat([]byte{'x'}, size))
@@ -57,7 +57,7 @@ func BenchmarkSeal(b *testing.B) {
 					_, _ = c.transport.seal(frame)
 				}
 				c.transport.notified = true // the client has missed records
-				c.drop(nil)
+				c.abort(nil)
 			})
 			<-done
 		})
@@ -78,7 +78,7 @@ func benchmarkIdle(b *testing.B, name string) {
 	if name != "plain" {
 		on.TLS = serverTLS()
 	}
-	e := startOn(b, Config{Loops: 1}, Endpoint{Handler: hooks{}}, on)
+	e := startOn(b, Config{Loops: 1}, Endpoint{Protocol: hooks{}}, on)
 	config := clientTLS()
 	config.ServerName = "localhost"
 	if name == "tls1.2" {
@@ -105,7 +105,7 @@ func benchmarkIdle(b *testing.B, name string) {
 				_, _ = client.Read(make([]byte, 2))
 			}
 		}
-		waitForHandshakes(b, e)
+		waitForTLSHandshakes(b, e)
 		heapThen, residentThen := inUse(b)
 		b.ReportMetric(float64(heapThen-heap)/n, "heap-B/conn")
 		b.ReportMetric(float64(residentThen-resident)/n, "rss-B/conn")

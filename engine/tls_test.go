@@ -159,7 +159,7 @@ func welcomeTo(t testing.TB, conn net.Conn) {
 }
 
 func TestTLSEcho(t *testing.T) {
-	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: echo, MaxMessageSize: 16 << 20})
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Protocol: echo, MaxMessageSize: 16 << 20})
 	for _, tt := range []struct {
 		name   string
 		change func(*tls.Config)
@@ -194,7 +194,7 @@ func TestTLSEcho(t *testing.T) {
 
 // TLS is not lost where the address stands for all of the machine's.
 func TestTLSDualStack(t *testing.T) {
-	e := startOn(t, Config{Loops: 2}, Endpoint{Handler: echo},
+	e := startOn(t, Config{Loops: 2}, Endpoint{Protocol: echo},
 		Listener{Addr: ":0", TLS: serverTLS()}, Listener{Addr: "0.0.0.0:0"})
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
 		addr := fmt.Sprint(host, ":", e.Addr().(*net.TCPAddr).Port)
@@ -219,7 +219,7 @@ func TestTLSCallback(t *testing.T) {
 		addrs <- hello.Conn.RemoteAddr().String()
 		return nil, nil
 	}
-	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, Listener{Addr: "127.0.0.1:0", TLS: config})
+	e := startOn(t, Config{Loops: 1}, Endpoint{Protocol: echo}, Listener{Addr: "127.0.0.1:0", TLS: config})
 	conn := openTLS(t, e, clientTLS())
 	if got := <-addrs; got != conn.LocalAddr().String() {
 		t.Errorf("got %s, want %s", got, conn.LocalAddr())
@@ -227,7 +227,7 @@ func TestTLSCallback(t *testing.T) {
 }
 
 func TestTLSResumption(t *testing.T) {
-	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Protocol: echo})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			config := clientTLS()
@@ -246,7 +246,7 @@ func TestTLSResumption(t *testing.T) {
 
 // A ticket allows no data ahead of the handshake, which somebody might repeat.
 func TestTLSNoEarlyData(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	tickets := make(ticketCache, 10)
 	config := clientTLS()
 	config.ClientSessionCache = tickets
@@ -266,7 +266,7 @@ func (c ticketCache) Put(_ string, s *tls.ClientSessionState) { c <- s }
 
 // The versions before 1.2 are not spoken.
 func TestTLSVersions(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
 		config := clientTLS()
 		config.MinVersion, config.MaxVersion = version, version
@@ -282,7 +282,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	config.ClientCAs = authority().pool
 	names := make(chan string, 1)
-	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: hooks{open: func(c *Conn) {
+	e := startOn(t, Config{Loops: 1}, Endpoint{Protocol: hooks{open: func(c *Conn) {
 		names <- c.TLS().PeerCertificates[0].Subject.CommonName
 	}}}, Listener{Addr: "127.0.0.1:0", TLS: config})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -343,7 +343,7 @@ func dialChopped(t testing.TB, e *Engine, config *tls.Config, size int) *websock
 
 // Records are cut anywhere, those of the handshake too.
 func TestTLSChopped(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, size := range []int{1, 7} {
 			config := clientTLS()
@@ -372,7 +372,7 @@ func (g *gathered) Write(b []byte) (int, error) {
 
 // Many records arrive in one read, behind the last flight of the handshake too.
 func TestTLSGathered(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		tcp, err := net.Dial("tcp", e.Addr().String())
 		if err != nil {
@@ -485,7 +485,7 @@ func TestTLSCloseNotify(t *testing.T) {
 		config := clientTLS()
 		config.MaxVersion = version
 		reasons := make(chan error, 1)
-		e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: hooks{
+		e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: hooks{
 			message: func(c *Conn, _ codec.Opcode, _ []byte) { c.Close(codec.StatusNormal, "") },
 			close:   func(_ *Conn, err error) { reasons <- err },
 		}})
@@ -525,7 +525,7 @@ func TestTLSCloseNotify(t *testing.T) {
 }
 
 func TestTLSRefusal(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1, MaxConnections: 1}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 1, MaxConnections: 1}, Endpoint{Protocol: echo})
 	conn, err := tls.Dial("tcp", e.Addr().String(), clientTLS())
 	if err != nil {
 		t.Fatal(err)
@@ -539,7 +539,7 @@ func TestTLSRefusal(t *testing.T) {
 }
 
 func TestPlainHTTPToTLS(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	resp, err := http.Get("http://" + e.Addr().String() + "/")
 	if err != nil {
 		t.Fatal(err)
@@ -577,7 +577,7 @@ func TestPlainHTTPToTLS(t *testing.T) {
 // Records that do not decrypt end the connection with an alert.
 func TestTLSTampered(t *testing.T) {
 	reasons := make(chan error, 1)
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: hooks{close: func(_ *Conn, err error) { reasons <- err }}})
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: hooks{close: func(_ *Conn, err error) { reasons <- err }}})
 	tcp, err := net.Dial("tcp", e.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -609,7 +609,7 @@ func TestTLSSlowReader(t *testing.T) {
 // A slow reader gets everything once it reads.
 func TestTLSSlowReaderResumes(t *testing.T) {
 	const size, messages = 100_000, 100
-	e := startTLS(t, Config{Loops: 1}, Endpoint{MaxQueuedBytes: size * messages, Handler: hooks{open: func(c *Conn) {
+	e := startTLS(t, Config{Loops: 1}, Endpoint{MaxQueuedBytes: size * messages, Protocol: hooks{open: func(c *Conn) {
 		for i := range messages {
 			c.Send(codec.OpBinary, bytes.Repeat([]byte{byte(i)}, size))
 		}
@@ -631,7 +631,7 @@ func TestTLSDeliver(t *testing.T) {
 	ids := make(chan uint64, clients)
 	e := startTLS(t, Config{Loops: 1}, Endpoint{
 		MaxQueuedBytes: 16 << 20,
-		Handler:        hooks{open: func(c *Conn) { ids <- c.ID() }},
+		Protocol:       hooks{open: func(c *Conn) { ids <- c.ID() }},
 	})
 	var conns []*tls.Conn
 	var all []uint64
@@ -643,13 +643,14 @@ func TestTLSDeliver(t *testing.T) {
 	for _, size := range []int{5, 200_000, 1 << 20, 7} {
 		frames = append(frames, codec.AppendFrame(nil, codec.OpBinary, bytes.Repeat([]byte{'x'}, size)))
 	}
-	joined := bytes.Join(frames, nil)
+	run := runOf(true, "c", "", frames...)
+	joined := run.Joined
 	l := e.Loops()[0]
 	l.Post(func() {
 		for rest := all; len(rest) > 0; {
-			rest = rest[l.Deliver(rest, frames, joined, true, "c", nil):]
+			rest = rest[l.Deliver(rest, run):]
 		}
-		l.Deliver(all[:1], frames, joined, true, "c", nil) // it has something queued by now
+		l.Deliver(all[:1], run) // it has something queued by now
 	})
 	for i, conn := range conns {
 		want := joined
@@ -664,7 +665,7 @@ func TestTLSDeliver(t *testing.T) {
 }
 
 func TestTLSShutdown(t *testing.T) {
-	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: hooks{}})
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Protocol: hooks{}})
 	var clients sync.WaitGroup
 	for range 10 {
 		conn := openTLS(t, e, clientTLS())
@@ -693,11 +694,11 @@ func TestTLSShutdown(t *testing.T) {
 
 // An idle connection has no goroutine.
 func TestTLSGoroutines(t *testing.T) {
-	e := startTLS(t, Config{Loops: 2}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 2}, Endpoint{Protocol: echo})
 	for range 100 {
 		openTLS(t, e, clientTLS())
 	}
-	waitForHandshakes(t, e)
+	waitForTLSHandshakes(t, e)
 }
 
 // swapped is a connection in whose place another one may come.
@@ -726,7 +727,7 @@ func (tl *testLoop) dialSealed() (tc *testConn, client *tls.Conn, wire *inMemory
 	tc = tl.dial()
 	config := serverTLS()
 	config.SessionTicketsDisabled = true // they would come behind the handshake
-	t := &transport{conn: tc.Conn, listener: newListener(Listener{TLS: config}), stage: through}
+	t := &transport{conn: tc.Conn, listener: newListener(Listener{TLS: config}), stage: established}
 	wire = new(inMemory)
 	config.KeyLogWriter = &wire.keys
 	near, far := net.Pipe()
@@ -774,8 +775,9 @@ func (tc *testConn) wantSealed(client *tls.Conn, wire *inMemory, want []byte, en
 	}
 }
 
-// Who has shut down its sending side gets what waits, encrypted, behind what has
-// been encrypted already, and then a close_notify; also without having sent one.
+// Who has shut down its sending side gets what waits, encrypted, behind what
+// has been encrypted already, and then a close_notify; also without having sent
+// one.
 func TestTLSHalfClosed(t *testing.T) {
 	hello := codec.AppendFrame(nil, codec.OpText, []byte("hello"))
 	bye := codec.AppendFrame(nil, codec.OpText, []byte("good-bye"))
@@ -813,7 +815,7 @@ func TestTLSHalfClosed(t *testing.T) {
 func TestTLSHalfClosedEndToEnd(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
-			e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+			e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 			config := clientTLS()
 			config.MaxVersion = version
 			conn, tap := openTapped(t, e, config)
@@ -842,7 +844,7 @@ func TestTLSHalfClosedEndToEnd(t *testing.T) {
 
 // Who leaves in the middle of the TLS handshake gets nothing but TLS.
 func TestTLSHalfClosedInHandshake(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1}, Endpoint{Handler: echo})
+	e := startTLS(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	wire := new(inMemory)
 	_ = tls.Client(wire, &tls.Config{ServerName: "localhost"}).Handshake() // nobody answers
 	all := wire.out.Bytes()

@@ -10,28 +10,28 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 )
 
-// stage is how far a connection with a transport has come.
+// stage is the state of a connection with a transport.
 type stage uint8
 
 const (
-	announcing stage = iota // a balancer's PROXY header has not come to its end
-	greeting                // TLS: the first record of the client has not
-	shaking                 // TLS: the handshake is at work
-	through                 // the bytes of the protocol go both ways
+	awaitingProxy stage = iota // for the end of the load balancer's PROXY header
+	awaitingHello              // for the end of the client's first TLS record
+	inHandshake                // the TLS handshake runs
+	established                // bytes of WebSocket go both ways
 )
 
-// A transport is what stands between a socket and the bytes of the protocol: a
-// balancer's header, TLS, a proxy that speaks for others. Connections with none of
-// these have none.
+// A transport is the layer between a socket and the bytes of WebSocket: a PROXY
+// header, TLS, the client's address from a proxy. A connection that has none of
+// these has no transport.
 type transport struct {
-	conn      *Conn
-	listener  *listener
-	remote    net.Addr  // the client that the balancer or proxy names, nil if none
-	session   *tls.Conn // from the end of the TLS handshake
-	handshake *handshake
-	arrived   []byte // ciphertext for session to read, while it does
-	stage     stage
-	notified  bool // no close_notify is due: sent, or of no use
+	conn         *Conn
+	listener     *listener
+	remote       net.Addr  // the client that the balancer or proxy names, nil if none
+	session      *tls.Conn // from the end of the TLS handshake
+	tlsHandshake *tlsHandshake
+	arrived      []byte // ciphertext for session to read, while it does
+	stage        stage
+	notified     bool // close_notify has been sent, or must not be
 }
 
 // newTransport returns what a new connection needs, nil for nothing.
@@ -39,46 +39,48 @@ func newTransport(c *Conn, in *listener) *transport {
 	t := &transport{conn: c, listener: in}
 	switch {
 	case len(in.proxies) > 0 && in.proxied(c.socket.RemoteAddr()):
-		t.stage = announcing
+		t.stage = awaitingProxy
 	case in.tls != nil:
-		t.stage = greeting
+		t.stage = awaitingHello
 	case in.trusts(c.socket.RemoteAddr()):
-		t.stage = through // it has room for the client's address
+		t.stage = established // it has room for the client's address
 	default:
 		return nil
 	}
 	return t
 }
 
-// secured tells whether the bytes on the socket are those of TLS.
+// secured reports whether the bytes on the socket are TLS.
 func (t *transport) secured() bool { return t != nil && t.listener.tls != nil }
 
-// announces tells whether a balancer has yet to say who it speaks for.
-func (t *transport) announces() bool { return t != nil && t.stage == announcing }
+// awaitsProxyHeader reports whether the PROXY header has yet to arrive.
+func (t *transport) awaitsProxyHeader() bool { return t != nil && t.stage == awaitingProxy }
 
-// forwards tells whether the request has yet to say which client it is for.
-func (t *transport) forwards() bool {
+// awaitsForwarded reports whether the request of a trusted proxy has yet to
+// name the client.
+func (t *transport) awaitsForwarded() bool {
 	return t != nil && len(t.listener.forwarders) > 0 && t.listener.trusts(t.conn.RemoteAddr())
 }
 
-// mute tells whether nothing of the protocol can be said yet.
-func (t *transport) mute() bool { return t != nil && t.stage != through }
+// awaitsTransport reports whether the PROXY header or the TLS handshake is not
+// complete, so that no answer can be sent.
+func (t *transport) awaitsTransport() bool { return t != nil && t.stage != established }
 
 // feed takes bytes of the socket.
 func (t *transport) feed(b []byte) {
 	for len(b) > 0 && t.conn.state < lingering {
 		switch t.stage {
-		case announcing:
-			b = t.announce(b)
-		case greeting:
-			t.greet(b)
+		case awaitingProxy:
+			b = t.readProxyHeader(b)
+		case awaitingHello:
+			t.readHello(b)
 			return
-		case shaking:
-			if !t.handshake.feed(b) {
-				t.conn.drop(errEager)
+		case inHandshake:
+			if !t.tlsHandshake.feed(b) {
+				t.conn.abort(errEager)
 			}
 			return
-		case through:
+		case established:
 			if t.session != nil {
 				t.unseal(b)
 			} else {
@@ -89,60 +91,50 @@ func (t *transport) feed(b []byte) {
 	}
 }
 
-// announce takes bytes of the PROXY header and returns those that follow it.
-func (t *transport) announce(b []byte) []byte {
+// readProxyHeader takes bytes of the PROXY header and returns those that follow
+// it.
+func (t *transport) readProxyHeader(b []byte) []byte {
 	b = t.conn.gather(b)
 	client, n, err := parseProxy(b)
 	if err != nil {
-		t.conn.drop(err)
+		t.conn.abort(err)
 		return nil
 	}
 	if n == 0 {
 		return nil
 	}
 	t.remote = client
-	t.stage = through
+	t.stage = established
 	if t.listener.tls != nil {
-		t.stage = greeting
+		t.stage = awaitingHello
 	}
-	if !t.forwards() {
-		t.conn.admit()
+	if !t.awaitsForwarded() {
+		t.conn.admitClient()
 	}
 	rest := slices.Clone(b[n:])
 	t.conn.freeInput()
 	return rest
 }
 
-// admit judges a connection once it is known which client it is for.
-func (c *Conn) admit() {
-	e := c.loop.engine
-	if c.refused != admitted {
-		return
-	}
-	if why := e.tooMany(c); why != admitted && !e.refuse(c, why) {
-		c.drop(refusals[why])
-	}
-}
-
-// greet takes bytes of the client's first record. Nothing begins before all of
-// it is there, or as much as an opening handshake may have: who sends nothing
-// costs nothing.
-func (t *transport) greet(b []byte) {
+// readHello takes bytes of the client's first record. The TLS handshake begins
+// when all of it has arrived, or as many bytes as a request may have, so that a
+// client that sends nothing costs no goroutine.
+func (t *transport) readHello(b []byte) {
 	b = t.conn.gather(b)
 	n, err := recordSize(b)
 	switch {
 	case err != nil:
-		t.refuse(b)
+		t.answerNoTLS(b)
 		return
 	case n == 0 || len(b) < min(n, maxHandshake):
 		return
 	}
-	greeting := slices.Clone(b)
-	t.handshake = newHandshake(t)
+	hello := slices.Clone(b)
+	t.tlsHandshake = newTLSHandshake(t)
 	t.conn.freeInput()
-	t.stage = shaking
-	if !t.handshake.pool.begin(t.handshake, greeting) {
-		t.conn.drop(errBusy)
+	t.stage = inHandshake
+	if !t.tlsHandshake.pool.begin(t.tlsHandshake, hello) {
+		t.conn.abort(errManyTLS)
 	}
 }
 
@@ -154,9 +146,9 @@ const (
 )
 
 var (
-	errNoTLS = errors.New("engine: not a TLS handshake")
-	errBusy  = errors.New("engine: too many TLS handshakes at once")
-	errEager = errors.New("engine: too much sent before the TLS handshake has ended")
+	errNoTLS   = errors.New("engine: not a TLS handshake")
+	errManyTLS = errors.New("engine: too many TLS handshakes at once")
+	errEager   = errors.New("engine: too much sent before the TLS handshake has ended")
 )
 
 // recordSize returns the length of the record that b begins with, 0 if b is too
@@ -175,11 +167,11 @@ func recordSize(b []byte) (int, error) {
 	return recordHeaderSize + n, nil
 }
 
-// refuse ends a connection whose first bytes are not TLS.
-func (t *transport) refuse(b []byte) {
+// answerNoTLS ends a connection whose first bytes are not TLS.
+func (t *transport) answerNoTLS(b []byte) {
 	c := t.conn
 	if b[0] < 'A' || b[0] > 'Z' {
-		c.drop(errNoTLS)
+		c.abort(errNoTLS)
 		return
 	}
 	c.loop.engine.spokePlain(c)
@@ -191,7 +183,7 @@ func (t *transport) refuse(b []byte) {
 	c.pushSealed(answer)
 }
 
-// gather returns all that has arrived of something, b at the end of it.
+// gather appends b to what is buffered, and returns all of it.
 func (c *Conn) gather(b []byte) []byte {
 	if c.in == nil {
 		c.in = c.loop.getInput()

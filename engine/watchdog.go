@@ -5,50 +5,51 @@ import (
 	"time"
 )
 
-// stacksMax is how many bytes of stacks are logged when a loop does not get on.
+// stacksMax is how many bytes of stacks are logged when a loop stalls.
 const stacksMax = 256 << 10
 
-// A watchdog looks after the loops. The clock's goroutine only, but for what is
-// atomic in Engine.
+// A watchdog finds loops that have stalled: that take no turn. It is for the
+// clock's goroutine only; the counts for others are atomic fields of Engine.
 type watchdog struct {
-	stuck []bool // loops that did not get on when it looked last
+	stalled []bool // for each loop: it had stalled at the last look
 }
 
-// watchLoops is called on each tick, after which every loop takes a turn if it
-// can.
+// watchLoops is called on each tick. Between two ticks every loop that has not
+// stalled takes a turn.
 func (e *Engine) watchLoops(now uint32) {
 	limit := inTicks(e.config.StallTimeout)
 	if limit == 0 {
 		return
 	}
-	if e.watchdog.stuck == nil {
-		e.watchdog.stuck = make([]bool, len(e.loops))
+	if e.watchdog.stalled == nil {
+		e.watchdog.stalled = make([]bool, len(e.loops))
 	}
 	for i, l := range e.loops {
 		since := now - l.beat.Load()
-		switch stuck := &e.watchdog.stuck[i]; {
-		case !*stuck && since > limit:
-			*stuck = true
+		switch stalled := &e.watchdog.stalled[i]; {
+		case !*stalled && since > limit:
+			*stalled = true
 			e.stalled.Add(1)
 			e.stalls.Add(1)
-			e.log().Error("a loop does not get on", "loop", i, "since", (time.Duration(since) * tick).String(), "stacks", stacks())
-		case *stuck && since <= limit:
-			*stuck = false
+			e.log().Error("event loop stalled", "loop", i, "since", (time.Duration(since) * tick).String(), "stacks", stacks())
+		case *stalled && since <= limit:
+			*stalled = false
 			e.stalled.Add(-1)
-			e.log().Warn("a loop gets on again", "loop", i)
+			e.log().Warn("event loop recovered", "loop", i)
 		}
 	}
 }
 
-// stacks returns what all goroutines are doing.
+// stacks returns the stacks of all goroutines.
 func stacks() string {
 	b := make([]byte, stacksMax)
 	return string(b[:runtime.Stack(b, true)])
 }
 
-// Stalled returns how many loops do not get on at the moment: their connections
-// are not served, and a process that stays so is better replaced. Any goroutine.
+// Stalled returns how many loops are stalled now: they take no turn, and their
+// connections are not served. A process that stays in this state should be
+// replaced. Any goroutine.
 func (e *Engine) Stalled() int { return int(e.stalled.Load()) }
 
-// Stalls returns how often a loop did not get on. Any goroutine.
+// Stalls returns how often a loop has stalled. Any goroutine.
 func (e *Engine) Stalls() uint64 { return e.stalls.Load() }

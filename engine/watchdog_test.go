@@ -1,14 +1,12 @@
 package engine
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 )
 
-// A loop that does not get on is told of once, and again when it does.
+// A stalled loop is logged once, and again when it has recovered.
 func TestWatchdog(t *testing.T) {
 	log := newLines(t)
 	e := New(Config{Loops: 2, StallTimeout: 10 * tick, Log: slog.New(log)}, nil)
@@ -36,7 +34,7 @@ func TestWatchdog(t *testing.T) {
 // The other loop may be held up as well where the machine is busy.
 func TestStall(t *testing.T) {
 	log := newLines(t)
-	e := New(Config{Loops: 2, StallTimeout: tick, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 2, StallTimeout: tick, Log: slog.New(log)}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -50,81 +48,16 @@ func TestStall(t *testing.T) {
 			}
 		}
 	}
-	if got := wantLoop("a loop does not get on")["stacks"]; !strings.Contains(got, "engine.waitInTestStall(") {
+	if got := wantLoop("event loop stalled")["stacks"]; !strings.Contains(got, "engine.waitInTestStall(") {
 		t.Errorf("the stacks lack what blocks the loop:\n%s", got)
 	}
 	if n := e.Stalled(); n < 1 {
 		t.Errorf("%d loops are stalled, want 1", n)
 	}
 	close(block)
-	wantLoop("a loop gets on again")
+	wantLoop("event loop recovered")
 	waitFor(t, func() bool { return e.Stalled() == 0 })
 }
 
 //go:noinline
 func waitInTestStall(block chan struct{}) { <-block }
-
-// A worker that panics does not end the loop, and works in the next turn.
-func TestWorkerPanics(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{})
-	works := 0
-	tl.work = func() time.Duration {
-		if works++; works == 1 {
-			panic("out of order")
-		}
-		return -1
-	}
-	tc := tl.open()
-	tc.write(masked(1, "hello"))
-	tc.wantMessage("hello")
-	if n := tl.Stats().Panics; n != 1 || works < 2 {
-		t.Errorf("%d panics and %d turns, want one and more", n, works)
-	}
-}
-
-// A panic of Lost costs the connection that was to be told.
-func TestLostPanics(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 100, Slow: DropOldest, Lost: func(string, int) []byte { panic("no words") }})
-	broken, good := tl.open(), tl.open()
-	broken.room = 0
-	for range 10 {
-		broken.publish("c", "e", "hello")
-		good.publish("c", "e", "hello")
-	}
-	broken.read(unlimited)
-	broken.wantOnClose(1011, "internal error")
-	for range 10 {
-		good.wantText("hello")
-	}
-	good.wantOpen()
-	if n := tl.Stats().Panics; n != 1 {
-		t.Errorf("%d panics, want 1", n)
-	}
-}
-
-// So does one of who has said over TLS that it leaves, and for whom nothing else
-// waits: it hears of none.
-func TestLostPanicsOverTLS(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, Slow: DropOldest, Lost: func(channel string, _ int) []byte {
-		if channel == "b" {
-			panic("no words")
-		}
-		return text(pad("lost"))
-	}})
-	tc, client, wire := tl.openSealed()
-	tc.room = 0
-	tc.publish("a", "e", "first")
-	tc.publish("a", "e", "second")
-	tc.publish("a", "e", strings.Repeat("x", 2000))
-	tc.publish("b", "e", strings.Repeat("x", 2000))
-	_ = client.CloseWrite()
-	tc.write(wire.sent())
-	tc.wantOpen()
-	tc.read(unlimited)
-	tc.wantSealed(client, wire, bytes.Join([][]byte{text("first"), text("second"), text(pad("lost"))}, nil), nil)
-	tc.wantEvents("close: EOF")
-	tc.wantClosed()
-	if n := tl.Stats().Panics; n != 1 {
-		t.Errorf("%d panics, want 1", n)
-	}
-}

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writable waits for the sockets of slow readers to take more. gnet watches a
-// socket for that only while it holds bytes of its own for it, and tells nobody.
+// writable waits until the sockets of slow readers take more. gnet watches a
+// socket for that only while it has queued bytes for it, and has no event for
+// it.
 type writable struct {
 	epoll int
 	stop  int // an eventfd that ends run

@@ -6,14 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // writeMax is how many bytes of frames are joined into one write.
 const writeMax = 64 << 10
-
-// Several is the bit in an id of Deliver that says: another run may come for
-// this connection in the same turn.
-const Several = 1 << 63
 
 // What a frame that waits takes beside its bytes: a slice with the room to grow
 // and, if it is small, its share of an allocation; and what it is about, where
@@ -97,7 +94,7 @@ func (c *Conn) limit() {
 	if c.state == open && c.tooMuch() && !c.thinOut() {
 		c.loop.counts.slow("disconnect")
 		c.out.cut()
-		c.fail(ErrSlowReader)
+		c.fail(c.endpoint.tooSlow())
 	}
 }
 
@@ -158,12 +155,12 @@ func (c *Conn) flush() {
 // blocked arranges for the rest to be written once the socket takes more.
 func (c *Conn) blocked(err error) bool {
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
-		c.drop(err)
+		c.abort(err)
 		return false
 	}
 	c.out.blocked = true
 	if err := c.loop.sockets.watch(c); err != nil {
-		c.drop(err)
+		c.abort(err)
 		return false
 	}
 	return true
@@ -214,27 +211,24 @@ func (c *Conn) freeOutbox() {
 	}
 }
 
-// Deliver gives a run of frames to each of the connections ids, whose OnClose has
-// not returned, and tells how many it has served: not all if the loop's slice of
-// time is used up, but at least one. joined is the frames as one piece. The frames
-// may be kept and must not be modified any more; joined is not used after Deliver
-// returns. The frames are events of the channel, of the names events if those are
-// known.
+// Deliver gives a run to each of the connections ids, whose OnClose has not
+// returned, and returns how many it has served: not all if the loop's slice of
+// time is used up, but at least one.
 //
 // A connection that nothing else waits for gets the run in one write at once;
-// unless it has the bit Several and the run is not alone in this turn.
-func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, channel string, events []string) int {
+// unless it has the bit delivery.Several and the run is not alone in this turn.
+func (l *Loop) Deliver(ids []uint64, run *delivery.Run) int {
 	l.own("Loop.Deliver")
 	for i, id := range ids {
 		slot := uint32(id)
-		if l.held.has(slot) || id&Several != 0 && !alone {
-			l.conns[slot].deliver(frames, joined, id&Several == 0 || alone, channel, events)
+		if l.held.has(slot) || id&delivery.Several != 0 && !run.Alone {
+			l.conns[slot].deliver(run, id&delivery.Several == 0 || run.Alone)
 		} else {
-			fd := int32(id &^ Several >> 32)
-			n, err := l.sockets.write(fd, joined)
-			l.counts.sent(len(frames), n)
-			if n < len(joined) {
-				l.conns[slot].unwritten(frames, n, err, channel, events)
+			fd := int32(id &^ delivery.Several >> 32)
+			n, err := l.sockets.write(fd, run.Joined)
+			l.counts.sent(len(run.Items), n)
+			if n < len(run.Joined) {
+				l.conns[slot].unwritten(run, n, err)
 			}
 		}
 		if i&15 == 15 && l.sliceOver() {
@@ -245,29 +239,29 @@ func (l *Loop) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool,
 }
 
 // deliver is Deliver for a connection that is held.
-func (c *Conn) deliver(frames [][]byte, joined []byte, alone bool, channel string, events []string) {
+func (c *Conn) deliver(run *delivery.Run, alone bool) {
 	if alone && c.state == open && c.out == nil && c.transport.secured() {
-		c.deliverSealed(frames, joined, channel, events)
+		c.deliverSealed(run)
 		return
 	}
-	if c.state == open && c.endpoint.Slow != Disconnect {
-		c.sendDroppable(frames, channel, events)
+	if c.state == open && c.endpoint.SlowReaders != Disconnect {
+		c.sendDroppable(run)
 		return
 	}
-	for _, f := range frames {
-		c.sendFrame(f)
+	for i := range run.Items {
+		c.sendFrame(run.Items[i].Frame)
 	}
 }
 
-// unwritten queues the rest of frames of which the socket took n bytes.
-func (c *Conn) unwritten(frames [][]byte, n int, err error, channel string, events []string) {
+// unwritten queues the rest of a run of which the socket took n bytes.
+func (c *Conn) unwritten(run *delivery.Run, n int, err error) {
 	o := c.outbox()
-	o.frames = append(o.frames, frames...)
-	for _, f := range frames {
-		o.bytes += len(f)
+	for i := range run.Items {
+		o.frames = append(o.frames, run.Items[i].Frame)
+		o.bytes += len(run.Items[i].Frame)
 	}
-	if c.endpoint.Slow != Disconnect {
-		o.mark(len(frames), channel, events)
+	if c.endpoint.SlowReaders != Disconnect {
+		o.mark(run.Items)
 	}
 	o.advance(n)
 	if c.blocked(err) {

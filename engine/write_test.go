@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // text is a text frame of a server.
@@ -204,8 +205,8 @@ func TestLargeMessageMayWait(t *testing.T) {
 	tc.wantOpen()
 }
 
-// Who has exactly as much waiting as may wait gets it; a byte more is too much. A
-// message costs 40 bytes more than it has, an event that may be left out 80.
+// Who has exactly as much waiting as may wait gets it; a byte more is too much.
+// A message costs 40 bytes more than it has, an event that may be left out 80.
 func TestAsMuchAsMayWait(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -218,12 +219,12 @@ func TestAsMuchAsMayWait(t *testing.T) {
 		{"an event", DropOldest, 700 - 80, 0, true, false}, // an eighth is for notices
 		{"an event", DropOldest, 700 - 80, 1, false, false},
 	} {
-		tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 800, Slow: tt.slow, Lost: lossNotice}).open()
+		tc := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 800, SlowReaders: tt.slow, Lost: lossNotice}).open()
 		tc.room = 1
 		tc.SendFrame(text("the one that is being sent does not count"))
 		tc.tl.turn()
 		f := make([]byte, tt.size+tt.more)
-		tc.tl.Deliver([]uint64{tc.ID()}, [][]byte{f}, f, true, "c", []string{"e"})
+		tc.tl.Deliver([]uint64{tc.ID()}, runOf(true, "c", "e", f))
 		tc.tl.turn()
 		ends := tc.state != open
 		tc.read(unlimited)
@@ -300,6 +301,15 @@ func TestSharedFrame(t *testing.T) {
 	}
 }
 
+// runOf returns a run of events of one channel and name.
+func runOf(alone bool, channel, event string, frames ...[]byte) *delivery.Run {
+	run := &delivery.Run{Joined: bytes.Join(frames, nil), Alone: alone}
+	for _, f := range frames {
+		run.Items = append(run.Items, delivery.Item{Frame: f, Channel: channel, Event: event})
+	}
+	return run
+}
+
 // deliver gives the frames to all of conns in one turn.
 func (tl *testLoop) deliver(conns []*testConn, alone bool, flag uint64, frames ...[]byte) (served int) {
 	ids := make([]uint64, len(conns))
@@ -307,7 +317,7 @@ func (tl *testLoop) deliver(conns []*testConn, alone bool, flag uint64, frames .
 		ids[i] = tc.ID() | flag
 	}
 	tl.work = func() time.Duration {
-		served = tl.Deliver(ids, frames, bytes.Join(frames, nil), alone, "c", nil)
+		served = tl.Deliver(ids, runOf(alone, "c", "", frames...))
 		return -1
 	}
 	tl.turn()
@@ -358,15 +368,15 @@ func TestDeliverSeveral(t *testing.T) {
 		writes int
 	}{
 		{"one subscription", 0, false, 2},
-		{"several, but one run", Several, true, 2},
-		{"several", Several, false, 1},
+		{"several, but one run", delivery.Several, true, 2},
+		{"several", delivery.Several, false, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tc := newTestConn(t)
 			ids := []uint64{tc.ID() | tt.flag}
 			tc.tl.work = func() time.Duration {
-				tc.tl.Deliver(ids, [][]byte{text("one")}, text("one"), tt.alone, "c", nil)
-				tc.tl.Deliver(ids, [][]byte{text("two")}, text("two"), tt.alone, "c", nil)
+				tc.tl.Deliver(ids, runOf(tt.alone, "c", "", text("one")))
+				tc.tl.Deliver(ids, runOf(tt.alone, "c", "", text("two")))
 				return -1
 			}
 			tc.tl.turn()
@@ -453,7 +463,7 @@ func TestDeliverTakesASliceOfTime(t *testing.T) {
 	tl.work = func() time.Duration {
 		for len(ids) > 0 {
 			tl.sliceEnd = time.Time{} // it is over
-			n := tl.Deliver(ids, [][]byte{text("hello")}, text("hello"), true, "c", nil)
+			n := tl.Deliver(ids, runOf(true, "c", "", text("hello")))
 			if n < 1 || n > 32 {
 				t.Fatalf("%d served, want a few", n)
 			}
@@ -522,13 +532,14 @@ func TestSlotIsReused(t *testing.T) {
 			oldID := old.ID()
 			tt.leave(old)
 
-			// Before the next turn the file descriptor is free, but not the slot.
+			// Before the next turn the file descriptor is free, but not the
+			// slot.
 			neighbour := tl.dial()
 			if neighbour.fd != old.fd || neighbour.slot == old.slot {
 				t.Fatalf("fd %d, slot %d; want fd %d again, and not slot %d", neighbour.fd, neighbour.slot, old.fd, old.slot)
 			}
 			tl.work = func() time.Duration {
-				tl.Deliver([]uint64{oldID}, [][]byte{text("secret")}, text("secret"), true, "c", nil)
+				tl.Deliver([]uint64{oldID}, runOf(true, "c", "", text("secret")))
 				return -1
 			}
 			tl.writable(old.slot)

@@ -12,7 +12,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// gathering says who an audience is.
+// gathering describes an audience.
 type gathering struct {
 	channel string
 	members int
@@ -60,7 +60,7 @@ type member struct {
 	tally tally
 }
 
-// ending is how a connection of a member was ended by somebody else.
+// ending is how a connection of a member ended that the member did not end itself.
 type ending struct {
 	at    time.Duration // since epoch
 	code  uint16        // of the Close frame, 0 if there was none
@@ -70,13 +70,13 @@ type ending struct {
 // tally is what an audience has heard.
 type tally struct {
 	delivered int64
-	lost      int64 // not delivered to somebody who was connected throughout
+	lost      int64 // not delivered to a member that was connected throughout
 	doubled   int64 // delivered again, or out of order
-	ended     int64 // connections that somebody else has ended
+	ended     int64 // connections that the members did not end themselves
 	code      map[uint16]int64
 }
 
-// right tells whether everybody has heard everything once, in order.
+// right reports whether each member has heard each event once, in order.
 func (t tally) right() bool { return t.lost == 0 && t.doubled == 0 && t.delivered > 0 }
 
 // gather connects an audience, and subscribes it.
@@ -215,7 +215,7 @@ func (a *audience) ends() []ending {
 	return slices.Clone(a.endings.all)
 }
 
-// allAbove tells whether everybody is connected and has heard an event after the one of that number.
+// allAbove reports whether all members are connected and have heard an event after the one of that number.
 func (a *audience) allAbove(number int64) bool {
 	for _, m := range a.members {
 		m.mu.Lock()
@@ -242,7 +242,7 @@ func (a *audience) record(place int, d time.Duration) {
 	l.mu.Unlock()
 }
 
-// maxLatency is the longest that is told apart.
+// maxLatency is the longest latency that is recorded as it is.
 const maxLatency = int64(120 * time.Second)
 
 // forget empties the latencies and returns what they were.
@@ -290,7 +290,7 @@ func (a *audience) unmute() {
 	}
 }
 
-// settle stops the load and waits until everybody who is connected has heard all of it, or nothing more comes.
+// settle stops the load and waits until each connected member has heard all of it, or nothing more comes.
 func (a *audience) settle(ctx context.Context) tally {
 	a.load.stop()
 	sent := a.load.sent.Load()
@@ -304,7 +304,7 @@ func (a *audience) settle(ctx context.Context) tally {
 	return a.tally(sent)
 }
 
-// missing is how many events those who are connected still have to hear.
+// missing is how many events the connected members still have to hear.
 func (a *audience) missing(sent int64) int64 {
 	var n int64
 	for _, m := range a.members {
@@ -333,14 +333,14 @@ func (a *audience) tally(sent int64) tally {
 	return total
 }
 
-// checkHeard settles, and leaves a finding on what everybody has heard.
+// checkHeard settles, and leaves a finding on what the members have heard.
 func (a *audience) checkHeard(ctx context.Context, who string) {
 	heard := a.settle(ctx)
 	a.t.check(heard.right() && heard.ended == 0, who+" hear each event once, in order, and stay connected",
 		"%d events heard, %d lost, %d doubled, %d connections ended", heard.delivered, heard.lost, heard.doubled, heard.ended)
 }
 
-// everyoneEnded tells whether each member has lost its connection once, at least.
+// everyoneEnded reports whether each member has lost its connection once, at least.
 func (a *audience) everyoneEnded() bool {
 	for _, m := range a.members {
 		m.mu.Lock()

@@ -27,7 +27,7 @@ var Cases = []Case{
 	{Name: "clock", Does: "the process is stopped for a while; the machine's clock is set", run: clock},
 	{Name: "network", Does: "latency, small pieces, throttling, resets, a black hole and late ends, through proxies", run: network},
 	{Name: "partition", Does: "all packets of some clients are dropped, for a short and for a long time", run: partition, apart: true},
-	{Name: "vanished", Does: "1,000 clients are gone without a word, and are published to", run: vanished, apart: true},
+	{Name: "vanished", Does: "1,000 clients are gone without a Close frame, and are published to", run: vanished, apart: true},
 	{Name: "kill", Does: "kill -9 and a restart under load, again and again", run: kill},
 	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
 	{Name: "reload", Does: "good and bad configurations and certificates in turn, under load", run: reload},
@@ -35,7 +35,7 @@ var Cases = []Case{
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
 
-// NeedsRoot tells whether only root can try the case.
+// NeedsRoot reports whether only root can try the case.
 func (c *Case) NeedsRoot() bool { return c.apart }
 
 // Named returns a case, or nil if there is none of that name.

@@ -118,7 +118,7 @@ func (d dialer) open(ctx context.Context) (*client, error) {
 	return c, nil
 }
 
-// knock connects and asks to be let in; enter hears the answer.
+// knock connects and sends the opening handshake; enter reads the answer.
 func (d dialer) knock(ctx context.Context) (*client, error) {
 	conn, err := d.dial(ctx)
 	if err != nil {
@@ -153,7 +153,7 @@ func (c *client) ask(d dialer) error {
 	return err
 }
 
-// enter hears whether the server lets the client in.
+// enter reads the answer to the opening handshake.
 func (c *client) enter() error {
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
@@ -191,7 +191,7 @@ func (c *client) send(message string) error {
 const maxFrame = 16 << 20
 
 // receive returns the next message, which is valid until the next call. It answers pings. It returns a *closed if the
-// server says goodbye.
+// server sends a Close frame.
 func (c *client) receive() ([]byte, error) {
 	for {
 		op, err := c.frame()
@@ -218,7 +218,7 @@ func (c *client) receive() ([]byte, error) {
 	}
 }
 
-// pong answers a ping, or shows that we are there. Somebody else may be sending.
+// pong answers a ping, or shows that the client lives. Another goroutine may be sending.
 func (c *client) pong(payload []byte) error {
 	_, err := c.conn.Write(codec.AppendMaskedFrame(nil, codec.OpPong, payload, mask))
 	return err

@@ -17,7 +17,7 @@ func clock(ctx context.Context, t *trial) error {
 		return err
 	}
 	if !t.clock {
-		t.find(NotRun, "the machine's clock jumps by an hour and back: nobody is thrown out", "give -clock")
+		t.find(NotRun, "the machine's clock jumps by an hour and back: no client is disconnected", "give -clock")
 		return nil
 	}
 	return jump(ctx, t)
@@ -40,13 +40,13 @@ func (t *trial) startTicking(ctx context.Context, args ...string) (*ticking, err
 	return k, err
 }
 
-// checkNobodyGone looks whether somebody was thrown out, on both sides.
+// checkNobodyGone checks on both sides that no client was disconnected.
 func (k *ticking) checkNobodyGone(when string) {
 	m, err := k.s.metrics()
 	ended, timeouts := k.a.tally(0).ended, m.sum("rocket_ping_timeouts_total")
 	connections, wanted := m.sum("rocket_connections"), k.a.gathering.members+1
 	k.t.check(err == nil && ended == 0 && timeouts == 0 && connections == float64(wanted) && k.a.load.failed.Load() == 0,
-		when+": nobody is thrown out", "%d connections ended, %v ping time-outs, %v of %d connected", ended, timeouts, connections, wanted)
+		when+": no client is disconnected", "%d connections ended, %v ping time-outs, %v of %d connected", ended, timeouts, connections, wanted)
 }
 
 // checkLog wants no warning.
@@ -114,7 +114,7 @@ func (k *ticking) stopFor(ctx context.Context, d time.Duration) (waiting int, er
 	return len(found), k.s.signal(syscall.SIGCONT)
 }
 
-// isStopped tells whether all threads of the process have obeyed SIGSTOP.
+// isStopped reports whether all threads of the process have obeyed SIGSTOP.
 func (p *process) isStopped() bool {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.pid()))
 	for _, name := range threads {
@@ -160,7 +160,7 @@ func jump(ctx context.Context, t *trial) error {
 		when := fmt.Sprintf("the clock is off by %+d h", hours)
 		k.checkNobodyGone(when)
 		most := int64(k.a.gathering.members) * int64(passed/k.ping+1)
-		t.check(pings > 0 && pings <= most, when+": pings go on, and nobody gets them more often than due", "%d in %.1f s, of at most %d", pings, passed.Seconds(), most)
+		t.check(pings > 0 && pings <= most, when+": pings go on, and no client gets them more often than due", "%d in %.1f s, of at most %d", pings, passed.Seconds(), most)
 		ready := k.s.says("/readyz")
 		t.check(ready == http.StatusOK, when+": it is ready", "/readyz: %d", ready)
 		t.checkSpeed(unharmed(with, calm), when+": clients have "+unharmedText, "without: %v; with: %v", calm, with)
@@ -178,7 +178,7 @@ func jump(ctx context.Context, t *trial) error {
 	}
 	took, away := time.Since(began), k.a.tally(0).code[1001]
 	t.check(status == 0 && took > drain/2 && took < drain+10*time.Second && away == int64(k.a.gathering.members),
-		fmt.Sprintf("the clock jumps during a drain of %v: everybody is sent away, in time", drain),
+		fmt.Sprintf("the clock jumps during a drain of %v: all clients are closed, in time", drain),
 		"status %d after %.1f s, %d clients got 1001", status, took.Seconds(), away)
 	k.checkLog("the clock has jumped")
 	return nil

@@ -18,7 +18,7 @@ func newCrowd(d dialer, channel string, n int) *crowd {
 	return &crowd{dialer: d, channel: channel, clients: make([]*client, n)}
 }
 
-// gather connects and subscribes all. First all ask to be let in, and only then somebody looks for an answer.
+// gather connects and subscribes all. First all send their opening handshake, and only then the answers are read.
 func (c *crowd) gather(ctx context.Context) error {
 	auth, join := login("read-only", ""), subscribe(c.channel)
 	steps := []func(i int) error{

@@ -37,7 +37,7 @@ func (t *trial) smallDisk(name string, size, files int) (dir string, end func(),
 	return dir, func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }, nil
 }
 
-// logged is a server with clients whose every deed is logged.
+// logged is a server that logs each login and each end of a connection.
 type logged struct {
 	t    *trial
 	s    *server
@@ -57,7 +57,7 @@ func (t *trial) startLogged(ctx context.Context, file string, args ...string) (*
 	return l, err
 }
 
-// knock makes clients that are refused, each with two records in the log: one of that, one of its end.
+// knock connects clients that are refused. Each makes two records in the log: its refused login, and its end.
 func (l *logged) knock(ctx context.Context, times int) error {
 	for range times {
 		c, err := dialer{addr: l.s.addr}.open(ctx)

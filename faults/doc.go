@@ -12,7 +12,7 @@
 //	server.go    the rocket that is tried: its log, metrics, memory, signals
 //	client.go    one connection
 //	audience.go  many well-behaved connections that check all they hear
-//	load.go      who publishes to them
+//	load.go      the publishers of their events
 //	sleepers.go  subscribers that do not read
 //	crowd.go     many connections that do the same at the same time
 //	stream.go    events of which each is known, for readers that miss some

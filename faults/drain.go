@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// drain sends everybody away, little by little.
+// drain ends a server that closes its clients little by little.
 func drain(ctx context.Context, t *trial) error {
 	for _, part := range []func(context.Context, *trial) error{drainEvenly, drainTwice, drainUntilEmpty, takeOver} {
 		if err := part(ctx, t); err != nil {
@@ -70,7 +70,7 @@ func drainEvenly(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// quickRate is how many events a second everybody hears while the server drains.
+// quickRate is how many events a second each member hears while the server drains.
 const quickRate = 10
 
 // fill publishes what the slow ones have not read when the drain begins. It returns how much the server keeps for them.
@@ -104,13 +104,13 @@ func (d *drained) terminate(ctx context.Context) error {
 	d.t.check(status == 0 && took < d.window+10*time.Second, "it ends with status 0, at the latest 10 s after the window",
 		"status %d after %.1f s", status, took.Seconds())
 	let, refusals, shutAt := doors()
-	d.t.check(refusals > 0 && let == 0, "who knocks later than that, and a last call of a second, is refused",
+	d.t.check(refusals > 0 && let == 0, "clients that connect later than that, and a last call of a second, are refused",
 		"the port was closed after %s; then %d were refused, %d let in", millis(shutAt-d.begun), refusals, let)
 	return nil
 }
 
-// watchDoors knocks until the server has ended. What it returns waits for that, and tells when the first was refused and
-// how it went on.
+// watchDoors connects again and again until the server has ended. The function that it returns waits for that, and
+// returns when the first connection was refused and what happened to the others.
 func (d *drained) watchDoors(ctx context.Context) func() (let, refusals int, shutAt time.Duration) {
 	var let, refusals int
 	var shutAt time.Duration
@@ -140,7 +140,7 @@ func (d *drained) watchDoors(ctx context.Context) func() (let, refusals int, shu
 	}
 }
 
-// checkCloses looks at when clients were sent away.
+// checkCloses looks at when clients were closed.
 func (d *drained) checkCloses() {
 	ends := d.quick.ends()
 	var times []time.Duration
@@ -217,7 +217,7 @@ func (d *drained) checkDelivery(queued float64) {
 		whole, all, sent, closed, mib(int64(queued)))
 }
 
-// drainTwice loses patience.
+// drainTwice sends SIGTERM a second time during a drain.
 func drainTwice(ctx context.Context, t *trial) error {
 	s, err := t.startServer(ctx, "-drain", "60s")
 	if err != nil {
@@ -248,7 +248,7 @@ func drainTwice(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// drainUntilEmpty drains with SIGUSR2 while somebody does not go. SIGTERM would not wait so long.
+// drainUntilEmpty drains with SIGUSR2 while a client does not answer its Close frame. SIGTERM would not wait so long.
 func drainUntilEmpty(ctx context.Context, t *trial) error {
 	patient := scaled(t, 13*time.Second, time.Second)
 	s, err := t.startServer(ctx, "-drain", "1s", "-close-timeout", patient.String())
@@ -281,7 +281,7 @@ func drainUntilEmpty(ctx context.Context, t *trial) error {
 	}
 	took := time.Since(began)
 	t.check(status == 0 && took >= patient,
-		fmt.Sprintf("SIGUSR2: it ends when the last one has gone, who is given %v for the closing handshake, with status 0", patient),
+		fmt.Sprintf("SIGUSR2: it ends when the last client has gone, which has %v for the closing handshake, with status 0", patient),
 		"all but one had gone after %s; status %d after %s", millis(left), status, millis(took))
 	return nil
 }

@@ -48,7 +48,7 @@ func files(ctx context.Context, t *trial) error {
 	}
 	err = t.until(ctx, patience, "files are closed", func() bool { return s.files() <= before })
 	t.check(err == nil && !s.hasEnded(), "the server lives, and has as many open files as before", "%d before, %d after, limit %d", before, s.files(), limit)
-	a.checkHeard(ctx, "who is connected")
+	a.checkHeard(ctx, "connected clients")
 	return nil
 }
 
@@ -63,10 +63,11 @@ type flooding struct {
 	refused  int           // so far
 }
 
-// floodAtOnce is how many of a flood are at the door at one time.
+// floodAtOnce is how many clients of a flood connect at the same time.
 const floodAtOnce = 256
 
-// withClients floods with clients that behave. Those who were there before hear the audience's events meanwhile.
+// withClients floods with clients that behave. Meanwhile the members of the audience, which were connected before, hear
+// its events.
 func (f *flooding) withClients(ctx context.Context, a *audience, calm latency) error {
 	held := make([]*client, f.size)
 	leave := func() {
@@ -92,7 +93,7 @@ func (f *flooding) withClients(ctx context.Context, a *audience, calm latency) e
 	rest(ctx, scaled(f.t, 2*time.Second, time.Second/4))
 	with := summarize(a.forget())
 	f.refused += seen.told + seen.turnedAway
-	f.t.checkSpeed(unharmed(with, calm), "who is connected hears events with "+unharmedText, "without: %v; with: %v", calm, with)
+	f.t.checkSpeed(unharmed(with, calm), "connected clients hear events with "+unharmedText, "without: %v; with: %v", calm, with)
 	f.t.check(seen.served == f.room && seen.odd == 0,
 		"of a flood as many are let in as there is room for; the others get 503 with Retry-After, or are closed", "room for %d: %v", f.room, &seen)
 	f.t.checkCount(ctx, f.s, full, f.refused)
@@ -100,7 +101,7 @@ func (f *flooding) withClients(ctx context.Context, a *audience, calm latency) e
 	return f.checkNewcomers(ctx, "after the flood")
 }
 
-// withMutes floods with connections on which nobody speaks, as fast as they can come.
+// withMutes floods with connections that send nothing, as fast as they can come.
 func (f *flooding) withMutes(ctx context.Context) error {
 	conns := make([]net.Conn, f.size)
 	var reading sync.WaitGroup
@@ -128,11 +129,11 @@ func (f *flooding) withMutes(ctx context.Context) error {
 	_, err := f.dialer.open(ctx)
 	refusal := new(sights)
 	refusal.note(err)
-	f.t.check(refusal.told+refusal.turnedAway == 1, "while nobody speaks, who knocks is refused at once", "%v", refusal)
+	f.t.check(refusal.told+refusal.turnedAway == 1, "while no client speaks, a new one is refused at once", "%v", refusal)
 	reading.Wait()
 	f.refused += seen.turnedAway + refusal.told + refusal.turnedAway
 	f.t.check(seen.late >= f.room && seen.late+seen.turnedAway == f.size,
-		"of those who never speak as many stay as there is room for, until their deadline; the others are closed at once", "room for %d: %v", f.room, &seen)
+		"of those that never speak as many stay as there is room for, until their deadline; the others are closed at once", "room for %d: %v", f.room, &seen)
 	f.t.checkCount(ctx, f.s, full, f.refused)
 	f.t.checkCount(ctx, f.s, timeouts, seen.late)
 	return f.checkNewcomers(ctx, "after their deadline")

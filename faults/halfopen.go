@@ -19,7 +19,7 @@ import (
 // tick is how exact a server's deadlines are (engine/deadline.go).
 const tick = 250 * time.Millisecond
 
-// halfopen lets clients begin handshakes and messages that they do not end, beside others who behave.
+// halfopen lets clients begin handshakes and messages that they do not end, beside clients that behave.
 func halfopen(ctx context.Context, t *trial) error {
 	deadline := scaled(t, 15*time.Second, 2*time.Second)
 	overTLS := freeAddr()
@@ -50,7 +50,7 @@ func halfopen(ctx context.Context, t *trial) error {
 	t.check(calmRoutines > 0 && most > 0 && most <= calmRoutines+2, "the server has at most 2 goroutines more than without",
 		"without: %.0f; with: at most %.0f", calmRoutines, most)
 	k.stop()
-	t.check(k.failed == 0 && withKnocks.count > 0, "everybody else who knocks is let in", "%d of %d were not; the last error is %s",
+	t.check(k.failed == 0 && withKnocks.count > 0, "all other clients that connect are let in", "%d of %d were not; the last error is %s",
 		k.failed, calmKnocks.count+withKnocks.count, said(k.last, "none"))
 	a.checkHeard(ctx, "the others")
 	return nil
@@ -127,7 +127,7 @@ func (d dialer) beginMessage(ctx context.Context, l *laggard) error {
 func clientHello() []byte {
 	near, far := net.Pipe()
 	go func() {
-		_ = tls.Client(near, &tls.Config{InsecureSkipVerify: true}).Handshake() // there is nobody to answer
+		_ = tls.Client(near, &tls.Config{InsecureSkipVerify: true}).Handshake() // there is no server that answers
 	}()
 	b := make([]byte, 16<<10)
 	n, _ := far.Read(b) // a pipe without a deadline does not fail

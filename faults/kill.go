@@ -78,7 +78,8 @@ func (k *killed) restart(ctx context.Context) (mark int64, began time.Time, err 
 		return 0, began, err
 	}
 	<-k.s.ended
-	// The publisher counts what it sends into the void: it has to know before somebody listens again.
+	// The publisher counts events that it cannot deliver: it must know of the new connection before a member listens
+	// again.
 	err = k.t.until(ctx, patience, "the publisher knows", func() bool { return k.a.load.failed.Load() > failed })
 	if err != nil {
 		return 0, began, err

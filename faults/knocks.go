@@ -64,7 +64,7 @@ func (k *knocks) forget() latency {
 	return l
 }
 
-// stop waits for those who are at the door. After that failed and last are nobody else's.
+// stop waits for the clients that are connecting. After that no other goroutine uses failed and last.
 func (k *knocks) stop() {
 	k.quit()
 	k.running.Wait()

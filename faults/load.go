@@ -124,7 +124,7 @@ func (l *load) acknowledge(c *client) {
 
 // awaitReplies waits until the server has taken everything: to end the connection before could take some of it away.
 func (l *load) awaitReplies() {
-	// Nobody is told if they do not come: then events are lost, and the audience says so.
+	// Missing replies are no error here: events are then lost, and the audience reports that.
 	_ = l.t.until(context.Background(), 10*time.Second, "replies", func() bool { return l.answered.Load() >= l.asked.Load() })
 }
 

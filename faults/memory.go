@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Of the memory limit, what waits for those who stall takes nine tenths: less than their caps, so nobody is thrown out.
+// Of the memory limit, what waits for the readers that stall takes nine tenths: less than their caps, so no client is
+// disconnected.
 const (
 	memoryLimit   = 128 << 20
 	memoryMargin  = 16 << 20 // of what is resident above it: the program itself, and what was given back only just now
@@ -52,8 +53,8 @@ func memory(ctx context.Context, t *trial) error {
 	return t.welcomeNewcomers(ctx, s, d)
 }
 
-// welcomeNewcomers lets a client knock until it is let in. It does not knock often, and nothing else goes on: that could
-// make the server look for memory that is not in use any more.
+// welcomeNewcomers lets a client connect again and again until it is accepted. It does not connect often, and nothing
+// else goes on: load could make the server look for memory that is not in use any more.
 func (t *trial) welcomeNewcomers(ctx context.Context, s *server, d dialer) error {
 	const limit = 5 * time.Second
 	left := now()
@@ -65,15 +66,15 @@ func (t *trial) welcomeNewcomers(ctx context.Context, s *server, d dialer) error
 		return err
 	}
 	again := now() - left
-	t.check(again < limit && s.log.contains("there is memory again"),
-		"newcomers are let in within 5 s of when those who stall have left, and the log says so", "after %s", millis(again))
+	t.check(again < limit && s.log.contains("memory is no longer short"),
+		"newcomers are let in within 5 s of when those that stall have left, and the log says so", "after %s", millis(again))
 	return nil
 }
 
-// memoryChannel is a channel for each of those who stall: events that several wait for are in memory once.
+// memoryChannel is a channel for each reader that stalls: events that wait for several readers are in memory once.
 func memoryChannel(place int) string { return fmt.Sprintf("stalled %d", place) }
 
-// fillQueues publishes to those who stall, and waits until the server finds that memory is short.
+// fillQueues publishes to the readers that stall, and waits until the server finds that memory is short.
 func (t *trial) fillQueues(ctx context.Context, s *server, d dialer) error {
 	publisher, err := pace{dialer: d}.open(ctx)
 	if err != nil {
@@ -88,7 +89,7 @@ func (t *trial) fillQueues(ctx context.Context, s *server, d dialer) error {
 	}
 	return t.until(ctx, patience, "memory is short", func() bool {
 		s.read("rocket_queue_bytes") // its garbage brings the next collection, which is when the server finds out
-		return s.log.contains("memory is short; newcomers are refused")
+		return s.log.contains("memory is short; new connections are refused")
 	})
 }
 
@@ -101,7 +102,7 @@ func visit(ctx context.Context, d dialer) error {
 	return err
 }
 
-// refuseNewcomers lets clients knock while memory is short.
+// refuseNewcomers lets clients connect while memory is short.
 func (t *trial) refuseNewcomers(ctx context.Context, s *server, d dialer) error {
 	const newcomers = 100
 	before, err := s.metrics()
@@ -125,6 +126,6 @@ func (t *trial) refuseNewcomers(ctx context.Context, s *server, d dialer) error 
 	t.check(told == newcomers && counted == told, "newcomers get 503 with Retry-After, each counted; the log says why",
 		"%d of %d do, %d are counted", told, newcomers, counted)
 	thrown := after.sum("rocket_slow_readers_total")
-	t.check(thrown == 0, "nobody who is there is thrown out", "%.0f are", thrown)
+	t.check(thrown == 0, "no connected client is disconnected", "%.0f are", thrown)
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// metrics is what a server says of itself at one time.
+// metrics are the metrics of a server at one time.
 type metrics map[string]*dto.MetricFamily
 
 // metrics asks the admin port.
@@ -57,7 +57,7 @@ func matches(metric *dto.Metric, labels []string) bool {
 	return true
 }
 
-// read is sum for those who ask again anyway: 0 if the server does not answer.
+// read is sum for callers that ask again anyway: 0 if the server does not answer.
 func (s *server) read(name string, labels ...string) float64 {
 	m, err := s.metrics()
 	if err != nil {

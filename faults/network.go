@@ -38,8 +38,8 @@ func network(ctx context.Context, t *trial) error {
 		return err
 	}
 	with := summarize(good.forget())
-	t.checkSpeed(unharmed(with, calm), "who has a good network hears events with "+unharmedText, "without: %v; with: %v", calm, with)
-	good.checkHeard(ctx, "who has a good network")
+	t.checkSpeed(unharmed(with, calm), "clients with a good network hear events with "+unharmedText, "without: %v; with: %v", calm, with)
+	good.checkHeard(ctx, "clients with a good network")
 	return nil
 }
 
@@ -68,7 +68,7 @@ var networks = []badNetwork{
 	{path: "/slow-close", size: 200, try: trySlowClose},
 }
 
-// writeHubs writes a configuration with a hub for each network, and one at / for those who have a good one.
+// writeHubs writes a configuration with a hub for each network, and one at / for clients with a good network.
 func (t *trial) writeHubs(networks []badNetwork) (config string, err error) {
 	type hub struct {
 		Path        string
@@ -166,7 +166,7 @@ func tryDisconnect(ctx context.Context, b *badNetwork) error {
 	}
 	return b.checkReturn(ctx, "throttled, disconnect", func(heard tally) {
 		b.t.check(heard.code[1013] == int64(b.slow()) && heard.code[1013] == heard.ended,
-			"throttled, disconnect: who is slow is closed with 1013, and counted", "%d connections ended, %d with 1013, %.0f counted", heard.ended, heard.code[1013], b.slow())
+			"throttled, disconnect: slow clients are closed with 1013, and counted", "%d connections ended, %d with 1013, %.0f counted", heard.ended, heard.code[1013], b.slow())
 	})
 }
 
@@ -184,7 +184,7 @@ func tryDrop(ctx context.Context, b *badNetwork) error {
 	heard := b.a.settle(ctx)
 	behind := b.a.missing(b.a.load.sent.Load())
 	b.t.check(heard.ended == 0 && heard.doubled == 0 && heard.lost > 0 && behind == 0,
-		"throttled, "+b.policy+": who is slow stays, hears in order what it has time for, and the newest",
+		"throttled, "+b.policy+": slow clients stay, hear in order what they have time for, and the newest",
 		"%d events heard, %d left out, %d doubled, %d behind, %d connections ended", heard.delivered, heard.lost, heard.doubled, behind, heard.ended)
 	return nil
 }
@@ -198,7 +198,7 @@ func tryReset(ctx context.Context, b *badNetwork) error {
 		return err
 	}
 	rest(ctx, b.window())
-	b.t.check(b.a.connected.Load() == 0, "resets: the network lets nobody in", "%d connected", b.a.connected.Load())
+	b.t.check(b.a.connected.Load() == 0, "resets: the network lets no client in", "%d connected", b.a.connected.Load())
 	if err := b.p.remove(ctx, "reset_peer", toClients); err != nil {
 		return err
 	}

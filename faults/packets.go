@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// elsewhere is an address of this machine, for clients that are to be cut off; everybody else uses 127.0.0.1.
+// elsewhere is an address of this machine, for clients that are to be cut off; all others use 127.0.0.1.
 const elsewhere = "127.0.0.2"
 
 // cutOff drops all packets from and to an address, until heal. Only a case that is apart may do that. Packets are dropped

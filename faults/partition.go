@@ -8,7 +8,8 @@ import (
 // abnormal is what a server counts when a connection ends without a closing handshake.
 var abnormal = counter{"rocket_disconnects_total", "code", "1006"}
 
-// partition cuts some clients off for less time than it takes to find that out, then for more, beside others who are not.
+// partition cuts some clients off for less time than it takes to find that out, then for more, beside others that are
+// not cut off.
 func partition(ctx context.Context, t *trial) error {
 	ping, pong := scaled(t, 5*time.Second, time.Second), scaled(t, 5*time.Second, 2*time.Second)
 	s, near, end, err := t.serve(ctx, gathering{channel: "near", members: scaled(t, 500, 100)}, pace{rate: 20, size: 200},
@@ -35,12 +36,12 @@ func partition(ctx context.Context, t *trial) error {
 		return err
 	}
 	with := summarize(near.forget())
-	t.checkSpeed(unharmed(with, calm), "who is not cut off hears events with "+unharmedText, "without: %v; with: %v", calm, with)
-	near.checkHeard(ctx, "who is not cut off")
+	t.checkSpeed(unharmed(with, calm), "clients that are not cut off hear events with "+unharmedText, "without: %v; with: %v", calm, with)
+	near.checkHeard(ctx, "clients that are not cut off")
 	return nil
 }
 
-// parted is an audience that is cut off from the one who publishes to it.
+// parted is an audience that is cut off from its publisher.
 type parted struct {
 	t     *trial
 	s     *server
@@ -49,7 +50,7 @@ type parted struct {
 	found time.Duration // in which the server finds out at the latest, but for a tick
 }
 
-// short cuts off for so long that nobody notices, but by the delay.
+// short cuts off for so short a time that only the delay shows it.
 func (p *parted) short(ctx context.Context, length time.Duration) error {
 	if err := p.far.load.publish(ctx, p.pace); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (t *trial) checkFound(ctx context.Context, s *server, clients int, before f
 	took := now() - cut
 	found, ended := timeouts(), s.count(abnormal)-before
 	t.check(found == float64(clients) && ended == found,
-		"the server finds all who are cut off, once, and counts them as time-outs and as ends with 1006",
+		"the server finds all that are cut off, once, and counts them as time-outs and as ends with 1006",
 		"%d clients, %.0f time-outs, %.0f ends", clients, found, ended)
 	t.checkSpeed(took < limit+tick+time.Second/2, "within PingInterval and PongTimeout, which are exact to "+tick.String(),
 		"all after %.2f of %.2f s", took.Seconds(), limit.Seconds())

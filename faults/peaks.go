@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// peaks are the most that was seen of a server while somebody watched, in bytes.
+// peaks are the highest values of a server while it was watched, in bytes.
 type peaks struct {
 	resident int64 // of its memory that is in RAM
 	queued   int64 // what waited for its clients, as its metrics say

@@ -52,7 +52,7 @@ func policyHubs(names []string) []byte {
 	return b
 }
 
-// policyTrial is a stream at one hub, with those who read it at once, and those who stall.
+// policyTrial is a stream at one hub, with readers that read it at once, and readers that stall.
 type policyTrial struct {
 	t    *trial
 	s    *server
@@ -180,7 +180,7 @@ func (p *policyTrial) look() error {
 	return nil
 }
 
-// tryDisconnect lets the slow ones read on when they have been thrown out.
+// tryDisconnect lets the slow readers read on when they have been disconnected.
 func (p *policyTrial) tryDisconnect() error {
 	if err := p.publish(p.stallFor()); err != nil {
 		return err
@@ -270,8 +270,8 @@ func (p *policyTrial) judge() error {
 			"each hears whole events, once, none old after new; with those that the metric says were left out they are all",
 			"%d of %d, %d events: %d heard, %d not; %d by the metric", right, len(p.slow), p.published*len(p.slow), sum.heard, sum.skipped, dropped)
 	}
-	p.check(p.stale == 0, "who has caught up has the newest event of each channel and name", "%d times not, of %d", p.stale, scaled(p.t, 4, 2)*len(p.slow))
-	p.check(closes == 0, "nobody is disconnected", "%d are", closes)
+	p.check(p.stale == 0, "a reader that has caught up has the newest event of each channel and name", "%d times not, of %d", p.stale, scaled(p.t, 4, 2)*len(p.slow))
+	p.check(closes == 0, "no client is disconnected", "%d are", closes)
 	p.checkOthers()
 	return nil
 }

@@ -42,10 +42,10 @@ type reloaded struct {
 // What must hold while the configuration changes.
 const (
 	goodInForce = "a good file is in force at once: secrets, limits, origins, hubs"
-	badNothing  = "a bad one changes nothing and harms nobody"
+	badNothing  = "a bad one changes nothing and harms no client"
 	badSays     = "the log says what is wrong with it, with file, line and key"
 	asked       = "rocket reload tells the process to read a good file, and refuses a bad one itself"
-	sentAway    = "whose secret is gone is closed with 1008, whose hub is gone with 1001, and nobody else"
+	sentAway    = "clients whose secret is gone are closed with 1008, those whose hub is gone with 1001, and no others"
 	certChanges = "newcomers over TLS get the new certificate, and the old one while the new one is broken"
 )
 
@@ -82,7 +82,7 @@ func reload(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// start starts the server with the first version, and lets in who is to stay.
+// start starts the server with the first version, and connects the clients that are to stay.
 func (r *reloaded) start(ctx context.Context) error {
 	if err := r.pair.write(r.serial); err != nil {
 		return err
@@ -175,7 +175,7 @@ func (r *reloaded) round(ctx context.Context, i int) error {
 	return r.tryPair(ctx, i)
 }
 
-// fillHubs connects those whom the next version sends away.
+// fillHubs connects the clients that the next version closes.
 func (r *reloaded) fillHubs(ctx context.Context) error {
 	for range r.crowd {
 		key, err := r.at("/keys").join(ctx, "c", r.key(r.version))

@@ -55,10 +55,10 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-// contains tells whether the log has a text.
+// contains reports whether the log has a text.
 func (l *logs) contains(text string) bool { return strings.Contains(l.String(), text) }
 
-// isCalm tells whether there are records in the log, and no warnings.
+// isCalm reports whether there are records in the log, and no warnings.
 func (l *logs) isCalm() bool {
 	log := l.String()
 	return strings.Contains(log, `"level":"INFO"`) && !strings.Contains(log, `"level":"WARN"`) && !strings.Contains(log, `"level":"ERROR"`)
@@ -76,7 +76,7 @@ func (t *trial) startLimited(ctx context.Context, files int, args ...string) (*s
 }
 
 // freeAddr is an address that nothing listens on. Its port is below those that the kernel gives to clients: a client
-// that knocks at a server which is down could otherwise be given the server's own port, and talk to itself.
+// that connects to a server which is down could otherwise be given the server's own port, and talk to itself.
 func freeAddr() string {
 	for {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
@@ -195,7 +195,7 @@ func (s *server) get(path string) (*http.Response, error) {
 	return operator.Do(r)
 }
 
-// isReady tells whether the server says that it lets clients in.
+// isReady reports whether the server says that it accepts clients.
 func (s *server) isReady() bool { return s.says("/readyz") == http.StatusOK }
 
 // says is the status of a probe, 0 if there is no answer.

@@ -49,7 +49,7 @@ type awakening struct {
 	lastWord error // of the last one that was not
 }
 
-// why says how the connection of one who was not told ended, if there is one.
+// why says how the connection of a sleeper ended that got no Close frame, if there is one.
 func (a awakening) why() string {
 	if a.lastWord == nil {
 		return ""

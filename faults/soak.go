@@ -14,7 +14,7 @@ import (
 func soak(ctx context.Context, t *trial) error {
 	secure := freeAddr()
 	_, port, _ := net.SplitHostPort(secure)
-	// With TLS those who stay take enough memory for 1 % of it to be more than the garbage of a moment.
+	// With TLS the clients that stay take so much memory that 1 % of it is more than the garbage of a moment.
 	staying := gathering{channel: "steady", members: scaled(t, 4000, 100), dialer: dialer{addr: secure, secure: true}}
 	s, a, end, err := t.serve(ctx, staying, pace{rate: 0.5, size: 200}, "-tls-self-signed", "-tls-port", port)
 	if err != nil {
@@ -34,13 +34,13 @@ func soak(ctx context.Context, t *trial) error {
 	c.end()
 	seen.checkFlat(t)
 	tally := a.settle(ctx)
-	t.check(tally.right() && tally.ended == 0, "who stays hears each event once, in order",
+	t.check(tally.right() && tally.ended == 0, "clients that stay hear each event once, in order",
 		"%d events heard, %d lost, %d doubled, %d connections ended", tally.delivered, tally.lost, tally.doubled, tally.ended)
-	t.check(c.failed.Load() == 0 && c.stays.Load() > 0, "who comes and goes is served",
+	t.check(c.failed.Load() == 0 && c.stays.Load() > 0, "clients that come and go are served",
 		"%d stays, %d of which were not served%s", c.stays.Load(), c.failed.Load(), c.why())
 	left := func() float64 { return s.read("rocket_connections") }
-	err = t.until(ctx, patience, "those who have left are gone", func() bool { return left() == float64(len(a.members)) })
-	t.check(err == nil, "nobody is left behind", "%.0f connections, of %d that should be there", left(), len(a.members))
+	err = t.until(ctx, patience, "clients that have left are gone", func() bool { return left() == float64(len(a.members)) })
+	t.check(err == nil, "no connection is left behind", "%.0f connections, of %d that should be there", left(), len(a.members))
 	return nil
 }
 
@@ -184,7 +184,7 @@ func (c *churn) why() string {
 	return ""
 }
 
-// end lets nobody come any more, and waits until all have gone.
+// end stops new clients, and waits until all have gone.
 func (c *churn) end() {
 	c.quit()
 	c.running.Wait()

@@ -11,7 +11,7 @@ type socket struct {
 	state  string
 	port   int // of this side
 	other  int // port of the other side
-	unread int // bytes that have come and nobody has read
+	unread int // bytes that have come and were not read
 }
 
 // States of connections in /proc/net/tcp.

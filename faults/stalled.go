@@ -66,12 +66,12 @@ func (h stallShare) try(ctx context.Context, t *trial, s *server, a *audience, w
 	}
 	t.checkSpeed(unharmed(with, calm), h.name+": the others have "+unharmedText, "without: %v; with: %v", calm, with)
 	grown, caps := peak.resident-before.resident, int64(h.stalls)*stallCap
-	t.check(grown < caps+stallMargin, h.name+": memory grows by less than the caps of those who stall, and 8 MiB",
+	t.check(grown < caps+stallMargin, h.name+": memory grows by less than the caps of those that stall, and 8 MiB",
 		"at most %.1f MiB of %.1f", mib(grown), mib(caps+stallMargin))
 	return h.count(t, s, crowd, start, peak)
 }
 
-// count compares what those who stalled hear with what the server has counted.
+// count compares what the readers that stalled hear with what the server has counted.
 func (h stallShare) count(t *trial, s *server, crowd *sleepers, start metrics, peak peaks) error {
 	most := int64(h.stalls) * (stallCap + stallEvent + 100) // one event may be on its way beside what waits
 	woken := crowd.wake(codec.StatusTryAgainLater)

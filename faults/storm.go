@@ -52,7 +52,7 @@ func (t *trial) stormOnce(ctx context.Context, s *server, others *audience, c *c
 	return t.stormIsOver(ctx, s, c, len(others.members))
 }
 
-// stormIsOver compares what the server has counted with who came back, and publishes to them.
+// stormIsOver compares what the server has counted with the clients that came back, and publishes to them.
 func (t *trial) stormIsOver(ctx context.Context, s *server, c *crowd, others int) error {
 	all := len(c.clients)
 	counted := func() int { return int(s.read("rocket_subscriptions")) }
@@ -63,12 +63,12 @@ func (t *trial) stormIsOver(ctx context.Context, s *server, c *crowd, others int
 		return err
 	}
 	subscriptions, refusals := int(m.sum("rocket_subscriptions")), m.sum("rocket_connections_refused_total")
-	t.check(subscriptions == all+others && refusals == 0, "there are as many subscriptions as before, and nobody was refused",
+	t.check(subscriptions == all+others && refusals == 0, "there are as many subscriptions as before, and no client was refused",
 		"%d of %d, %.0f refused", subscriptions, all+others, refusals)
 	heard, err := c.hear(ctx)
 	if err != nil {
 		return err
 	}
-	t.check(heard == all, "an event reaches all who have come back", "%d of %d hear it", heard, all)
+	t.check(heard == all, "an event reaches all that have come back", "%d of %d hear it", heard, all)
 	return nil
 }

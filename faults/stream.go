@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A stream is events of which each is known by its number, from 0: its channel, its name and all its data. So whoever
-// hears them can tell whether they are whole, in order, and which are missing.
+// A stream is events of which each is known by its number, from 0: its channel, its name and all its data. So a reader
+// can check whether they are whole and in order, and which are missing.
 const (
 	streamChannels = 3
 	streamTopics   = 4 * streamChannels // a channel has events of four names
@@ -32,7 +32,7 @@ func streamCommand(n int) string { return `{"publish":` + streamEvent(n) + `}` }
 type hearing struct {
 	heard   int
 	doubled int // that came again, or out of order
-	skipped int // that did not come, and nobody said so
+	skipped int // that did not come, without a notice
 	lost    int // that did not come, and the subscriber was told
 	notices int // in which it was told
 	broken  int // messages that are none of the stream
@@ -96,7 +96,7 @@ func (h *hearing) event(n int) {
 	h.newest[n%streamTopics] = n + 1
 }
 
-// through tells whether nothing more can come of the events below end.
+// through reports whether nothing more can come of the events below end.
 func (h *hearing) through(end int) bool {
 	for _, next := range h.next {
 		if next < end {
@@ -106,7 +106,7 @@ func (h *hearing) through(end int) bool {
 	return true
 }
 
-// current tells whether it has the newest event of each channel and name.
+// current reports whether it has the newest event of each channel and name.
 func (h *hearing) current(end int) bool {
 	for n := max(end-streamTopics, 0); n < end; n++ {
 		if h.newest[n%streamTopics] != n+1 {
@@ -126,10 +126,10 @@ func (h *hearing) add(o *hearing) {
 	h.broken += o.broken
 }
 
-// gapless tells whether nothing is missing between what was heard.
+// gapless reports whether nothing is missing between what was heard.
 func (h *hearing) gapless() bool { return h.inOrder() && h.skipped == 0 && h.lost == 0 }
 
-// inOrder tells whether what was heard came whole, once and in order.
+// inOrder reports whether what was heard came whole, once and in order.
 func (h *hearing) inOrder() bool { return h.heard > 0 && h.doubled == 0 && h.broken == 0 }
 
 // listener is a subscriber of a stream.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Good tells whether nothing fails.
+// Good reports whether nothing fails.
 func Good(findings []Finding) bool {
 	for _, f := range findings {
 		if f.Verdict == Fails {

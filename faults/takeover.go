@@ -45,7 +45,7 @@ func takeOver(ctx context.Context, t *trial) error {
 	v.check(t, status)
 	ended, let := a.tally(0).code[1001], m.sum("rocket_connections_accepted_total")
 	t.check(ended > 0 && ended <= int64(len(a.members)) && let >= float64(ended),
-		"those whom the old one sends away come to the new one", "%d sent away with 1001, %d connected; the new one has let in %v",
+		"the clients that the old one closes come to the new one", "%d closed with 1001, %d connected; the new one has let in %v",
 		ended, a.connected.Load(), let)
 	return nil
 }
@@ -67,10 +67,10 @@ func (s *server) yieldTo(ctx context.Context, next *server, a *audience, window 
 // check leaves findings on how visitors were received. status is that of the server that has ended meanwhile.
 func (v *visitors) check(t *trial, status int) {
 	t.check(len(v.refused) == 0 && status == 0 && v.served.Load() > 0,
-		"two processes at one port, the old one drains: none of those who connect all the time is refused",
+		"two processes at one port, the old one drains: none of the clients that connect all the time is refused",
 		"%d served, %d sent away with 1001, %d refused %v; the old one ended with status %d",
 		v.served.Load(), v.sent.Load(), len(v.refused), v.refused[:min(len(v.refused), 3)], status)
-	t.checkSpeed(time.Duration(v.worst.Load()) < 2*time.Second, "a visit takes less than 2 s: who meets the last call knocks again a second later",
+	t.checkSpeed(time.Duration(v.worst.Load()) < 2*time.Second, "a visit takes less than 2 s: a client that meets the last call connects again a second later",
 		"at most %s", millis(time.Duration(v.worst.Load())))
 }
 

@@ -133,7 +133,7 @@ func (t *trial) adopt(other *trial) {
 	t.findings = append(t.findings, other.findings...)
 }
 
-// notef tells whoever watches how far the case is.
+// notef tells the user how far the case is.
 func (t *trial) notef(format string, args ...any) {
 	fmt.Fprintf(t.notes, "%6.1fs %-10s %s\n", time.Since(t.began).Seconds(), t.name, fmt.Sprintf(format, args...))
 }

@@ -36,12 +36,12 @@ func vanished(ctx context.Context, t *trial) error {
 	t.checkFound(ctx, s, gone.gathering.members, abnormals, ping+pong)
 	most := waiting()
 	with := summarize(a.forget())
-	t.checkSpeed(unharmed(with, calm), "who is still there hears events with "+unharmedText, "without: %v; with: %v", calm, with)
+	t.checkSpeed(unharmed(with, calm), "clients that are still there hear events with "+unharmedText, "without: %v; with: %v", calm, with)
 	t.checkHolds(ctx, s, before, most)
 	if err := t.checkKernel(ctx, s); err != nil {
 		return err
 	}
-	a.checkHeard(ctx, "who is still there")
+	a.checkHeard(ctx, "clients that are still there")
 	return nil
 }
 
@@ -57,8 +57,8 @@ func (t *trial) checkHolds(ctx context.Context, s *server, before holdings, wait
 		"before: %v; after: %v; at most %.1f MiB waited", before, after, waited/(1<<20))
 }
 
-// checkKernel waits until the kernel has forgotten those who vanished. It tries for 10 s after the server has given up,
-// and then until it would send again.
+// checkKernel waits until the kernel has dropped the connections of the clients that vanished. It tries for 10 s after
+// the server has given up, and then until it would send again.
 func (t *trial) checkKernel(ctx context.Context, s *server) error {
 	const limit = 40 * time.Second
 	var all sockets
@@ -90,7 +90,7 @@ func (s *server) holds() (h holdings, err error) {
 	return h, err
 }
 
-// within tells whether a server has no more than it had before. Some events may be on their way.
+// within reports whether a server has no more than it had before. Some events may be on their way.
 func (h holdings) within(before holdings) bool {
 	const onTheirWay = 64 << 10
 	return h.connections <= before.connections && h.files <= before.files && h.queued <= onTheirWay && h.live <= before.live+2<<20

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wall is the machine's clock, which is right when it is taken.
+// wall is the time of the machine's clock at a moment when it was right, so that it can be set back later.
 type wall struct {
 	real time.Duration // since 1970
 	mono time.Duration // the clock that never jumps, at that time

@@ -1,7 +1,7 @@
 // Package measure answers the question: how long do things take?
 //
-// It has a Histogram that costs whoever feeds it a few instructions and shares
-// nothing: one loop owns it, and gives away copies.
+// It has a Histogram in which counting a duration takes a few instructions. A
+// Histogram shares nothing: one loop owns it, and gives copies to others.
 package measure
 
 import (

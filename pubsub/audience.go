@@ -3,6 +3,8 @@ package pubsub
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // runMax is how many bytes of frames one walk over an audience carries: enough
@@ -10,7 +12,7 @@ import (
 // cache and a socket's send buffer.
 const runMax = 64 << 10
 
-// An audience is the members of one channel on one shard that are of one kind.
+// An audience is the members of one channel on one shard that hear one form.
 //
 // The members that the current walk has served stand before the cursor, the
 // others behind it; without a walk all are served. Joining and leaving keep
@@ -19,12 +21,11 @@ const runMax = 64 << 10
 type audience struct {
 	channel *channel
 	shard   *Shard
-	kind    Kind
+	form    Form
 
 	// Guarded by the stripe of the channel.
-	pending [][]byte      // frames published and not walked yet
-	events  []string      // their names, if the hub keeps them
-	queued  bool          // the shard knows that there are some
+	pending []waiting     // published and not walked yet
+	queued  bool          // the shard knows that there is something
 	since   time.Duration // when the first of them was published
 
 	size atomic.Int32 // how many members there are; the loop alone sets it
@@ -33,18 +34,26 @@ type audience struct {
 	ids     []uint64 // members, as the Sink knows them
 	members []*Subscriber
 	cursor  int
-	frames  [][]byte      // the run that is being walked
-	names   []string      // of its events, if the hub keeps them
-	joined  []byte        // the same as one piece
-	began   time.Duration // when the first frame of it was published
+	run     delivery.Run  // that is being walked
+	except  *Subscriber   // member that does not get it, nil if all do
+	buffer  []byte        // that the run's frames are joined in, nil for none
+	began   time.Duration // when the first message of it was published
 }
 
-// append queues a frame that was published at that time. The stripe is locked.
-func (a *audience) append(frame []byte, at time.Duration) {
+// waiting is a message that waits for a walk.
+type waiting struct {
+	frame  []byte
+	event  string
+	offset uint64
+	except *Subscriber
+}
+
+// append queues a message in the audience's form. The stripe is locked.
+func (a *audience) append(frame []byte, event string, m *Message) {
 	if len(a.pending) == 0 {
-		a.since = at
+		a.since = m.At
 	}
-	a.pending = append(a.pending, frame)
+	a.pending = append(a.pending, waiting{frame, event, m.Offset, m.Except})
 	a.shard.backlog.Add(int64(len(frame)))
 	if !a.queued {
 		a.queued = true
@@ -52,90 +61,110 @@ func (a *audience) append(frame []byte, at time.Duration) {
 	}
 }
 
-// name names the frame that was appended last. The stripe is locked.
-func (a *audience) name(event string) {
-	for len(a.events) < len(a.pending)-1 {
-		a.events = append(a.events, "") // from before the hub kept them
-	}
-	a.events = append(a.events, event)
-}
-
 // discard drops what is pending. The stripe is locked.
 func (a *audience) discard() {
-	for _, f := range a.pending {
-		a.shard.backlog.Add(-int64(len(f)))
+	for i := range a.pending {
+		a.shard.backlog.Add(-int64(len(a.pending[i].frame)))
 	}
-	a.pending, a.events = nil, nil
+	a.pending = nil
 }
 
-// load begins a walk with what is pending, and tells whether there was any.
-// If not, the next frame queues the audience anew.
+// load begins a walk with what is pending, and reports whether there was any.
+// If not, the next message queues the audience anew.
 func (a *audience) load() bool {
 	st := a.channel.stripe
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	n, size := 0, 0
-	for n < len(a.pending) && (n == 0 || size+len(a.pending[n]) <= runMax) {
-		size += len(a.pending[n])
+	for n < len(a.pending) && a.joins(n, size) {
+		w := &a.pending[n]
+		size += len(w.frame)
+		a.run.Items = append(a.run.Items, delivery.Item{
+			Frame: w.frame, Channel: a.channel.name, Event: w.event, Offset: w.offset,
+		})
 		n++
 	}
 	if n == 0 {
 		a.queued = false
 		return false
 	}
+	a.except = a.pending[0].except
 	a.shard.backlog.Add(-int64(size))
-	a.frames = append(a.frames, a.pending[:n]...)
 	a.pending = shift(a.pending, n)
-	if len(a.events) > 0 {
-		known := min(n, len(a.events))
-		a.names = append(a.names, a.events[:known]...)
-		a.events = shift(a.events, known)
-	}
 	a.cursor = 0
 	a.began = a.since
 	return true
+}
+
+// joins reports whether the n-th pending message belongs to the run of those
+// before it, which have so many bytes. One that a member does not get is a run of
+// its own.
+func (a *audience) joins(n, size int) bool {
+	return n == 0 ||
+		size+len(a.pending[n].frame) <= runMax && a.pending[0].except == nil && a.pending[n].except == nil
 }
 
 // finish ends a walk. The next may begin.
 func (a *audience) finish() {
 	a.cursor = len(a.ids)
 	a.shard.delivered(a.began)
-	a.frames = shift(a.frames, len(a.frames))
-	a.names = shift(a.names, len(a.names))
-	if a.joined != nil {
-		a.shard.putBuffer(a.joined)
-		a.joined = nil
+	a.run.Items = shift(a.run.Items, len(a.run.Items))
+	a.run.Joined, a.except = nil, nil
+	if a.buffer != nil {
+		a.shard.putBuffer(a.buffer)
+		a.buffer = nil
 	}
 }
 
-// run returns the frames of the walk as one piece.
-func (a *audience) run() []byte {
-	if len(a.frames) == 1 {
-		return a.frames[0]
+// joinFrames sets the run's frames as one piece.
+func (a *audience) joinFrames() {
+	switch {
+	case a.run.Joined != nil:
+	case len(a.run.Items) == 1:
+		a.run.Joined = a.run.Items[0].Frame
+	default:
+		a.buffer = a.shard.getBuffer()
+		for i := range a.run.Items {
+			a.buffer = append(a.buffer, a.run.Items[i].Frame...)
+		}
+		a.run.Joined = a.buffer
 	}
-	if a.joined == nil {
-		a.joined = a.shard.getBuffer()
-		for _, f := range a.frames {
-			a.joined = append(a.joined, f...)
+}
+
+// next returns the members that are served next, at most a portion. The member
+// that does not get the run is passed over.
+func (a *audience) next() []uint64 {
+	end := min(a.cursor+portion, len(a.ids))
+	if a.except == nil || a.except.seat.shard != a.shard {
+		return a.ids[a.cursor:end]
+	}
+	if i := a.except.find(a); i >= 0 {
+		switch at := a.except.subs[i].index; {
+		case at == a.cursor:
+			a.cursor++
+			end = min(a.cursor+portion, len(a.ids))
+		case at > a.cursor:
+			end = min(end, at)
 		}
 	}
-	return a.joined
+	return a.ids[a.cursor:end]
 }
 
-// join makes s a member that counts as served by the current walk.
-// The stripe is locked.
+// join makes s a member that counts as served by the current walk. The stripe is
+// locked. It is the one place where memberships begin.
 func (a *audience) join(s *Subscriber) {
 	last := len(a.ids)
 	a.ids = append(a.ids, s.id)
 	a.members = append(a.members, s)
 	s.subs = append(s.subs, subscription{a, last})
 	if len(s.subs) > 1 {
-		a.ids[last] |= Several
+		a.ids[last] |= delivery.Several
 		s.mark(true)
 	}
 	a.swap(last, a.cursor)
 	a.cursor++
 	a.count(1)
+	a.channel.stripe.joined(a.channel.name, s)
 }
 
 // count notes that there are so many members more.
@@ -144,8 +173,9 @@ func (a *audience) count(n int) {
 	a.shard.stats.Subscriptions += n
 }
 
-// leave removes the member at index i.
+// leave removes the member at index i. It is the one place where memberships end.
 func (a *audience) leave(i int) {
+	gone := a.members[i]
 	if i < a.cursor {
 		a.cursor--
 		a.swap(i, a.cursor)
@@ -156,6 +186,7 @@ func (a *audience) leave(i int) {
 	a.members[last] = nil
 	a.ids, a.members = a.ids[:last], a.members[:last]
 	a.count(-1)
+	a.channel.stripe.left(a.channel.name, gone)
 	if last == 0 {
 		a.channel.remove(a)
 	}

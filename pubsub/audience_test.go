@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // A walk is interrupted after each possible number of members, and somebody
@@ -19,7 +21,7 @@ func TestWalkInterrupted(t *testing.T) {
 	}{
 		{"nothing", func(*Hub, *sink, []*Subscriber, int) {}, false},
 		{"join", func(h *Hub, s *sink, _ []*Subscriber, i int) {
-			h.Subscribe(s.subscriber(uint64(100+i)), []byte(channel))
+			subscribe(h, s.subscriber(uint64(100+i)), []byte(channel))
 		}, false},
 		{"leave", func(h *Hub, _ *sink, all []*Subscriber, i int) {
 			h.Unsubscribe(all[i], []byte(channel))
@@ -27,11 +29,11 @@ func TestWalkInterrupted(t *testing.T) {
 		{"die", func(_ *Hub, _ *sink, all []*Subscriber, i int) { all[i].Leave() }, true},
 		{"leave and come back", func(h *Hub, _ *sink, all []*Subscriber, i int) {
 			h.Unsubscribe(all[i], []byte(channel))
-			h.Subscribe(all[i], []byte(channel))
+			subscribe(h, all[i], []byte(channel))
 		}, true},
 		{"another takes the place", func(h *Hub, s *sink, all []*Subscriber, i int) {
 			all[i].Leave()
-			h.Subscribe(s.subscriber(uint64(100+i)), []byte(channel))
+			subscribe(h, s.subscriber(uint64(100+i)), []byte(channel))
 		}, true},
 		{"all leave but one", func(_ *Hub, _ *sink, all []*Subscriber, i int) {
 			for j, sub := range all {
@@ -41,8 +43,8 @@ func TestWalkInterrupted(t *testing.T) {
 			}
 		}, false},
 		{"a further subscription", func(h *Hub, _ *sink, all []*Subscriber, i int) {
-			h.Subscribe(all[i], []byte("other"))
-			h.Subscribe(all[(i+1)%members], []byte("other"))
+			subscribe(h, all[i], []byte("other"))
+			subscribe(h, all[(i+1)%members], []byte("other"))
 			h.Unsubscribe(all[i], []byte("other"))
 		}, false},
 	}
@@ -50,7 +52,7 @@ func TestWalkInterrupted(t *testing.T) {
 		for stop := 1; stop < members; stop++ {
 			for i := range members {
 				t.Run(fmt.Sprintf("%s/stop after %d/member %d", action.name, stop, i), func(t *testing.T) {
-					h, s := NewHub(), newSink(t)
+					h, s := newHub(), newSink(t)
 					all := s.members(h, channel, members)
 					publish(t, h, channel, "1", "2")
 					if got := s.work(stop); got != More {
@@ -58,7 +60,7 @@ func TestWalkInterrupted(t *testing.T) {
 					}
 					servedBefore := slices.Contains(s.served, uint64(i))
 					action.do(h, s, all, i)
-					if err := h.Publish(nil, []byte(channel), []byte("3")); err != nil {
+					if err := put(h, Refuse, channel, []byte("3")); err != nil {
 						t.Fatal(err)
 					}
 					s.rest()
@@ -99,7 +101,7 @@ func TestWalkInterrupted(t *testing.T) {
 // Everybody leaves in the middle of a walk; the channel's next members hear
 // nothing of it.
 func TestWalkAbandoned(t *testing.T) {
-	h, s := NewHub("c"), newSink(t)
+	h, s := newHub("c"), newSink(t)
 	all := s.members(h, "c", 3)
 	publish(t, h, "c", "1")
 	s.work(1)
@@ -108,7 +110,7 @@ func TestWalkAbandoned(t *testing.T) {
 		sub.Leave()
 	}
 	fresh := s.subscriber(9)
-	h.Subscribe(fresh, []byte("c"))
+	subscribe(h, fresh, []byte("c"))
 	publish(t, h, "c", "3")
 	s.rest()
 	if got := s.heard[9]; !slices.Equal(got, []string{"3"}) {
@@ -124,12 +126,12 @@ func TestWalkAbandoned(t *testing.T) {
 
 // What waits when a member joins reaches it too; what is being walked does not.
 func TestJoinBetweenPublishAndWork(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	s.members(h, "c", 2)
 	publish(t, h, "c", "1")
 	s.work(1)
 	publish(t, h, "c", "2")
-	h.Subscribe(s.subscriber(9), []byte("c"))
+	subscribe(h, s.subscriber(9), []byte("c"))
 	publish(t, h, "c", "3")
 	s.rest()
 	if got := strings.Join(s.heard[9], ""); got != "23" {
@@ -153,7 +155,7 @@ func TestRunsAreJoinedUpToTheirLimit(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h, s := NewHub(), newSink(t)
+			h, s := newHub(), newSink(t)
 			s.members(h, "c", 1)
 			var want []string
 			for i, size := range test.sizes {
@@ -182,7 +184,7 @@ func TestRunsAreJoinedUpToTheirLimit(t *testing.T) {
 
 // A published frame is handed on as it is, not copied for each member.
 func TestFramesAreShared(t *testing.T) {
-	h := NewHub()
+	h := newHub()
 	frame := []byte("hello")
 	var got [][]byte
 	s := &capture{func(_ []uint64, frames [][]byte) { got = append(got, frames...) }}
@@ -190,9 +192,9 @@ func TestFramesAreShared(t *testing.T) {
 	for id := range uint64(3) {
 		sub := new(Subscriber)
 		sub.Init(shard, id)
-		h.Subscribe(sub, []byte("c"))
+		subscribe(h, sub, []byte("c"))
 	}
-	if err := h.Publish(nil, []byte("c"), frame); err != nil {
+	if err := put(h, Refuse, "c", frame); err != nil {
 		t.Fatal(err)
 	}
 	shard.Work()
@@ -208,8 +210,8 @@ type capture struct {
 
 func (c *capture) Wake() {}
 
-func (c *capture) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool, _ string, _ []string) int {
-	c.f(ids, frames)
+func (c *capture) Deliver(ids []uint64, run *delivery.Run) int {
+	c.f(ids, framesOf(run))
 	return len(ids)
 }
 

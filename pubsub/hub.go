@@ -4,10 +4,8 @@ import (
 	"errors"
 	"hash/maphash"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // ErrNoChannel is returned by Publish for a channel that does not exist.
@@ -16,8 +14,8 @@ var ErrNoChannel = errors.New("pubsub: no such channel")
 // ErrOverloaded is returned by Publish where a shard cannot keep up.
 var ErrOverloaded = errors.New("pubsub: subscribers cannot be served as fast as messages come")
 
-// ErrFull is returned by SubscribeWithin where a further channel would be one too
-// many.
+// ErrFull is returned by Subscribe and Listen if the limit of channels is
+// reached.
 var ErrFull = errors.New("pubsub: no room for another channel")
 
 // stripeCount is a power of two, far above the number of cores, so that two
@@ -27,70 +25,63 @@ const stripeCount = 256
 // A Hub is a table of channels. Its methods may be called from any goroutine,
 // except for those that take a Subscriber: they belong on that one's loop.
 type Hub struct {
-	seed    maphash.Seed
-	count   atomic.Int64 // of channels
-	named   atomic.Bool  // events are kept by name
-	stripes [stripeCount]stripe
+	seed      maphash.Seed
+	count     atomic.Int64 // of channels
+	named     atomic.Bool  // items carry the names of events
+	encodings atomic.Pointer[encodings]
+	costly    atomic.Int64 // audiences that hear a costly form
+	stripes   [stripeCount]stripe
 }
 
 // A stripe guards the channels whose names hash to it.
 type stripe struct {
 	mu       sync.Mutex
 	channels map[string]*channel
-	_        [48]byte // a cache line of its own
+	observer Observer // nil for none
+	_        [32]byte // a cache line of its own
 }
 
-// A channel exists while it has an audience, or always if it is permanent.
+// A channel exists while it has an audience or a listener, or always if it is
+// permanent. Its fields are guarded by the stripe.
 type channel struct {
 	name      string
 	hub       *Hub
 	stripe    *stripe
 	permanent bool
-	audiences []*audience // one per shard and kind with members; guarded by the stripe
-	published uint64      // frames; guarded by the stripe
-	bytes     uint64      // of those frames; guarded by the stripe
+	audiences []*audience // one per shard and form with members
+	listeners []*Listener
+	published uint64 // messages
+	bytes     uint64 // of their data, names of events included
 }
 
-// NewHub returns a hub in which the permanent channels exist from the start.
-func NewHub(permanent ...string) *Hub {
-	h := &Hub{seed: maphash.MakeSeed()}
-	h.SetPermanent(permanent...)
-	return h
-}
+// NewHub returns a hub without channels.
+func NewHub() *Hub { return &Hub{seed: maphash.MakeSeed()} }
 
-// SetPermanent replaces the permanent channels. One that stays is there all the
-// time.
+// SetPermanent replaces the permanent channels. One that stays permanent exists
+// all the time.
 func (h *Hub) SetPermanent(names ...string) {
 	wanted := make(map[string]bool, len(names))
 	for _, name := range names {
 		wanted[name] = true
 		st := h.stripe([]byte(name))
 		st.mu.Lock()
-		ch := st.channels[name]
-		if ch == nil {
-			ch = h.channel(st, name)
-		}
+		ch, _ := h.needChannel(st, []byte(name), math.MaxInt) // there is no limit to fail for
 		ch.permanent = true
 		st.mu.Unlock()
 	}
 	for i := range h.stripes {
-		h.stripes[i].forget(h, wanted)
+		h.stripes[i].keepPermanent(wanted)
 	}
 }
 
-// forget makes no channel permanent but those that are wanted, and removes those
-// that only that has kept.
-func (st *stripe) forget(h *Hub, wanted map[string]bool) {
+// keepPermanent ends the permanence of all channels but those that are wanted.
+func (st *stripe) keepPermanent(wanted map[string]bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for name, ch := range st.channels {
-		if wanted[name] {
-			continue
-		}
-		ch.permanent = false
-		if len(ch.audiences) == 0 {
-			delete(st.channels, name)
-			h.count.Add(-1)
+		if !wanted[name] {
+			ch.permanent = false
+			ch.endIfUnused()
 		}
 	}
 }
@@ -100,85 +91,74 @@ func (h *Hub) Len() int {
 	return int(h.count.Load())
 }
 
-// KeepEvents makes the hub tell the Sink the names of the events that
-// PublishEvent gives from now on.
+// KeepEvents makes the items of messages that are published from now on carry
+// the names of their events.
 func (h *Hub) KeepEvents() { h.named.Store(true) }
 
-// Hears tells whether the channel has subscribers of a kind.
-func (h *Hub) Hears(name []byte, kind Kind) bool {
+// Exists reports whether there is a channel of that name.
+func (h *Hub) Exists(name []byte) bool {
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	ch := st.channels[string(name)]
-	return ch != nil && slices.ContainsFunc(ch.audiences, func(a *audience) bool { return a.kind == kind })
+	return st.channels[string(name)] != nil
 }
 
-// Publish is PublishEach with one frame for all kinds.
-func (h *Hub) Publish(from *Shard, name, frame []byte) error {
-	return h.PublishEach(from, name, Frames{frame})
-}
-
-// PublishEach is PublishEvent without a name.
-func (h *Hub) PublishEach(from *Shard, name []byte, frames Frames) error {
-	return h.PublishEvent(from, name, nil, frames)
-}
-
-// PublishEvent gives every subscriber of the channel the frame for its kind. The
-// frames are kept and must not be modified any more. The caller is on the loop
-// of from, or from is nil: then it refuses with ErrOverloaded where a shard has
-// too much waiting already, and nobody gets the frame. A loop is slowed down
-// instead (see Shard.Work). It returns ErrNoChannel if there is none.
-func (h *Hub) PublishEvent(from *Shard, name, event []byte, frames Frames) error {
-	st := h.stripe(name)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	ch := st.channels[string(name)]
-	if ch == nil {
-		return ErrNoChannel
+// Publish gives the message its place behind all earlier ones of its channel,
+// and every member the form that it hears. The flow says what happens where a
+// shard has too much waiting already. It returns ErrNoChannel if the channel
+// does not exist, or ErrOverloaded; then no member gets the message. Any
+// goroutine; with the flow Slowing only on that shard's loop.
+func (h *Hub) Publish(m Message, flow Flow) error {
+	var made forms
+	e, st := h.encodings.Load(), h.stripe(m.Channel)
+	if h.costly.Load() > 0 {
+		h.prepare(e, &made, st, m)
 	}
-	if from == nil && ch.overloaded() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	ch := st.channels[string(m.Channel)]
+	switch {
+	case ch == nil:
+		return ErrNoChannel
+	case flow.refuse && ch.overloaded():
 		return ErrOverloaded
 	}
-	named := h.named.Load()
-	var kept string // the same for all
-	if named {
-		kept = string(event)
+	for _, a := range ch.audiences { // all of them, before any member gets anything
+		e.of(&made, a.form, m)
 	}
-	ch.published++
-	ch.bytes += uint64(len(frames[Plain]))
-	at := ch.publishedAt(from)
-	for _, a := range ch.audiences {
-		a.append(frames.of(a.kind), at)
-		if named {
-			a.name(kept)
-		}
-		if from != nil && from != a.shard && a.shard.overloaded() {
-			from.ahead = a.shard
-		}
-	}
+	ch.deliver(e, &made, m, flow)
 	return nil
 }
 
-// Subscribe makes s hear the channel, which is created if need be, and tells
-// whether it did not before. Loop of s only.
-func (h *Hub) Subscribe(s *Subscriber, name []byte) bool {
-	fresh, _ := h.SubscribeWithin(math.MaxInt, s, name)
-	return fresh
+// deliver gives a message to all members of the channel. The stripe is locked.
+func (ch *channel) deliver(e *encodings, made *forms, m Message, flow Flow) {
+	ch.published++
+	ch.bytes += uint64(len(m.Event) + len(m.Data))
+	var event string // one copy for all
+	if ch.hub.named.Load() {
+		event = string(m.Event)
+	}
+	for _, a := range ch.audiences {
+		a.append(e.of(made, a.form, m), event, &m)
+		if flow.slow != nil && flow.slow != a.shard && a.shard.overloaded() {
+			flow.slow.ahead = a.shard
+		}
+	}
+	for _, l := range ch.listeners {
+		l.take(m)
+	}
 }
 
-// SubscribeWithin is Subscribe where a hub may have so many channels. It returns
-// ErrFull, and nothing has changed, if the channel would be one more. Loop of s
-// only.
-func (h *Hub) SubscribeWithin(limit int, s *Subscriber, name []byte) (fresh bool, err error) {
+// Subscribe makes s a member of the channel, which is created if need be, and
+// reports whether it was not a member before. It returns ErrFull, and nothing
+// has changed, if the channel would be one more than limit. Loop of s only.
+func (h *Hub) Subscribe(limit int, s *Subscriber, name []byte) (fresh bool, err error) {
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	ch := st.channels[string(name)]
-	if ch == nil {
-		if !h.takeRoom(limit) {
-			return false, ErrFull
-		}
-		ch = h.newChannel(st, string(name))
+	ch, err := h.needChannel(st, name, limit)
+	if err != nil {
+		return false, err
 	}
 	a := ch.audience(s.seat)
 	if s.find(a) >= 0 {
@@ -188,7 +168,37 @@ func (h *Hub) SubscribeWithin(limit int, s *Subscriber, name []byte) (fresh bool
 	return true, nil
 }
 
-// takeRoom counts a channel that is about to be made, if there may be another.
+// needChannel returns a channel, which begins to exist if need be, or ErrFull if
+// it would be one more than limit. The stripe is locked. It is the one place where
+// channels begin.
+func (h *Hub) needChannel(st *stripe, name []byte, limit int) (*channel, error) {
+	if ch := st.channels[string(name)]; ch != nil {
+		return ch, nil
+	}
+	if !h.takeRoom(limit) {
+		return nil, ErrFull
+	}
+	if st.channels == nil {
+		st.channels = make(map[string]*channel)
+	}
+	ch := &channel{name: string(name), hub: h, stripe: st}
+	st.channels[ch.name] = ch
+	st.channelBegan(ch.name)
+	return ch, nil
+}
+
+// endIfUnused removes a channel that nothing keeps. The stripe is locked. It is
+// the one place where channels end.
+func (ch *channel) endIfUnused() {
+	if len(ch.audiences) > 0 || len(ch.listeners) > 0 || ch.permanent {
+		return
+	}
+	delete(ch.stripe.channels, ch.name)
+	ch.hub.count.Add(-1)
+	ch.stripe.channelEnded(ch.name)
+}
+
+// takeRoom counts a channel that is about to begin, if there may be another.
 func (h *Hub) takeRoom(limit int) bool {
 	for {
 		n := h.count.Load()
@@ -201,12 +211,12 @@ func (h *Hub) takeRoom(limit int) bool {
 	}
 }
 
-// Subscribed tells whether s hears the channel. Loop of s only.
+// Subscribed reports whether s is a member of the channel. Loop of s only.
 func (h *Hub) Subscribed(s *Subscriber, name []byte) bool {
 	return h.find(s, name) >= 0
 }
 
-// Unsubscribe ends what Subscribe began, and tells whether there was anything
+// Unsubscribe ends what Subscribe began, and reports whether there was anything
 // to end. Loop of s only.
 func (h *Hub) Unsubscribe(s *Subscriber, name []byte) bool {
 	i := h.find(s, name)
@@ -235,35 +245,7 @@ func (h *Hub) stripe(name []byte) *stripe {
 	return &h.stripes[maphash.Bytes(h.seed, name)%stripeCount]
 }
 
-// channel adds a channel that is not there yet. The stripe is locked.
-func (h *Hub) channel(st *stripe, name string) *channel {
-	h.count.Add(1)
-	return h.newChannel(st, name)
-}
-
-// newChannel is channel for one that has been counted.
-func (h *Hub) newChannel(st *stripe, name string) *channel {
-	if st.channels == nil {
-		st.channels = make(map[string]*channel)
-	}
-	ch := &channel{name: name, hub: h, stripe: st}
-	st.channels[name] = ch
-	return ch
-}
-
-// publishedAt returns the time that a frame's delivery is measured from. The
-// stripe is locked.
-func (ch *channel) publishedAt(from *Shard) time.Duration {
-	switch {
-	case from != nil && from.Began != nil:
-		return from.Began()
-	case len(ch.audiences) > 0:
-		return ch.audiences[0].shard.now()
-	}
-	return 0
-}
-
-// overloaded tells whether a shard of the channel has too much waiting.
+// overloaded reports whether a shard of the channel has too much waiting.
 // The stripe is locked.
 func (ch *channel) overloaded() bool {
 	for _, a := range ch.audiences {
@@ -277,17 +259,17 @@ func (ch *channel) overloaded() bool {
 // audience returns the channel's audience of one seat. The stripe is locked.
 func (ch *channel) audience(s *seat) *audience {
 	for _, a := range ch.audiences {
-		if a.shard == s.shard && a.kind == s.kind {
+		if a.shard == s.shard && a.form == s.form {
 			return a
 		}
 	}
-	a := &audience{channel: ch, shard: s.shard, kind: s.kind}
+	a := &audience{channel: ch, shard: s.shard, form: s.form}
 	ch.audiences = append(ch.audiences, a)
+	ch.hub.countCostly(a.form, 1)
 	return a
 }
 
-// remove forgets an audience without members, and frees the channel with its
-// last one.
+// remove removes an audience without members.
 func (ch *channel) remove(gone *audience) {
 	ch.stripe.mu.Lock()
 	defer ch.stripe.mu.Unlock()
@@ -301,8 +283,6 @@ func (ch *channel) remove(gone *audience) {
 		}
 	}
 	gone.discard()
-	if len(ch.audiences) == 0 && !ch.permanent {
-		delete(ch.stripe.channels, ch.name)
-		ch.hub.count.Add(-1)
-	}
+	ch.hub.countCostly(gone.form, -1)
+	ch.endIfUnused()
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // checkHub looks for what the hub's parts must have in common at any time.
@@ -41,7 +43,7 @@ func checkAudience(t testing.TB, a *audience) {
 		return
 	}
 	for i, m := range a.members {
-		if a.ids[i]&^Several != m.id || (a.ids[i]&Several != 0) != (len(m.subs) > 1) {
+		if a.ids[i]&^delivery.Several != m.id || (a.ids[i]&delivery.Several != 0) != (len(m.subs) > 1) {
 			t.Errorf("%q: member %d is known as %x and has %d subscriptions", a.channel.name, m.id, a.ids[i], len(m.subs))
 		}
 		if j := m.find(a); j < 0 || m.subs[j].index != i {
@@ -58,7 +60,7 @@ func exists(h *Hub, name string) bool {
 }
 
 func TestChannelLife(t *testing.T) {
-	h, s, other := NewHub("permanent"), newSink(t), newSink(t)
+	h, s, other := newHub("permanent"), newSink(t), newSink(t)
 	a, b := s.subscriber(1), other.subscriber(1)
 	steps := []struct {
 		name string
@@ -66,16 +68,16 @@ func TestChannelLife(t *testing.T) {
 		want bool
 		live string // channels, besides permanent
 	}{
-		{"subscribe", func() bool { return h.Subscribe(a, []byte("c")) }, true, "c"},
-		{"again", func() bool { return h.Subscribe(a, []byte("c")) }, false, "c"},
-		{"on another shard", func() bool { return h.Subscribe(b, []byte("c")) }, true, "c"},
-		{"another channel", func() bool { return h.Subscribe(b, []byte("d")) }, true, "c d"},
+		{"subscribe", func() bool { return subscribe(h, a, []byte("c")) }, true, "c"},
+		{"again", func() bool { return subscribe(h, a, []byte("c")) }, false, "c"},
+		{"on another shard", func() bool { return subscribe(h, b, []byte("c")) }, true, "c"},
+		{"another channel", func() bool { return subscribe(h, b, []byte("d")) }, true, "c d"},
 		{"not subscribed", func() bool { return h.Unsubscribe(a, []byte("d")) }, false, "c d"},
 		{"no such channel", func() bool { return h.Unsubscribe(a, []byte("e")) }, false, "c d"},
 		{"the first leaves", func() bool { return h.Unsubscribe(a, []byte("c")) }, true, "c d"},
 		{"again", func() bool { return h.Unsubscribe(a, []byte("c")) }, false, "c d"},
 		{"the last leaves", func() bool { return h.Unsubscribe(b, []byte("c")) }, true, "d"},
-		{"permanent", func() bool { return h.Subscribe(a, []byte("permanent")) }, true, "d"},
+		{"permanent", func() bool { return subscribe(h, a, []byte("permanent")) }, true, "d"},
 		{"and leave", func() bool { return h.Unsubscribe(a, []byte("permanent")) }, true, "d"},
 		{"leave all", func() bool { b.Leave(); return true }, true, ""},
 	}
@@ -92,7 +94,7 @@ func TestChannelLife(t *testing.T) {
 			if got := exists(h, name); got != want {
 				t.Errorf("%s: channel %s: got %v, want %v", step.name, name, got, want)
 			}
-			err := h.Publish(nil, []byte(name), []byte("x"))
+			err := put(h, Refuse, name, []byte("x"))
 			if got := !errors.Is(err, ErrNoChannel); got != want {
 				t.Errorf("%s: Publish to %s: got %v", step.name, name, err)
 			}
@@ -110,7 +112,7 @@ func TestChannelLife(t *testing.T) {
 // the others are there from then on. One that stays is the one that it was, with
 // its numbers.
 func TestPermanentChannelsReplaced(t *testing.T) {
-	h, s := NewHub("stays", "goes", "heard"), newSink(t)
+	h, s := newHub("stays", "goes", "heard"), newSink(t)
 	s.members(h, "heard", 1)
 	s.members(h, "joins", 1)
 	publish(t, h, "stays", "x")
@@ -149,13 +151,13 @@ func TestPermanentChannelsReplaced(t *testing.T) {
 // Loops that make channels at the same moment keep to the limit.
 func TestLimitOfChannels(t *testing.T) {
 	const shards, limit = 4, 3
-	h := NewHub("permanent")
+	h := newHub("permanent")
 	var end sync.WaitGroup
 	for i := range shards {
 		sub, name := newSink(t).subscriber(1), fmt.Appendf(nil, "of %d", i)
 		end.Go(func() {
 			for range 20_000 {
-				fresh, err := h.SubscribeWithin(limit, sub, name)
+				fresh, err := h.Subscribe(limit, sub, name)
 				if fresh == (err != nil) || err != nil && !errors.Is(err, ErrFull) {
 					t.Errorf("got %v, %v", fresh, err)
 				}
@@ -169,12 +171,12 @@ func TestLimitOfChannels(t *testing.T) {
 	end.Wait()
 	s := newSink(t).subscriber(1)
 	for i, want := range []error{nil, nil, ErrFull} {
-		if fresh, err := h.SubscribeWithin(limit, s, fmt.Append(nil, i)); fresh != (want == nil) || err != want {
+		if fresh, err := h.Subscribe(limit, s, fmt.Append(nil, i)); fresh != (want == nil) || err != want {
 			t.Errorf("channel %d: got %v, %v, want %v", i, fresh, err, want)
 		}
 	}
 	for _, name := range []string{"permanent", "1"} { // that are there
-		if _, err := h.SubscribeWithin(limit, s, []byte(name)); err != nil {
+		if _, err := h.Subscribe(limit, s, []byte(name)); err != nil {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -182,7 +184,7 @@ func TestLimitOfChannels(t *testing.T) {
 }
 
 func TestEveryShardHearsTheSameOrder(t *testing.T) {
-	h := NewHub()
+	h := newHub()
 	var sinks []*sink
 	var want []string
 	for range 3 {
@@ -250,7 +252,7 @@ type piece struct {
 }
 
 func newModel(t *testing.T) *model {
-	m := &model{t: t, hub: NewHub("permanent"), log: map[string][]string{}, named: []string{"permanent"}, read: make([]int, modelMembers)}
+	m := &model{t: t, hub: newHub("permanent"), log: map[string][]string{}, named: []string{"permanent"}, read: make([]int, modelMembers)}
 	for i := range m.done {
 		s := newSink(t)
 		s.several = func(id uint64) bool { return m.subs[id].Len() > 1 }
@@ -259,15 +261,15 @@ func newModel(t *testing.T) *model {
 	}
 	for id := range uint64(modelMembers) {
 		sub := m.sinks[id%modelShards].subscriber(id)
-		sub.SetKind(modelKind(int(id)))
+		sub.SetForm(modelForm(int(id)))
 		m.subs = append(m.subs, sub)
 		m.heard = append(m.heard, map[string]*piece{})
 	}
 	return m
 }
 
-// modelKind is the kind of a member. Every shard has both.
-func modelKind(id int) Kind { return Kind(id / modelShards % int(kinds)) }
+// modelForm is the form that a member hears. Every shard has both.
+func modelForm(id int) Form { return Form(id / modelShards % 2) }
 
 func (m *model) step(op, arg byte) {
 	id := int(arg) % modelMembers
@@ -312,7 +314,7 @@ func (m *model) piece(id int, channel string) *piece {
 
 func (m *model) subscribe(id int, channel string) {
 	p := m.piece(id, channel)
-	if got := m.hub.Subscribe(m.subs[id], []byte(channel)); got == p.member {
+	if got := subscribe(m.hub, m.subs[id], []byte(channel)); got == p.member {
 		m.t.Errorf("Subscribe(%d, %s): got %v", id, channel, got)
 	}
 	if !p.member {
@@ -325,22 +327,22 @@ func (m *model) publish(channel string, arg byte) {
 	if arg%16 == 0 {
 		frame += strings.Repeat("x", runMax/3)
 	}
-	var from *Shard
+	flow := Refuse
 	if arg%2 == 0 {
-		from = m.sinks[arg%modelShards].shard
+		flow = Slowing(m.sinks[arg%modelShards].shard)
 	}
-	// Every third message has a form for each kind.
-	frames := Frames{[]byte(frame)}
+	// Every third message has two forms.
+	message := Message{Channel: []byte(channel), Data: []byte(frame)}
 	if len(m.log[channel])%3 == 0 {
-		frames[Deflated] = []byte("+" + frame)
+		message.Event = []byte("both")
 	}
-	err := m.hub.PublishEach(from, []byte(channel), frames)
+	err := m.hub.Publish(message, flow)
 	exists := slices.Contains(m.named, channel)
 	for id := range m.subs {
 		exists = exists || m.piece(id, channel).member
 	}
 	switch {
-	case errors.Is(err, ErrOverloaded) && from == nil:
+	case errors.Is(err, ErrOverloaded) && flow == Refuse:
 	case !exists && errors.Is(err, ErrNoChannel):
 	case exists && err == nil:
 		m.log[channel] = append(m.log[channel], frame)
@@ -368,8 +370,8 @@ func (m *model) hear(id int, frame string) {
 	channel := strings.TrimRight(head, "0123456789")
 	n, _ := strconv.Atoi(head[len(channel):])
 	channel, deflated := strings.CutPrefix(channel, "+")
-	if want := n%3 == 0 && modelKind(id) == Deflated; deflated != want {
-		m.t.Errorf("%d heard %s, want the form for Deflated: %v", id, head, want)
+	if want := n%3 == 0 && modelForm(id) == 1; deflated != want {
+		m.t.Errorf("%d heard %s, want the other form: %v", id, head, want)
 	}
 	p := m.piece(id, channel)
 	if !p.member || n < p.from || p.begun && n > p.from || n > max(p.from, p.to) {
@@ -423,7 +425,7 @@ func TestConcurrent(t *testing.T) {
 		frames                      = 500 // of each publisher to each channel
 		steady, fickle              = 4, 4
 	)
-	h := NewHub()
+	h := newHub()
 	var ready, publishing, running sync.WaitGroup
 	var quiet atomic.Bool // nothing is published any more
 	ready.Add(loops)
@@ -438,7 +440,7 @@ func TestConcurrent(t *testing.T) {
 				sub.Init(shard, id)
 				s.heard[id] = map[string]int{}
 				for c := range channels {
-					h.Subscribe(sub, []byte(strconv.Itoa(c)))
+					subscribe(h, sub, []byte(strconv.Itoa(c)))
 				}
 				if id < steady {
 					stay = append(stay, sub)
@@ -452,7 +454,7 @@ func TestConcurrent(t *testing.T) {
 				state := shard.Work()
 				sub, c := move[turn%fickle], []byte(strconv.Itoa(turn%channels))
 				if !h.Unsubscribe(sub, c) {
-					h.Subscribe(sub, c)
+					subscribe(h, sub, c)
 				}
 				if final && state == Idle {
 					break
@@ -490,7 +492,7 @@ func TestConcurrent(t *testing.T) {
 			for i := range frames {
 				for c := range channels {
 					frame := fmt.Appendf(nil, "%d/%d %d\n", p, c, i+1)
-					for errors.Is(h.Publish(nil, []byte(strconv.Itoa(c)), frame), ErrOverloaded) {
+					for errors.Is(put(h, Refuse, strconv.Itoa(c), frame), ErrOverloaded) {
 					}
 				}
 			}
@@ -499,7 +501,7 @@ func TestConcurrent(t *testing.T) {
 	publishing.Wait()
 	quiet.Store(true)
 	for c := range channels { // a last frame wakes every loop
-		if err := h.Publish(nil, []byte(strconv.Itoa(c)), []byte("\n")); err != nil && !errors.Is(err, ErrNoChannel) {
+		if err := put(h, Refuse, strconv.Itoa(c), []byte("\n")); err != nil && !errors.Is(err, ErrNoChannel) {
 			t.Error(err)
 		}
 	}
@@ -525,15 +527,15 @@ func (s *loopSink) Wake() {
 	}
 }
 
-func (s *loopSink) Deliver(ids []uint64, _ [][]byte, joined []byte, _ bool, _ string, _ []string) int {
+func (s *loopSink) Deliver(ids []uint64, run *delivery.Run) int {
 	s.calls++
 	n := len(ids)
 	if s.calls%3 == 0 {
 		n = 1 + s.calls%n
 	}
 	for _, id := range ids[:n] {
-		for line := range strings.Lines(string(joined)) {
-			s.hear(id&^Several, line)
+		for line := range strings.Lines(string(run.Joined)) {
+			s.hear(id&^delivery.Several, line)
 		}
 	}
 	return n
@@ -557,23 +559,23 @@ type nothing struct{}
 
 func (nothing) Wake() {}
 
-func (nothing) Deliver(ids []uint64, _ [][]byte, _ []byte, _ bool, _ string, _ []string) int {
+func (nothing) Deliver(ids []uint64, _ *delivery.Run) int {
 	return len(ids)
 }
 
 func BenchmarkPublish(b *testing.B) {
 	for _, members := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) {
-			h, shard := NewHub(), NewShard(nothing{})
+			h, shard := newHub(), NewShard(nothing{})
 			for id := range uint64(members) {
 				sub := new(Subscriber)
 				sub.Init(shard, id)
-				h.Subscribe(sub, []byte("news"))
+				subscribe(h, sub, []byte("news"))
 			}
 			name, frame := []byte("news"), make([]byte, 100)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := h.Publish(shard, name, frame); err != nil {
+				if err := h.Publish(Message{Channel: name, Data: frame}, Slowing(shard)); err != nil {
 					b.Fatal(err)
 				}
 				shard.Work()
@@ -584,17 +586,17 @@ func BenchmarkPublish(b *testing.B) {
 
 // BenchmarkPublishRun is what one frame costs among a hundred of a turn.
 func BenchmarkPublishRun(b *testing.B) {
-	h, shard := NewHub(), NewShard(nothing{})
+	h, shard := newHub(), NewShard(nothing{})
 	for id := range uint64(1000) {
 		sub := new(Subscriber)
 		sub.Init(shard, id)
-		h.Subscribe(sub, []byte("news"))
+		subscribe(h, sub, []byte("news"))
 	}
 	name, frame := []byte("news"), make([]byte, 100)
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = h.Publish(shard, name, frame)
+		_ = h.Publish(Message{Channel: name, Data: frame}, Slowing(shard))
 		if n++; n%100 == 0 {
 			shard.Work()
 		}
@@ -604,18 +606,18 @@ func BenchmarkPublishRun(b *testing.B) {
 func BenchmarkSubscribe(b *testing.B) {
 	for _, members := range []int{0, 1000} {
 		b.Run(fmt.Sprintf("beside=%d", members), func(b *testing.B) {
-			h, shard := NewHub(), NewShard(nothing{})
+			h, shard := newHub(), NewShard(nothing{})
 			for id := range uint64(members) {
 				sub := new(Subscriber)
 				sub.Init(shard, id)
-				h.Subscribe(sub, []byte("news"))
+				subscribe(h, sub, []byte("news"))
 			}
 			sub := new(Subscriber)
 			sub.Init(shard, uint64(members))
 			name := []byte("news")
 			b.ReportAllocs()
 			for b.Loop() {
-				h.Subscribe(sub, name)
+				subscribe(h, sub, name)
 				h.Unsubscribe(sub, name)
 			}
 		})
@@ -627,13 +629,9 @@ type named struct{ got []string }
 
 func (n *named) Wake() {}
 
-func (n *named) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool, channel string, events []string) int {
-	for i, f := range frames {
-		event := "?"
-		if len(events) > 0 {
-			event = events[i]
-		}
-		n.got = append(n.got, channel+" "+event+" "+string(f))
+func (n *named) Deliver(ids []uint64, run *delivery.Run) int {
+	for _, item := range run.Items {
+		n.got = append(n.got, item.Channel+" "+item.Event+" "+string(item.Frame))
 	}
 	return len(ids)
 }
@@ -643,22 +641,23 @@ func TestKeepEvents(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		sink := &named{}
 		shard := NewShard(sink)
-		h := NewHub()
+		h := newHub()
 		if keep {
 			h.KeepEvents()
 		}
 		var s Subscriber
 		s.Init(shard, 1)
-		h.Subscribe(&s, []byte("c"))
+		subscribe(h, &s, []byte("c"))
 		var want []string
 		for round := range 3 {
 			for i := range 100 {
 				event, frame := fmt.Sprint("e", i), fmt.Sprint(round, " ", i)
-				if err := h.PublishEvent(nil, []byte("c"), []byte(event), Frames{[]byte(frame)}); err != nil {
+				m := Message{Channel: []byte("c"), Event: []byte(event), Data: []byte(frame)}
+				if err := h.Publish(m, Refuse); err != nil {
 					t.Fatal(err)
 				}
 				if !keep {
-					event = "?"
+					event = ""
 				}
 				want = append(want, "c "+event+" "+frame)
 			}
@@ -674,14 +673,15 @@ func TestKeepEvents(t *testing.T) {
 // What was published before the hub was asked for names has none, and each name
 // stays with its frame.
 func TestKeepEventsFromNowOn(t *testing.T) {
-	sink, h := &named{}, NewHub()
+	sink, h := &named{}, newHub()
 	shard := NewShard(sink)
 	var s Subscriber
 	s.Init(shard, 1)
-	h.Subscribe(&s, []byte("c"))
+	subscribe(h, &s, []byte("c"))
 	publish := func(event, frame string) {
 		t.Helper()
-		if err := h.PublishEvent(nil, []byte("c"), []byte(event), Frames{[]byte(frame)}); err != nil {
+		m := Message{Channel: []byte("c"), Event: []byte(event), Data: []byte(frame)}
+		if err := h.Publish(m, Refuse); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,14 +6,12 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket/measure"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
-// Several is the bit of an id that says: this member has other subscriptions.
-const Several = 1 << 63
-
 // backlogMax is how many bytes may wait on a shard before its loop goes on
-// delivering without turning to anything else, and before those who publish
-// from elsewhere have to wait.
+// delivering without turning to anything else, and before publishers elsewhere
+// have to wait.
 const backlogMax = 4 << 20
 
 // portion is how many members one audience is served before the next has its
@@ -24,19 +22,14 @@ const portion = 256
 type Sink interface {
 	// Deliver gives a run to the members ids, in order, and returns how many it
 	// has served: at least one, fewer than all if its slice of time is used up.
-	// joined is the frames as one piece, valid until Deliver returns; each of
-	// frames is immutable and may be kept. If alone, only runs of this channel come
-	// in this turn; otherwise others may, for members with the bit Several.
-	// Every frame is an event of the channel, and events has their names if the
-	// Hub keeps them.
-	// Called on the loop only; it must not subscribe or unsubscribe anybody.
-	Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, channel string, events []string) int
+	// Called on the loop only; it must not change any subscription.
+	Deliver(ids []uint64, run *delivery.Run) int
 
 	// Wake makes the loop call Work soon. Any goroutine.
 	Wake()
 }
 
-// State is what Work tells the loop.
+// State is what is left to do after Work.
 type State int
 
 const (
@@ -48,7 +41,7 @@ const (
 // A Shard is the part of all hubs that lives on one loop.
 type Shard struct {
 	sink    Sink
-	seats   [kinds]seat
+	seats   [formsMax]seat
 	backlog atomic.Int64 // bytes of frames that no walk has begun with
 
 	mu    sync.Mutex
@@ -62,36 +55,24 @@ type Shard struct {
 	buffers [][]byte    // for joined runs, empty
 	stats   Stats
 
-	// Clock, if it is set before anything is published, is asked when a run of
-	// frames has been delivered. Any goroutine calls it.
+	// Clock, if it is set, is read when a run has been delivered, and
+	// Stats.Delivery is measured from Message.At to then. Set it before
+	// anything is published. Loop only.
 	Clock func() time.Duration
-
-	// Began tells, by the same clock, when the loop has come to what it is
-	// doing: what it publishes counts as published then, without a look at the
-	// clock. If nil, the Clock is asked.
-	Began func() time.Duration
 }
 
 // Stats is what a shard holds, and has measured since it began.
 type Stats struct {
 	Subscriptions int
 
-	// Delivery is how long it took from the publishing of the first frame of a
-	// run until the last subscriber on this loop was given the run, if there is
-	// a Clock.
+	// Delivery is how long it took from the publishing of the first message of a
+	// run until the last member on this loop was given the run, if there is a
+	// Clock.
 	Delivery measure.Histogram
 }
 
 // Stats returns a copy. Loop only.
 func (s *Shard) Stats() Stats { return s.stats }
-
-// now asks the Clock.
-func (s *Shard) now() time.Duration {
-	if s.Clock == nil {
-		return 0
-	}
-	return s.Clock()
-}
 
 // delivered measures a run that has waited since then.
 func (s *Shard) delivered(since time.Duration) {
@@ -103,8 +84,8 @@ func (s *Shard) delivered(since time.Duration) {
 // NewShard returns a shard that delivers to sink.
 func NewShard(sink Sink) *Shard {
 	s := &Shard{sink: sink}
-	for k := range s.seats {
-		s.seats[k] = seat{s, Kind(k)}
+	for f := range s.seats {
+		s.seats[f] = seat{s, Form(f)}
 	}
 	return s
 }
@@ -130,13 +111,13 @@ func (s *Shard) Work() State {
 	alone := s.active.len() == 1
 	for s.active.len() > 0 {
 		a := s.active.pop()
-		if len(a.frames) == 0 && !a.load() {
+		if len(a.run.Items) == 0 && !a.load() {
 			continue
 		}
 		s.current = a
 		inTime := s.walk(a, alone)
 		s.current = nil
-		if len(a.frames) > 0 || a.load() {
+		if len(a.run.Items) > 0 || a.load() {
 			s.active.push(a)
 		}
 		if !inTime && !s.overloaded() {
@@ -146,13 +127,15 @@ func (s *Shard) Work() State {
 	return s.waiting()
 }
 
-// walk serves the next portion of an audience, and tells whether all of it was
+// walk serves the next portion of an audience, and reports whether all of it was
 // served within the slice of time.
 func (s *Shard) walk(a *audience, alone bool) bool {
-	next := a.ids[a.cursor:min(a.cursor+portion, len(a.ids))]
+	next := a.next()
 	served := 0
 	if len(next) > 0 {
-		served = s.sink.Deliver(next, a.frames, a.run(), alone, a.channel.name, a.names)
+		a.joinFrames()
+		a.run.Alone = alone
+		served = s.sink.Deliver(next, &a.run)
 	}
 	a.cursor += served
 	if a.cursor == len(a.ids) {
@@ -161,8 +144,8 @@ func (s *Shard) walk(a *audience, alone bool) bool {
 	return served == len(next)
 }
 
-// recover goes on after a panic of the Sink. Who of the audience has its run is
-// not known, and nobody shall get it twice: the walk is given up.
+// recover goes on after a panic of the Sink. Which members have got the run is
+// not known, and none may get it twice: the walk is given up.
 func (s *Shard) recover() {
 	if a := s.current; a != nil {
 		s.current = nil
@@ -184,7 +167,7 @@ func (s *Shard) take() {
 	s.spare = fresh[:0]
 }
 
-// waiting tells whether this loop must let another one catch up.
+// waiting reports whether this loop must let another one catch up.
 func (s *Shard) waiting() State {
 	if s.ahead == nil {
 		return Idle

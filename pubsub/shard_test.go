@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // A turn costs at most one wake, however many channels and members it serves.
 func TestOneWake(t *testing.T) {
-	h, s, asleep := NewHub(), newSink(t), newSink(t)
+	h, s, asleep := newHub(), newSink(t), newSink(t)
 	s.members(h, "a", 10)
 	s.members(h, "b", 10)
 	asleep.subscriber(1)
@@ -34,7 +36,7 @@ func TestOneWake(t *testing.T) {
 // What comes while a shard has work left needs no wake to be found: it is
 // found by the Work that More has asked for.
 func TestPublishWhileWorking(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	s.members(h, "a", 4)
 	s.members(h, "b", 4)
 	publish(t, h, "a", "1")
@@ -52,13 +54,13 @@ func TestPublishWhileWorking(t *testing.T) {
 }
 
 func TestPublishFromTheSink(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	s.members(h, "c", 3)
 	left := 5
 	s.inWork = func(s *sink, _ int) {
 		if left > 0 {
 			left--
-			if err := h.Publish(s.shard, []byte("c"), []byte{'a' + byte(left)}); err != nil {
+			if err := put(h, Slowing(s.shard), "c", []byte{'a' + byte(left)}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -76,10 +78,10 @@ func TestPublishFromTheSink(t *testing.T) {
 // one came first and has more than a slice can hold.
 func TestSmallChannelIsNotStarved(t *testing.T) {
 	const large = 10 * portion
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	s.members(h, "large", large)
 	small := s.subscriber(large)
-	h.Subscribe(small, []byte("small"))
+	subscribe(h, small, []byte("small"))
 	for range 5 {
 		publish(t, h, "large", "x")
 	}
@@ -103,7 +105,7 @@ func TestSlicesGoOnWhereTheyEnded(t *testing.T) {
 	const members = 2*portion + 7
 	for _, slice := range []int{1, 16, portion - 1, portion, portion + 1, members - 1, members} {
 		t.Run(fmt.Sprint(slice), func(t *testing.T) {
-			h, s := NewHub(), newSink(t)
+			h, s := newHub(), newSink(t)
 			s.members(h, "c", members)
 			publish(t, h, "c", "x")
 			works := 1
@@ -137,9 +139,9 @@ func TestAlone(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h, s := NewHub(), newSink(t)
+			h, s := newHub(), newSink(t)
 			for _, sub := range s.members(h, "a", 2) {
-				h.Subscribe(sub, []byte("b"))
+				subscribe(h, sub, []byte("b"))
 			}
 			for _, channel := range test.publish {
 				publish(t, h, channel, "x")
@@ -156,27 +158,27 @@ func TestAlone(t *testing.T) {
 
 func TestOverload(t *testing.T) {
 	const size = 1 << 20
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	publisher := newSink(t)
 	s.members(h, "c", 5)
 	other := s.subscriber(1000)
-	h.Subscribe(other, []byte("d"))
+	subscribe(h, other, []byte("d"))
 	free := publisher.subscriber(1)
-	h.Subscribe(free, []byte("free"))
+	subscribe(h, free, []byte("free"))
 	frame := make([]byte, size)
 
 	for range backlogMax/size + 1 {
-		if err := h.Publish(nil, []byte("c"), frame); err != nil {
+		if err := put(h, Refuse, "c", frame); err != nil {
 			t.Fatalf("Publish below the limit: %v", err)
 		}
 	}
-	if err := h.Publish(nil, []byte("d"), frame); !errors.Is(err, ErrOverloaded) {
+	if err := put(h, Refuse, "d", frame); !errors.Is(err, ErrOverloaded) {
 		t.Errorf("Publish to another channel of the shard: got %v, want ErrOverloaded", err)
 	}
-	if err := h.Publish(nil, []byte("free"), frame[:1]); err != nil {
+	if err := put(h, Refuse, "free", frame[:1]); err != nil {
 		t.Errorf("Publish to a channel on another shard: got %v, want nil", err)
 	}
-	if err := h.Publish(publisher.shard, []byte("c"), frame[:1]); err != nil {
+	if err := put(h, Slowing(publisher.shard), "c", frame[:1]); err != nil {
 		t.Errorf("Publish from a loop: got %v, want nil", err)
 	}
 	if got := publisher.work(0); got != Ahead {
@@ -196,7 +198,7 @@ func TestOverload(t *testing.T) {
 	if got := publisher.work(0); got != Idle {
 		t.Errorf("Work of the publishing loop then: got %v, want Idle", got)
 	}
-	if err := h.Publish(nil, []byte("c"), frame[:1]); err != nil {
+	if err := put(h, Refuse, "c", frame[:1]); err != nil {
 		t.Errorf("Publish then: got %v, want nil", err)
 	}
 	s.rest()
@@ -213,10 +215,10 @@ func TestOverload(t *testing.T) {
 
 // A loop that fills its own shard does not wait for itself.
 func TestOverloadOfOneself(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	s.members(h, "c", 1)
 	for range 6 {
-		if err := h.Publish(s.shard, []byte("c"), make([]byte, 1<<20)); err != nil {
+		if err := put(h, Slowing(s.shard), "c", make([]byte, 1<<20)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -227,12 +229,12 @@ func TestOverloadOfOneself(t *testing.T) {
 
 // Two loops that publish to each other do not wait for each other for ever.
 func TestOverloadOfEachOther(t *testing.T) {
-	h, a, b := NewHub(), newSink(t), newSink(t)
+	h, a, b := newHub(), newSink(t), newSink(t)
 	a.members(h, "a", 2)
 	b.members(h, "b", 2)
 	for range 6 {
-		_ = h.Publish(a.shard, []byte("b"), make([]byte, 1<<20))
-		_ = h.Publish(b.shard, []byte("a"), make([]byte, 1<<20))
+		_ = put(h, Slowing(a.shard), "b", make([]byte, 1<<20))
+		_ = put(h, Slowing(b.shard), "a", make([]byte, 1<<20))
 	}
 	if got := a.work(0); got != Ahead {
 		t.Errorf("the first: got %v, want Ahead", got)
@@ -247,7 +249,7 @@ func TestOverloadOfEachOther(t *testing.T) {
 
 // The backlog counts what no walk has begun with.
 func TestBacklog(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	all := s.members(h, "c", 3)
 	want := func(name string, n int64) {
 		t.Helper()
@@ -277,7 +279,7 @@ func TestBacklog(t *testing.T) {
 // After a burst a shard keeps few buffers.
 func TestBuffersKept(t *testing.T) {
 	const channels = 50
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	for c := range channels {
 		s.members(h, fmt.Sprint(c), 2*portion)
 	}
@@ -297,16 +299,16 @@ func TestBuffersKept(t *testing.T) {
 
 // Delivering allocates nothing, and publishing nothing but what the caller makes.
 func TestNoAllocations(t *testing.T) {
-	h, shard := NewHub(), NewShard(nothing{})
+	h, shard := newHub(), NewShard(nothing{})
 	for id := range uint64(100) {
 		sub := new(Subscriber)
 		sub.Init(shard, id)
-		h.Subscribe(sub, []byte("c"))
+		subscribe(h, sub, []byte("c"))
 	}
 	name, frame := []byte("c"), []byte("x")
 	got := testing.AllocsPerRun(100, func() {
 		for range 3 {
-			_ = h.Publish(shard, name, frame)
+			_ = h.Publish(Message{Channel: name, Data: frame}, Slowing(shard))
 		}
 		shard.Work()
 	})
@@ -323,15 +325,15 @@ type clumsy struct {
 
 func (c *clumsy) Wake() {}
 
-func (c *clumsy) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool, _ string, _ []string) int {
+func (c *clumsy) Deliver(ids []uint64, run *delivery.Run) int {
 	c.calls++
 	for i, id := range ids {
 		if c.calls%3 == 0 && i == 1 {
 			c.panics++
 			panic("out of order")
 		}
-		for _, f := range frames {
-			c.got[id] = append(c.got[id], string(f))
+		for _, item := range run.Items {
+			c.got[id] = append(c.got[id], string(item.Frame))
 		}
 	}
 	return len(ids)
@@ -342,11 +344,11 @@ func (c *clumsy) Deliver(ids []uint64, frames [][]byte, _ []byte, _ bool, _ stri
 func TestWorkAfterAPanic(t *testing.T) {
 	sink := &clumsy{got: map[uint64][]string{}}
 	shard := NewShard(sink)
-	h := NewHub()
+	h := newHub()
 	subscribers := make([]Subscriber, 3)
 	for i := range subscribers {
 		subscribers[i].Init(shard, uint64(i))
-		h.Subscribe(&subscribers[i], []byte("c"))
+		subscribe(h, &subscribers[i], []byte("c"))
 	}
 	work := func() {
 		defer func() { _ = recover() }()
@@ -354,7 +356,7 @@ func TestWorkAfterAPanic(t *testing.T) {
 	}
 	const rounds = 100
 	for i := range rounds {
-		if err := h.Publish(nil, []byte("c"), fmt.Appendf(nil, "%03d", i)); err != nil {
+		if err := put(h, Refuse, "c", fmt.Appendf(nil, "%03d", i)); err != nil {
 			t.Fatal(err)
 		}
 		work()

@@ -2,8 +2,11 @@ package pubsub
 
 import (
 	"bytes"
+	"math"
 	"sync/atomic"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // A sink records what a shard delivers, and stops where the test wants it to.
@@ -47,12 +50,13 @@ func (s *sink) rest() {
 	s.t.Fatal("Work does not come to an end")
 }
 
-func (s *sink) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool, _ string, _ []string) int {
+func (s *sink) Deliver(ids []uint64, run *delivery.Run) int {
+	frames := framesOf(run)
 	if len(ids) == 0 || len(frames) == 0 {
 		s.t.Errorf("Deliver: got %d members and %d frames, want some of both", len(ids), len(frames))
 	}
-	if want := bytes.Join(frames, nil); !bytes.Equal(joined, want) {
-		s.t.Errorf("Deliver: joined is %q, the frames are %q", joined, want)
+	if want := bytes.Join(frames, nil); !bytes.Equal(run.Joined, want) {
+		s.t.Errorf("Deliver: joined is %q, the frames are %q", run.Joined, want)
 	}
 	n := len(ids)
 	if s.slice > 0 {
@@ -63,7 +67,7 @@ func (s *sink) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool,
 	for _, id := range ids[:n] {
 		s.take(id, frames)
 	}
-	s.alone = append(s.alone, alone)
+	s.alone = append(s.alone, run.Alone)
 	if s.inWork != nil {
 		s.inWork(s, n)
 	}
@@ -71,8 +75,8 @@ func (s *sink) Deliver(ids []uint64, frames [][]byte, joined []byte, alone bool,
 }
 
 func (s *sink) take(id uint64, frames [][]byte) {
-	several := id&Several != 0
-	id &^= Several
+	several := id&delivery.Several != 0
+	id &^= delivery.Several
 	if s.several != nil && several != s.several(id) {
 		s.t.Errorf("member %d: got Several %v, want %v", id, several, s.several(id))
 	}
@@ -94,16 +98,50 @@ func (s *sink) members(h *Hub, channel string, n int) []*Subscriber {
 	all := make([]*Subscriber, n)
 	for i := range all {
 		all[i] = s.subscriber(uint64(i))
-		h.Subscribe(all[i], []byte(channel))
+		subscribe(h, all[i], []byte(channel))
 	}
 	return all
 }
 
-// publish sends frames from nowhere.
-func publish(t testing.TB, h *Hub, channel string, frames ...string) {
+// newHub returns a hub with two forms: the data as it is, and the same behind a "+"
+// where the event is "both".
+func newHub(permanent ...string) *Hub {
+	h := NewHub()
+	h.AddForm(Encoding{Base: Itself, Encode: func(m Message, _ []byte) []byte { return m.Data }})
+	h.AddForm(Encoding{Base: 0, Costly: true, Encode: func(m Message, base []byte) []byte {
+		if string(m.Event) != "both" {
+			return nil
+		}
+		return append([]byte("+"), base...)
+	}})
+	h.SetPermanent(permanent...)
+	return h
+}
+
+// put publishes data to a channel.
+func put(h *Hub, flow Flow, channel string, data []byte) error {
+	return h.Publish(Message{Channel: []byte(channel), Data: data}, flow)
+}
+
+// subscribe is Subscribe without a limit of channels.
+func subscribe(h *Hub, s *Subscriber, channel []byte) bool {
+	fresh, err := h.Subscribe(math.MaxInt, s, channel)
+	return fresh && err == nil
+}
+
+func framesOf(run *delivery.Run) [][]byte {
+	var frames [][]byte
+	for _, item := range run.Items {
+		frames = append(frames, item.Frame)
+	}
+	return frames
+}
+
+// publish sends data from nowhere.
+func publish(t testing.TB, h *Hub, channel string, data ...string) {
 	t.Helper()
-	for _, f := range frames {
-		if err := h.Publish(nil, []byte(channel), []byte(f)); err != nil {
+	for _, f := range data {
+		if err := put(h, Refuse, channel, []byte(f)); err != nil {
 			t.Fatalf("Publish(%q, %q): %v", channel, f, err)
 		}
 	}

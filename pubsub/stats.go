@@ -4,19 +4,21 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
-// ChannelStats is what is known of a channel. What was published before it
-// lost its last subscriber is forgotten with it, unless it is permanent.
+// ChannelStats describes a channel. What was published before it lost its last
+// subscriber is forgotten with it, unless it is permanent.
 type ChannelStats struct {
 	Name        string
 	Permanent   bool
 	Subscribers int
-	Published   uint64 // frames
-	Bytes       uint64 // of those frames, each counted once and uncompressed
+	Published   uint64 // messages
+	Bytes       uint64 // of their data and the names of their events, before encoding
 }
 
-// An Order tells which of two channels comes first, as cmp.Compare does.
+// An Order compares two channels, as cmp.Compare does: the lesser comes first.
 type Order func(a, b ChannelStats) int
 
 // Orders of channels. Those that are equal are sorted by name.
@@ -65,7 +67,7 @@ func (st *stripe) match(list []ChannelStats, prefix string) []ChannelStats {
 	return list
 }
 
-// stats tells what is known. The stripe is locked.
+// stats describes the channel. The stripe is locked.
 func (ch *channel) stats() ChannelStats {
 	s := ChannelStats{Name: ch.name, Permanent: ch.permanent, Published: ch.published, Bytes: ch.bytes}
 	for _, a := range ch.audiences {
@@ -91,7 +93,7 @@ func (h *Hub) Members(s *Shard, name []byte) []uint64 {
 		}
 	}
 	for i := range ids {
-		ids[i] &^= Several
+		ids[i] &^= delivery.Several
 	}
 	return ids
 }

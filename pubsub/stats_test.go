@@ -2,13 +2,16 @@ package pubsub
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 func TestChannels(t *testing.T) {
-	h, s, other := NewHub("quiet"), newSink(t), newSink(t)
+	h, s, other := newHub("quiet"), newSink(t), newSink(t)
 	s.members(h, "a1", 1)
 	s.members(h, "a2", 2)
 	other.members(h, "a2", 3)
@@ -54,9 +57,11 @@ func TestChannels(t *testing.T) {
 
 // Many channels are looked at, and few kept.
 func TestManyChannels(t *testing.T) {
-	h := NewHub()
+	h := newHub()
 	for i := range 3000 {
-		h.channel(h.stripe([]byte(fmt.Sprint(i))), fmt.Sprint(i)).published = uint64(i)
+		name := fmt.Append(nil, i)
+		ch, _ := h.needChannel(h.stripe(name), name, math.MaxInt)
+		ch.published = uint64(i)
 	}
 	found, total := h.Channels("", ByPublished, 2)
 	if total != 3000 || found[0].Name != "2999" || found[1].Name != "2998" || cap(found) > 512 {
@@ -65,12 +70,12 @@ func TestManyChannels(t *testing.T) {
 }
 
 func TestMembers(t *testing.T) {
-	h, s, other := NewHub(), newSink(t), newSink(t)
+	h, s, other := newHub(), newSink(t), newSink(t)
 	s.members(h, "a", 3)
 	s.members(h, "b", 1)
 	got := h.Members(s.shard, []byte("a"))
 	slices.Sort(got)
-	if len(got) != 3 || got[2]&Several != 0 {
+	if len(got) != 3 || got[2]&delivery.Several != 0 {
 		t.Errorf("got %x, want the ids of three", got)
 	}
 	if got := h.Members(other.shard, []byte("a")); got != nil {
@@ -83,10 +88,10 @@ func TestMembers(t *testing.T) {
 
 // Who hears several channels is a member of each by the same id.
 func TestMembersOfSeveral(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	sub := s.subscriber(7)
 	for _, channel := range []string{"a", "b"} {
-		h.Subscribe(sub, []byte(channel))
+		subscribe(h, sub, []byte(channel))
 	}
 	for _, channel := range []string{"a", "b"} {
 		if got := h.Members(s.shard, []byte(channel)); !slices.Equal(got, []uint64{7}) {
@@ -96,17 +101,17 @@ func TestMembersOfSeveral(t *testing.T) {
 }
 
 func TestSubscriptionsAreCounted(t *testing.T) {
-	h, s := NewHub("c"), newSink(t)
+	h, s := newHub("c"), newSink(t)
 	one, two := s.subscriber(1), s.subscriber(2)
 	for i, step := range []struct {
 		do   func()
 		want int
 	}{
-		{func() { h.Subscribe(one, []byte("a")) }, 1},
-		{func() { h.Subscribe(one, []byte("a")) }, 1},
-		{func() { h.Subscribe(one, []byte("b")) }, 2},
-		{func() { h.Subscribe(two, []byte("a")) }, 3},
-		{func() { h.Subscribe(two, []byte("c")) }, 4},
+		{func() { subscribe(h, one, []byte("a")) }, 1},
+		{func() { subscribe(h, one, []byte("a")) }, 1},
+		{func() { subscribe(h, one, []byte("b")) }, 2},
+		{func() { subscribe(h, two, []byte("a")) }, 3},
+		{func() { subscribe(h, two, []byte("c")) }, 4},
 		{func() { h.Unsubscribe(one, []byte("a")) }, 3},
 		{func() { h.Unsubscribe(one, []byte("a")) }, 3},
 		{func() { two.Leave() }, 1},
@@ -121,23 +126,28 @@ func TestSubscriptionsAreCounted(t *testing.T) {
 
 // The time of a run counts from its first frame to its last member.
 func TestDeliveryIsMeasured(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	var now time.Duration
 	s.shard.Clock = func() time.Duration { return now }
 	s.members(h, "a", 2)
-	publish(t, h, "a", "1")
-	now = time.Second
-	publish(t, h, "a", "2")
+	at := func(when time.Duration, data string) {
+		t.Helper()
+		now = when
+		m := Message{Channel: []byte("a"), Data: []byte(data), At: when}
+		if err := h.Publish(m, Slowing(s.shard)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(0, "1")
+	at(time.Second, "2")
 	now = 3 * time.Second
 	if got := s.work(1); got != More {
 		t.Fatalf("got %v, want More", got)
 	}
 	now = 4 * time.Second
 	s.rest()
-	s.shard.Began = func() time.Duration { return 2 * time.Second }
-	if err := h.Publish(s.shard, []byte("a"), []byte("3")); err != nil {
-		t.Fatal(err)
-	}
+	at(2*time.Second, "3")
+	now = 4 * time.Second
 	s.rest()
 	stats := s.shard.Stats()
 	if stats.Subscriptions != 2 || stats.Delivery.Count() != 2 || stats.Delivery.Sum != 6*time.Second {

@@ -1,5 +1,7 @@
 package pubsub
 
+import "github.com/nu7hatch/webrocket/pubsub/delivery"
+
 // A Subscriber is what one connection hears. It belongs to its shard's loop.
 // The zero value is not usable: call Init.
 type Subscriber struct {
@@ -17,12 +19,15 @@ type subscription struct {
 // Init binds s to a shard. The id is what the shard's Sink will know it by; its
 // top bit must be clear.
 func (s *Subscriber) Init(shard *Shard, id uint64) {
-	s.seat, s.id = &shard.seats[Plain], id
+	s.seat, s.id = &shard.seats[0], id
 }
 
-// SetKind says which of the frames of PublishEach s gets; without it those for
-// Plain. It comes after Init, before s hears anything.
-func (s *Subscriber) SetKind(k Kind) { s.seat = &s.seat.shard.seats[k] }
+// SetForm says in which form s hears messages; without it, in the first one of
+// its hub. It comes after Init, before s hears anything.
+func (s *Subscriber) SetForm(f Form) { s.seat = &s.seat.shard.seats[f] }
+
+// ID returns what Init was given. Loop only.
+func (s *Subscriber) ID() uint64 { return s.id }
 
 // Len returns the number of subscriptions. Loop only.
 func (s *Subscriber) Len() int { return len(s.subs) }
@@ -65,12 +70,12 @@ func (s *Subscriber) moved(a *audience, index int) {
 	}
 }
 
-// mark tells the first audience of s whether there are others beside it.
+// mark sets or clears the bit delivery.Several of s in its first audience.
 func (s *Subscriber) mark(several bool) {
 	sub := s.subs[0]
 	if several {
-		sub.audience.ids[sub.index] |= Several
+		sub.audience.ids[sub.index] |= delivery.Several
 	} else {
-		sub.audience.ids[sub.index] &^= Several
+		sub.audience.ids[sub.index] &^= delivery.Several
 	}
 }

@@ -14,7 +14,7 @@ func TestSeveral(t *testing.T) {
 			for _, third := range channels {
 				order := []string{first, second, third}
 				t.Run(fmt.Sprint(order), func(t *testing.T) {
-					h, s := NewHub(), newSink(t)
+					h, s := newHub(), newSink(t)
 					sub, other := s.subscriber(1), s.subscriber(2)
 					s.several = func(id uint64) bool { return id == 1 && sub.Len() > 1 }
 					step := func(f func(*Subscriber, []byte) bool, channel string) {
@@ -26,9 +26,9 @@ func TestSeveral(t *testing.T) {
 							}
 						}
 					}
-					h.Subscribe(other, []byte("b"))
+					subscribe(h, other, []byte("b"))
 					for _, c := range channels {
-						step(h.Subscribe, c)
+						step(func(s *Subscriber, c []byte) bool { return subscribe(h, s, c) }, c)
 					}
 					for _, c := range order {
 						step(h.Unsubscribe, c)
@@ -37,7 +37,7 @@ func TestSeveral(t *testing.T) {
 						}
 					}
 					for _, c := range order {
-						step(h.Subscribe, c)
+						step(func(s *Subscriber, c []byte) bool { return subscribe(h, s, c) }, c)
 					}
 					if t.Failed() {
 						t.Log("each line above is one delivery")
@@ -54,10 +54,10 @@ func TestSeveral(t *testing.T) {
 }
 
 func TestLeaveTwice(t *testing.T) {
-	h, s := NewHub(), newSink(t)
+	h, s := newHub(), newSink(t)
 	sub := s.subscriber(1)
 	for range 2 {
-		h.Subscribe(sub, []byte("c"))
+		subscribe(h, sub, []byte("c"))
 		sub.Leave()
 		sub.Leave()
 		if sub.Len() != 0 || h.Len() != 0 {

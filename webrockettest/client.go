@@ -96,12 +96,12 @@ func (c *Client) Close(code uint16, reason string) {
 // an error that is no *codec.CloseError.
 func (c *Client) HangUp() { c.end.HangUp(io.ErrUnexpectedEOF) }
 
-// Stall makes the client read nothing, as one that has vanished: it answers no ping,
-// and what the server sends waits there, up to the limit MaxQueuedBytes.
-func (c *Client) Stall() { c.end.SetDeaf(true) }
+// Stall makes the client read nothing, as if it had vanished: it answers no
+// ping, and what the server sends waits in the server, up to MaxQueuedBytes.
+func (c *Client) Stall() { c.end.SetPaused(true) }
 
 // Resume makes a stalled client read again.
-func (c *Client) Resume() { c.end.SetDeaf(false) }
+func (c *Client) Resume() { c.end.SetPaused(false) }
 
 // Receive returns the next message of the server. The test fails if the connection
 // is closed, or nothing comes in 10 s.
@@ -184,7 +184,7 @@ func (c *Client) closeStatus() (code uint16, reason string) {
 	return code, reason
 }
 
-// why tells how the connection was closed. mu is held.
+// why describes how the connection was closed. mu is held.
 func (c *Client) why() string {
 	code, reason := c.closeStatus()
 	return fmt.Sprintf("%d %s", code, reason)

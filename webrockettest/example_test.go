@@ -14,10 +14,12 @@ import (
 type greeter struct{ left chan error }
 
 func (g greeter) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: g, MaxMessageSize: 100}, nil
+	return &webrocket.Endpoint{Protocol: g, MaxMessageSize: 100}, nil
 }
 
-func (greeter) OnOpen(c *webrocket.Conn) { c.Send(webrocket.Text, []byte("welcome")) }
+func (greeter) OnOpen(c *webrocket.Conn, _ *webrocket.Request) {
+	c.Send(webrocket.Text, []byte("welcome"))
+}
 
 func (greeter) OnMessage(c *webrocket.Conn, op webrocket.Opcode, message []byte) {
 	if string(message) == "bye" {

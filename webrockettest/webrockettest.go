@@ -57,7 +57,7 @@ func Start(t testing.TB, s *webrocket.Server) *Server {
 	t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = s.Shutdown(now) // cuts off who is still there
+		_ = s.Shutdown(now) // cuts off the clients that are left
 	})
 	return &Server{Server: s, t: t, simulation: simulation}
 }

@@ -25,11 +25,11 @@ type probe struct {
 func newProbe() *probe { return &probe{opened: make(chan string, 9), closed: make(chan error, 9)} }
 
 func (p *probe) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	p.endpoint.Handler = p
+	p.endpoint.Protocol = p
 	return &p.endpoint, nil
 }
 
-func (p *probe) OnOpen(c *webrocket.Conn) { p.opened <- c.Subprotocol() }
+func (p *probe) OnOpen(c *webrocket.Conn, _ *webrocket.Request) { p.opened <- c.Subprotocol() }
 
 func (p *probe) OnMessage(c *webrocket.Conn, op webrocket.Opcode, message []byte) {
 	switch string(message) {

@@ -23,8 +23,8 @@ type admin struct {
 	ended    chan struct{} // closed when the serving goroutine has ended
 }
 
-// startAdmin serves the admin API. Where nobody has chosen the address, a
-// second server on the machine goes without instead of not starting.
+// startAdmin serves the admin API. If its default address is taken, as by a
+// second server on the machine, the server starts without it.
 func startAdmin(c *config, s *webrocket.Server, certs *certificates, log *slog.Logger) (*admin, error) {
 	if c.admin == "off" {
 		return nil, nil
@@ -93,7 +93,7 @@ func (a *admin) close() {
 	<-a.ended
 }
 
-// alreadyDone returns a context for what is not to be waited for.
+// alreadyDone returns a context that is done, so that nothing waits.
 func alreadyDone() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -72,7 +72,7 @@ func (d *doctor) limits(name, value string, allows uint64, note string, set ...r
 	d.found = append(d.found, finding{name, value, &allows, low, note, set})
 }
 
-// tells adds what does not limit the number of connections.
+// tells adds findings that do not limit the number of connections.
 func (d *doctor) tells(name, value string, low bool, note string, set ...remedy) {
 	if !low {
 		set = nil
@@ -99,7 +99,8 @@ func (d *doctor) files() {
 	}
 }
 
-// memories are the process's and the kernel's, who share them.
+// memories are the RAM and the limit of the control group. The process and the
+// kernel share them.
 func (d *doctor) memories() {
 	const each = processPerConnection + kernelPerConnection
 	note := fmt.Sprintf("%d bytes each, %d MiB for others", each, memoryForOthers>>20)
@@ -128,7 +129,7 @@ func (d *doctor) packets() {
 	}
 }
 
-// backlogs are for those who come at once.
+// backlogs are the queues for clients that connect at the same time.
 func (d *doctor) backlogs() {
 	needed := uint64(4096)
 	if d.wanted > many {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -61,7 +62,7 @@ func printSummary(w io.Writer, c *config) {
 	}
 	fmt.Fprintf(t, "  admin\t%s\n", c.admin)
 	for _, h := range c.hubs {
-		fmt.Fprintf(t, "  hub\t%s\t%s\t%s\n", h.path, h.codec, h.access())
+		fmt.Fprintf(t, "  hub\t%s\t%s\t%s\n", strings.Join(h.paths(), ", "), h.codec, h.access())
 	}
 	t.Flush()
 }

@@ -96,7 +96,7 @@ func TestCheckWarnsOfLongChannels(t *testing.T) {
 	name := writeFile(t, `{"MaxChannelName": 4, "Hubs": [{"Path": "/", "Channels": ["news", "weather"]}, {"Path": "/b", "MaxChannelName": 7, "Channels": ["weather"]}]}`)
 	stdout, _, status := call("check", name)
 	_, warnings, _ := strings.Cut(stdout, "warning: ")
-	if want := "the hub at / has the channel weather, which is longer than its MaxChannelName: nobody can subscribe to it\n"; warnings != want || status != 0 {
+	if want := "the hub at / has the channel weather, which is longer than its MaxChannelName: no client can subscribe to it\n"; warnings != want || status != 0 {
 		t.Errorf("got status %d\n%s\nwant\n%s", status, stdout, want)
 	}
 }

@@ -112,12 +112,13 @@ func checkReadable(name string) error {
 	return f.Close()
 }
 
-// appending is how a log is opened: for a pipe that nobody reads there is an error,
-// in place of a wait for who does.
+// appending is how a log is opened. With O_NONBLOCK a pipe without a reader is
+// an error at once; without it the open would wait for a reader.
 const appending = os.O_WRONLY | os.O_APPEND | unix.O_NONBLOCK
 
-// checkAppendable accepts a log that can be written, without creating it. It does not
-// open a pipe: closing that is the end of the file for who reads it.
+// checkAppendable accepts a log that can be written, without creating it. It
+// does not open a pipe: when it closed the pipe, the reader would see the end
+// of the file.
 func checkAppendable(name string) error {
 	if name == "" || name == "-" {
 		return nil

@@ -54,12 +54,12 @@ type client struct {
 	url  string
 	conn *websocket.Conn
 
-	// inbox has what the server sends, and is closed when the connection has
-	// ended; err then says why. A goroutine of its own reads, so that pings are
-	// answered also while the client waits for something else.
+	// inbox has what the server sends. It is closed when the connection has
+	// ended, and err then says why. A goroutine of its own reads, so that pings
+	// are answered while the client waits for something else.
 	inbox chan []byte
 	err   error
-	quit  chan struct{} // tells that goroutine that nobody takes from inbox any more
+	quit  chan struct{} // closed when nothing is taken from inbox any more
 }
 
 // dialTimeout is how long a server may take to accept a connection.
@@ -124,7 +124,8 @@ func (c clientFlags) options() (*websocket.DialOptions, error) {
 	return &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}, nil
 }
 
-// failure is why a client has no connection, or no longer, or is refused.
+// failure is the error of a client that cannot connect, has lost its
+// connection, or is refused.
 type failure struct {
 	status int  // the exit status
 	passes bool // another connection may do better: the server restarts, or has no room at the moment
@@ -164,10 +165,10 @@ func (c *client) read() {
 	}
 }
 
-// close says goodbye, and waits until the reading has ended.
+// close does the closing handshake, and waits until the reading has ended.
 func (c *client) close() {
 	close(c.quit)
-	// The process ends, however the server takes the goodbye.
+	// The process ends, whatever the server answers.
 	_ = c.conn.Close(websocket.StatusNormalClosure, "")
 	for range c.inbox {
 	}
@@ -297,7 +298,7 @@ func (r request) explain(code string) error {
 	case r.Subscribe != nil && code == "limit_exceeded":
 		return refused("%q is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)", r.Subscribe.Channel)
 	case r.Publish != nil && code == "invalid_channel":
-		return refused("there is no channel %q: nobody subscribes to it, and the server's configuration does not name it", r.Publish.Channel)
+		return refused("there is no channel %q: it has no subscribers, and the server's configuration does not name it", r.Publish.Channel)
 	case r.Publish != nil && code == "invalid_data" && r.Publish.Event == "":
 		return refused("the server refuses the event: its name must not be empty")
 	case r.Publish != nil && code == "invalid_data":
@@ -309,8 +310,8 @@ func (r request) explain(code string) error {
 	}
 }
 
-// forNow are the HTTP statuses of a server, or of a proxy before it, that may
-// soon be another.
+// forNow are the HTTP statuses with which a server, or a proxy in front of it,
+// refuses for a short time only.
 var forNow = []int{
 	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 	http.StatusServiceUnavailable, http.StatusGatewayTimeout,
@@ -331,7 +332,7 @@ func dialError(url string, response *http.Response, err error) error {
 	case errors.As(err, &unknown):
 		f.err = fmt.Errorf("no authority that is trusted here has signed the certificate of %s; name the authority with -ca, or accept any certificate with -insecure", url)
 	case errors.As(err, &untrusted):
-		f.err = fmt.Errorf("the certificate of %s is not trusted: %w; -insecure takes any", url, untrusted.Err)
+		f.err = fmt.Errorf("the certificate of %s is not trusted: %w; -insecure accepts any", url, untrusted.Err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &plain):
 		f.err = fmt.Errorf("%s does not speak TLS at that port; use %s", url, "ws"+strings.TrimPrefix(url, "wss"))
 	case strings.Contains(err.Error(), tlsAlert):
@@ -342,6 +343,7 @@ func dialError(url string, response *http.Response, err error) error {
 	return f
 }
 
-// tlsAlert is what net/http says where a TLS server answers HTTP with an alert
-// (RFC 8446 §5.1: content type 21, version 3.x). Rocket itself answers with HTTP.
+// tlsAlert is in the error of net/http when a TLS server answers HTTP with an
+// alert (RFC 8446 §5.1: content type 21, version 3.x). Rocket itself answers
+// with HTTP.
 const tlsAlert = `malformed HTTP response "\x15\x03`

@@ -192,7 +192,7 @@ func TestClientErrors(t *testing.T) {
 			"no channel",
 			[][]string{ok, refuse("invalid_channel")},
 			"publish URL c 1",
-			`there is no channel "c": nobody subscribes to it, and the server's configuration does not name it`,
+			`there is no channel "c": it has no subscribers, and the server's configuration does not name it`,
 			statusRefused,
 		},
 		{

@@ -21,8 +21,9 @@ type command struct {
 	run  func(ctx context.Context, p *program, args []string) error
 }
 
-// asksServer reports whether the command is for a server that runs. What it does not
-// know of the environment is said to the user at once; a server says it in its log.
+// asksServer reports whether the command is for a server that runs. Such a
+// command tells the user at once of variables that it does not know; a server
+// logs them.
 func (c command) asksServer() bool {
 	switch c.name {
 	case "reload", "subscribe", "publish", "top", "connections", "disconnect", "health":
@@ -51,7 +52,8 @@ func commands() []command {
 	}
 }
 
-// otherWords are what people type for a command. Rocket names the command that it has for them.
+// otherWords are words that users may type for a command. rocket then suggests
+// its command.
 var otherWords = map[string]string{
 	"start": "serve", "run": "serve", "server": "serve", "listen": "serve",
 	"sub": "subscribe", "read": "subscribe", "pub": "publish", "send": "publish",

@@ -58,7 +58,8 @@ func (c command) flags() []flagDoc {
 	return all
 }
 
-// takesFile tells whether an argument of the command, or of its flag, is a file.
+// takesFile reports whether an argument of the command, or of its flag, is a
+// file.
 func (c command) takesFile() bool { return strings.Contains(c.args, "FILE") }
 
 func bashCompletion() string {

@@ -33,8 +33,9 @@ type config struct {
 	strange []string // warnings about variables
 	notes   []string // what is not even a warning
 
-	// origin tells by flag name where a setting that is not the default came
-	// from, for problems that are seen only when all is read.
+	// origin says, by the flag's name, where a setting that is not the default
+	// was given. It is for problems that are found only when all settings have
+	// been read.
 	origin map[string]string
 }
 
@@ -156,9 +157,10 @@ func (c *config) check() problems {
 	return append(found, c.checkAdminPort()...)
 }
 
-// checkAdminPort finds an admin port that is also a port for clients: where both
-// may share it, each would get some of the other's connections. A default that is
-// merely taken is left to startAdmin.
+// checkAdminPort refuses an admin port that is also a port for clients: with
+// ReusePort both could listen on it, and each would get some of the other's
+// connections. A default address that another process uses is left to
+// startAdmin.
 func (c *config) checkAdminPort() problems {
 	host, text, _ := net.SplitHostPort(c.admin) // "off" has none
 	port, _ := strconv.Atoi(text)
@@ -175,7 +177,8 @@ func (c *config) checkAdminPort() problems {
 	return problems{{where: where, what: fmt.Sprintf("clients have the port %d already; give Admin another, or \"off\"", port)}}
 }
 
-// sameHost tells whether who listens on one host does so on the other, too.
+// sameHost reports whether a server that listens on one host also listens on
+// the other.
 func sameHost(a, b string) bool {
 	address := func(host string) net.IP {
 		switch host {
@@ -195,7 +198,8 @@ const (
 	samePort = "ws:// has this port already, as Port; give TLSPort another, or none for wss:// alone on Port"
 )
 
-// warnings returns what is allowed but seldom meant.
+// warnings returns a text for each setting that is allowed but probably a
+// mistake.
 func (c *config) warnings() []string {
 	ws := slices.Clone(c.strange)
 	if c.admin != "off" && c.adminToken == "" && !isLoopback(adminHost(c.admin)) {
@@ -205,19 +209,19 @@ func (c *config) warnings() []string {
 		if h.access() != locked && !isLoopback(c.host) {
 			ws = append(ws, fmt.Sprintf("the hub at %s is %s, and the server listens beyond this machine", h.path, h.access()))
 		}
-		if h.readOnly != "" && h.readWrite == "" {
-			ws = append(ws, fmt.Sprintf("the hub at %s has a secret for reading but none for publishing, and who may publish may read", h.path))
+		if h.Secrets.ReadOnly != "" && h.Secrets.ReadWrite == "" {
+			ws = append(ws, fmt.Sprintf("the hub at %s has a secret for reading but none for publishing: everyone may publish, and clients that may publish may read", h.path))
 		}
-		for _, channel := range h.channels {
-			if len(channel) > h.maxChannelName {
-				ws = append(ws, fmt.Sprintf("the hub at %s has the channel %s, which is longer than its MaxChannelName: nobody can subscribe to it", h.path, channel))
+		for _, channel := range h.Channels {
+			if len(channel) > h.MaxChannelName {
+				ws = append(ws, fmt.Sprintf("the hub at %s has the channel %s, which is longer than its MaxChannelName: no client can subscribe to it", h.path, channel))
 			}
 		}
 	}
 	return ws
 }
 
-// isLoopback tells whether only this machine can reach a server on host.
+// isLoopback reports whether only this machine can reach a server on host.
 func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }

@@ -46,7 +46,7 @@ func TestFileProblems(t *testing.T) {
 		{"no hubs", `{}`, `my.json:1: Hubs is missing; add at least "Hubs": [{"Path": "/"}]`},
 		{"empty hubs", `{"Hubs": []}`, `my.json:1: Hubs: want a list of at least one hub such as [{"Path": "/"}], not an empty list`},
 		{"hubs no list", `{"Hubs": {}}`, `my.json:1: Hubs: want a list of at least one hub such as [{"Path": "/"}], not an object`},
-		{"hub no object", `{"Hubs": ["/"]}`, "my.json:1: Hubs[0]: want an object with Path, Codec, "},
+		{"hub no object", `{"Hubs": ["/"]}`, "my.json:1: Hubs[0]: want an object with Path, Paths, Codec, "},
 		{"secrets no object", `{"Hubs": [{"Path": "/", "Secrets": null}]}`, "my.json:1: Hubs[0].Secrets: want an object with ReadOnly, ReadWrite, not null"},
 		{"secret not shown", `{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": 12345}}]}`, "my.json:1: Hubs[0].Secrets.ReadOnly: want a string, not a number"},
 		{"path missing", `{"Hubs": [{}]}`, `my.json:1: Hubs[0]: Path is missing; add one such as "Path": "/"`},
@@ -285,10 +285,10 @@ func TestPrecedence(t *testing.T) {
 				t.Fatalf("got %d hubs, want %d", len(c.hubs), len(tt.sizes))
 			}
 			for i, h := range c.hubs {
-				if h.maxMessageSize != tt.sizes[i] {
-					t.Errorf("%s: message size: got %d, want %d", h.path, h.maxMessageSize, tt.sizes[i])
+				if h.MaxMessageSize != tt.sizes[i] {
+					t.Errorf("%s: message size: got %d, want %d", h.path, h.MaxMessageSize, tt.sizes[i])
 				}
-				if got := strings.Join(h.origins, " "); got != tt.origins {
+				if got := strings.Join(h.Origins, " "); got != tt.origins {
 					t.Errorf("%s: origins: got %s, want %s", h.path, got, tt.origins)
 				}
 			}
@@ -298,7 +298,7 @@ func TestPrecedence(t *testing.T) {
 
 func TestHubReachesHandler(t *testing.T) {
 	c, err := sources{file: writeFile(t, `{"PingInterval": "off", "CloseTimeout": "1m", "Hubs": [{
-		"Path": "/a", "Codec": "json", "Channels": ["c"], "Origins": ["https://o", "null"], "Subprotocols": ["p"],
+		"Path": "/a", "Paths": ["/b"], "Codec": "json", "Channels": ["c"], "Origins": ["https://o", "null"], "Subprotocols": ["p"],
 		"MaxMessageSize": 1, "MaxQueuedBytes": 2, "SlowReaders": "Drop-Oldest", "MaxSubscriptions": 3, "MaxChannels": 4, "MaxChannelName": 5, "MaxFailedLogins": 6, "CommandRate": 7, "ByteRate": 8,
 		"Compression": "On", "CompressionThreshold": 4,
 		"Secrets": {"ReadOnly": "r", "ReadWrite": "w"}}]}`)}.load()
@@ -308,13 +308,26 @@ func TestHubReachesHandler(t *testing.T) {
 	if c.server.PingInterval >= 0 || c.server.CloseTimeout != time.Minute {
 		t.Errorf("got %+v", c.server)
 	}
-	h := c.hubs[0].handler()
+	handlers, err := c.hubs[0].handlers(newLogs(io.Discard, "info"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := handlers["/a"].(*webrocket.HubHandler), handlers["/b"].(*webrocket.HubHandler)
+	if len(handlers) != 2 || a.Hub != b.Hub || a.Hub.Name() != "/a" {
+		t.Errorf("got handlers %v of the hubs %v and %v, want one hub at two paths", handlers, a.Hub, b.Hub)
+	}
+	h := a.Hub.Config()
 	if h.Secrets.ReadOnly != "r" || h.Secrets.ReadWrite != "w" || strings.Join(h.Channels, " ") != "c" ||
-		strings.Join(h.Origins, " ") != "https://o null" || strings.Join(h.Subprotocols, " ") != "p" ||
-		h.MaxMessageSize != 1 || h.MaxQueuedBytes != 2 || h.SlowReaders != webrocket.DropOldest || h.MaxSubscriptions != 3 ||
-		h.MaxChannels != 4 || h.MaxChannelName != 5 || h.MaxFailedLogins != 6 || h.CommandRate != 7 || h.ByteRate != 8 ||
-		!h.Compression || h.CompressionThreshold != 4 {
+		h.MaxSubscriptions != 3 || h.MaxChannels != 4 || h.MaxChannelName != 5 || h.MaxFailedLogins != 6 ||
+		h.CommandRate != 7 || h.ByteRate != 8 {
 		t.Errorf("got %+v", h)
+	}
+	for _, e := range []webrocket.Endpoint{a.Endpoint, b.Endpoint} {
+		if strings.Join(e.Origins, " ") != "https://o null" || strings.Join(e.Subprotocols, " ") != "p" ||
+			e.MaxMessageSize != 1 || e.MaxQueuedBytes != 2 || e.SlowReaders != webrocket.DropOldest ||
+			!e.Compression || e.CompressionThreshold != 4 {
+			t.Errorf("got %+v", e)
+		}
 	}
 }
 
@@ -326,7 +339,7 @@ func TestOriginsAreNormal(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "https://example.com https://*.xn--bcher-kva.example http://[::ffff:102:304] https://xn--fa-hia.example *"
-	if got := strings.Join(c.hubs[0].origins, " "); got != want {
+	if got := strings.Join(c.hubs[0].Origins, " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -341,11 +354,11 @@ func TestLogOfHub(t *testing.T) {
 	logs := newLogs(io.Discard, "info")
 	defer logs.close()
 	for i, own := range []bool{false, true} {
-		handler, err := c.hubs[i].answers(logs)
+		handlers, err := c.hubs[i].handlers(logs)
 		if err != nil {
 			t.Fatal(err)
 		}
-		log := handler.(*webrocket.HubHandler).Log
+		log := handlers[c.hubs[i].path].(*webrocket.HubHandler).Hub.Config().Log
 		if (log != nil) != own {
 			t.Errorf("%s: a log of its own: got %t, want %t", c.hubs[i].path, log != nil, own)
 		}
@@ -391,8 +404,8 @@ func TestWhiteSpaceInTheEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := c.hubs[0]
-	if c.host != "127.0.0.1" || c.port != 1234 || c.admin != "127.0.0.1:1" || c.adminToken != "tok" || h.readOnly != "two words" ||
-		h.readWrite != "w" || c.logLevel != "info" || !c.selfSigned || c.server.PingInterval != time.Minute || len(h.origins) != 2 {
+	if c.host != "127.0.0.1" || c.port != 1234 || c.admin != "127.0.0.1:1" || c.adminToken != "tok" || h.Secrets.ReadOnly != "two words" ||
+		h.Secrets.ReadWrite != "w" || c.logLevel != "info" || !c.selfSigned || c.server.PingInterval != time.Minute || len(h.Origins) != 2 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -405,15 +418,22 @@ func TestWarnings(t *testing.T) {
 		{"open on an address", "192.0.2.1", "", "", "the hub at / is open to everyone, and the server listens beyond this machine"},
 		{"readable to all", "0.0.0.0", "", "w", "the hub at / is open to everyone for reading, and the server listens beyond this machine"},
 		{"locked", "0.0.0.0", "r", "w", ""},
-		{"half locked", "localhost", "r", "", "the hub at / has a secret for reading but none for publishing, and who may publish may read"},
+		{"half locked", "localhost", "r", "", "the hub at / has a secret for reading but none for publishing: everyone may publish, and clients that may publish may read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &config{host: tt.host, admin: "off", hubs: []hub{{path: "/", readOnly: tt.readOnly, readWrite: tt.readWrite}}}
+			c := &config{host: tt.host, admin: "off", hubs: []hub{lockedHub(tt.readOnly, tt.readWrite)}}
 			if got := strings.Join(c.warnings(), "\n"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
+}
+
+// lockedHub returns a hub with these secrets.
+func lockedHub(readOnly, readWrite string) hub {
+	h := hub{path: "/"}
+	h.Secrets = webrocket.Credentials{ReadOnly: readOnly, ReadWrite: readWrite}
+	return h
 }
 
 // A secret that is given as nothing leaves a hub or the admin API open.

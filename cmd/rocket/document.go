@@ -71,8 +71,9 @@ func isWide(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) || bytes.IndexByte(start, 0) >= 0
 }
 
-// endsEarly tells whether data is the beginning of a document. json.Unmarshal does
-// not tell where a word or a number is cut: to it a space follows.
+// endsEarly reports whether data is only the beginning of a document.
+// json.Unmarshal does not report this where a word or a number is cut: it takes
+// it as if a space followed.
 func endsEarly(data []byte) bool {
 	var raw json.RawMessage
 	return errors.Is(json.NewDecoder(bytes.NewReader(data)).Decode(&raw), io.ErrUnexpectedEOF)
@@ -87,7 +88,7 @@ func unexpectedEnd(err *json.SyntaxError) string {
 	return what + "; the file ends in the middle of a word or a number"
 }
 
-// syntaxHint says how the commonest slips are mended.
+// syntaxHint says how the most common mistakes are mended.
 func syntaxHint(data []byte, at int, err *json.SyntaxError) string {
 	before := bytes.TrimRight(data[:at], " \t\r\n")
 	message := err.Error()
@@ -259,8 +260,8 @@ func fillMember(m member, fields []field) problems {
 	return problems{m.value.problem("unknown key%s", keyHint(m.key, fields))}
 }
 
-// keyHint says what may be meant by a key that is none of the fields: one of them
-// in other letters, one that belongs elsewhere, or one of them misspelt.
+// keyHint suggests a key for one that is unknown: the same key in other case, a
+// key that belongs elsewhere, or one with a similar name.
 func keyHint(key string, fields []field) string {
 	known := keyList(fields)
 	if !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, key) }) {

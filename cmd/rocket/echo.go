@@ -3,12 +3,12 @@ package main
 import (
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/codec"
-	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/rate"
 )
 
 // echoQueue is how many of the longest messages may wait for one client of an
-// echo hub. It is far more than a hub of channels has, since a client that sends
-// faster than it reads is what such a hub is for, and its queue is its own doing.
+// echo hub. It is far more than in a hub of channels: a client of an echo hub
+// may send much before it reads, and only its own messages wait for it.
 const echoQueue = 32
 
 // echo is the hub whose Codec is Echo: it sends every message back, so that a
@@ -17,35 +17,30 @@ type echo struct{ hub }
 
 // Register makes echo a webrocket.Handler.
 func (e echo) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{
-		Handler:        echoer{e.commandRate, e.byteRate},
-		Origins:        e.origins,
-		Subprotocols:   e.subprotocols,
-		MaxMessageSize: e.maxMessageSize,
-		MaxQueuedBytes: max(e.maxQueuedBytes, echoQueue*e.maxMessageSize),
-
-		Compression:          e.compression,
-		CompressionThreshold: e.compressionThreshold,
-	}, nil
+	endpoint := e.Endpoint
+	endpoint.Protocol = echoer{e.CommandRate, e.ByteRate}
+	endpoint.MaxQueuedBytes = max(e.MaxQueuedBytes, echoQueue*e.MaxMessageSize)
+	endpoint.SlowReaders = webrocket.Disconnect
+	return &endpoint, nil
 }
 
-// An echoer answers the connections of an echo hub, so many messages and bytes of
-// them in a second, 0 for any number. Those with the same rates are the same, and
-// so a reload leaves the connections alone.
+// An echoer answers the connections of an echo hub, with at most so many
+// messages and bytes of each in a second; 0 is any number. Echoers with the
+// same rates are equal, so a reload that keeps the rates keeps the connections.
 type echoer struct{ messages, bytes int }
 
-func (e echoer) OnOpen(c *webrocket.Conn) {
+func (e echoer) OnOpen(c *webrocket.Conn, _ *webrocket.Request) {
 	if e != (echoer{}) {
-		c.SetValue(new(engine.Meter))
+		c.SetValue(new(rate.Meter))
 	}
 }
 
 func (echoer) OnClose(*webrocket.Conn, error) {}
 
-// OnMessage sends the message back. There are no replies that could say that one
-// was left out, so who sends too fast is sent away.
+// OnMessage sends the message back. There are no replies that could say that a
+// message was not sent back, so a client that sends too fast is closed.
 func (e echoer) OnMessage(c *webrocket.Conn, op webrocket.Opcode, payload []byte) {
-	if m, ok := c.Value().(*engine.Meter); ok && !c.Loop().Within(m, len(payload), e.messages, e.bytes) {
+	if m, ok := c.Value().(*rate.Meter); ok && !m.Within(c.Loop().Began(), len(payload), e.messages, e.bytes) {
 		c.Close(codec.StatusPolicyViolation, "too many messages in a second")
 		return
 	}

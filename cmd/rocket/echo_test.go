@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/nu7hatch/webrocket"
 )
 
 func TestEchoEndToEnd(t *testing.T) {
@@ -63,7 +65,7 @@ func checkEcho(t *testing.T, ws *websocket.Conn) {
 // As many of the longest messages may wait, whatever MaxQueuedBytes says.
 func TestEchoQueue(t *testing.T) {
 	for _, tt := range []struct{ message, queued, want int }{{1000, 1, 32_000}, {1000, 40_000, 40_000}} {
-		endpoint, err := echo{hub{maxMessageSize: tt.message, maxQueuedBytes: tt.queued}}.Register(nil, "/")
+		endpoint, err := echo{hub{Endpoint: webrocket.Endpoint{MaxMessageSize: tt.message, MaxQueuedBytes: tt.queued}}}.Register(nil, "/")
 		if err != nil || endpoint.MaxQueuedBytes != tt.want {
 			t.Errorf("%+v: got %+v, %v", tt, endpoint, err)
 		}

@@ -26,7 +26,7 @@ func isServiceLink(name, text string) bool {
 }
 
 // strangeVariables returns a warning for each variable in environ, a list of
-// "NAME=text", that is named like one of Rocket's and is none.
+// "NAME=text", that has the prefix of Rocket's variables and is none of them.
 func strangeVariables(environ []string) []string {
 	known := []string{"SECRET"} // that of clients; all others are settings
 	for _, st := range settings() {

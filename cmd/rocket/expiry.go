@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// soonest is how long before its end a certificate is said to expire soon, or a
-// fifth of its lifetime if that is less: some are renewed every few days.
+// soonest is how long before it expires a certificate is said to expire soon,
+// or a fifth of its lifetime if that is less: some certificates are renewed
+// every few days.
 const soonest = 14 * 24 * time.Hour
 
 // chain returns the certificates that clients are sent, the server's own first.

@@ -8,32 +8,46 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
-// hub is the configuration of one hub.
+// hub is the configuration of one hub: what the command adds to the settings that
+// the library has for a hub and for the connections to it.
 type hub struct {
-	path, codec, log    string
-	readOnly, readWrite string
-	channels            []string
-	origins             []string
-	subprotocols        []string
-	maxMessageSize      int
-	maxQueuedBytes      int
-	slowReaders         string
-	maxSubscriptions    int
-	maxChannels         int
-	maxChannelName      int
-	maxFailedLogins     int
-	commandRate         int
-	byteRate            int
-
-	compression          bool
-	compressionThreshold int
+	path, codec, log string
+	morePaths        []string
+	webrocket.HubConfig
+	webrocket.Endpoint
 }
 
-// slowPolicies are what SlowReaders can be.
-var slowPolicies = map[string]webrocket.SlowPolicy{
-	"disconnect":  webrocket.Disconnect,
-	"drop-oldest": webrocket.DropOldest,
-	"conflate":    webrocket.Conflate,
+// paths returns where clients connect.
+func (h hub) paths() []string { return append([]string{h.path}, h.morePaths...) }
+
+// handlers returns the handler of each of the hub's paths, with its log from
+// logs.
+func (h hub) handlers(logs *logs) (map[string]webrocket.Handler, error) {
+	all := make(map[string]webrocket.Handler)
+	if h.codec == codecEcho {
+		for _, path := range h.paths() {
+			all[path] = echo{h}
+		}
+		return all, nil
+	}
+	config := h.HubConfig
+	if h.log != "" {
+		log, err := logs.to(h.log)
+		if err != nil {
+			return nil, err
+		}
+		config.Log = log
+	}
+	shared, err := webrocket.NewHub(h.path, config)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range h.paths() {
+		handler := webrocket.NewJSONHandler()
+		handler.Hub, handler.Endpoint = shared, h.Endpoint
+		all[path] = handler
+	}
+	return all, nil
 }
 
 // What a hub speaks.
@@ -60,10 +74,12 @@ func (c *config) readHubs(n *node) problems {
 	for _, item := range items {
 		h := c.hubDefaults
 		found = append(found, h.read(item)...)
-		if first, twice := lines[h.path]; twice && h.path != "" {
-			found = append(found, item.problem("the path %s is taken by the hub on line %d; give it another", h.path, first))
-		} else {
-			lines[h.path] = item.line
+		for _, path := range h.paths() {
+			if first, twice := lines[path]; twice && path != "" {
+				found = append(found, item.problem("the path %s is taken by the hub on line %d; give it another", path, first))
+			} else {
+				lines[path] = item.line
+			}
 		}
 		c.hubs = append(c.hubs, h)
 	}
@@ -129,7 +145,7 @@ func (h *hub) read(n *node) problems {
 	if _, ok := n.value.([]member); ok && !hasPath {
 		found = append(found, n.problem(`Path is missing; add one such as "Path": "/"`))
 	}
-	if h.codec == codecEcho && (len(h.channels) > 0 || h.log+h.readOnly+h.readWrite != "") {
+	if h.codec == codecEcho && (len(h.Channels) > 0 || h.log+h.Secrets.ReadOnly+h.Secrets.ReadWrite != "") {
 		found = append(found, n.problem("an Echo hub has no Channels, Secrets or Log; remove them"))
 	}
 	return found
@@ -142,12 +158,12 @@ const (
 	open     = "open to everyone"
 )
 
-// access returns what everyone may do. Who may publish may also read.
+// access returns what everyone may do. Access for publishing includes reading.
 func (h hub) access() string {
 	switch {
-	case h.readWrite == "":
+	case h.Secrets.ReadWrite == "":
 		return open
-	case h.readOnly == "":
+	case h.Secrets.ReadOnly == "":
 		return readable
 	default:
 		return locked

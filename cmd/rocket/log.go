@@ -59,7 +59,7 @@ func (l *logs) handler(name string) (slog.Handler, error) {
 	}
 	f, err := openNamedLog(name)
 	if errors.Is(err, unix.ENXIO) {
-		return nil, fmt.Errorf("log: %w: nobody reads this pipe; start its reader first", err)
+		return nil, fmt.Errorf("log: %w: this pipe has no reader; start the reader first", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)

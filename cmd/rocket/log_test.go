@@ -188,7 +188,7 @@ func TestLogIsAPipeEndToEnd(t *testing.T) {
 	pipe := makePipe(t)
 	early := start(t, nil, "-port", "0", "-admin", "off", "-log", pipe)
 	early.wantStatus(statusFailed)
-	early.stderr.want(`log: open .*: nobody reads this pipe; start its reader first`)
+	early.stderr.want(`log: open .*: this pipe has no reader; start the reader first`)
 
 	const with = `{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": %q}}]}`
 	r := openToRead(t, pipe)

@@ -69,9 +69,10 @@ func sameFile(a, b *os.File) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// A logFile writes records to the end of a file. A full disk or pipe may take the first
-// half of one: the next one begins a line of its own, once there is room. That half could
-// not be taken back: somebody who makes room may be emptying the file just now.
+// A logFile writes records to the end of a file. A full disk or pipe may take
+// only a part of a record. The next record then begins a line of its own, once
+// there is room. The part cannot be removed: the program that makes room may be
+// truncating the file at the same time.
 type logFile struct {
 	file io.Writer // may write a part, without an error
 	half bool      // the last line is no whole record
@@ -101,9 +102,9 @@ func (l *logFile) Write(record []byte) (int, error) {
 	return max(n-(len(line)-len(record)), 0), err
 }
 
-// writesOnce is a file that calls write(2) once for each Write. With another call for
-// what the first one has left, that could stand alone in a file that has been emptied
-// in between.
+// writesOnce is a file that calls write(2) once for each Write. With a second
+// call for the rest of a record, the rest alone could be written to a file that
+// was truncated between the calls.
 type writesOnce struct{ *os.File }
 
 func (f writesOnce) Write(p []byte) (n int, err error) {
@@ -124,12 +125,12 @@ func (f writesOnce) Write(p []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// A stream is a pipe, a terminal or another log that is no file on a disk. Nothing
-// waits long for who reads it: what does not fit is lost.
+// A stream is a pipe, a terminal or another log that is no file on a disk. A
+// write waits only a short time for its reader: what does not fit is lost.
 type stream struct {
 	*os.File
 	patience time.Duration // until there is room for the next part
-	stuck    bool          // there was none in all that time, and nobody waits again before there is
+	stuck    bool          // there was no room in that time; no write waits until there is room again
 }
 
 // atOnce is how many bytes a pipe takes without a wait, in any mode, if it has room
@@ -178,7 +179,8 @@ func (s *stream) writeSome(fd int, p []byte) (int, error) {
 	}
 }
 
-// awaitRoom tells whether a write would not wait. Where it would fail is room too.
+// awaitRoom reports whether a write would not wait; also if it would fail at
+// once.
 func (s *stream) awaitRoom(fd int) bool {
 	wait := s.patience
 	if s.stuck {

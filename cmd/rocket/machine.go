@@ -13,8 +13,8 @@ import (
 // unlimited is a limit that is switched off.
 const unlimited = math.MaxUint64
 
-// machine is what a computer allows this process, as its files tell. What they
-// do not tell is 0.
+// machine has the limits of the computer for this process, as read from its
+// files. A limit that cannot be read is 0.
 type machine struct {
 	openFiles    uint64 // the hard limit; the soft one can be raised to it
 	nrOpen       uint64

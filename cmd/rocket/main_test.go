@@ -115,7 +115,7 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
-// begins tells whether s begins with want, or is empty like it.
+// begins reports whether s begins with want, or is empty like it.
 func begins(s, want string) bool {
 	return strings.HasPrefix(s, want) && (want != "") == (s != "")
 }

@@ -12,7 +12,7 @@ import (
 // 1,024. docs/scaling.md has what it costs.
 const gcPercent = 75
 
-// gcSettings are what the garbage collector is to be told.
+// gcSettings are the settings of the garbage collector.
 type gcSettings struct {
 	percent int   // 0: as the environment says
 	limit   int64 // bytes; 0: as the environment says, or there is none

@@ -13,7 +13,7 @@ import (
 )
 
 // notifier tells the service manager how the server is doing (sd_notify(3)).
-// Without a socket it tells nobody.
+// Without a socket it does nothing.
 type notifier struct {
 	socket string
 	every  time.Duration // how often it wants a sign of life; 0: not at all
@@ -38,7 +38,8 @@ func newNotifier(getenv func(string) string) *notifier {
 // tellTimeout is how long a service manager may be too busy to be told something.
 const tellTimeout = time.Second
 
-// tell sends a state. What is lost is lost: systemd has time-outs of its own.
+// tell sends a state. A state that cannot be sent is dropped: systemd has
+// time-outs of its own.
 func (n *notifier) tell(state string) {
 	if n.socket == "" {
 		return
@@ -48,7 +49,8 @@ func (n *notifier) tell(state string) {
 		return
 	}
 	defer conn.Close()
-	// What nobody reads waits in the socket, which has room for a few.
+	// States that are not read yet wait in the socket, which has room for a
+	// few.
 	_ = conn.SetWriteDeadline(time.Now().Add(tellTimeout))
 	_, _ = conn.Write([]byte(state))
 }

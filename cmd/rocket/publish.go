@@ -86,8 +86,8 @@ func asJSON(data string) (json.RawMessage, error) {
 // maxDepth is how many arrays and objects inside one another are JSON for json.Valid.
 const maxDepth = 10000
 
-// tooDeep tells whether nothing but its depth keeps json.Valid from data: token by
-// token there is no limit.
+// tooDeep reports whether data is valid JSON except for its depth, which
+// json.Valid limits. Reading token by token has no limit.
 func tooDeep(data string) bool {
 	d := json.NewDecoder(strings.NewReader(data))
 	for depth, deepest := 0, 0; ; {

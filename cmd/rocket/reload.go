@@ -6,9 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"reflect"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,9 +18,9 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
-// reload opens the logs anew, reads the configuration and the certificate again and
-// obeys them, all of it or nothing. The logs do not depend on that: whoever renames
-// them counts on the signal.
+// reload opens the logs again, reads the configuration and the certificate, and
+// puts both in force or neither. The logs are opened again in either case: a
+// program that has renamed them, such as logrotate, depends on it.
 func (s *service) reload() {
 	if err := s.logs.reopen(s.usedLogs()); err != nil {
 		s.log.Error("a log cannot be opened again; its old file is kept", "error", err)
@@ -60,8 +61,8 @@ func (s *service) usedLogs() []string {
 	return names
 }
 
-// load reads both, and tells apart what is wrong with the configuration and why the
-// certificate is refused.
+// load reads the configuration and the certificate. It returns what is wrong
+// with the configuration and why the certificate is refused as two errors.
 func (s *service) load() (c *config, certs *certificates, wrong, refused error) {
 	c, err := s.sources.load()
 	wrong, refused = c.splitPair(err)
@@ -72,7 +73,7 @@ func (s *service) load() (c *config, certs *certificates, wrong, refused error) 
 	return c, certs, wrong, refused
 }
 
-// hasPair tells whether certificate and key are both named.
+// hasPair reports whether certificate and key are both named.
 func (c *config) hasPair() bool { return c.certFile != "" && c.keyFile != "" }
 
 // splitPair takes the files of certificate and key that cannot be read out of err.
@@ -96,11 +97,11 @@ func (c *config) splitPair(err error) (wrong, refused error) {
 func (s *service) apply(c *config) error {
 	handlers := make(map[string]webrocket.Handler, len(c.hubs))
 	for _, h := range c.hubs {
-		handler, err := h.answers(s.logs)
+		own, err := h.handlers(s.logs)
 		if err != nil {
 			return err
 		}
-		handlers[h.path] = handler
+		maps.Copy(handlers, own)
 	}
 	// The server looks at the runtime's limit, so that comes first. Nothing else is
 	// left to fail after Reload.
@@ -116,33 +117,9 @@ func (s *service) apply(c *config) error {
 // needRestart names the settings that differ in next and cannot be reloaded.
 func (c *config) needRestart(next *config) []string {
 	var names []string
-	for _, st := range []struct {
-		name    string
-		changed bool
-	}{
-		{"Host", c.host != next.host},
-		{"Port", c.port != next.port},
-		{"TLSCertFile", c.certFile != next.certFile},
-		{"TLSKeyFile", c.keyFile != next.keyFile},
-		{"TLSSelfSigned", c.selfSigned != next.selfSigned},
-		{"TLSClientCA", c.clientCA != next.clientCA},
-		{"TLSPort", c.tlsPort != next.tlsPort},
-		{"Unix", c.unix != next.unix},
-		{"ProxyFrom", !slices.Equal(c.proxyFrom, next.proxyFrom)},
-		{"ForwardedFrom", !slices.Equal(c.forwardedFrom, next.forwardedFrom)},
-		{"HandshakeWorkers", c.server.HandshakeWorkers != next.server.HandshakeWorkers},
-		{"PidFile", c.pidFile != next.pidFile},
-		{"Admin", c.admin != next.admin},
-		{"AdminToken", c.adminToken != next.adminToken},
-		{"AdminProfiling", c.profiling != next.profiling},
-		{"Log", c.log != next.log},
-		{"Loops", c.server.Loops != next.server.Loops},
-		{"ReusePort", c.server.ReusePort != next.server.ReusePort},
-		{"StallTimeout", c.server.StallTimeout != next.server.StallTimeout},
-		{"SendBuffer", c.server.SendBuffer != next.server.SendBuffer},
-	} {
-		if st.changed {
-			names = append(names, st.name)
+	for _, st := range settings() {
+		if st.when == restart && !reflect.DeepEqual(st.at(c).get(), st.at(next).get()) {
+			names = append(names, st.key)
 		}
 	}
 	return names

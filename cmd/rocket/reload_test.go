@@ -82,7 +82,7 @@ func TestReloadMemoryLimitEndToEnd(t *testing.T) {
 	start(t, nil, "publish", "-url", url, "c", "1").wantStatus(statusRefused)
 	rewrite(t, file, `{"Hubs": [{"Path": "/"}]}`)
 	server.signal(syscall.SIGHUP)
-	server.stderr.want(`there is memory again`)
+	server.stderr.want(`memory is no longer short`)
 	start(t, nil, "subscribe", "-url", url, "c").stderr.want(`^subscribed`)
 	server.signal(syscall.SIGTERM)
 }

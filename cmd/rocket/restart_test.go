@@ -32,7 +32,7 @@ func TestRestartAloneEndToEnd(t *testing.T) {
 			t.Errorf("got %v, want a Close frame with 1001", err)
 		}
 	}
-	server.stderr.want(`not everybody has left in time`)
+	server.stderr.want(`connections are still open after the drain`)
 	server.wantStatus(0)
 
 	next := start(t, nil, "-port", port, "-admin", "off")

@@ -60,8 +60,8 @@ func parseServeArgs(fs *flag.FlagSet, args []string) (file string, err error) {
 
 // serve runs a server until ctx is done or it fails. To reload it reads src again.
 func (p *program) serve(ctx context.Context, c *config, src sources) error {
-	// Go lets a process end that writes to a standard error which nobody reads any
-	// more. A server goes on without its log; a client is to end like that.
+	// Go ends a process that writes to a standard error whose reader is gone. A
+	// server goes on without its log; a client ends.
 	signal.Ignore(syscall.SIGPIPE)
 	logs := newLogs(p.stderr, c.logLevel)
 	defer logs.close()
@@ -119,8 +119,9 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 	return s, nil
 }
 
-// announce says that the server is there: in the log, and to a person at a terminal.
-// Elsewhere, as in a container, the output is read by programs together with the log.
+// announce says that the server has started: in the log, and on a terminal.
+// Elsewhere, as in a container, the output is read by programs together with
+// the log.
 func (p *program) announce(s *service, admin string) {
 	c := s.started
 	s.log.Info("serving", "version", webrocket.Version, "commit", build.Commit(), "address", s.server.Addr().String(), "admin", admin,
@@ -191,52 +192,17 @@ func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, erro
 	s.Log = log
 	s.Config = c.server
 	for _, h := range c.hubs {
-		handler, err := h.answers(logs)
+		handlers, err := h.handlers(logs)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.Handle(h.path, handler); err != nil {
-			return nil, err
+		for _, path := range h.paths() {
+			if err := s.Handle(path, handlers[path]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return s, nil
-}
-
-// answers returns what answers at the hub's path, with its log from logs.
-func (h hub) answers(logs *logs) (webrocket.Handler, error) {
-	if h.codec == codecEcho {
-		return echo{h}, nil
-	}
-	handler := h.handler()
-	if h.log != "" {
-		log, err := logs.to(h.log)
-		if err != nil {
-			return nil, err
-		}
-		handler.Log = log
-	}
-	return handler, nil
-}
-
-// handler returns the native protocol of the hub.
-func (h hub) handler() *webrocket.HubHandler {
-	handler := webrocket.NewJSONHandler()
-	handler.Secrets = webrocket.Credentials{ReadOnly: h.readOnly, ReadWrite: h.readWrite}
-	handler.Channels = h.channels
-	handler.Origins = h.origins
-	handler.Subprotocols = h.subprotocols
-	handler.MaxMessageSize = h.maxMessageSize
-	handler.MaxQueuedBytes = h.maxQueuedBytes
-	handler.SlowReaders = slowPolicies[h.slowReaders]
-	handler.MaxSubscriptions = h.maxSubscriptions
-	handler.MaxChannels = h.maxChannels
-	handler.MaxChannelName = h.maxChannelName
-	handler.MaxFailedLogins = h.maxFailedLogins
-	handler.CommandRate = h.commandRate
-	handler.ByteRate = h.byteRate
-	handler.Compression = h.compression
-	handler.CompressionThreshold = h.compressionThreshold
-	return handler
 }
 
 // printStart says what runs.
@@ -245,7 +211,9 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, base := range c.baseURLs(s.Addrs()) {
 		for _, h := range c.hubs {
-			fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, h.path, h.codec, h.access())
+			for _, path := range h.paths() {
+				fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, path, h.codec, h.access())
+			}
 		}
 	}
 	fmt.Fprintf(t, "  admin\t%s\n", admin)

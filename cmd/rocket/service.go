@@ -16,7 +16,7 @@ import (
 )
 
 // shutdownTimeout is how long clients have for the closing handshake when the
-// server ends, and another one answers at its port.
+// server ends and another process listens on its port.
 const shutdownTimeout = 10 * time.Second
 
 // A server that is alone on its port has at most about a second to end: while it
@@ -37,7 +37,7 @@ type signalDoc struct{ name, does string }
 // signalDocs returns all of them. The manual and docs/configuration.md follow it.
 func signalDocs() []signalDoc {
 	return []signalDoc{
-		{"SIGTERM", "drains: lets nobody in any more and closes the connections with 1001, spread evenly over Drain; ends with status 0 as soon as all are gone, at most 10 s after that time; alone on its port it ends within about a second"},
+		{"SIGTERM", "drains: refuses new connections and closes the others with 1001, spread evenly over Drain; ends with status 0 as soon as all are gone, at most 10 s after that time; alone on its port it ends within about a second"},
 		{"SIGUSR2", "drains over Drain, also if it is alone on its port, and ends when all are gone, however long that takes"},
 		{"SIGINT (Ctrl-C)", "closes all connections at once; ends with status 0 when they are gone, 10 s later at most; alone on its port half a second later"},
 		{"SIGHUP", "opens the log files again, and reads the configuration and the certificate again"},
@@ -63,8 +63,8 @@ type service struct {
 	ending  sync.WaitGroup
 }
 
-// obeySignals begins before anybody is told that the server is there. What comes
-// early waits for wait.
+// obeySignals begins before the server says that it has started. Signals that
+// come before wait is called are queued.
 func (s *service) obeySignals() (stop func()) {
 	s.reloads, s.leaves = make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(s.reloads, syscall.SIGHUP)
@@ -92,14 +92,15 @@ func (s *service) wait(ctx context.Context) error {
 			how := s.parting(errors.Is(context.Cause(ctx), errTerminated))
 			s.ending.Go(func() { s.end(ctx, how) })
 		case <-s.leaves:
-			// Whoever sends this wants a drain, and lets others answer meanwhile.
+			// SIGUSR2 asks for a drain: the operator has other servers answer
+			// meanwhile.
 			window := s.config.Load().window(s.server.Connections(), true)
 			s.ending.Go(func() { s.leave(window) })
 		}
 	}
 }
 
-// warn logs what is seldom meant of what is in force.
+// warn logs the warnings about the configuration in force.
 func (s *service) warn() {
 	c := s.config.Load()
 	now := time.Now()
@@ -117,10 +118,10 @@ func (s *service) warn() {
 // reloadTimeout is how long a reload has when the server has stopped.
 const reloadTimeout = time.Second
 
-// obeyReloads reloads on a goroutine of its own, one at a time: what a reload reads
-// may keep it waiting, as a pipe or a network's disk does, and no other signal may.
-// What it returns waits for the one that is under way, within bounds: reading cannot
-// be called off.
+// obeyReloads reloads on a goroutine of its own, one reload at a time: reading
+// a pipe or a network disk may take long, and must not delay other signals. The
+// function that it returns waits for the reload in progress, but not for ever,
+// since reading cannot be interrupted.
 func (s *service) obeyReloads() (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -132,7 +133,7 @@ func (s *service) obeyReloads() (stop func()) {
 		select {
 		case <-ended:
 		case <-time.After(reloadTimeout):
-			s.log.Warn("a reload has not come to its end")
+			s.log.Warn("a reload has not finished in time")
 		}
 	}
 }
@@ -146,7 +147,7 @@ func (s *service) reloadUntil(over <-chan struct{}) {
 		case <-s.reloads:
 		}
 		select {
-		case <-over: // both had come: what has stopped cannot be reloaded
+		case <-over: // both had come: a server that has stopped cannot be reloaded
 			return
 		default:
 			s.manager.reload(s.reload)
@@ -154,8 +155,8 @@ func (s *service) reloadUntil(over <-chan struct{}) {
 	}
 }
 
-// drainRate is how many connections are closed in a second, at least, where nobody
-// has chosen how long a drain takes: few need not be spread.
+// drainRate is how many connections are closed in a second, at least, if Drain
+// is not set: few connections need not be spread over a long time.
 const drainRate = 100
 
 // window returns over which time so many connections are closed, negative if they
@@ -210,7 +211,7 @@ func (s *service) end(ctx context.Context, how parting) {
 	defer cancel()
 	if how.window >= 0 {
 		if err := s.server.Drain(bounded, window); err != nil {
-			s.log.Warn("not everybody has left in time", "error", err)
+			s.log.Warn("connections are still open after the drain", "error", err)
 		}
 	}
 	if err := s.server.Shutdown(bounded); err != nil {
@@ -224,7 +225,7 @@ func (s *service) leave(window time.Duration) {
 	s.log.Info("draining", "connections", s.server.Connections(), "window", window.String())
 	ctx := context.Background()
 	if err := s.server.Drain(ctx, window); err != nil {
-		s.log.Warn("not everybody has left in time", "error", err)
+		s.log.Warn("connections are still open after the drain", "error", err)
 	}
 	if err := s.server.Shutdown(ctx); err != nil {
 		s.log.Warn("not every connection was closed in time", "error", err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// units are what a size may end in, as shifts of the number before it.
+// units are the units of a size, as left shifts of the number before them.
 var units = map[string]uint{
 	"": 0, "b": 0,
 	"k": 10, "kb": 10, "ki": 10, "kib": 10,
@@ -34,7 +34,7 @@ func size[T int | int64](p *T, least, most int64) value {
 	if most == 0 {
 		want = fmt.Sprintf(`a number of bytes, at least %d, such as 512 or "64KB"`, least)
 	}
-	return value{want: want, number: true, unit: true, set: func(s string) error {
+	return value{want: want, number: true, unit: true, get: func() any { return *p }, set: func(s string) error {
 		n, err := parseSize(s)
 		if err != nil || n < least || most != 0 && n > most {
 			return errWant

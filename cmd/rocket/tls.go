@@ -21,10 +21,11 @@ import (
 // file.
 const proxyUnix = "unix"
 
-// secure tells whether the server speaks TLS at all.
+// secure reports whether the server speaks TLS at all.
 func (c *config) secure() bool { return c.certFile != "" || c.selfSigned }
 
-// certificates is what wss:// is served with.
+// certificates are the certificate of the server and the authorities for those
+// of its clients.
 type certificates struct {
 	*tls.Config
 	keys        atomic.Pointer[webrocket.KeyPair] // nil if it is self-signed
@@ -76,7 +77,8 @@ func (c *config) pairProblem(err error) problems {
 	return problems{{where: c.origin[flag], what: what, content: true}}
 }
 
-// authorities makes clients show a certificate that one of the file's signed.
+// authorities makes clients send a certificate that one of the authorities in
+// the file has signed.
 func (certs *certificates) authorities(file string) error {
 	if file == "" {
 		return nil
@@ -134,8 +136,8 @@ func (certs *certificates) printFingerprint(w io.Writer) {
 	}
 }
 
-// replace takes the pair of next, if it was read from the same files: other ones
-// need a restart.
+// replace takes the pair of next if it was read from the same files. Other
+// files need a restart.
 func (certs *certificates) replace(next *certificates, log *slog.Logger) {
 	if certs == nil || next == nil || certs.keys.Load() == nil || certs.files != next.files {
 		return

@@ -119,9 +119,9 @@ func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 	return s, nil
 }
 
-// continues tells whether a sample goes on counting where an earlier one was. It
-// does not if the server has been started again, or another one answers there; an
-// older server says only for how long it is up.
+// continues reports whether a sample goes on counting where an earlier one was.
+// It is false if the server was restarted or another server answers there. An
+// older server only says how long it has been up.
 func (s sample) continues(before sample) bool {
 	return s.loops.Started.Equal(before.loops.Started) && s.loops.UptimeSeconds > before.loops.UptimeSeconds &&
 		len(s.loops.Loops) == len(before.loops.Loops)

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/nu7hatch/webrocket"
 )
 
 // value is the place of one setting, with what it takes to fill it. A flag or
@@ -24,6 +26,8 @@ type value struct {
 
 	// set stores what s means. errWant says that s is not what is wanted.
 	set func(s string) error
+	// get returns what is stored.
+	get func() any
 	// clear empties a list before its items are set one by one.
 	clear func()
 }
@@ -121,7 +125,7 @@ func integer(p *int, least, most int) value {
 	if most == 0 {
 		want = fmt.Sprintf("a whole number of at least %d", least)
 	}
-	return value{want: want, number: true, set: func(s string) error {
+	return value{want: want, number: true, get: func() any { return *p }, set: func(s string) error {
 		i, err := strconv.Atoi(s)
 		if err != nil || i < least || most != 0 && i > most {
 			return errWant
@@ -133,7 +137,7 @@ func integer(p *int, least, most int) value {
 
 // boolean is true or false.
 func boolean(p *bool) value {
-	return value{want: "true or false", truth: true, set: func(s string) error {
+	return value{want: "true or false", truth: true, get: func() any { return *p }, set: func(s string) error {
 		b, err := strconv.ParseBool(s)
 		if err != nil {
 			return errWant
@@ -145,7 +149,7 @@ func boolean(p *bool) value {
 
 // duration is a time above zero.
 func duration(p *time.Duration) value {
-	return value{want: `a duration above zero such as "10s"`, unit: true, set: func(s string) error {
+	return value{want: `a duration above zero such as "10s"`, unit: true, get: func() any { return *p }, set: func(s string) error {
 		s = strings.ReplaceAll(s, " ", "")
 		d, err := time.ParseDuration(s)
 		if n, notNumber := strconv.ParseUint(s, 10, 32); notNumber == nil && n > 0 {
@@ -176,7 +180,7 @@ func durationOrOff(p *time.Duration) value {
 
 // text is a string for which check, if it is not nil, returns nil.
 func text(p *string, want string, check func(string) error) value {
-	return value{want: want, set: func(s string) error {
+	return value{want: want, get: func() any { return *p }, set: func(s string) error {
 		if check != nil {
 			if err := check(s); err != nil {
 				return err
@@ -187,20 +191,21 @@ func text(p *string, want string, check func(string) error) value {
 	}}
 }
 
-// file is the name of a file for which check returns nil. It is kept in any case: to
-// other settings it was given.
+// file is the name of a file for which check returns nil. The name is stored
+// even if check fails, so that settings which need a file do not report it as
+// missing too.
 func file(p *string, check func(string) error) value {
-	return value{want: "a file", set: func(s string) error {
+	return value{want: "a file", get: func() any { return *p }, set: func(s string) error {
 		*p = s
 		return check(s)
 	}}
 }
 
-// secret is a string that no message shows. A line end after it, as in a file that
-// echo has written, does not belong to it; other white space around it is refused,
-// because nobody sees it.
+// secret is a string that no message shows. A line end after it, as in a file
+// that echo has written, does not belong to it; other white space around it is
+// refused, because it cannot be seen.
 func secret(p *string) value {
-	return value{want: "a string", secret: true, set: func(s string) error {
+	return value{want: "a string", secret: true, get: func() any { return *p }, set: func(s string) error {
 		secret := strings.TrimRight(s, "\r\n")
 		switch {
 		case s != "" && strings.TrimSpace(s) == "":
@@ -234,7 +239,7 @@ func oneOf(p *string, words ...string) value {
 	if before := words[:len(words)-1]; len(before) > 0 {
 		want = strings.Join(before, ", ") + " or " + want
 	}
-	return value{want: want, set: func(s string) error {
+	return value{want: want, get: func() any { return *p }, set: func(s string) error {
 		i := slices.IndexFunc(words, func(w string) bool { return strings.EqualFold(w, s) })
 		if i < 0 {
 			return errWant
@@ -244,10 +249,32 @@ func oneOf(p *string, words ...string) value {
 	}}
 }
 
+// slowPolicies are what SlowReaders can be.
+var slowPolicies = map[string]webrocket.SlowPolicy{
+	"disconnect":  webrocket.Disconnect,
+	"drop-oldest": webrocket.DropOldest,
+	"conflate":    webrocket.Conflate,
+}
+
+// slowPolicy is the name of a policy for slow readers.
+func slowPolicy(p *webrocket.SlowPolicy) value {
+	var word string
+	v := oneOf(&word, "disconnect", "drop-oldest", "conflate")
+	v.get = func() any { return *p }
+	set := v.set
+	v.set = func(s string) error {
+		err := set(s)
+		*p = slowPolicies[word]
+		return err
+	}
+	return v
+}
+
 // onOrOff is "on" or "off".
 func onOrOff(p *bool) value {
 	var word string
 	v := oneOf(&word, "on", "off")
+	v.get = func() any { return *p }
 	set := v.set
 	v.set = func(s string) error {
 		err := set(s)
@@ -267,6 +294,7 @@ func parsedList(p *[]string, want string, parse func(string) (string, error)) va
 	return value{
 		want: want, list: true,
 		clear: func() { *p = nil },
+		get:   func() any { return *p },
 		set: func(s string) error {
 			s, err := parse(s)
 			if err == nil {

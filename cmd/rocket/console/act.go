@@ -147,7 +147,8 @@ type disconnectAnswer struct {
 	Disconnected int `json:"disconnected"`
 }
 
-// check tells what is wrong with the request, which gets its defaults.
+// check fills in the defaults of the request, and returns what is wrong with
+// it.
 func (d *disconnectRequest) check() error {
 	if d.code == 0 {
 		d.code = 1008
@@ -163,7 +164,7 @@ func (d *disconnectRequest) check() error {
 	return nil
 }
 
-// sendable tells whether an operator may end a connection with a code
+// sendable reports whether an operator may end a connection with a code
 // (RFC 6455 §7.4).
 func sendable(code uint16) bool {
 	switch code {

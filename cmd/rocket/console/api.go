@@ -99,7 +99,7 @@ func (c *console) hubs(r *http.Request) (any, error) {
 		for _, k := range h.Commands {
 			commands = append(commands, commandAnswer(k))
 		}
-		answer.Hubs = append(answer.Hubs, hubAnswer{h.Path, h.Connections, h.Channels, h.Published, commands})
+		answer.Hubs = append(answer.Hubs, hubAnswer{h.Name, h.Connections, h.Channels, h.Published, commands})
 	}
 	return answer, nil
 }

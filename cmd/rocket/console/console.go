@@ -2,9 +2,10 @@
 // running server?
 //
 // New returns an http.Handler for a port of its own. The main path: console.go
-// and host.go (which request goes where, and who may), health.go (probes), metrics.go (what
-// Prometheus reads), api.go (what is there, as JSON), act.go (what changes
-// something) and object.go (what it is asked in). openapi.yaml describes all of it; a test holds the two together.
+// and host.go (which handler a request gets, and whether it is allowed),
+// health.go (probes), metrics.go (what Prometheus reads), api.go (what is
+// there, as JSON), act.go (what changes something) and object.go (what it is
+// asked in). openapi.yaml describes all of it; a test holds the two together.
 //
 // # Ownership
 //
@@ -168,7 +169,7 @@ func reply(w http.ResponseWriter, answer any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// Who does not take the answer has gone.
+	// If the answer cannot be written, the client has gone.
 	_ = json.NewEncoder(w).Encode(answer)
 }
 

@@ -96,10 +96,10 @@ type stuck struct {
 }
 
 func (s *stuck) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
-	return &webrocket.Endpoint{Handler: s}, nil
+	return &webrocket.Endpoint{Protocol: s}, nil
 }
-func (s *stuck) OnOpen(*webrocket.Conn)         {}
-func (s *stuck) OnClose(*webrocket.Conn, error) {}
+func (s *stuck) OnOpen(_ *webrocket.Conn, _ *webrocket.Request) {}
+func (s *stuck) OnClose(*webrocket.Conn, error)                 {}
 func (s *stuck) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, _ []byte) {
 	s.in <- c.Loop().Index()
 	<-s.free
@@ -535,7 +535,7 @@ func TestDocumentedLogMessages(t *testing.T) {
 func readSource(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, pattern := range []string{"../../../*.go", "../../../engine/*.go", "../*.go", "*.go"} {
+	for _, pattern := range []string{"../../../*.go", "../../../engine/*.go", "../../../hub/*.go", "../../../protocol/*/*.go", "../*.go", "*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/nu7hatch/webrocket/engine"
 )
 
-// live tells whether every event loop makes progress. Restarting the process is
-// the remedy where one does not.
+// live reports whether every event loop makes progress. Restarting the process
+// is the remedy where one does not.
 func (c *console) live(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
 	defer cancel()
@@ -23,7 +23,7 @@ func (c *console) live(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// ready tells whether new connections are welcome.
+// ready reports whether new connections are welcome.
 func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 	if !c.Server.Ready() {
 		http.Error(w, "not ready: the server is starting or shutting down, is full or short of memory, or cannot accept connections", http.StatusServiceUnavailable)

@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// misnamed says that a request was for a host that is not known to be this one.
-// Without a token that must be known: a web page may have its own host's name
-// resolved to the address of this port, and read here what its visitor may
-// (DNS rebinding). It cannot do that for an address, nor for the names here.
+// misnamed returns an error if a request is for a host name that is not known
+// to be this machine's. It protects an API without a token: a web page can have
+// the name of its own host resolved to this address, and could then read here
+// with the rights of its visitor (DNS rebinding). It cannot do that with an IP
+// address, nor with the names that are allowed here.
 func (c *console) misnamed(r *http.Request) error {
 	host := hostOf(r.Host)
 	if c.Token != "" || host == "" || strings.EqualFold(host, "localhost") || strings.EqualFold(host, c.Host) {

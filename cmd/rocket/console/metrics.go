@@ -29,7 +29,8 @@ func (c *console) metrics() http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-// collector asks the server whenever it is asked itself.
+// collector asks the server for its numbers each time that Prometheus reads the
+// metrics.
 type collector struct{ *console }
 
 func (c collector) Describe(to chan<- *prometheus.Desc) {
@@ -50,7 +51,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	r.collect(to)
 }
 
-// reading is what the server has told, and its sum.
+// reading is what the server has answered, and the sum over its loops.
 type reading struct {
 	webrocket.Stats
 	total    engine.Stats
@@ -266,11 +267,11 @@ func table() []metric {
 		},
 		{
 			"rocket_loops_stalled", gauge, nil,
-			"Loops that do not get on: no turn for the time of StallTimeout.", func(r *reading, y yield) { y(float64(r.server.Stalled())) },
+			"Event loops that are stalled: no turn for the time of StallTimeout.", func(r *reading, y yield) { y(float64(r.server.Stalled())) },
 		},
 		{
 			"rocket_loop_stalls_total", counter, nil,
-			"How often a loop did not get on.", func(r *reading, y yield) { y(float64(r.server.Stalls())) },
+			"How often an event loop stalled.", func(r *reading, y yield) { y(float64(r.server.Stalls())) },
 		},
 		{
 			"rocket_hub_connections", gauge,
@@ -295,8 +296,8 @@ func table() []metric {
 	}
 }
 
-// refusals are the reasons that are there from the start, so that the first one
-// is seen as an increase.
+// refusals are the reasons that are exported from the start with 0, so that
+// Prometheus sees the first refusal as an increase.
 var refusals = []string{"forwarded", "full", "gone", "invalid", "no_memory", "not_found", "origin", "stopping", "timeout", "too_long", "too_many", "transport"}
 
 // each yields the counts, and 0 for the names that have none.
@@ -321,7 +322,7 @@ func perLoop(get func(*webrocket.LoopStats) float64) func(*reading, yield) {
 func perHub(get func(*webrocket.HubStats) float64) func(*reading, yield) {
 	return func(r *reading, y yield) {
 		for i := range r.Hubs {
-			y(get(&r.Hubs[i]), r.Hubs[i].Path)
+			y(get(&r.Hubs[i]), r.Hubs[i].Name)
 		}
 	}
 }
@@ -329,7 +330,7 @@ func perHub(get func(*webrocket.HubStats) float64) func(*reading, yield) {
 func collectCommands(r *reading, y yield) {
 	for _, h := range r.Hubs {
 		for _, k := range h.Commands {
-			y(float64(k.Count), h.Path, k.Kind, k.Result)
+			y(float64(k.Count), h.Name, k.Kind, k.Result)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (g field) read(value json.RawMessage) error {
 	return unmarshal(value, g.to, g.kind())
 }
 
-// kind says what the member is, to somebody who does not know Go.
+// kind names the type of the member, without the words of Go.
 func (g field) kind() string {
 	switch g.to.(type) {
 	case *string:

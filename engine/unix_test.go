@@ -24,7 +24,7 @@ func dialFile(t testing.TB, file string) *websocket.Conn {
 
 func TestFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rocket.sock")
-	e := startOn(t, Config{Loops: 2}, Endpoint{Handler: echo}, fileAndPort(file)...)
+	e := startOn(t, Config{Loops: 2}, Endpoint{Protocol: echo}, fileAndPort(file)...)
 	for range 10 {
 		ws := dialFile(t, file)
 		roundTrip(t, ws, []byte("hello"))
@@ -43,7 +43,7 @@ func TestFilePermissions(t *testing.T) {
 	before := unix.Umask(0o027)
 	defer unix.Umask(before)
 	file := filepath.Join(t.TempDir(), "rocket.sock")
-	startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, fileAndPort(file)...)
+	startOn(t, Config{Loops: 1}, Endpoint{Protocol: echo}, fileAndPort(file)...)
 	info, err := os.Stat(file)
 	if err != nil || info.Mode().Perm() != 0o750 {
 		t.Errorf("got %v, %v, want what the umask leaves", info.Mode(), err)
@@ -61,7 +61,7 @@ func TestFileInUse(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, fileAndPort(left)...)
+	startOn(t, Config{Loops: 1}, Endpoint{Protocol: echo}, fileAndPort(left)...)
 	roundTrip(t, dialFile(t, left), []byte("hello"))
 
 	document := filepath.Join(dir, "document")
@@ -69,7 +69,7 @@ func TestFileInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range []string{left, document, filepath.Join(dir, "nowhere", "x.sock")} {
-		e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+		e := New(Config{Loops: 1}, at("/", Endpoint{Protocol: echo}))
 		if err := e.Listen(fileAndPort(file)...); err == nil {
 			t.Errorf("%s: no error", file)
 			_ = e.Shutdown(t.Context())
@@ -85,7 +85,7 @@ func TestFileInUse(t *testing.T) {
 func TestFileProxied(t *testing.T) {
 	const line = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
 	addrs := make(chan string, 1)
-	endpoint := Endpoint{Handler: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr().String() }}}
+	endpoint := Endpoint{Protocol: hooks{open: func(c *Conn) { addrs <- c.RemoteAddr().String() }}}
 	for _, proxies := range [][]netip.Prefix{nil, {{}}} {
 		file := filepath.Join(t.TempDir(), "rocket.sock")
 		on := fileAndPort(file)
@@ -115,7 +115,7 @@ func TestFileProxied(t *testing.T) {
 }
 
 func TestFileAlone(t *testing.T) {
-	e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 1}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Listen(Listener{Addr: unixPrefix + filepath.Join(t.TempDir(), "x.sock")}); err == nil {
 		t.Error("no error")
 		_ = e.Shutdown(t.Context())

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whatever makes accept(2) fail, the server lives, says why, and serves those who
-// are there. A process of its own has the kernel fail, by a seccomp filter, which
-// it cannot get rid of.
+// Whatever makes accept(2) fail, the server lives, says why, and serves those
+// who are there. A process of its own has the kernel fail, by a seccomp filter,
+// which it cannot get rid of.
 func TestAcceptFails(t *testing.T) {
 	const variable = "ROCKET_TEST_ACCEPT"
 	if errno, err := strconv.Atoi(os.Getenv(variable)); err == nil {
@@ -41,7 +41,7 @@ func TestAcceptFails(t *testing.T) {
 // failAccept is what the process of TestAcceptFails does.
 func failAccept(t *testing.T, errno unix.Errno) {
 	log := newLines(t)
-	e := New(Config{Loops: 2, Log: slog.New(log)}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 2, Log: slog.New(log)}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func failAccept(t *testing.T, errno unix.Errno) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	log.want(t, "newcomers cannot be accepted and have to wait")
+	log.want(t, "accept failed; new connections wait")
 	if e.Accepting() {
 		t.Error("it says that newcomers are accepted")
 	}
@@ -86,36 +86,36 @@ func failFromNowOn(t *testing.T, call uint32, errno unix.Errno) {
 
 // Each listening socket is found in the epoll instance of its loop, and in no
 // other's.
-func TestDoors(t *testing.T) {
+func TestListenSockets(t *testing.T) {
 	const loops = 3
-	e := start(t, Config{Loops: loops}, Endpoint{Handler: echo})
+	e := start(t, Config{Loops: loops}, Endpoint{Protocol: echo})
 	epolls := make(map[int]bool)
-	for _, d := range e.ports.doors {
+	for _, d := range e.ports.sockets {
 		if d.epoll < 0 || d.event.Events&unix.EPOLLIN == 0 || int(d.event.Fd) != d.fd {
 			t.Errorf("got %+v", d)
 		}
 		epolls[d.epoll] = true
 	}
-	if len(e.ports.doors) != loops || len(epolls) != loops {
-		t.Errorf("got %d sockets in %d instances, want %d in as many", len(e.ports.doors), len(epolls), loops)
+	if len(e.ports.sockets) != loops || len(epolls) != loops {
+		t.Errorf("got %d sockets in %d instances, want %d in as many", len(e.ports.sockets), len(epolls), loops)
 	}
 }
 
 // If a loop ends after all, Wait tells why.
 func TestLoopEnds(t *testing.T) {
-	e := New(Config{Loops: 2}, at("/", Endpoint{Handler: echo}))
+	e := New(Config{Loops: 2}, at("/", Endpoint{Protocol: echo}))
 	if err := e.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	e.ports.mu.Lock()
-	epoll := e.ports.doors[0].epoll
+	epoll := e.ports.sockets[0].epoll
 	e.ports.mu.Unlock()
-	deaf, err := deafSocket()
+	secret, err := secretSocket()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(deaf)
-	if err := unix.Dup3(deaf, epoll, unix.O_CLOEXEC); err != nil {
+	defer unix.Close(secret)
+	if err := unix.Dup3(secret, epoll, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Wait(); !errors.Is(err, ErrStopped) || !errors.Is(err, unix.EINVAL) {

@@ -46,11 +46,11 @@ func dialHalf(t testing.TB, e *Engine, b []byte) net.Conn {
 	return conn
 }
 
-// waitForHandshakes returns when none has a goroutine.
-func waitForHandshakes(t testing.TB, e *Engine) {
+// waitForTLSHandshakes returns when none has a goroutine.
+func waitForTLSHandshakes(t testing.TB, e *Engine) {
 	t.Helper()
 	waitFor(t, func() bool {
-		p := e.handshakes
+		p := e.tlsHandshakes
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.running == 0
@@ -68,8 +68,8 @@ func wantReply(t testing.TB, conn net.Conn) {
 // startSmall starts an engine with room for so many handshakes.
 func startSmall(t testing.TB, goroutines, unread int) *Engine {
 	t.Helper()
-	e := New(Config{Loops: 1}, at("/", Endpoint{Handler: echo}))
-	e.handshakes.max, e.handshakes.unread = goroutines, unread
+	e := New(Config{Loops: 1}, at("/", Endpoint{Protocol: echo}))
+	e.tlsHandshakes.max, e.tlsHandshakes.unread = goroutines, unread
 	if err := e.Listen(Listener{Addr: "127.0.0.1:0", TLS: serverTLS()}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,9 +90,10 @@ func dialPersistently(t testing.TB, e *Engine) *websocket.Conn {
 	})
 }
 
-// Handshakes that clients leave unfinished cost goroutines up to a bound, memory
-// up to a bound, and hold up neither established connections nor new ones.
-func TestHandshakeFlood(t *testing.T) {
+// Handshakes that clients leave unfinished cost goroutines up to a bound,
+// memory up to a bound, and hold up neither established connections nor new
+// ones.
+func TestTLSHandshakeFlood(t *testing.T) {
 	const bound, flood = 8, 400
 	e := startSmall(t, bound, 64<<10)
 	established := dialTLS(t, e, clientTLS())
@@ -111,22 +112,22 @@ func TestHandshakeFlood(t *testing.T) {
 	roundTrip(t, dialPersistently(t, e), []byte("hello")) // displaces one that waits
 	roundTrip(t, established, []byte("hello"))
 
-	e.handshakes.mu.Lock()
-	defer e.handshakes.mu.Unlock()
-	p := e.handshakes
+	e.tlsHandshakes.mu.Lock()
+	defer e.tlsHandshakes.mu.Unlock()
+	p := e.tlsHandshakes
 	if most := p.unread + (bound+1)*len(b); p.running > bound || p.bytes > most {
 		t.Errorf("%d goroutines and %d bytes, want at most %d and %d", p.running, p.bytes, bound, most)
 	}
 }
 
 // The bounds in docs/tls.md are those of the code.
-func TestDocumentedHandshakeBounds(t *testing.T) {
+func TestDocumentedTLSHandshakeBounds(t *testing.T) {
 	docs, err := os.ReadFile("../docs/tls.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range []string{
-		fmt.Sprintf("| handshakes with a goroutine, most of which wait for their client | %d |", handshakesMax),
+		fmt.Sprintf("| handshakes with a goroutine, most of which wait for their client | %d |", tlsHandshakesMax),
 		fmt.Sprintf("| bytes that all clients have sent ahead of their handshakes | %d MiB, and %d KiB for each with a goroutine |", unreadMax>>20, unreadShare>>10),
 		fmt.Sprintf("| bytes that one client has | %d KiB |", eagerMax>>10),
 		fmt.Sprintf("| time for TLS and the opening handshake together | `HandshakeTimeout`, %.0f s |", DefaultHandshakeTimeout.Seconds()),
@@ -135,16 +136,16 @@ func TestDocumentedHandshakeBounds(t *testing.T) {
 			t.Errorf("docs/tls.md lacks the row %q", row)
 		}
 	}
-	if wait := time.Duration(handshakePatience) * tick; wait != time.Second {
+	if wait := time.Duration(tlsPatience) * tick; wait != time.Second {
 		t.Errorf("who keeps a goroutine waiting for %v makes room, and docs/tls.md says a second", wait)
 	}
 }
 
 // With nobody to displace, a handshake that finds no room is refused.
-func TestHandshakeOverflow(t *testing.T) {
+func TestTLSHandshakeOverflow(t *testing.T) {
 	e := startSmall(t, 1, 0)
 	b := clientHello(t)
-	turns := e.handshakes.turns
+	turns := e.tlsHandshakes.turns
 	for range cap(turns) {
 		turns <- struct{}{} // nobody gets as far as to wait for a client
 	}
@@ -160,7 +161,7 @@ func TestHandshakeOverflow(t *testing.T) {
 }
 
 // Who hangs up in the middle gives back what it had.
-func TestHandshakeHangUp(t *testing.T) {
+func TestTLSHandshakeHangUp(t *testing.T) {
 	e := startSmall(t, 1, 1<<20)
 	b := clientHello(t)
 	first := dialHalf(t, e, b)
@@ -169,14 +170,14 @@ func TestHandshakeHangUp(t *testing.T) {
 	_ = first.Close()
 	wantReply(t, second)
 	_ = second.Close()
-	waitForHandshakes(t, e)
+	waitForTLSHandshakes(t, e)
 	third := dialTLS(t, e, clientTLS())
 	roundTrip(t, third, []byte("hello"))
 }
 
 // A handshake has the same deadline as the opening handshake behind it.
-func TestHandshakeDeadline(t *testing.T) {
-	e := startTLS(t, Config{Loops: 1, HandshakeTimeout: tick}, Endpoint{Handler: echo})
+func TestTLSHandshakeDeadline(t *testing.T) {
+	e := startTLS(t, Config{Loops: 1, HandshakeTimeout: tick}, Endpoint{Protocol: echo})
 	b := clientHello(t)
 	for _, conn := range []net.Conn{
 		dialHalf(t, e, nil), dialHalf(t, e, b[:10]), dialHalf(t, e, b),
@@ -185,11 +186,11 @@ func TestHandshakeDeadline(t *testing.T) {
 			t.Errorf("got %v, want the end", err)
 		}
 	}
-	waitForHandshakes(t, e)
+	waitForTLSHandshakes(t, e)
 }
 
 // What a client sends ahead of its handshake is bounded.
-func TestHandshakeEager(t *testing.T) {
+func TestTLSHandshakeEager(t *testing.T) {
 	e := startSmall(t, 1, 1<<20)
 	b := clientHello(t)
 	first := dialHalf(t, e, b)
@@ -202,7 +203,7 @@ func TestHandshakeEager(t *testing.T) {
 }
 
 // Handshakes end with the engine.
-func TestHandshakeShutdown(t *testing.T) {
+func TestTLSHandshakeShutdown(t *testing.T) {
 	e := startSmall(t, 1, 1<<20)
 	b := clientHello(t)
 	wantReply(t, dialHalf(t, e, b))
@@ -210,13 +211,13 @@ func TestHandshakeShutdown(t *testing.T) {
 	if err := e.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	if n := e.handshakes.running; n != 0 {
+	if n := e.tlsHandshakes.running; n != 0 {
 		t.Errorf("%d goroutines are left", n)
 	}
 }
 
 // A panic in a callback of the configuration costs one connection.
-func TestHandshakePanic(t *testing.T) {
+func TestTLSHandshakePanic(t *testing.T) {
 	config := serverTLS()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if hello.ServerName == "panic.example" {
@@ -224,7 +225,7 @@ func TestHandshakePanic(t *testing.T) {
 		}
 		return nil, nil
 	}
-	e := startOn(t, Config{Loops: 1}, Endpoint{Handler: echo}, Listener{Addr: "127.0.0.1:0", TLS: config})
+	e := startOn(t, Config{Loops: 1}, Endpoint{Protocol: echo}, Listener{Addr: "127.0.0.1:0", TLS: config})
 	client := clientTLS()
 	client.ServerName = "panic.example"
 	if _, err := tls.Dial("tcp", e.Addr().String(), client); err == nil {

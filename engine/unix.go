@@ -15,14 +15,16 @@ import (
 // acceptPause is how long a fileListener waits after an accept that failed.
 const acceptPause = 100 * time.Millisecond
 
-// A fileListener accepts connections to a socket's file and deals them out to
-// the loops: only a port can have a listener on each loop.
+// A fileListener accepts connections to a unix socket and assigns them to the
+// loops in turn. Only a port can have a listening socket in each loop
+// (SO_REUSEPORT).
 type fileListener struct {
 	*listener
 	socket *net.UnixListener
 }
 
-// newFileListener opens the file, and replaces one that nobody listens on.
+// newFileListener listens on the unix socket. It replaces a file on which no
+// process listens.
 func newFileListener(l *listener) (*fileListener, error) {
 	addr := &net.UnixAddr{Net: "unix", Name: l.address}
 	socket, err := net.ListenUnix("unix", addr)
@@ -39,11 +41,12 @@ func newFileListener(l *listener) (*fileListener, error) {
 	return &fileListener{l, socket}, nil
 }
 
-// abandoned tells whether a socket's file is left from a process that ended.
+// abandoned reports whether a file is the unix socket of a process that has
+// ended.
 func abandoned(addr *net.UnixAddr) bool {
 	info, err := os.Lstat(addr.Name)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return false // not ours to remove
+		return false // not a socket: never removed
 	}
 	conn, err := net.DialUnix("unix", nil, addr)
 	if err == nil {
@@ -52,7 +55,7 @@ func abandoned(addr *net.UnixAddr) bool {
 	return errors.Is(err, unix.ECONNREFUSED)
 }
 
-// accept is a goroutine's: it deals out connections until close.
+// accept runs on a goroutine of its own, and accepts connections until close.
 func (f *fileListener) accept(e *Engine) {
 	for next := 0; ; next++ {
 		conn, err := f.socket.AcceptUnix()
@@ -60,7 +63,7 @@ func (f *fileListener) accept(e *Engine) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			e.log().Warn("cannot accept", "address", f.address, "error", err)
+			e.log().Warn("accept failed on a unix socket", "address", f.address, "error", err)
 			time.Sleep(acceptPause)
 		default:
 			f.enrol(e, e.loops[next%len(e.loops)], conn)
@@ -68,7 +71,8 @@ func (f *fileListener) accept(e *Engine) {
 	}
 }
 
-// enrol gives a connection to a loop. gnet takes a copy of it, and closes conn.
+// enrol gives a connection to a loop. gnet duplicates its file descriptor, and
+// closes conn.
 func (f *fileListener) enrol(e *Engine, l *Loop, conn *net.UnixConn) {
 	events := l.events.Load()
 	if events == nil || e.Connections() > e.MaxConnections()+refusalMax {
@@ -86,14 +90,15 @@ func (f *fileListener) enrol(e *Engine, l *Loop, conn *net.UnixConn) {
 	}
 	select {
 	case <-result:
-	case <-e.ended: // then nobody answers
+	case <-e.life.loopsEnded: // then there will be no result
 	}
 }
 
-// close ends accept, which may have a connection to enrol yet.
+// close ends accept. It may still enrol a connection that it has accepted.
 func (f *fileListener) close() { _ = f.socket.Close() }
 
-// closeFiles ends the listeners of files, and waits for those that accept.
+// closeFiles closes the unix sockets, and waits until accept has returned for
+// each.
 func (e *Engine) closeFiles() {
 	for _, f := range e.files {
 		f.close()

@@ -1,0 +1,125 @@
+package hub
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+
+	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/rate"
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxFailedLogins  = 10
+	DefaultMaxSubscriptions = 128
+)
+
+// Config holds the settings of a hub. The zero value works. A limit that is
+// negative is no limit.
+type Config struct {
+	// Secrets are what clients log in with.
+	Secrets auth.Credentials
+
+	// Log receives what concerns this hub: refused logins, and why connections
+	// ended, both at level debug. If nil, the server's log.
+	Log *slog.Logger
+
+	// Channels are names of channels that exist without a subscriber.
+	Channels []string
+
+	// MaxSubscriptions limits the channels of one connection; a further
+	// subscription gets limit_exceeded. If zero, 128. Each command searches the
+	// list of the connection's channels, so without a limit a client can make
+	// its commands slow.
+	MaxSubscriptions int
+
+	// MaxChannels limits the channels of the hub; a subscription that would make
+	// a further one gets limit_exceeded. If zero, no limit.
+	MaxChannels int
+
+	// MaxChannelName limits the length of a channel's name, in bytes. If zero,
+	// negative or more than that, 255.
+	MaxChannelName int
+
+	// MaxFailedLogins is how many logins of one connection may fail; the last of
+	// them closes it. If zero, 10. More than 255: no limit.
+	MaxFailedLogins int
+
+	// CommandRate and ByteRate limit the commands, and the bytes of their
+	// messages, of one connection in a second; a second's worth may come at once.
+	// A command above it gets rate_limited and is not obeyed; the tenth in a row
+	// closes the connection. If zero, no limit.
+	CommandRate, ByteRate int
+
+	// OnConnect, if it is set, is called for each connection to the hub, once
+	// its opening handshake is done. It returns the user of the connection, or
+	// nil if it has none. If it returns an error, the connection is closed with
+	// 1008 and the text of the error, or with the code and reason of a
+	// *codec.CloseError. It is called on the connection's loop and must not
+	// block.
+	OnConnect func(r *Request) (*Identity, error)
+
+	// OnSubscribe, if it is set, is called before a session that may subscribe
+	// becomes a subscriber of a channel. If it returns an error, the client
+	// gets access_denied with the text of the error as the reason. It is called
+	// on the session's loop and must not block.
+	OnSubscribe func(s *Session, channel string) error
+
+	// OnPublish is the same for an event of a session that may publish. It is
+	// not called for events that the program itself publishes.
+	OnPublish func(s *Session, e Event) error
+}
+
+// Check returns what is wrong with the settings, nil if they can be obeyed.
+func (c *Config) Check() error {
+	for _, name := range c.Channels {
+		if !codec.ValidChannelName([]byte(name)) {
+			return fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)
+		}
+	}
+	return nil
+}
+
+// settings are a Config with the defaults filled in. They are not modified.
+type settings struct {
+	Config
+	generation uint32 // one more than those before
+}
+
+// withDefaults returns settings in which every limit is a number to compare with.
+func (c Config) withDefaults() *settings {
+	c.MaxSubscriptions = limit(c.MaxSubscriptions, DefaultMaxSubscriptions)
+	c.MaxChannels = limit(c.MaxChannels, math.MaxInt)
+	c.MaxChannelName = min(limit(c.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName)
+	c.MaxFailedLogins = limit(c.MaxFailedLogins, DefaultMaxFailedLogins)
+	c.CommandRate = min(max(c.CommandRate, 0), rate.Max)
+	c.ByteRate = min(max(c.ByteRate, 0), rate.Max)
+	return &settings{Config: c}
+}
+
+// limit returns the limit that a field stands for.
+func limit(field, zero int) int {
+	switch {
+	case field == 0:
+		return zero
+	case field < 0:
+		return math.MaxInt
+	}
+	return field
+}
+
+// whyInvalid returns why a channel cannot have that name.
+func (s *settings) whyInvalid(channel []byte) string {
+	switch {
+	case len(channel) == 0:
+		return "channel is empty"
+	case len(channel) > s.MaxChannelName:
+		return fmt.Sprintf("channel has %d bytes, more than %d", len(channel), s.MaxChannelName)
+	}
+	return "channel has a control character"
+}
+
+// metered reports whether commands are counted.
+func (s *settings) metered() bool { return s.CommandRate > 0 || s.ByteRate > 0 }

@@ -1,0 +1,117 @@
+package hub
+
+import (
+	"cmp"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// A Hub is a name, a table of channels, and the rules for their use. Make it with
+// New. Its methods may be called from any goroutine.
+type Hub struct {
+	name      string
+	table     *pubsub.Hub
+	settings  atomic.Pointer[settings]
+	log       atomic.Pointer[slog.Logger] // with the name of the hub
+	published atomic.Uint64               // events from Go
+	limit     atomic.Int64                // of a message of a client, in bytes
+
+	mu        sync.Mutex
+	serverLog *slog.Logger // guarded by mu
+	shared    map[any]any  // guarded by mu
+}
+
+// New returns a hub. The name stands in logs and statistics. It returns what is
+// wrong with the Config.
+func New(name string, c Config) (*Hub, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	h := &Hub{name: name, table: pubsub.NewHub(), serverLog: slog.Default()}
+	h.limit.Store(codec.DefaultMaxMessageSize)
+	h.Obey(c)
+	return h, nil
+}
+
+// Name returns the name of the hub.
+func (h *Hub) Name() string { return h.name }
+
+// Config returns the settings in force, with the defaults filled in.
+func (h *Hub) Config() Config { return h.settings.Load().Config }
+
+// Obey replaces the settings, which must have passed Check. Sessions keep their
+// access and subscriptions, except those that logged in with a secret that is
+// gone: see Session.Revoked.
+func (h *Hub) Obey(c Config) {
+	next := c.withDefaults()
+	if old := h.settings.Load(); old != nil {
+		next.generation = old.generation + 1
+	}
+	h.table.SetPermanent(c.Channels...)
+	h.settings.Store(next)
+	h.SetLog(nil)
+}
+
+// SetLog sets the log that the hub uses if its Config has none. If nil, the log
+// stays what it was, slog.Default() at first.
+func (h *Hub) SetLog(log *slog.Logger) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if log != nil {
+		h.serverLog = log
+	}
+	use := cmp.Or(h.settings.Load().Log, h.serverLog)
+	h.log.Store(use.With("hub", h.name))
+}
+
+// Log returns where the hub logs, with its name as an attribute.
+func (h *Hub) Log() *slog.Logger { return h.log.Load() }
+
+// LimitMessages says how long a message of a client can be, in bytes: PublishJSON
+// refuses what no client could publish.
+func (h *Hub) LimitMessages(n int) { h.limit.Store(int64(n)) }
+
+// Share returns what an earlier call with an equal key has returned, or what
+// create returns. Protocols keep there what belongs to the hub and not to one of
+// the paths at which it is served, such as the numbers of their forms.
+func (h *Hub) Share(key any, create func() any) any {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v, ok := h.shared[key]
+	if !ok {
+		v = create()
+		if h.shared == nil {
+			h.shared = make(map[any]any)
+		}
+		h.shared[key] = v
+	}
+	return v
+}
+
+// AddForm registers a further way in which sessions hear events, as
+// pubsub.Hub.AddForm does.
+func (h *Hub) AddForm(e pubsub.Encoding) pubsub.Form { return h.table.AddForm(e) }
+
+// KeepEvents makes the names of events reach the event loops, which some policies
+// for slow readers need.
+func (h *Hub) KeepEvents() { h.table.KeepEvents() }
+
+// Observe gives the hub an observer of its channels and memberships, as
+// pubsub.Hub.Observe does. It must be called before the hub has sessions.
+func (h *Hub) Observe(o pubsub.Observer) { h.table.Observe(o) }
+
+// Channels returns the first n channels whose names begin with prefix, in that
+// order, and how many such channels there are.
+func (h *Hub) Channels(prefix string, order pubsub.Order, n int) (first []pubsub.ChannelStats, total int) {
+	return h.table.Channels(prefix, order, n)
+}
+
+// Len returns how many channels there are.
+func (h *Hub) Len() int { return h.table.Len() }
+
+// Published returns how many events the program itself has published.
+func (h *Hub) Published() uint64 { return h.published.Load() }

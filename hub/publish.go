@@ -1,0 +1,143 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/measure"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// Errors of Publish.
+var (
+	// ErrInvalidChannel says that the channel does not exist: it has no
+	// subscriber, and no configuration names it.
+	ErrInvalidChannel = errors.New("webrocket: no such channel")
+
+	// ErrOverloaded says that subscribers cannot be served as fast as messages
+	// come. No subscriber got this message; try again later.
+	ErrOverloaded = pubsub.ErrOverloaded
+
+	// ErrInvalidEvent says that an event has no name, or one that is not UTF-8.
+	ErrInvalidEvent = errors.New("webrocket: an event needs a name")
+
+	// ErrInvalidData says that data is not JSON, or that a channel or event is
+	// not what a client could name.
+	ErrInvalidData = errors.New("webrocket: a client could not publish that")
+
+	// ErrTooLarge says that a client's message could not be that large.
+	ErrTooLarge = errors.New("webrocket: over the hub's limit of a message")
+)
+
+// Publish sends an event to every subscriber of a channel. The data is encoded
+// as JSON; nil is no data. It returns ErrInvalidEvent, ErrInvalidChannel,
+// ErrOverloaded, or why the data cannot be encoded. Any goroutine, also from
+// callbacks.
+func (h *Hub) Publish(channel, event string, data any) error {
+	if event == "" || !utf8.ValidString(event) {
+		return ErrInvalidEvent
+	}
+	var encoded []byte
+	if data != nil {
+		var err error
+		if encoded, err = json.Marshal(data); err != nil {
+			return fmt.Errorf("webrocket: publish to %q: %w", channel, err)
+		}
+	}
+	return h.publishFromGo([]byte(channel), []byte(event), encoded)
+}
+
+// PublishJSON is Publish for data that is JSON already; empty is no data. It
+// checks what is checked of a client's publish command, and subscribers get the
+// data byte for byte. It returns the errors of Publish, ErrInvalidData or
+// ErrTooLarge.
+func (h *Hub) PublishJSON(channel, event string, data []byte) error {
+	if len(data) > 0 && !(json.Valid(data) && utf8.Valid(data)) ||
+		event == "" || !utf8.ValidString(channel) || !utf8.ValidString(event) {
+		return ErrInvalidData
+	}
+	if int64(codec.PublishSize(channel, event, data)) > h.limit.Load() {
+		return ErrTooLarge
+	}
+	if len(data) == 0 {
+		data = nil
+	}
+	return h.publishFromGo([]byte(channel), []byte(event), data)
+}
+
+// publishFromGo admits and delivers an event of the program itself.
+func (h *Hub) publishFromGo(channel, event, data []byte) error {
+	m := pubsub.Message{Channel: channel, Event: event, Data: data, At: measure.Now()}
+	err := h.table.Publish(m, pubsub.Refuse)
+	switch {
+	case err == nil:
+		h.published.Add(1)
+	case errors.Is(err, pubsub.ErrNoChannel):
+		return ErrInvalidChannel
+	}
+	return err
+}
+
+// Deliver sends an event that has been admitted elsewhere to every subscriber of
+// its channel here, and reports whether the channel exists. It refuses nothing.
+// The slices of m are not kept. m.At is when the event arrived, by the clock of
+// measure.Now.
+func (h *Hub) Deliver(m pubsub.Message) bool {
+	return h.table.Publish(m, pubsub.Always) == nil
+}
+
+// A Publication is an event that a session asks to be published. The slices are
+// not kept.
+type Publication struct {
+	Channel, Event []byte
+	Data           []byte // in the format of the hub, nil for none
+
+	// At is when the event arrived, on the clock of NewWorker.
+	At time.Duration
+
+	// ExceptSelf leaves the publishing session out.
+	ExceptSelf bool
+}
+
+// Publish publishes an event, if the session may.
+func (s *Session) Publish(p Publication) Result {
+	if r := s.admit(&p); !r.OK() {
+		return r
+	}
+	m := pubsub.Message{Channel: p.Channel, Event: p.Event, Data: p.Data, At: p.At}
+	if p.ExceptSelf {
+		m.Except = &s.subscriber
+	}
+	switch err := s.desk.hub.table.Publish(m, pubsub.Slowing(s.desk.worker.Shard)); {
+	case err == nil:
+		return Result{}
+	case errors.Is(err, pubsub.ErrNoChannel):
+		return Result{Code: InvalidChannel}
+	default:
+		return Result{Code: InternalError, Reason: err.Error()}
+	}
+}
+
+// admit returns why a session may not publish an event, or success.
+func (s *Session) admit(p *Publication) Result {
+	if s.access < writing {
+		return Result{Code: AccessDenied}
+	}
+	may := s.desk.hub.settings.Load().OnPublish
+	if may == nil {
+		return Result{}
+	}
+	return refusal(may(s, Event{Channel: string(p.Channel), Event: string(p.Event), Data: p.Data}))
+}
+
+// refusal is the result of a hook that may say no.
+func refusal(err error) Result {
+	if err == nil {
+		return Result{}
+	}
+	return Result{Code: AccessDenied, Reason: err.Error()}
+}

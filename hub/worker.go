@@ -1,0 +1,121 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub"
+	"github.com/nu7hatch/webrocket/rate"
+)
+
+// An Out is what a Worker needs of its event loop. All methods but Wake are called
+// on the loop.
+type Out interface {
+	pubsub.Sink
+
+	// Close closes the connection that Deliver knows by the id, if it is open.
+	Close(id uint64, code uint16, reason string)
+
+	// Name returns how logs name the connection.
+	Name(id uint64) string
+}
+
+// A Worker is the part of all hubs that lives on one event loop. It belongs to
+// the loop.
+type Worker struct {
+	*pubsub.Shard
+	out      Out
+	command  codec.Command // the one that is being obeyed
+	desks    []*desk
+	meters   map[*Session]*rate.Meter // there is none where a hub limits nothing: not a byte for each
+	expiries expiries
+	watch    *watching // nil if nothing is watched
+}
+
+// A desk is the part of one hub that lives on one event loop.
+type desk struct {
+	hub    *Hub
+	worker *Worker
+	counts Counts
+}
+
+// NewWorker returns the Worker of the loop behind out. It reads the clock when
+// events have been delivered, and measures delivery times from Publication.At.
+func NewWorker(out Out, clock func() time.Duration) *Worker {
+	w := &Worker{Shard: pubsub.NewShard(out), out: out}
+	w.Clock = clock
+	return w
+}
+
+// aheadPause is how long a loop pauses that publishes faster than another loop
+// delivers.
+const aheadPause = 200 * time.Microsecond
+
+// Work is called in each turn of the loop, and at least four times a second. now
+// is the loop's time. It returns for how long the
+// loop wants to be left alone: 0 to be called again after the next round of input
+// and output, more to pause the whole loop before that, negative if nothing is
+// left to do.
+func (w *Worker) Work(now time.Duration) (pause time.Duration) {
+	w.expire(now)
+	switch w.Shard.Work() {
+	case pubsub.More:
+		return 0
+	case pubsub.Ahead:
+		return aheadPause
+	}
+	return -1
+}
+
+// Command returns where a protocol may decode the command that it is obeying. It
+// is the loop's, so that no command costs an allocation.
+func (w *Worker) Command() *codec.Command { return &w.command }
+
+// deskOf returns the loop's desk of a hub.
+func (w *Worker) deskOf(h *Hub) *desk {
+	for _, d := range w.desks {
+		if d.hub == h {
+			return d
+		}
+	}
+	d := &desk{hub: h, worker: w}
+	w.desks = append(w.desks, d)
+	return d
+}
+
+// Members returns the ids of the connections of this loop that hear a channel.
+func (w *Worker) Members(h *Hub, channel string) []uint64 {
+	return h.table.Members(w.Shard, []byte(channel))
+}
+
+// Metered returns how many sessions have a meter for their commands.
+func (w *Worker) Metered() int { return len(w.meters) }
+
+// meter returns what counts the commands of a session.
+func (w *Worker) meter(s *Session) *rate.Meter {
+	m := w.meters[s]
+	if m == nil {
+		m = new(rate.Meter)
+		if w.meters == nil {
+			w.meters = make(map[*Session]*rate.Meter)
+		}
+		w.meters[s] = m
+	}
+	return m
+}
+
+// forget drops what the loop keeps of a session that has ended.
+func (w *Worker) forget(s *Session) {
+	delete(w.meters, s)
+	w.expiries.remove(s)
+}
+
+// codeExpired closes a session whose time is over.
+const codeExpired = 4001
+
+// expire closes the connections of the sessions whose time is over.
+func (w *Worker) expire(now time.Duration) {
+	for s := w.expiries.next(now); s != nil; s = w.expiries.next(now) {
+		w.out.Close(s.subscriber.ID(), codeExpired, "the session has expired")
+	}
+}

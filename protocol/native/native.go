@@ -1,0 +1,174 @@
+// Package native answers the question: how does a client say it in Rocket's own
+// protocol?
+//
+// docs/protocol.md is the protocol as clients see it. A Protocol turns the
+// messages of connections into calls of their hub.Session, and the results into
+// replies; a codec.Codec is the encoding of both.
+//
+// The main path: OnMessage decodes one command with the codec, obey calls the
+// session's method for it, and reply answers (native.go). Events reach the
+// subscribers without this package, in the forms that forms.go has registered
+// with the hub.
+//
+// # Ownership
+//
+// A Protocol does not change after New; it serves all event loops at the same
+// time.
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/protocol"
+)
+
+// A Protocol serves a hub in the native protocol, in one encoding.
+type Protocol struct {
+	hub     *hub.Hub
+	codec   codec.Codec
+	forms   *forms
+	replies [hub.Codes][]byte // the frames of the replies without an id; not modified
+}
+
+// New returns the native protocol of a hub.
+func New(h *hub.Hub, c codec.Codec) *Protocol {
+	p := &Protocol{hub: h, codec: c, forms: formsOf(h, c)}
+	for code := range p.replies {
+		reply := codec.Reply{Err: hub.Code(code).String()}
+		p.replies[code] = codec.AppendFrame(nil, c.Opcode(), c.AppendReply(nil, reply))
+	}
+	return p
+}
+
+// Hub makes Protocol a protocol.Protocol.
+func (p *Protocol) Hub() *hub.Hub { return p.hub }
+
+// OnOpen begins a session without access.
+func (p *Protocol) OnOpen(c *engine.Conn, r *codec.Request) {
+	form := p.forms.plain
+	if c.HearsDeflated() {
+		form = p.forms.deflated
+	}
+	var refused *codec.CloseError
+	if err := protocol.Open(c, new(hub.Session), p.hub, form, r); errors.As(err, &refused) {
+		c.Close(refused.Code, refused.Reason)
+	}
+}
+
+// OnClose ends the session.
+func (p *Protocol) OnClose(c *engine.Conn, reason error) {
+	c.Value().(*hub.Session).Close()
+	if log := p.hub.Log(); log.Enabled(context.Background(), slog.LevelDebug) {
+		log.Debug("a connection has ended", "address", protocol.Address(c.RemoteAddr()), "reason", loggable(reason))
+	}
+}
+
+// loggable returns why a connection has ended, without the reason that the
+// client sent.
+func loggable(reason error) error {
+	var closed *codec.CloseError
+	if errors.As(reason, &closed) && closed.ByPeer {
+		return fmt.Errorf("the client closed with %d", closed.Code)
+	}
+	return reason
+}
+
+var errOpcode = codec.CloseError{
+	Code: codec.StatusUnsupportedData, Reason: "this hub speaks the other kind of message",
+}
+
+// OnMessage obeys one command and replies.
+func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
+	if op != p.codec.Opcode() {
+		c.Close(errOpcode.Code, errOpcode.Reason)
+		return
+	}
+	s := c.Value().(*hub.Session)
+	cmd := protocol.WorkerOf(c.Loop()).Command()
+	tooFast, last := s.TooFast(c.Loop().Time(), len(message))
+	err := p.codec.ParseCommand(message, cmd)
+	var result hub.Result
+	switch {
+	case tooFast: // the command is known for its id and its kind
+		result.Code = hub.RateLimited
+	case err != nil:
+		result = malformed(err)
+	default:
+		result = p.obey(c, s, cmd)
+	}
+	s.Note(c.Loop().Began(), cmd, result.Code, len(message))
+	p.reply(c, result, cmd.ID)
+	switch {
+	case last:
+		c.Close(codec.StatusPolicyViolation, "too many commands in a second")
+	case tooFast:
+	case cmd.Kind == codec.Disconnect:
+		c.Close(codec.StatusNormal, "")
+	case s.Exhausted():
+		c.Close(codec.StatusPolicyViolation, "too many logins have failed")
+	}
+}
+
+// malformed returns the result for a message that is not a command.
+func malformed(err error) hub.Result {
+	result := hub.Result{Code: hub.InvalidData}
+	var why *codec.InvalidDataError
+	if errors.As(err, &why) {
+		result.Reason = why.Reason
+	}
+	return result
+}
+
+// obey does what a command asks for.
+func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.Result {
+	switch cmd.Kind {
+	case codec.Auth:
+		return p.login(c, s, cmd)
+	case codec.Subscribe:
+		return explain(cmd, s.Subscribe(cmd.Channel))
+	case codec.Unsubscribe:
+		s.Unsubscribe(cmd.Channel)
+	case codec.Publish:
+		return s.Publish(hub.Publication{
+			Channel: cmd.Channel, Event: cmd.Event, Data: cmd.Data, At: c.Loop().Began(),
+		})
+	case codec.Logout:
+		s.Logout()
+	}
+	return hub.Result{}
+}
+
+// login logs in. A failure is logged at level debug.
+func (p *Protocol) login(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.Result {
+	result := s.Login(auth.Codes[cmd.Access], cmd.Secret)
+	if !result.OK() {
+		p.hub.Log().Debug("a login was refused", "address", protocol.Address(c.RemoteAddr()), "access", cmd.Access)
+	}
+	return result
+}
+
+// explain puts the name of the command before the reason for an invalid
+// argument.
+func explain(cmd *codec.Command, result hub.Result) hub.Result {
+	if result.Code == hub.InvalidChannelName {
+		result.Reason = cmd.Kind.String() + ": " + result.Reason
+	}
+	return result
+}
+
+// reply answers a command. The id is what the client sent, or nil.
+func (p *Protocol) reply(c *engine.Conn, result hub.Result, id []byte) {
+	if id == nil && result.Reason == "" {
+		c.SendFrame(p.replies[result.Code])
+		return
+	}
+	reply := codec.Reply{Err: result.Code.String(), Reason: result.Reason, ID: id}
+	c.Send(p.codec.Opcode(), p.codec.AppendReply(nil, reply))
+}

@@ -1,0 +1,92 @@
+// Package protocol answers the question: how do a connection and a hub meet?
+//
+// The packages below it are protocols, native the first of them. A protocol gets
+// the events of connections from engine, opens a session of its hub for each with
+// Open, and calls the session's methods with what the client asks for. What the
+// session hears reaches the connection by itself: engine.Loop is the sink that
+// the hub delivers to.
+//
+// # Ownership
+//
+// Everything here is called on the event loop of the connection.
+package protocol
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/measure"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// A Protocol gets the events of connections, each of which is a session of one
+// hub: the value of each connection has a hub.Session, itself or by embedding it.
+type Protocol interface {
+	engine.Protocol
+	Hub() *hub.Hub
+}
+
+// NewWorker makes what works for the hubs on a loop.
+func NewWorker(l *engine.Loop) engine.Worker {
+	return hub.NewWorker(out{l}, measure.Now)
+}
+
+// WorkerOf returns what NewWorker has made for the loop of a connection.
+func WorkerOf(l *engine.Loop) *hub.Worker { return l.Worker().(*hub.Worker) }
+
+// Open begins the session s of a connection and makes it the connection's value,
+// unless it has one already, which embeds s. form is how the session hears events;
+// r is what OnOpen was given. The error says that the hub refuses the client: the
+// protocol closes the connection, with the error's code and reason or its own.
+// OnClose must call s.Close in any case.
+func Open(c *engine.Conn, s *hub.Session, h *hub.Hub, form pubsub.Form, r *codec.Request) error {
+	if c.Value() == nil {
+		c.SetValue(s)
+	}
+	l := c.Loop()
+	return s.Open(l.Time(), WorkerOf(l), h, c.ID(), form, r, c)
+}
+
+// SessionOf returns the session of a connection, nil if it has none.
+func SessionOf(c *engine.Conn) *hub.Session {
+	if v, ok := c.Value().(interface{ HubSession() *hub.Session }); ok {
+		return v.HubSession()
+	}
+	return nil
+}
+
+// Name returns the ID of a connection in logs and the admin API: its loop, its
+// number there, by which it is found and which is used again after it, its
+// serial number, which is not used again, and its address for the reader.
+func Name(c *engine.Conn) string {
+	return fmt.Sprintf("%d-%x-%d@%s", c.Loop().Index(), c.ID(), c.Serial(), Address(c.RemoteAddr()))
+}
+
+// Address returns an address as text, "" if it is not known any more.
+func Address(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+// out is what a hub.Worker needs of its loop.
+type out struct{ *engine.Loop }
+
+// Close closes a connection that is open.
+func (o out) Close(id uint64, code uint16, reason string) {
+	if c := o.Conn(id); c != nil {
+		c.Close(code, reason)
+	}
+}
+
+// Name returns how logs name a connection.
+func (o out) Name(id uint64) string {
+	if c := o.Conn(id); c != nil {
+		return Name(c)
+	}
+	return ""
+}
