@@ -245,7 +245,7 @@ func (l *Loop) protect(f func()) {
 func (l *Loop) work() (pause time.Duration) {
 	pause = -1
 	if l.worker != nil {
-		l.protect(func() { pause = l.worker.Work(l.Time()) })
+		l.protect(func() { pause = l.worker.Work(l.elapsed()) })
 	}
 	return pause
 }

@@ -62,8 +62,12 @@ func (l *Loop) Stats() Stats {
 // Loop only.
 func (l *Loop) Time() time.Duration {
 	l.own("Loop.Time")
-	return time.Duration(l.beat.Load()) * tick
+	return l.elapsed()
 }
+
+// elapsed is Time for the loop itself, whose turns need no check of the
+// goroutine.
+func (l *Loop) elapsed() time.Duration { return time.Duration(l.beat.Load()) * tick }
 
 // Began returns when the loop began the work that it is doing, by the clock of
 // measure.Now. Loop only.

@@ -145,8 +145,8 @@ func (c *Conn) flushSealed() {
 }
 
 // pourSealed writes what waits, as far as the socket takes it: first what is
-// encrypted, then frames. It reports whether that was all, or why not: nil if the
-// socket took a part.
+// encrypted, then frames. It reports whether that was all, or why not: nil if
+// the socket took a part.
 func (c *Conn) pourSealed() (all bool, err error) {
 	for c.out != nil {
 		o := c.out
