@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -43,13 +44,14 @@ func (e *CloseError) Error() string {
 }
 
 // AppendClose extends dst by an unmasked Close frame (RFC 6455 §5.5.1).
-// The reason is cut to 123 bytes, before the character that does not fit.
+// The reason is cut to 123 bytes, before the character that does not fit. What is not valid UTF-8 in it becomes
+// U+FFFD: a client would have to fail the connection with 1007 otherwise.
 // With StatusNoStatus the frame is empty, since that code MUST NOT be sent (§7.4.1).
 func AppendClose(dst []byte, code uint16, reason string) []byte {
 	if code == StatusNoStatus {
 		return AppendHeader(dst, OpClose, 0)
 	}
-	reason = cutUTF8(reason, maxReason)
+	reason = cutUTF8(strings.ToValidUTF8(reason, "\uFFFD"), maxReason)
 	dst = AppendHeader(dst, OpClose, 2+len(reason))
 	dst = binary.BigEndian.AppendUint16(dst, code)
 	return append(dst, reason...)

@@ -66,6 +66,7 @@ func TestAppendClose(t *testing.T) {
 		{"cut", 1000, long + "xyz", draw("1 000 1000 0 1111101", "\x03\xe8"+long+"x")},
 		{"cut before ó", 1000, long + "ó", draw("1 000 1000 0 1111100", "\x03\xe8"+long)},
 		{"cut before a rocket", 1000, long[:120] + "🚀", draw("1 000 1000 0 1111010", "\x03\xe8"+long[:120])},
+		{"not UTF-8", 1000, "a\xffb", draw("1 000 1000 0 0000111", "\x03\xe8a\uFFFDb")},
 		{"after other bytes", 1000, "", draw("1 000 1000 0 0000010", "\x03\xe8")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -131,7 +131,7 @@ func (s *Session) admit(p *Publication) Result {
 	if may == nil {
 		return Result{}
 	}
-	return refusal(may(s, Event{Channel: string(p.Channel), Event: string(p.Event), Data: p.Data}))
+	return refusal(may(s, eventOf(p.Channel, p.Event, p.Data)))
 }
 
 // refusal is the result of a hook that may say no.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"math"
 	"net"
 	"time"
 
@@ -45,7 +46,8 @@ type Identity struct {
 	Info any    // any value of the program, for Session.Identity
 
 	// Lifetime is how long the session may last; then its connection is closed
-	// with 4001. If zero, there is no limit.
+	// with 4001. If zero, there is no limit. A negative one is over, as that of a
+	// token may be that has just expired.
 	Lifetime time.Duration
 }
 
@@ -72,8 +74,8 @@ func (s *Session) Open(now time.Duration, w *Worker, h *Hub, id uint64, form pub
 		return closeError(err)
 	}
 	s.identity = who
-	if who != nil && who.Lifetime > 0 {
-		w.expiries.add(s, now+who.Lifetime)
+	if who != nil && who.Lifetime != 0 {
+		w.expiries.add(s, now+min(who.Lifetime, math.MaxInt64-now))
 	}
 	return nil
 }

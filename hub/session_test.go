@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 	"unsafe"
@@ -309,6 +310,38 @@ func TestLifetime(t *testing.T) {
 	l.turn(time.Hour)
 	if len(l.closed) != 0 {
 		t.Errorf("closed again: %v", l.closed)
+	}
+}
+
+// A lifetime has no length that makes another of it: the longest does not end, and
+// one that is over does at once.
+func TestLifetimeAtTheEdges(t *testing.T) {
+	for lifetime, ends := range map[time.Duration]bool{math.MaxInt64: false, -1: true, math.MinInt64: true} {
+		l := newLoop(t)
+		l.now = time.Hour
+		m := l.enter(newHub(t, Config{OnConnect: func(*Request) (*Identity, error) {
+			return &Identity{Lifetime: lifetime}, nil
+		}}))
+		l.turn(time.Second)
+		if _, ended := l.closed[m.subscriber.ID()]; ended != ends {
+			t.Errorf("%v: got ended %t, want %t", lifetime, ended, ends)
+		}
+	}
+}
+
+// What a hook is given is its own: the next message arrives in the same buffer.
+func TestHookKeepsAnEvent(t *testing.T) {
+	var kept Event
+	h := newHub(t, Config{OnPublish: func(_ *Session, e Event) error { kept = e; return nil }})
+	m := newLoop(t).enter(h).login(auth.ReadWrite, "")
+	m.Subscribe([]byte("c"))
+	buffer := []byte("cefirst")
+	if r := m.Publish(Publication{Channel: buffer[:1], Event: buffer[1:2], Data: buffer[2:]}); !r.OK() {
+		t.Fatal(r)
+	}
+	copy(buffer, "xxxxxxx")
+	if kept.Channel != "c" || kept.Event != "e" || string(kept.Data) != "first" {
+		t.Errorf("got %s %s %s, want c e first", kept.Channel, kept.Event, kept.Data)
 	}
 }
 

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
@@ -18,6 +19,11 @@ type Event struct {
 	// because earlier ones were not taken in time. Such an Event has no name and no
 	// data.
 	Lost int
+}
+
+// eventOf returns an Event that has nothing in common with the slices.
+func eventOf(channel, event, data []byte) Event {
+	return Event{Channel: string(channel), Event: string(event), Data: bytes.Clone(data)}
 }
 
 // What may wait for the function of one Subscription.
@@ -82,11 +88,7 @@ func (s *Subscription) take(m pubsub.Message) {
 		s.lost++
 		return
 	}
-	e := Event{Channel: string(m.Channel), Event: string(m.Event)}
-	if m.Data != nil {
-		e.Data = append([]byte{}, m.Data...)
-	}
-	s.queue = append(s.queue, e)
+	s.queue = append(s.queue, eventOf(m.Channel, m.Event, m.Data))
 	s.bytes += n
 	s.more.Signal()
 }

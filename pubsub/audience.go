@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,8 @@ type audience struct {
 	form    Form
 
 	// Guarded by the stripe of the channel.
-	pending []waiting     // published and not walked yet
+	pending []waiting     // published; the first of them have been taken
+	taken   int           // by walks
 	queued  bool          // the shard knows that there is something
 	since   time.Duration // when the first of them was published
 
@@ -63,10 +65,10 @@ func (a *audience) append(frame []byte, event string, m *Message) {
 
 // discard drops what is pending. The stripe is locked.
 func (a *audience) discard() {
-	for i := range a.pending {
-		a.shard.backlog.Add(-int64(len(a.pending[i].frame)))
+	for i := range a.pending[a.taken:] {
+		a.shard.backlog.Add(-int64(len(a.pending[a.taken+i].frame)))
 	}
-	a.pending = nil
+	a.pending, a.taken = nil, 0
 }
 
 // load begins a walk with what is pending, and reports whether there was any.
@@ -75,33 +77,46 @@ func (a *audience) load() bool {
 	st := a.channel.stripe
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	waits := a.pending[a.taken:]
 	n, size := 0, 0
-	for n < len(a.pending) && a.joins(n, size) {
-		w := &a.pending[n]
-		size += len(w.frame)
-		a.run.Items = append(a.run.Items, delivery.Item{
-			Frame: w.frame, Channel: a.channel.name, Event: w.event, Offset: w.offset,
-		})
+	for n < len(waits) && joins(waits, n, size) {
+		size += len(waits[n].frame)
 		n++
 	}
 	if n == 0 {
 		a.queued = false
 		return false
 	}
-	a.except = a.pending[0].except
+	a.run.Items = slices.Grow(a.run.Items, n)
+	for _, w := range waits[:n] {
+		a.run.Items = append(a.run.Items, delivery.Item{
+			Frame: w.frame, Channel: a.channel.name, Event: w.event, Offset: w.offset,
+		})
+	}
+	a.except = waits[0].except
 	a.shard.backlog.Add(-int64(size))
-	a.pending = shift(a.pending, n)
+	a.take(n)
 	a.cursor = 0
 	a.began = a.since
 	return true
 }
 
-// joins reports whether the n-th pending message belongs to the run of those
-// before it, which have so many bytes. One that a member does not get is a run of
-// its own.
-func (a *audience) joins(n, size int) bool {
-	return n == 0 ||
-		size+len(a.pending[n].frame) <= runMax && a.pending[0].except == nil && a.pending[n].except == nil
+// take removes the first n messages that wait. The list moves up when half of it
+// is taken: with each run, a long list of short runs would take a time that grows
+// with its square.
+func (a *audience) take(n int) {
+	clear(a.pending[a.taken : a.taken+n])
+	a.taken += n
+	if 2*a.taken >= len(a.pending) {
+		a.pending, a.taken = shift(a.pending, a.taken), 0
+	}
+}
+
+// joins reports whether the n-th message that waits belongs to the run of those
+// before it, which have so many bytes: the same member, or none, is left out of
+// them all.
+func joins(waits []waiting, n, size int) bool {
+	return n == 0 || size+len(waits[n].frame) <= runMax && waits[n].except == waits[0].except
 }
 
 // finish ends a walk. The next may begin.

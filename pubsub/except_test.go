@@ -80,3 +80,50 @@ func TestExceptNoMember(t *testing.T) {
 		t.Errorf("the only member, left out: got %q and a backlog of %d", got, s.shard.backlog.Load())
 	}
 }
+
+// Messages that one publisher does not get itself are delivered together, as
+// others are, and a member that leaves takes what waits for it along.
+func TestExceptIsJoined(t *testing.T) {
+	h, s := newHub(), newSink(t)
+	all := s.members(h, "c", 3)
+	for i, except := range []*Subscriber{all[0], all[0], all[0], all[1], nil, nil} {
+		if err := h.Publish(Message{Channel: []byte("c"), Data: fmt.Append(nil, i), Except: except}, Refuse); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.work(1) // of the first run
+	for _, sub := range all[1:] {
+		sub.Leave()
+	}
+	s.rest()
+	if got := strings.Join(s.heard[0], ""); got != "345" {
+		t.Errorf("member 0: got %q, want 345", got)
+	}
+	if len(s.alone) != 3 {
+		t.Errorf("got %d deliveries, want one for each run of the same member", len(s.alone))
+	}
+	all[0].Leave()
+	if got := s.shard.backlog.Load(); got != 0 {
+		t.Errorf("got a backlog of %d, want 0", got)
+	}
+}
+
+// An audience that ends between two of its runs leaves no backlog.
+func TestExceptDiscarded(t *testing.T) {
+	h, s := newHub(), newSink(t)
+	all := s.members(h, "c", 2)
+	for i := range 10 {
+		if err := h.Publish(Message{Channel: []byte("c"), Data: []byte("data"), Except: all[i%2]}, Refuse); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.work(1)
+	s.work(1)
+	for _, sub := range all {
+		sub.Leave()
+	}
+	if got := s.shard.backlog.Load(); got != 0 {
+		t.Errorf("got a backlog of %d, want 0", got)
+	}
+	s.rest()
+}

@@ -14,10 +14,10 @@ const formsMax = 8
 // An Encoding makes one form of the messages of a hub.
 type Encoding struct {
 	// Encode returns the form of m, immutable from then on, or nil if members get
-	// the base form instead. base is the message in the form Base, nil if that is
-	// Itself. Neither m nor base may be modified or kept. It runs
-	// under the lock of the channel's stripe unless Costly is set: it must be fast,
-	// and must not call the hub.
+	// the base form instead; without one, they do not get the message. base is the
+	// message in the form Base, nil if that is Itself. Neither m nor base may be
+	// modified or kept. It runs under the lock of the channel's stripe unless Costly
+	// is set: it must be fast, and must not call the hub.
 	Encode func(m Message, base []byte) []byte
 
 	// Base is the form that this one is made of. Itself: the message is enough.
@@ -62,6 +62,9 @@ func (h *Hub) countCostly(f Form, n int64) {
 	}
 }
 
+// leftOut stands for a form in which members do not get the message.
+var leftOut = []byte{}
+
 // make makes a form of m, and those that it is made of, unless it is there.
 func (e *encodings) make(made *forms, f Form, m Message) []byte {
 	if made[f] != nil {
@@ -72,9 +75,15 @@ func (e *encodings) make(made *forms, f Form, m Message) []byte {
 	if encoding.Base != Itself {
 		base = e.make(made, encoding.Base, m)
 	}
-	made[f] = encoding.Encode(m, base)
-	if made[f] == nil {
+	if encoding.Base == Itself || len(base) > 0 {
+		made[f] = encoding.Encode(m, base)
+	}
+	switch {
+	case made[f] != nil:
+	case base != nil:
 		made[f] = base
+	default:
+		made[f] = leftOut
 	}
 	return made[f]
 }

@@ -160,3 +160,56 @@ func TestCostlyFormsAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// A form can leave a message out: its members, and those of forms that are made of
+// it, get the others only.
+func TestFormLeavesOut(t *testing.T) {
+	h, s, made := NewHub(), newSink(t), 0
+	h.AddForm(Encoding{Base: Itself, Encode: func(m Message, _ []byte) []byte {
+		made++
+		if string(m.Data) == "secret" {
+			return nil
+		}
+		return m.Data
+	}})
+	h.AddForm(Encoding{Base: 0, Encode: func(_ Message, base []byte) []byte { return append([]byte("+"), base...) }})
+	h.AddForm(Encoding{Base: Itself, Encode: func(m Message, _ []byte) []byte { return m.Data }})
+	for f := range Form(3) {
+		sub := s.subscriber(uint64(f))
+		sub.SetForm(f)
+		subscribe(h, sub, []byte("c"))
+	}
+	publish(t, h, "c", "1", "secret", "2")
+	s.rest()
+	for id, want := range map[uint64][]string{0: {"1", "2"}, 1: {"+1", "+2"}, 2: {"1", "secret", "2"}} {
+		if got := s.heard[id]; !slices.Equal(got, want) {
+			t.Errorf("member %d: got %q, want %q", id, got, want)
+		}
+	}
+	if made != 3 {
+		t.Errorf("made %d times, want once for each message", made)
+	}
+}
+
+// A form may be added, and a member hear in it, while a publish is under way.
+func TestFormAddedWhilePublishing(t *testing.T) {
+	h, s := NewHub(), newSink(t)
+	early, late := s.subscriber(1), s.subscriber(2)
+	h.AddForm(Encoding{Base: Itself, Encode: func(m Message, _ []byte) []byte { return m.Data }})
+	h.AddForm(Encoding{Base: 0, Costly: true, Encode: func(_ Message, base []byte) []byte {
+		if late.Len() == 0 { // no lock is held
+			late.SetForm(h.AddForm(Encoding{Base: Itself, Encode: func(m Message, _ []byte) []byte { return []byte("new") }}))
+			subscribe(h, late, []byte("c"))
+		}
+		return base
+	}})
+	early.SetForm(1)
+	subscribe(h, early, []byte("c"))
+	publish(t, h, "c", "x")
+	s.rest()
+	for id, want := range map[uint64]string{1: "x", 2: "new"} {
+		if got := s.heard[id]; !slices.Equal(got, []string{want}) {
+			t.Errorf("member %d: got %q, want %s", id, got, want)
+		}
+	}
+}

@@ -110,12 +110,13 @@ func (h *Hub) Exists(name []byte) bool {
 // goroutine; with the flow Slowing only on that shard's loop.
 func (h *Hub) Publish(m Message, flow Flow) error {
 	var made forms
-	e, st := h.encodings.Load(), h.stripe(m.Channel)
+	st := h.stripe(m.Channel)
 	if h.costly.Load() > 0 {
-		h.prepare(e, &made, st, m)
+		h.prepare(h.encodings.Load(), &made, st, m)
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	e := h.encodings.Load() // with the lock: a form of a member has been added before it joined
 	ch := st.channels[string(m.Channel)]
 	switch {
 	case ch == nil:
@@ -139,7 +140,11 @@ func (ch *channel) deliver(e *encodings, made *forms, m Message, flow Flow) {
 		event = string(m.Event)
 	}
 	for _, a := range ch.audiences {
-		a.append(e.of(made, a.form, m), event, &m)
+		frame := e.of(made, a.form, m)
+		if len(frame) == 0 {
+			continue // the form leaves this message out
+		}
+		a.append(frame, event, &m)
 		if flow.slow != nil && flow.slow != a.shard && a.shard.overloaded() {
 			flow.slow.ahead = a.shard
 		}

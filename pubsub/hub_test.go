@@ -238,6 +238,7 @@ type model struct {
 	sinks []*sink
 	subs  []*Subscriber
 	log   map[string][]string         // frames of each channel
+	out   map[string][]int            // the member that does not get each of them, or -1
 	named []string                    // channels that are permanent
 	done  [modelShards]map[string]int // how many of them were there when the shard was idle
 	heard []map[string]*piece         // by subscriber and channel
@@ -252,7 +253,7 @@ type piece struct {
 }
 
 func newModel(t *testing.T) *model {
-	m := &model{t: t, hub: newHub("permanent"), log: map[string][]string{}, named: []string{"permanent"}, read: make([]int, modelMembers)}
+	m := &model{t: t, hub: newHub("permanent"), log: map[string][]string{}, out: map[string][]int{}, named: []string{"permanent"}, read: make([]int, modelMembers)}
 	for i := range m.done {
 		s := newSink(t)
 		s.several = func(id uint64) bool { return m.subs[id].Len() > 1 }
@@ -336,6 +337,12 @@ func (m *model) publish(channel string, arg byte) {
 	if len(m.log[channel])%3 == 0 {
 		message.Event = []byte("both")
 	}
+	// Some are not for one member, wherever it is.
+	out := -1
+	if arg%5 > 2 {
+		out = int(arg) % modelMembers
+		message.Except = m.subs[out]
+	}
 	err := m.hub.Publish(message, flow)
 	exists := slices.Contains(m.named, channel)
 	for id := range m.subs {
@@ -346,6 +353,7 @@ func (m *model) publish(channel string, arg byte) {
 	case !exists && errors.Is(err, ErrNoChannel):
 	case exists && err == nil:
 		m.log[channel] = append(m.log[channel], frame)
+		m.out[channel] = append(m.out[channel], out)
 	default:
 		m.t.Errorf("Publish(%s): got %v, and it exists: %v", channel, err, exists)
 	}
@@ -374,10 +382,23 @@ func (m *model) hear(id int, frame string) {
 		m.t.Errorf("%d heard %s, want the other form: %v", id, head, want)
 	}
 	p := m.piece(id, channel)
+	p.from, p.to = m.skip(id, channel, p.from), m.skip(id, channel, p.to)
+	if m.out[channel][n] == id {
+		m.t.Errorf("%d heard %s, which is not for it", id, head)
+	}
 	if !p.member || n < p.from || p.begun && n > p.from || n > max(p.from, p.to) {
 		m.t.Errorf("%d heard %s; member %v, from %d to %d", id, head, p.member, p.from, p.to)
 	}
 	p.begun, p.from = true, n+1
+}
+
+// skip returns the number of the first frame of a channel from n on that is for a
+// member.
+func (m *model) skip(id int, channel string, n int) int {
+	for n < len(m.out[channel]) && m.out[channel][n] == id {
+		n++
+	}
+	return n
 }
 
 // idle checks that nothing is missing on a shard that says so.
@@ -386,6 +407,7 @@ func (m *model) idle(shard int) {
 		m.done[shard][channel] = len(log)
 		for id := shard; id < modelMembers; id += modelShards {
 			p := m.piece(id, channel)
+			p.from, p.to = m.skip(id, channel, p.from), m.skip(id, channel, p.to)
 			if p.member && p.from < len(log) && (p.begun || p.to < len(log)) {
 				m.t.Errorf("%d has heard up to %s%d of %d", id, channel, p.from, len(log))
 			}
