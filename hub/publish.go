@@ -93,8 +93,15 @@ func (h *Hub) Deliver(m pubsub.Message) bool {
 // A Publication is an event that a session asks to be published. The slices are
 // not kept.
 type Publication struct {
-	Channel, Event []byte
-	Data           []byte // in the format of the hub, nil for none
+	Channel []byte
+
+	// Event is the name of the event: UTF-8, and not empty.
+	Event []byte
+
+	// Data is one JSON value, nil for none. It reaches the subscribers of every
+	// protocol byte for byte and is not checked: a protocol that takes anything else
+	// from its clients must encode it, or they could forge members of events.
+	Data []byte
 
 	// At is when the event arrived, on the clock of NewWorker.
 	At time.Duration

@@ -29,7 +29,7 @@ func eventOf(channel, event, data []byte) Event {
 // What may wait for the function of one Subscription.
 const (
 	subscriptionMax      = 1024    // events
-	subscriptionBytesMax = 1 << 20 // of their data; one event may always wait
+	subscriptionBytesMax = 1 << 20 // of their names and data; one event may always wait
 )
 
 // A Subscription is a subscription of the program itself.
@@ -40,17 +40,20 @@ type Subscription struct {
 
 	mu    sync.Mutex
 	more  sync.Cond
-	queue []Event // guarded by mu
-	bytes int     // of their data; guarded by mu
+	queue []Event // that run has not fetched; guarded by mu
+	count int     // events that f has not been called with; guarded by mu
+	bytes int     // of their names and data; guarded by mu
 	lost  int     // that came after the queue; guarded by mu
 	ended bool    // guarded by mu
 }
 
 // Subscribe calls f with each event of a channel from now on, one after another
-// and in the channel's order, on a goroutine of its own. What f does not take in
-// time waits: 1,024 events, or 1 MiB of their data. What comes beyond that is
-// dropped, and f is told where and how many. The channel exists until the
-// Subscription is closed. Any goroutine.
+// and in the channel's order, on a goroutine of its own: f may block, and a panic
+// of f ends the program. What f does not take in time waits: 1,024 events, or 1 MiB
+// of their names and data. What comes beyond that is dropped, and f is told where
+// and how many. The channel exists until the Subscription is closed. An error says
+// that the channel cannot have that name, or that the hub has no room for it
+// (Config.MaxChannels). Any goroutine.
 func (h *Hub) Subscribe(channel string, f func(Event)) (*Subscription, error) {
 	rules := h.settings.Load()
 	if len(channel) > rules.MaxChannelName || !codec.ValidChannelName([]byte(channel)) {
@@ -84,11 +87,12 @@ func (s *Subscription) take(m pubsub.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(m.Event) + len(m.Data)
-	if s.lost > 0 || len(s.queue) >= subscriptionMax || len(s.queue) > 0 && s.bytes+n > subscriptionBytesMax {
+	if s.lost > 0 || s.count >= subscriptionMax || s.count > 0 && s.bytes+n > subscriptionBytesMax {
 		s.lost++
 		return
 	}
 	s.queue = append(s.queue, eventOf(m.Channel, m.Event, m.Data))
+	s.count++
 	s.bytes += n
 	s.more.Signal()
 }
@@ -102,7 +106,7 @@ func (s *Subscription) run() {
 			return
 		}
 		for _, e := range events {
-			if s.over() {
+			if s.begin(e) {
 				return
 			}
 			s.f(e)
@@ -121,12 +125,18 @@ func (s *Subscription) await() (events []Event, ended bool) {
 	if s.lost > 0 {
 		events = append(events, Event{Channel: s.listener.Channel(), Lost: s.lost})
 	}
-	s.queue, s.bytes, s.lost = nil, 0, 0
+	s.queue, s.lost = nil, 0
 	return events, s.ended
 }
 
-func (s *Subscription) over() bool {
+// begin notes that an event waits no more, and reports whether f must not be
+// called with it, because the subscription has ended.
+func (s *Subscription) begin(e Event) (ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.Lost == 0 {
+		s.count--
+		s.bytes -= len(e.Event) + len(e.Data)
+	}
 	return s.ended
 }
