@@ -5,16 +5,18 @@
 // knows no socket, no protocol and no clock: frames are opaque bytes, members
 // are opaque numbers, and a Sink, the loop, takes both.
 //
-// Subscribers are of one of two kinds, and a message may have a form for each
-// (kind.go): whatever is said here of a shard's audience of a channel is true of
-// its audience of each kind.
+// Subscribers get a message in different forms (form.go), such as a frame or a
+// compressed frame. A channel has on each shard one audience for each form that
+// members hear there.
 //
-// The main path: Hub.Publish (hub.go) finds the channel in one of the table's
-// lock-striped maps and appends the frame to the channel's audience on every
-// shard that has one (audience.go). It wakes a shard at most once, however many
-// members it has there. The shard's Work (shard.go), on its own loop, takes
-// what has come, joins the frames of an audience into one run, and hands the
-// run to the Sink for all members at once.
+// The main path: Hub.Publish (hub.go) finds the channel of a Message (message.go)
+// in one of the table's lock-striped maps, makes each form that a member hears, and
+// appends it to the channel's audiences (audience.go). It wakes a shard at most
+// once, however many members it has there. The shard's Work (shard.go), on its own
+// loop, takes what has come, joins the frames of an audience into one run, and
+// hands the run to the Sink for all members at once. subscriber.go is a member,
+// listener.go what hears a channel without being one, observer.go what is told when
+// channels and memberships begin and end.
 //
 // # Ownership
 //
