@@ -3,6 +3,7 @@ package webrocket
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -71,8 +72,8 @@ type HubHandler struct {
 	// named by the path. Several handlers may serve one hub, at several paths.
 	Hub *Hub
 
-	// HubConfig are the settings of the hub that Handle makes. They are ignored
-	// if Hub is set.
+	// HubConfig are the settings of the hub that Handle makes. If Hub is set, that
+	// has its own: a HubConfig beside it is an error.
 	HubConfig
 
 	// Endpoint has the limits of the connections. The handler sets its Protocol
@@ -94,10 +95,13 @@ func (h *HubHandler) Register(s *Server, id any) (*Endpoint, error) {
 	if err := h.checkNew(); err != nil {
 		return nil, err
 	}
-	return h.begin(s, fmt.Sprint(id), h.Hub)
+	return h.begin(fmt.Sprint(id), h.Hub)
 }
 
-var errInUse = errors.New("this handler is in use already; make one for each path")
+var (
+	errInUse       = errors.New("this handler is in use already; make one for each path")
+	errTwoSettings = errors.New("the handler has a Hub and settings of a hub; give the settings to NewHub")
+)
 
 // checkNew returns why a handler cannot be taken into use.
 func (h *HubHandler) checkNew() error {
@@ -118,20 +122,21 @@ func (h *HubHandler) check() error {
 	if err := checkLists(h.Origins, h.Subprotocols); err != nil {
 		return err
 	}
+	if h.Hub != nil && !reflect.ValueOf(h.HubConfig).IsZero() {
+		return errTwoSettings
+	}
 	return h.HubConfig.Check()
 }
 
 // begin makes the handler serve a hub, or one of its own if that is nil.
-func (h *HubHandler) begin(s *Server, path string, hub *Hub) (*Endpoint, error) {
+func (h *HubHandler) begin(path string, hub *Hub) (*Endpoint, error) {
 	if hub == nil {
 		var err error
 		if hub, err = NewHub(path, h.HubConfig); err != nil {
 			return nil, err
 		}
 	}
-	hub.SetLog(s.log())
 	h.protocol = native.New(hub, h.Codec)
-	h.protocol.Limit(&h.Endpoint)
 	h.running.Store(hub)
 	return h.endpoint(&h.Endpoint), nil
 }

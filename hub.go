@@ -3,10 +3,12 @@ package webrocket
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/protocol/native"
 )
 
 // A Hub is a name, a table of channels, and the rules for their use. Several
@@ -56,8 +58,8 @@ var ErrNoHub = errors.New("webrocket: there is no hub")
 // one hub of each name.
 func NewHub(name string, c HubConfig) (*Hub, error) { return hub.New(name, c) }
 
-// Hub returns the hub that is served at a path, nil if there is none. Any
-// goroutine.
+// Hub returns the hub that is served at a path, which is written as in Handle, or
+// nil if there is none. Any goroutine.
 func (s *Server) Hub(path string) *Hub {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -89,6 +91,32 @@ func (s *Server) hubs() []*Hub {
 	}
 	slices.SortFunc(all, func(a, b *Hub) int { return strings.Compare(a.Name(), b.Name()) })
 	return all
+}
+
+// setUpHubs gives the hubs of endpoints a log, and what they need to know of the
+// endpoints. At one of the paths of a hub a client can publish the largest message.
+func setUpHubs(endpoints map[string]Endpoint, log *slog.Logger) {
+	largest := make(map[*Hub]int)
+	for _, e := range endpoints {
+		if h := hubOf(e.Protocol); h != nil {
+			largest[h] = max(largest[h], e.MessageLimit())
+		}
+	}
+	for h, n := range largest {
+		h.LimitMessages(n)
+		h.SetLog(log)
+	}
+	native.SetThresholds(endpoints)
+}
+
+// keepEvents makes hubs keep the names of events if an endpoint needs them to
+// conflate events.
+func keepEvents(endpoints map[string]Endpoint) {
+	for _, e := range endpoints {
+		if h := hubOf(e.Protocol); h != nil && e.SlowReaders == Conflate {
+			h.KeepEvents()
+		}
+	}
 }
 
 // Publish sends an event to the subscribers of a channel of the hub at path, as

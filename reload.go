@@ -39,6 +39,7 @@ func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 	if err := next.add(handlers); err != nil {
 		return fmt.Errorf("webrocket: reload: %w", err)
 	}
+	keepEvents(next.endpoints) // before connections need the names
 	if err := e.Reload(config, next.endpoints); err != nil {
 		next.giveUp()
 		return fmt.Errorf("webrocket: reload: %w", err)
@@ -52,12 +53,12 @@ var errNotRunning = errors.New("webrocket: reload: the server does not run")
 // A reloading is what a server is to serve next.
 type reloading struct {
 	server    *Server
-	hubs      map[string]*Hub           // that stay or begin, by name
-	configs   map[*Hub]*HubConfig       // that those which stay are to obey
-	handlers  map[string]Handler        // by path
-	endpoints map[string]Endpoint       // by path
-	fresh     []*HubHandler             // that have begun
-	limits    map[*HubHandler]*Endpoint // of those that stay
+	hubs      map[string]*Hub     // that stay or begin, by name
+	configs   map[*Hub]*HubConfig // that those which stay are to obey
+	lenders   map[*Hub]any        // whose settings each hub obeys: a *Hub or a *HubHandler
+	handlers  map[string]Handler  // by path
+	endpoints map[string]Endpoint // by path
+	fresh     []*HubHandler       // that have begun
 }
 
 // add finds what stays and begins what is new. If it returns an error, nothing
@@ -68,12 +69,17 @@ func (n *reloading) add(handlers map[string]Handler) error {
 	}
 	n.handlers = make(map[string]Handler, len(handlers))
 	n.endpoints = make(map[string]Endpoint, len(handlers))
-	n.limits = make(map[*HubHandler]*Endpoint)
+	n.lenders = make(map[*Hub]any)
 	for _, h := range n.server.hubs() {
 		n.hubs[h.Name()] = h
 	}
 	for path, h := range handlers {
 		err := checkPath(path)
+		for other := range handlers {
+			if samePaths(path, other) {
+				err = fmt.Errorf("%s stands for the same paths", other)
+			}
+		}
 		if err == nil {
 			err = n.addOne(path, h)
 		}
@@ -112,12 +118,7 @@ func (n *reloading) addHub(path string, h *HubHandler, old Handler) error {
 	stays, ok := old.(*HubHandler)
 	if ok && same(stays.Codec, h.Codec) && stays.running.Load().Name() == h.hubName(path) {
 		n.handlers[path], n.endpoints[path] = stays, *stays.endpoint(&h.Endpoint)
-		n.limits[stays] = &h.Endpoint
-		if h.SlowReaders == Conflate {
-			stays.running.Load().KeepEvents() // before connections need the names
-		}
-		n.lend(stays.running.Load(), h)
-		return nil
+		return n.lend(stays.running.Load(), h)
 	}
 	if err := h.checkNew(); err != nil {
 		return err
@@ -125,10 +126,10 @@ func (n *reloading) addHub(path string, h *HubHandler, old Handler) error {
 	hub := n.hubs[h.hubName(path)]
 	if hub == nil {
 		hub = h.Hub
-	} else {
-		n.lend(hub, h)
+	} else if err := n.lend(hub, h); err != nil {
+		return err
 	}
-	endpoint, err := h.begin(n.server, path, hub)
+	endpoint, err := h.begin(path, hub)
 	if err != nil {
 		return err
 	}
@@ -145,16 +146,24 @@ func (h *HubHandler) hubName(path string) string {
 	return path
 }
 
-// lend notes the settings that a hub which stays takes over from a handler.
-func (n *reloading) lend(running *Hub, h *HubHandler) {
+// lend notes the settings that a hub takes over from a handler, or reports that
+// another handler has lent it others.
+func (n *reloading) lend(running *Hub, h *HubHandler) error {
+	var lender any = h.Hub
+	config := h.HubConfig
 	switch h.Hub {
-	case nil:
-		n.configs[running] = &h.HubConfig
 	case running: // it has its settings
+		return nil
+	case nil:
+		lender = h
 	default:
-		config := h.Hub.Config()
-		n.configs[running] = &config
+		config = h.Hub.Config()
 	}
+	if other := n.lenders[running]; other != nil && other != lender {
+		return fmt.Errorf("another handler has other settings for the hub %q; set the same Hub in both", running.Name())
+	}
+	n.lenders[running], n.configs[running] = lender, &config
+	return nil
 }
 
 // claim notes a hub by its name, or reports that another one has that name.
@@ -162,10 +171,13 @@ func (n *reloading) claim(h *Hub) error {
 	if h == nil {
 		return nil
 	}
-	if other := n.hubs[h.Name()]; other != nil && other != h {
+	switch n.hubs[h.Name()] {
+	case h:
+	case nil: // it begins, with settings of its own
+		n.hubs[h.Name()], n.lenders[h] = h, h
+	default:
 		return fmt.Errorf("there is another hub of the name %q", h.Name())
 	}
-	n.hubs[h.Name()] = h
 	return nil
 }
 
@@ -188,9 +200,7 @@ func (n *reloading) install() {
 	s.mu.Lock()
 	s.endpoints, s.handlers = n.endpoints, n.handlers
 	s.mu.Unlock()
-	for h, limits := range n.limits {
-		h.protocol.Limit(limits)
-	}
+	setUpHubs(n.endpoints, s.log())
 	for h, config := range n.configs {
 		old := h.Config()
 		h.Obey(*config)

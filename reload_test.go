@@ -435,3 +435,62 @@ func TestReloadCounts(t *testing.T) {
 		t.Errorf("PublishJSON: got %v, want %v", err, webrocket.ErrTooLarge)
 	}
 }
+
+// Handlers of one hub must agree about its settings, and a hub is not given any
+// beside those of NewHub.
+func TestSettingsOfAHubOnce(t *testing.T) {
+	newHub := func() *webrocket.Hub {
+		h, err := webrocket.NewHub("shared", webrocket.HubConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	handler := func(h *webrocket.Hub) *webrocket.HubHandler {
+		handler := webrocket.NewJSONHandler()
+		handler.Hub = h
+		return handler
+	}
+	a := newHub()
+	s := serve(t, hubs{"/": handler(a), "/b": handler(a)})
+	twice := handler(newHub())
+	twice.Secrets.ReadWrite = "rw"
+	for _, tt := range []struct {
+		name, want string
+		handlers   hubs
+	}{
+		{"two hubs lend settings", "other settings", hubs{"/": handler(newHub()), "/b": handler(newHub())}},
+		{"two hubs lend settings, at new paths", "other settings", hubs{"/c": handler(newHub()), "/d": handler(newHub())}},
+		{"a hub and settings beside it", "give the settings to NewHub", hubs{"/": twice}},
+	} {
+		if err := s.Reload(s.Config, tt.handlers); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want an error with %q", tt.name, err, tt.want)
+		}
+	}
+	if err := webrocket.NewServer("").Handle("/", twice); err == nil || !strings.Contains(err.Error(), "NewHub") {
+		t.Errorf("Handle with a hub and settings beside it: got %v, want an error", err)
+	}
+	next := newHub()
+	reload(t, s, hubs{"/": handler(next), "/b": handler(next)})
+	reload(t, s, hubs{"/": handler(a), "/b": handler(newHub())}) // one keeps the settings, the other one changes them
+}
+
+// Two paths that end in braces at one place stand for the same paths.
+func TestTwoPathsInBraces(t *testing.T) {
+	s := serve(t, hubs{"/": webrocket.NewJSONHandler()})
+	err := s.Reload(s.Config, hubs{"/app/{a}": webrocket.NewJSONHandler(), "/app/{b}": webrocket.NewJSONHandler()})
+	if err == nil || !strings.Contains(err.Error(), "same paths") {
+		t.Errorf("Reload: got %v, want an error", err)
+	}
+	reload(t, s, hubs{"/app/{a}": webrocket.NewJSONHandler(), "/app/x": webrocket.NewJSONHandler()})
+	other := webrocket.NewServer("")
+	if err := other.Handle("/app/{a}", webrocket.NewJSONHandler()); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Handle("/app/{b}", webrocket.NewJSONHandler()); err == nil || !strings.Contains(err.Error(), "/app/{a}") {
+		t.Errorf("Handle: got %v, want an error that names the other path", err)
+	}
+	if err := other.Handle("/app/{a}/b", webrocket.NewJSONHandler()); err == nil {
+		t.Error("braces before the end: no error")
+	}
+}

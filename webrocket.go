@@ -41,7 +41,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,7 +111,11 @@ func NewServer(addr string) *Server {
 
 // Handle makes h answer the connections to path, which is written as clients ask
 // for it: "/chat", and "/b%C3%BCcher" for what a page may write as "/bücher".
-// It calls h.Register, and returns its error, or an error that says what is
+// A path that ends in a name in braces, as "/app/{key}" does, stands for all that
+// have one other segment there, which Request.LastSegment tells; a path without
+// braces comes first.
+//
+// Handle calls h.Register, and returns its error, or an error that says what is
 // wrong with path. It must be called before the server starts.
 func (s *Server) Handle(path string, h Handler) error {
 	s.mu.RLock()
@@ -193,6 +196,11 @@ func checkLists(origins, subprotocols []string) error {
 // held.
 func (s *Server) mayHandle(path string) error {
 	_, taken := s.endpoints[path]
+	for other := range s.endpoints {
+		if samePaths(path, other) {
+			return fmt.Errorf("%s: there is a handler for these paths already, at %s", path, other)
+		}
+	}
 	switch {
 	case s.started:
 		return fmt.Errorf("%s: the server has started already", path)
@@ -202,12 +210,18 @@ func (s *Server) mayHandle(path string) error {
 	return checkPath(path)
 }
 
+// samePaths reports whether two different paths that end in a name in braces
+// stand for the same.
+func samePaths(a, b string) bool {
+	prefix, ok := engine.Prefix(a)
+	other, alsoOK := engine.Prefix(b)
+	return ok && alsoOK && a != b && prefix == other
+}
+
 // checkPath accepts a path that clients can ask for.
 func checkPath(path string) error {
-	if strings.HasSuffix(path, "}") { // a last segment in braces stands for any other
-		if i := strings.LastIndex(path, "/{"); i >= 0 && len(path) > i+len("/{}") {
-			path = path[:i+1]
-		}
+	if prefix, ok := engine.Prefix(path); ok {
+		path = prefix
 	}
 	if normal := codec.NormalPath(path); path != normal {
 		return fmt.Errorf("%q: no client asks for this path; write %q", path, normal)
@@ -269,6 +283,8 @@ func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 	if config.Log == nil {
 		config.Log = s.log()
 	}
+	keepEvents(s.endpoints)
+	setUpHubs(s.endpoints, s.log())
 	first := Listener{Addr: s.addr, TLS: s.TLS, ProxyFrom: s.ProxyFrom, ForwardedFrom: s.ForwardedFrom}
 	return engine.New(config, s.endpoints), append([]Listener{first}, s.listeners...), nil
 }

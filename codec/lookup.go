@@ -21,6 +21,14 @@ func (r *Request) Header(name string) string {
 	return value
 }
 
+// LastSegment returns what follows the last '/' of the path, decoded: what a client asked for where a handler's path ends
+// in a name in braces, as "/app/{key}" does. It need not be UTF-8, and is "" if it is not well-formed. The result may be
+// kept.
+func (r *Request) LastSegment() string {
+	segment, _ := url.PathUnescape(string(r.Path[bytes.LastIndexByte(r.Path, '/')+1:]))
+	return segment
+}
+
 // Param returns the value of a parameter of the query, decoded, "" if there is none. Of two with one name the first
 // counts. What is not well-formed is no parameter. The result may be kept.
 func (r *Request) Param(name string) string {

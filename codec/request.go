@@ -83,22 +83,6 @@ func (r *Request) parse(b []byte) (n int, err error) {
 	}
 }
 
-// Field returns the values of the header lines with that name, given in lower case, in their order and separated by
-// commas (RFC 9110 §5.3).
-func (r *Request) Field(name string) string {
-	var all []byte
-	fields := r.fields
-	for len(fields) > 0 {
-		var line []byte
-		line, fields, _ = bytes.Cut(fields, []byte("\r\n"))
-		field, value, _ := bytes.Cut(line, []byte{':'})
-		if is(field, name) {
-			all = append(append(all, trim(value)...), ',')
-		}
-	}
-	return string(bytes.TrimSuffix(all, []byte{','}))
-}
-
 // cutLine returns the first line of b without its CRLF and what follows, which is nil if the line is not whole.
 func cutLine(b []byte) (line, rest []byte, err error) {
 	i := bytes.IndexByte(b, '\n')

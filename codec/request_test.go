@@ -303,16 +303,3 @@ func checkRequestCuts(t *testing.T, b []byte, n int, err error) {
 		failed = cutErr != nil
 	}
 }
-
-func TestField(t *testing.T) {
-	const head = "GET / HTTP/1.1\r\nHost: x\r\nA:  one , two \r\nB: c\r\na:\r\nA: three\r\nAA: four\r\n\r\n"
-	r, _, err := ParseRequest([]byte(head))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{"a": "one , two,,three", "b": "c", "aa": "four", "c": ""} {
-		if got := r.Field(name); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
-	}
-}

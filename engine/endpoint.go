@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -132,28 +131,28 @@ type Protocol interface {
 // A table finds endpoints. It is not modified once it is in use.
 type table struct {
 	paths    map[string]*Endpoint
-	prefixes []*Endpoint // for any last segment, the longest first
+	prefixes map[string]*Endpoint // for any last segment, by what comes before it
 }
 
 // newTable returns a table of endpoints by path. A path whose last segment is a
-// name in braces, such as "/app/{key}", stands for every path with another one
-// segment in its place; a path without braces goes first.
+// name in braces, such as "/app/{key}", stands for every path with any other
+// segment in that place, but for those that have an endpoint of their own.
 func newTable(endpoints map[string]Endpoint) *table {
-	t := &table{paths: make(map[string]*Endpoint, len(endpoints))}
+	t := &table{paths: make(map[string]*Endpoint, len(endpoints)), prefixes: make(map[string]*Endpoint)}
 	for path, endpoint := range endpoints {
 		endpoint.path = path
 		e := endpoint.withDefaults()
 		t.paths[path] = e
-		if _, ok := prefixOf(path); ok {
-			t.prefixes = append(t.prefixes, e)
+		if prefix, ok := Prefix(path); ok {
+			t.prefixes[prefix] = e
 		}
 	}
-	slices.SortFunc(t.prefixes, func(a, b *Endpoint) int { return len(b.path) - len(a.path) })
 	return t
 }
 
-// prefixOf returns what comes before the braces at the end of a path.
-func prefixOf(path string) (prefix string, ok bool) {
+// Prefix returns what comes before the name in braces at the end of a path, and
+// whether there is one.
+func Prefix(path string) (prefix string, ok bool) {
 	i := strings.LastIndexByte(path, '/') + 1
 	last := path[i:]
 	return path[:i], len(last) > 2 && last[0] == '{' && last[len(last)-1] == '}'
@@ -164,11 +163,9 @@ func (t *table) find(path []byte) *Endpoint {
 	if e := t.paths[string(path)]; e != nil {
 		return e
 	}
-	for _, e := range t.prefixes {
-		prefix, _ := prefixOf(e.path)
-		if last, ok := bytes.CutPrefix(path, []byte(prefix)); ok && len(last) > 0 && !bytes.ContainsRune(last, '/') {
-			return e
-		}
+	n := bytes.LastIndexByte(path, '/') + 1
+	if n == len(path) { // the last segment is empty
+		return nil
 	}
-	return nil
+	return t.prefixes[string(path[:n])]
 }

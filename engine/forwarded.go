@@ -33,7 +33,7 @@ func (c *Conn) identify(r *codec.Request) bool {
 		return true
 	}
 	t := c.transport
-	client, err := forwardedClient(r.Field(fieldForwarded), r.Field(fieldForwardedFor), t.listener.forwarders)
+	client, err := forwardedClient(r.Header(fieldForwarded), r.Header(fieldForwardedFor), t.listener.forwarders)
 	if err != nil {
 		c.refuse(err, r.Method)
 		return false

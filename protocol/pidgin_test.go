@@ -2,6 +2,7 @@ package protocol_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 
 	"github.com/nu7hatch/webrocket"
@@ -25,11 +26,24 @@ type pidgin struct {
 	form pubsub.Form
 }
 
+// A hub has room for 8 forms: pidgin shares one among all paths that serve the hub.
 func newPidgin(h *webrocket.Hub) *pidgin {
-	return &pidgin{h, h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: func(m pubsub.Message, _ []byte) []byte {
-		line := append(append(bytes.Clone(m.Channel), ": "...), bytes.Trim(m.Data, `"`)...)
-		return codec.AppendFrame(nil, codec.OpText, line)
-	}})}
+	type key struct{}
+	form := h.Share(key{}, func() any {
+		return h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: encode})
+	})
+	return &pidgin{h, form.(pubsub.Form)}
+}
+
+// encode makes the frame of an event. Its data is JSON, whatever the protocol of
+// the publisher; what is no string is shown as it is.
+func encode(m pubsub.Message, _ []byte) []byte {
+	var text string
+	if json.Unmarshal(m.Data, &text) != nil {
+		text = string(m.Data)
+	}
+	line := string(m.Channel) + ": " + text
+	return codec.AppendFrame(nil, codec.OpText, []byte(line))
 }
 
 // Register makes pidgin a webrocket.Handler, with close codes of its own.
@@ -49,11 +63,11 @@ func (p *pidgin) Hub() *webrocket.Hub { return p.hub }
 // guest is what pidgin keeps for a connection.
 type guest struct {
 	webrocket.Session
-	room string // the last segment of the path
+	room string // of /pidgin/{room}
 }
 
 func (p *pidgin) OnOpen(c *webrocket.Conn, r *webrocket.Request) {
-	g := &guest{room: string(r.Path[bytes.LastIndexByte(r.Path, '/')+1:])}
+	g := &guest{room: r.LastSegment()}
 	c.SetValue(g)
 	var refused *codec.CloseError
 	if err := protocol.Open(c, &g.Session, p.hub, p.form, r); errors.As(err, &refused) {
@@ -64,7 +78,9 @@ func (p *pidgin) OnOpen(c *webrocket.Conn, r *webrocket.Request) {
 		c.Close(4001, "no such key")
 		return
 	}
-	g.Subscribe([]byte(g.room))
+	if result := g.Subscribe([]byte(g.room)); !result.OK() {
+		c.Close(4003, result.Code.String())
+	}
 }
 
 func (p *pidgin) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, line []byte) {
@@ -86,7 +102,7 @@ func (p *pidgin) OnMessage(c *webrocket.Conn, _ webrocket.Opcode, line []byte) {
 	default:
 		channel, text, _ := bytes.Cut(line, []byte(" "))
 		cmd.Kind, cmd.Channel, cmd.Event = codec.Publish, channel, []byte("line")
-		data := append(append([]byte{'"'}, text...), '"')
+		data, _ := json.Marshal(string(text)) // no string is an error
 		result = g.Publish(hub.Publication{
 			Channel: channel, Event: cmd.Event, Data: data, At: c.Loop().Began(), ExceptSelf: true,
 		})

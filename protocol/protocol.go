@@ -37,11 +37,14 @@ func NewWorker(l *engine.Loop) engine.Worker {
 // WorkerOf returns what NewWorker has made for the loop of a connection.
 func WorkerOf(l *engine.Loop) *hub.Worker { return l.Worker().(*hub.Worker) }
 
-// Open begins the session s of a connection and makes it the connection's value,
-// unless it has one already, which embeds s. form is how the session hears events;
-// r is what OnOpen was given. The error says that the hub refuses the client: the
-// protocol closes the connection, with the error's code and reason or its own.
-// OnClose must call s.Close in any case.
+// Open begins the session s of a connection, for OnOpen to call. If the connection
+// has no value yet, s becomes its value; otherwise the value must embed s. form is
+// the form in which the session gets events, from Hub.AddForm; r is what OnOpen was
+// given.
+//
+// An error says that the hub's OnConnect refuses the client. It is a
+// *codec.CloseError: the protocol closes the connection with that code and reason,
+// or with its own. OnClose must call s.Close in any case.
 func Open(c *engine.Conn, s *hub.Session, h *hub.Hub, form pubsub.Form, r *codec.Request) error {
 	if c.Value() == nil {
 		c.SetValue(s)

@@ -1,8 +1,12 @@
 package protocol_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -15,6 +19,7 @@ import (
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/pubsub"
+	"github.com/nu7hatch/webrocket/webrockettest"
 )
 
 // patience is how long a test waits for what should come at once.
@@ -131,6 +136,13 @@ func TestTwoProtocols(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.want("sports: from Go")
+	b.say(`news a "quote", "and":1`)
+	n.want(`{"event":"line","channel":"news","data":"a \"quote\", \"and\":1"}`)
+	a.want(`news: a "quote", "and":1`)
+	n.say(`{"publish":{"event":"e","channel":"news","data":{"n":"1"}}}`)
+	n.want(`{"ok":true}`, `{"event":"e","channel":"news","data":{"n":"1"}}`)
+	a.want(`news: {"n":"1"}`)
+	b.want(`news: {"n":"1"}`)
 	b.say("-news", "nowhere x", "+a\x00b")
 	b.want("! invalid_channel", "! invalid_channel_name")
 	if s.Hub("/") != h || s.Hub("/pidgin/{room}") != h || s.Hub("/other") != nil {
@@ -142,6 +154,7 @@ func TestRefusedWithItsOwnCode(t *testing.T) {
 	s, _, _ := serve(t, locked)
 	dial(t, s, "/pidgin/news?key=wrong").wantClose(4001)
 	dial(t, s, "/pidgin/news").wantClose(4001)
+	dial(t, s, "/pidgin/a%00b?key=rw").wantClose(4003)
 	for _, path := range []string{"/pidgin/", "/pidgin/a/b", "/pidgin"} {
 		response, err := http.Get("http://" + s.Addr().String() + path)
 		if err != nil {
@@ -151,6 +164,88 @@ func TestRefusedWithItsOwnCode(t *testing.T) {
 		if response.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: got %s, want 404", path, response.Status)
 		}
+	}
+}
+
+// A path in braces is asked for as a page writes it, and decoded for the protocol.
+func TestRoomIsDecoded(t *testing.T) {
+	s, h, _ := serve(t, webrocket.HubConfig{})
+	a := dial(t, s, "/pidgin/b%C3%BCcher%2F2")
+	a.say("nowhere x") // an answer says that it has been opened
+	a.want("! invalid_channel")
+	if err := h.Publish("bücher/2", "e", "hi"); err != nil {
+		t.Fatal(err)
+	}
+	a.want("bücher/2: hi")
+}
+
+// A hub without the native protocol logs where the server logs, and knows how large
+// an event a client can publish.
+func TestHubOfASecondProtocolAlone(t *testing.T) {
+	h, err := webrocket.NewHub("alone", webrocket.HubConfig{Channels: []string{"c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	s := webrocket.NewServer("")
+	for i := range 9 { // more than a hub has forms
+		if err := s.Handle(fmt.Sprintf("/%d", i), newPidgin(h)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Handle("/large", limited{newPidgin(h), webrocket.Endpoint{MaxMessageSize: 1 << 20}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Log = slog.New(slog.NewTextHandler(&log, nil))
+	webrockettest.Start(t, s)
+	h.Log().Info("hello")
+	if !strings.Contains(log.String(), "msg=hello hub=alone") {
+		t.Errorf("got the log %q", &log)
+	}
+	large := func(n int) []byte { return []byte(`"` + strings.Repeat("x", n) + `"`) }
+	if err := h.PublishJSON("c", "e", large(1<<19)); err != nil {
+		t.Errorf("what a client could publish at one of the paths: %v", err)
+	}
+	if err := h.PublishJSON("c", "e", large(1<<20)); !errors.Is(err, webrocket.ErrTooLarge) {
+		t.Errorf("what no client could publish: got %v, want ErrTooLarge", err)
+	}
+}
+
+// limited is pidgin with other limits.
+type limited struct {
+	*pidgin
+	endpoint webrocket.Endpoint
+}
+
+func (l limited) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) {
+	l.endpoint.Protocol = l.pidgin
+	return &l.endpoint, nil
+}
+
+// Conflate keeps the newest event of each name, whatever the protocol.
+func TestSecondProtocolConflates(t *testing.T) {
+	h, err := webrocket.NewHub("shared", webrocket.HubConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := webrocket.NewServer("")
+	p := limited{newPidgin(h), webrocket.Endpoint{MaxQueuedBytes: 1000, SlowReaders: webrocket.Conflate}}
+	if err := s.Handle("/{room}", p); err != nil {
+		t.Fatal(err)
+	}
+	c := webrockettest.Start(t, s).Dial("/news", nil)
+	c.Stall()
+	for i := range 40_000 {
+		for _, event := range []string{"price", "weather"} {
+			_ = h.Publish("news", event, fmt.Sprint(event, " ", i))
+		}
+	}
+	c.Resume()
+	last := make(map[string]string)
+	for last["price"] != "39999" || last["weather"] != "39999" {
+		_, message := c.Receive()
+		event, number, _ := strings.Cut(strings.TrimPrefix(string(message), "news: "), " ")
+		last[event] = number
 	}
 }
 

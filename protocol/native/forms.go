@@ -44,22 +44,40 @@ func formsOf(h *hub.Hub, c codec.Codec) *forms {
 	}).(*forms)
 }
 
-// Limit makes the hub obey the limits of an endpoint: how long a message may be,
-// which events are compressed, and what the policy for slow readers needs. Where a
-// hub is served at several paths, what was set last counts.
-func (p *Protocol) Limit(limits *engine.Endpoint) {
-	p.hub.LimitMessages(limits.MessageLimit())
-	threshold := int64(limits.CompressionThreshold)
+// SetThresholds sets which events are compressed, by the endpoints of a server.
+// Endpoints of one hub share the compressed form of an event: the lowest
+// threshold among those with compression counts.
+func SetThresholds(endpoints map[string]engine.Endpoint) {
+	lowest := make(map[*forms]int64)
+	for _, e := range endpoints {
+		p, ok := e.Protocol.(interface{ eventForms() *forms })
+		if !ok {
+			continue
+		}
+		f, threshold := p.eventForms(), thresholdOf(&e)
+		if other, ok := lowest[f]; ok {
+			threshold = min(threshold, other)
+		}
+		lowest[f] = threshold
+	}
+	for f, threshold := range lowest {
+		f.threshold.Store(threshold)
+	}
+}
+
+// eventForms returns the forms that the sessions of p get. A type that embeds a
+// Protocol has this method too.
+func (p *Protocol) eventForms() *forms { return p.forms }
+
+// thresholdOf returns the size in bytes from which an endpoint compresses events.
+func thresholdOf(e *engine.Endpoint) int64 {
 	switch {
-	case !limits.Compression:
-		threshold = math.MaxInt64
-	case threshold == 0:
-		threshold = engine.DefaultCompressionThreshold
+	case !e.Compression:
+		return math.MaxInt64
+	case e.CompressionThreshold == 0:
+		return engine.DefaultCompressionThreshold
 	}
-	p.forms.threshold.Store(threshold)
-	if limits.SlowReaders == engine.Conflate {
-		p.hub.KeepEvents()
-	}
+	return int64(e.CompressionThreshold)
 }
 
 // A LossCodec is a codec that can tell a subscriber how many events it has

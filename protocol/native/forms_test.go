@@ -31,15 +31,20 @@ func TestFormsAreShared(t *testing.T) {
 	}
 }
 
-func TestLimit(t *testing.T) {
-	h, err := hub.New("test", hub.Config{Channels: []string{"c"}})
+// embedding is a protocol of a program that changes a part of the native one.
+type embedding struct{ *Protocol }
+
+// Of the endpoints that share a form, the one with the lowest threshold counts,
+// and one that does not compress changes nothing.
+func TestSetThresholds(t *testing.T) {
+	h, err := hub.New("test", hub.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := New(h, codec.JSON{})
 	for _, tt := range []struct {
 		name      string
-		limits    engine.Endpoint
+		endpoint  engine.Endpoint
 		threshold int64
 	}{
 		{"no compression", engine.Endpoint{CompressionThreshold: 5}, 1<<63 - 1},
@@ -47,13 +52,12 @@ func TestLimit(t *testing.T) {
 		{"set", engine.Endpoint{Compression: true, CompressionThreshold: 5}, 5},
 		{"every message", engine.Endpoint{Compression: true, CompressionThreshold: -1}, -1},
 	} {
-		p.Limit(&tt.limits)
+		tt.endpoint.Protocol = embedding{p}
+		plain := engine.Endpoint{Protocol: New(h, codec.JSON{})}
+		higher := engine.Endpoint{Protocol: New(h, codec.JSON{}), Compression: tt.endpoint.Compression, CompressionThreshold: 9000}
+		SetThresholds(map[string]engine.Endpoint{"/a": higher, "/b": tt.endpoint, "/c": plain})
 		if got := p.forms.threshold.Load(); got != tt.threshold {
 			t.Errorf("%s: got a threshold of %d, want %d", tt.name, got, tt.threshold)
 		}
-	}
-	p.Limit(&engine.Endpoint{MaxMessageSize: 50})
-	if err := h.PublishJSON("c", "e", []byte(`"too long for a client"`)); err != hub.ErrTooLarge {
-		t.Errorf("got %v, want ErrTooLarge", err)
 	}
 }
