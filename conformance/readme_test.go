@@ -49,12 +49,12 @@ func TestReadmePage(t *testing.T) {
 		`DevTools listening on ws://([^/]+)/`)
 	shows := textOf(ctx, t, tools)
 	for attempt := 0; ; attempt++ {
-		// Nobody listens until the page has subscribed.
+		// The channel has no subscribers until the page has subscribed.
 		out, err := exec.CommandContext(ctx, rocket, "publish", "-url", url, "news", `{"title":"hello"}`).CombinedOutput()
 		if err == nil {
 			break
 		}
-		if ctx.Err() != nil || !strings.Contains(string(out), "nobody subscribes") {
+		if ctx.Err() != nil || !strings.Contains(string(out), "it has no subscribers") {
 			t.Fatalf("publish: %v\n%s", err, out)
 		}
 	}
