@@ -136,7 +136,11 @@ func (h *HubHandler) begin(path string, hub *Hub) (*Endpoint, error) {
 			return nil, err
 		}
 	}
-	h.protocol = native.New(hub, h.Codec)
+	p, err := native.New(hub, h.Codec)
+	if err != nil {
+		return nil, err
+	}
+	h.protocol = p
 	h.running.Store(hub)
 	return h.endpoint(&h.Endpoint), nil
 }

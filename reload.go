@@ -24,7 +24,9 @@ import (
 //
 // If a HubHandler or a Hub takes the place of another one, only its settings
 // are used. Publish with the old one, with Server.Hub or with Server.Publish;
-// the new one has no subscribers. Any goroutine.
+// the new one has no subscribers. Two hubs of one name are an error, and so is a
+// fifth Codec for a hub, counted since the hub was made: use the same values
+// again. Any goroutine.
 func (s *Server) Reload(config Config, handlers map[string]Handler) error {
 	e := s.running()
 	if e == nil {
@@ -88,6 +90,26 @@ func (n *reloading) add(handlers map[string]Handler) error {
 			return fmt.Errorf("handle %s: %w", path, err)
 		}
 	}
+	if err := n.checkNames(); err != nil {
+		n.giveUp()
+		return err
+	}
+	return nil
+}
+
+// checkNames returns an error if two hubs that are to be served have one name.
+func (n *reloading) checkNames() error {
+	named := make(map[string]*Hub)
+	for path, e := range n.endpoints {
+		h := hubOf(e.Protocol)
+		if h == nil {
+			continue
+		}
+		if other := named[h.Name()]; other != nil && other != h {
+			return fmt.Errorf("handle %s: there is another hub of the name %q", path, h.Name())
+		}
+		named[h.Name()] = h
+	}
 	return nil
 }
 
@@ -107,7 +129,8 @@ func (n *reloading) addOne(path string, h Handler) error {
 		endpoint = *registered
 	}
 	n.handlers[path], n.endpoints[path] = h, endpoint
-	return n.claim(hubOf(endpoint.Protocol))
+	n.claim(hubOf(endpoint.Protocol))
+	return nil
 }
 
 // addHub lets the handler that is there obey the settings of h, or begins h.
@@ -135,7 +158,8 @@ func (n *reloading) addHub(path string, h *HubHandler, old Handler) error {
 	}
 	n.fresh = append(n.fresh, h)
 	n.handlers[path], n.endpoints[path] = h, *endpoint
-	return n.claim(h.running.Load())
+	n.claim(h.running.Load())
+	return nil
 }
 
 // hubName returns the name of the hub that h serves or would serve at a path.
@@ -166,19 +190,11 @@ func (n *reloading) lend(running *Hub, h *HubHandler) error {
 	return nil
 }
 
-// claim notes a hub by its name, or reports that another one has that name.
-func (n *reloading) claim(h *Hub) error {
-	if h == nil {
-		return nil
-	}
-	switch n.hubs[h.Name()] {
-	case h:
-	case nil: // it begins, with settings of its own
+// claim notes a hub that begins, with settings of its own.
+func (n *reloading) claim(h *Hub) {
+	if h != nil && n.hubs[h.Name()] == nil {
 		n.hubs[h.Name()], n.lenders[h] = h, h
-	default:
-		return fmt.Errorf("there is another hub of the name %q", h.Name())
 	}
-	return nil
 }
 
 // giveUp undoes what add has begun.

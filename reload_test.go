@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -492,5 +493,172 @@ func TestTwoPathsInBraces(t *testing.T) {
 	}
 	if err := other.Handle("/app/{a}/b", webrocket.NewJSONHandler()); err == nil {
 		t.Error("braces before the end: no error")
+	}
+}
+
+// door is a handler that serves a hub.
+func door(h *webrocket.Hub, limits webrocket.Endpoint) *webrocket.HubHandler {
+	d := webrocket.NewJSONHandler()
+	d.Hub, d.Endpoint = h, limits
+	return d
+}
+
+func newHub(t *testing.T, name string, maxSubscriptions int) *webrocket.Hub {
+	t.Helper()
+	h, err := webrocket.NewHub(name, webrocket.HubConfig{MaxSubscriptions: maxSubscriptions, Channels: []string{"c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// Two hubs of one name are refused as Handle refuses them, and one hub at several
+// paths is not, whichever path comes first.
+func TestReloadNamesOfHubs(t *testing.T) {
+	for range 20 { // the order of a map
+		h := newHub(t, "shared", 1)
+		s := serve(t, hubs{"/": door(h, webrocket.Endpoint{}), "/own": webrocket.NewJSONHandler()})
+		twice, other := newHub(t, "other", 5), newHub(t, "other", 6)
+		for name, handlers := range map[string]hubs{
+			"two new ones":                    {"/a": door(twice, webrocket.Endpoint{}), "/b": door(other, webrocket.Endpoint{})},
+			"two in the place of one":         {"/": door(newHub(t, "shared", 2), webrocket.Endpoint{}), "/b": door(newHub(t, "shared", 3), webrocket.Endpoint{})},
+			"one named as a path":             {"/new": webrocket.NewJSONHandler(), "/b": door(newHub(t, "/new", 2), webrocket.Endpoint{})},
+			"one named as a path with a hub":  {"/own": webrocket.NewJSONHandler(), "/b": door(newHub(t, "/own", 2), webrocket.Endpoint{})},
+			"a handler at two paths":          {"/x": nil, "/y": nil},
+			"a handler that is in use, moved": {"/": door(h, webrocket.Endpoint{}), "/b": nil},
+		} {
+			same := door(h, webrocket.Endpoint{})
+			for path, handler := range handlers {
+				if handler == nil {
+					handlers[path] = same
+				}
+			}
+			if name == "a handler that is in use, moved" {
+				if err := s.Reload(s.Config, hubs{"/": door(h, webrocket.Endpoint{}), "/b": same}); err != nil {
+					t.Fatal(err)
+				}
+				handlers = hubs{"/": door(h, webrocket.Endpoint{}), "/c": same}
+			}
+			if err := s.Reload(s.Config, handlers); err == nil {
+				t.Errorf("%s: got no error", name)
+			}
+			if got := h.Config().MaxSubscriptions; got != 1 {
+				t.Errorf("%s: the hub that is served has the limit %d", name, got)
+			}
+		}
+		next := newHub(t, "shared", 4)
+		for _, handlers := range []hubs{
+			{"/": door(next, webrocket.Endpoint{}), "/b": door(next, webrocket.Endpoint{})},
+			{"/moved": door(h, webrocket.Endpoint{}), "/b": door(h, webrocket.Endpoint{})},
+			{"/b": door(h, webrocket.Endpoint{}), "/new": door(twice, webrocket.Endpoint{}), "/newer": door(twice, webrocket.Endpoint{})},
+		} {
+			if err := s.Reload(s.Config, handlers); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Hub("/b"); got != h || h.Config().MaxSubscriptions != 4 {
+				t.Fatalf("got another hub or the limit %d, want 4", h.Config().MaxSubscriptions)
+			}
+		}
+		if s.Hub("/newer") != twice || s.Hub("/") != nil {
+			t.Error("paths do not have the hubs that they were given")
+		}
+		shutdown(t, s)
+	}
+}
+
+// A reload that fails leaves the limits as they are, and the handlers that it
+// would have used can be used again.
+func TestReloadFailsWhole(t *testing.T) {
+	h := newHub(t, "shared", 1)
+	s := serve(t, hubs{"/": door(h, webrocket.Endpoint{})})
+	small := door(h, webrocket.Endpoint{MaxMessageSize: 10})
+	for range 30 { // the order of a map
+		if err := s.Reload(s.Config, hubs{"/": door(h, webrocket.Endpoint{MaxMessageSize: 10}), "/b": small, "/c": &webrocket.HubHandler{}}); err == nil {
+			t.Fatal("got no error")
+		}
+		if err := h.PublishJSON("c", "e", []byte(`"longer than that"`)); err != nil {
+			t.Fatalf("a limit of a reload that failed is in force: %v", err)
+		}
+	}
+	reload(t, s, hubs{"/": door(h, webrocket.Endpoint{MaxMessageSize: 10}), "/b": small})
+	if err := h.PublishJSON("c", "e", []byte(`"longer than that"`)); !errors.Is(err, webrocket.ErrTooLarge) {
+		t.Errorf("got %v, want that it is too large", err)
+	}
+}
+
+// Where a hub is served at several paths, the limits of one do not undo those of
+// another: a program can publish what some client could, and clients that have
+// agreed on compression get it.
+func TestLimitsOfSeveralPaths(t *testing.T) {
+	h := newHub(t, "shared", 1)
+	doors := func() hubs {
+		return hubs{
+			"/a": door(h, webrocket.Endpoint{MaxMessageSize: 100}),
+			"/b": door(h, webrocket.Endpoint{Compression: true}),
+			"/c": door(h, webrocket.Endpoint{MaxMessageSize: 200}),
+		}
+	}
+	s := serve(t, doors())
+	c, err := connectOffering(t, s.Addr().String(), "/b", "Sec-WebSocket-Extensions: permessage-deflate\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.conn.Close()
+	for _, command := range []string{`{"auth":{"access":"read-only","secret":""}}`, `{"subscribe":{"channel":"c"}}`} {
+		c.command(command)
+		if _, reply := c.frame(); reply != `{"ok":true}` {
+			t.Fatalf("got %s", reply)
+		}
+	}
+	data := `"` + strings.Repeat("x", 1000) + `"`
+	for i := range 20 { // the order of a map
+		if err := s.PublishJSON("/a", "c", "e", []byte(data)); err != nil {
+			t.Fatalf("reload %d: %v", i, err)
+		}
+		first, err := c.in.Peek(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first[0]&0x40 == 0 {
+			t.Fatalf("reload %d: the event is not compressed", i)
+		}
+		c.frame()
+		reload(t, s, doors())
+	}
+}
+
+// Publishing goes on while a hub moves from path to path, also with a protocol that
+// is new to it.
+func TestHubMovesUnderLoad(t *testing.T) {
+	h := newHub(t, "shared", 1)
+	s := serve(t, hubs{"/stays": door(h, webrocket.Endpoint{}), "/a": door(h, webrocket.Endpoint{})})
+	reader := login(t, s, "/stays", "read-only", "")
+	reader.write(`{"subscribe":{"channel":"c"}}`)
+	reader.want(`{"ok":true}`)
+	var publishing sync.WaitGroup
+	const events = 300
+	sent := make(chan int, events)
+	publishing.Go(func() {
+		defer close(sent)
+		for i := range events {
+			if err := s.Publish("shared", "c", "e", i); err != nil {
+				t.Errorf("Publish: %v", err)
+			}
+			s.Stats(t.Context())
+			sent <- i
+		}
+	})
+	i := 0
+	for range sent {
+		i++
+		paths := hubs{"/stays": door(h, webrocket.Endpoint{}), "/" + string(rune('a'+i%3)): door(h, webrocket.Endpoint{Compression: i%2 == 0})}
+		if i%10 == 0 {
+			paths["/other"] = webrocket.NewJSONHandler()
+		}
+		reload(t, s, paths)
+	}
+	publishing.Wait()
+	for i := range events {
+		reader.want(`{"event":"e","channel":"c","data":` + strconv.Itoa(i) + `}`)
 	}
 }

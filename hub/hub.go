@@ -96,6 +96,9 @@ func (h *Hub) Share(key any, create func() any) any {
 // pubsub.Hub.AddForm does.
 func (h *Hub) AddForm(e pubsub.Encoding) pubsub.Form { return h.table.AddForm(e) }
 
+// FormsLeft returns how many more forms there is room for.
+func (h *Hub) FormsLeft() int { return h.table.FormsLeft() }
+
 // KeepEvents makes the names of events reach the event loops, which some policies
 // for slow readers need.
 func (h *Hub) KeepEvents() { h.table.KeepEvents() }

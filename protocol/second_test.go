@@ -341,3 +341,25 @@ func TestCloseCodesOfAProtocol(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A hub that goes makes room for another one of its name in another protocol.
+func TestAnotherHubOfTheName(t *testing.T) {
+	s, old, _ := serve(t, locked)
+	n := dial(t, s, "/")
+	next, err := webrocket.NewHub("shared", webrocket.HubConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := webrocket.NewJSONHandler()
+	native.Hub = old
+	if err := s.Reload(s.Config, map[string]webrocket.Handler{"/": native, "/pidgin/{room}": newPidgin(next)}); err == nil {
+		t.Error("two hubs of one name are served")
+	}
+	if err := s.Reload(s.Config, map[string]webrocket.Handler{"/pidgin/{room}": newPidgin(next)}); err != nil {
+		t.Fatal(err)
+	}
+	n.wantClose(1001)
+	if got := s.Hub("/pidgin/{room}"); got != next {
+		t.Errorf("got the hub %v, want the new one", got)
+	}
+}

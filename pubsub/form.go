@@ -55,6 +55,14 @@ func (h *Hub) AddForm(e Encoding) Form {
 	}
 }
 
+// FormsLeft returns how many more forms there is room for. Any goroutine.
+func (h *Hub) FormsLeft() int {
+	if e := h.encodings.Load(); e != nil {
+		return formsMax - len(e.list)
+	}
+	return formsMax
+}
+
 // countCostly counts that n audiences more hear a form, if it is a costly one.
 func (h *Hub) countCostly(f Form, n int64) {
 	if e := h.encodings.Load(); e != nil && e.list[f].Costly {

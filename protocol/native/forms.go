@@ -22,12 +22,13 @@ type forms struct {
 // which the hub is served share them.
 type formsKey struct{ codec codec.Codec }
 
+// formsOf returns the forms of an encoding in a hub, nil if there is no room for
+// them.
 func formsOf(h *hub.Hub, c codec.Codec) *forms {
-	var key any = formsKey{c}
-	if !reflect.ValueOf(c).Comparable() {
-		key = new(formsKey) // equal to no other key
-	}
-	return h.Share(key, func() any {
+	create := func() any {
+		if h.FormsLeft() < 2 {
+			return (*forms)(nil)
+		}
 		f := new(forms)
 		f.threshold.Store(engine.DefaultCompressionThreshold)
 		f.plain = h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: func(m pubsub.Message, _ []byte) []byte {
@@ -41,7 +42,11 @@ func formsOf(h *hub.Hub, c codec.Codec) *forms {
 			return engine.Deflate(c.Opcode(), payload)
 		}})
 		return f
-	}).(*forms)
+	}
+	if !reflect.ValueOf(c).Comparable() {
+		return create().(*forms)
+	}
+	return h.Share(formsKey{c}, create).(*forms)
 }
 
 // SetThresholds sets which events are compressed, by the endpoints of a server.

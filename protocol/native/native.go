@@ -37,14 +37,19 @@ type Protocol struct {
 	replies [hub.Codes][]byte // the frames of the replies without an id; not modified
 }
 
-// New returns the native protocol of a hub.
-func New(h *hub.Hub, c codec.Codec) *Protocol {
+// New returns the native protocol of a hub, or an error if the hub has no room for
+// the forms of another encoding. Those of encodings that are not used any more count
+// too; equal values of a Codec are one encoding.
+func New(h *hub.Hub, c codec.Codec) (*Protocol, error) {
 	p := &Protocol{hub: h, codec: c, forms: formsOf(h, c)}
+	if p.forms == nil {
+		return nil, fmt.Errorf("the hub %s has no room for another encoding; use the same value of each Codec again", h.Name())
+	}
 	for code := range p.replies {
 		reply := codec.Reply{Err: hub.Code(code).String()}
 		p.replies[code] = codec.AppendFrame(nil, c.Opcode(), c.AppendReply(nil, reply))
 	}
-	return p
+	return p, nil
 }
 
 // Hub makes Protocol a protocol.Protocol.
