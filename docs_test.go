@@ -3,6 +3,8 @@ package webrocket_test
 import (
 	"bufio"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
 	"net"
 	"net/http"
@@ -245,4 +247,56 @@ func TestMakefile(t *testing.T) {
 	if steps := run("-n", "run"); !strings.Contains(steps, " ./cmd/rocket\n") || strings.Contains(steps, "./cmd/...") {
 		t.Errorf("make run does\n%s", steps)
 	}
+}
+
+// Each file that a package doc or a document of the tree names is there: a reader
+// finds every step of the main path where it is said to be.
+func TestDocumentedFiles(t *testing.T) {
+	there := func(name string) bool {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	for _, dir := range packageDirs(t) {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range regexp.MustCompile(`[\w/-]+\.go\b`).FindAllString(parsed.Doc.Text(), -1) {
+				if !there(filepath.Join(dir, name)) && !there(name) {
+					t.Errorf("the doc of package %s names %s, which does not exist", dir, name)
+				}
+			}
+		}
+	}
+	for _, document := range append(documents(t), "CONTRIBUTING.md") {
+		for _, match := range regexp.MustCompile("`([\\w-]+/[\\w/-]+\\.go)`").FindAllStringSubmatch(readFile(t, document), -1) {
+			if !there(match[1]) {
+				t.Errorf("%s names %s, which does not exist", document, match[1])
+			}
+		}
+	}
+}
+
+// The table of CONTRIBUTING.md has every package.
+func TestDocumentedPackages(t *testing.T) {
+	table := readFile(t, "CONTRIBUTING.md")
+	for _, dir := range packageDirs(t) {
+		if !strings.Contains(table, "`"+dir+"`") {
+			t.Errorf("%s is not there", dir)
+		}
+	}
+}
+
+// packageDirs are the directories of the packages of this module.
+func packageDirs(t *testing.T) (dirs []string) {
+	t.Helper()
+	for _, p := range listPackages(t) {
+		dirs = append(dirs, nameOf(p.ImportPath))
+	}
+	return dirs
 }

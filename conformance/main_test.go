@@ -8,8 +8,8 @@
 // proxies_test.go puts the proxies of docs/proxies.md in front of the command.
 //
 // Every test of dialogues runs over every transport. The tables of dialogues are in
-// framing_test.go, text_test.go, close_test.go, limits_test.go and
-// deflate_test.go; requests are in handshake_test.go.
+// framing_test.go, text_test.go, close_test.go and deflate_test.go; requests are in
+// handshake_test.go.
 package conformance_test
 
 import (
