@@ -61,6 +61,14 @@ func TestFileProblems(t *testing.T) {
 			"path twice", "{\"Hubs\": [\n{\"Path\": \"/\"},\n{\"Path\": \"/\"}]}",
 			"my.json:3: Hubs[1]: the path / is taken by the hub on line 2; give it another",
 		},
+		{
+			"path twice in one hub", `{"Hubs": [{"Path": "/", "Paths": ["/a", "/"]}]}`,
+			"my.json:1: Hubs[0]: the path / is given twice, in Path and Paths; remove one",
+		},
+		{
+			"path in Paths of another hub", "{\"Hubs\": [\n{\"Path\": \"/\", \"Paths\": [\"/a\"]},\n{\"Path\": \"/a\"}]}",
+			"my.json:3: Hubs[1]: the path /a is taken by the hub on line 2; give it another",
+		},
 		{"codec", `{"Hubs": [{"Path": "/", "Codec": "XML"}]}`, `my.json:1: Hubs[0].Codec: want JSON or Echo, not "XML"`},
 		{
 			"channel", `{"Hubs": [{"Path": "/", "Channels": ["a", ""]}]}`,

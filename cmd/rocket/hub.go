@@ -70,15 +70,18 @@ func (c *config) readHubs(n *node) problems {
 		return problems{n.problem(`want a list of at least one hub such as [{"Path": "/"}], not %s`, emptyOr(n))}
 	}
 	var found problems
-	lines := map[string]int{}
+	first := map[string]*node{} // the hub that has a path, by path
 	for _, item := range items {
 		h := c.hubDefaults
 		found = append(found, h.read(item)...)
 		for _, path := range h.paths() {
-			if first, twice := lines[path]; twice && path != "" {
-				found = append(found, item.problem("the path %s is taken by the hub on line %d; give it another", path, first))
-			} else {
-				lines[path] = item.line
+			switch other := first[path]; {
+			case path == "" || other == nil:
+				first[path] = item
+			case other == item:
+				found = append(found, item.problem("the path %s is given twice, in Path and Paths; remove one", path))
+			default:
+				found = append(found, item.problem("the path %s is taken by the hub on line %d; give it another", path, other.line))
 			}
 		}
 		c.hubs = append(c.hubs, h)
