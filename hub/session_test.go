@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -342,6 +343,39 @@ func TestHookKeepsAnEvent(t *testing.T) {
 	copy(buffer, "xxxxxxx")
 	if kept.Channel != "c" || kept.Event != "e" || string(kept.Data) != "first" {
 		t.Errorf("got %s %s %s, want c e first", kept.Channel, kept.Event, kept.Data)
+	}
+}
+
+// A loop that publishes faster than another one delivers is slowed down until that
+// has caught up. No event is refused, and its own subscribers do not slow it.
+func TestPublisherIsSlowed(t *testing.T) {
+	h := newHub(t, Config{})
+	fast, slow := newLoop(t), newLoop(t)
+	publisher := fast.enter(h).login(auth.ReadWrite, "")
+	publisher.Subscribe([]byte("own"))
+	reader := slow.enter(h).login(auth.ReadOnly, "")
+	reader.Subscribe([]byte("c"))
+	data := strings.Repeat("x", 1<<20)
+	for _, channel := range []string{"own", "c"} {
+		for range 6 {
+			if r := publisher.publish(channel, data); !r.OK() {
+				t.Fatalf("Publish: got %v", r)
+			}
+		}
+		want := time.Duration(-1)
+		if channel == "c" {
+			want = aheadPause
+		}
+		if got := fast.worker.Work(0); got != want {
+			t.Errorf("after events of %s: got a pause of %v, want %v", channel, got, want)
+		}
+	}
+	slow.turn(0)
+	if got := fast.worker.Work(0); got >= 0 {
+		t.Errorf("once the other loop has caught up: got a pause of %v", got)
+	}
+	if got := len(slow.heard[reader.id]); got != 6 {
+		t.Errorf("the reader: got %d events, want 6", got)
 	}
 }
 

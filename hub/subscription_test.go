@@ -90,6 +90,48 @@ func TestSubscriptionLoses(t *testing.T) {
 	}
 }
 
+// The notice of lost events stands where they are missing, also if there was room
+// for later ones before the program was told.
+func TestSubscriptionNoticeInPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, Config{})
+		step, next := make(chan struct{}), 0
+		s, err := h.Subscribe("c", func(e Event) {
+			<-step
+			if next += e.Lost; e.Lost > 0 {
+				return
+			}
+			if want := fmt.Sprint(next); e.Event != want {
+				t.Errorf("got event %s, want %s", e.Event, want)
+			}
+			next++
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := 0
+		for range 2*subscriptionMax + 10 {
+			h.Deliver(pubsub.Message{Channel: []byte("c"), Event: fmt.Append(nil, sent)})
+			sent++
+		}
+		for range subscriptionMax + 20 { // one is taken, and two come
+			synctest.Wait()
+			step <- struct{}{}
+			synctest.Wait()
+			for range 2 {
+				h.Deliver(pubsub.Message{Channel: []byte("c"), Event: fmt.Append(nil, sent)})
+				sent++
+			}
+		}
+		close(step)
+		synctest.Wait()
+		if next != sent {
+			t.Errorf("got or lost %d events, want %d", next, sent)
+		}
+		s.Close()
+	})
+}
+
 func TestSubscriptionRefused(t *testing.T) {
 	h := newHub(t, Config{MaxChannels: 1, MaxChannelName: 3})
 	for _, name := range []string{"", "long", "a\n"} {

@@ -270,6 +270,10 @@ func TestSecondProtocolIsSeen(t *testing.T) {
 	if err != nil || total != 2 || first[0].Name != "news" || first[0].Subscribers != 2 {
 		t.Errorf("got %+v, %d, %v", first, total, err)
 	}
+	conns, _, err := s.ListConnections(t.Context(), webrocket.ConnQuery{Hub: "shared"})
+	if err != nil || len(conns) != 2 || conns[0].Hub != "shared" || conns[1].Hub != "shared" {
+		t.Errorf("got the connections %+v, %v, want two of the hub shared", conns, err)
+	}
 	if n, err := s.DisconnectChannel(t.Context(), "shared", "news", 4003, "no more news"); n != 2 || err != nil {
 		t.Errorf("%d are disconnected, %v, want 2", n, err)
 	}
