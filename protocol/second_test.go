@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/cmd/rocket/console"
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/pubsub"
 	"github.com/nu7hatch/webrocket/webrockettest"
@@ -273,6 +275,19 @@ func TestSecondProtocolIsSeen(t *testing.T) {
 	conns, _, err := s.ListConnections(t.Context(), webrocket.ConnQuery{Hub: "shared"})
 	if err != nil || len(conns) != 2 || conns[0].Hub != "shared" || conns[1].Hub != "shared" {
 		t.Errorf("got the connections %+v, %v, want two of the hub shared", conns, err)
+	}
+	// The admin API and the metrics show them as well.
+	admin := console.New(console.Config{Server: s})
+	for path, want := range map[string]string{
+		"/api/channels?hub=shared":    `"channel":"news"`,
+		"/api/connections?hub=shared": `"hub":"shared"`,
+		"/metrics":                    `rocket_hub_connections{hub="shared"} 2`,
+	} {
+		answer := httptest.NewRecorder()
+		admin.ServeHTTP(answer, httptest.NewRequest("GET", "http://localhost"+path, nil))
+		if answer.Code != http.StatusOK || !strings.Contains(answer.Body.String(), want) {
+			t.Errorf("%s: got %d, without %s: %.2000s", path, answer.Code, want, answer.Body)
+		}
 	}
 	if n, err := s.DisconnectChannel(t.Context(), "shared", "news", 4003, "no more news"); n != 2 || err != nil {
 		t.Errorf("%d are disconnected, %v, want 2", n, err)
