@@ -136,6 +136,7 @@ func TestDocumentedProblems(t *testing.T) {
 		`{"Hubs": [}`, `{"Hubs": [`, `{}`, `{"Hubs": [{}]}`, `{"port": 1, "Hubs": [{"Path": "/"}, {"Path": "/"}]}`,
 		`{"Port": 1, "Port": 1, "Hubs": [{"Path": 1}]}`,
 		`{"Hubs": [{"Path": "/", "ReadOnly": "s", "Port": 1}]}`,
+		`{"Hubs": [{"Path": "/a", "Paths": ["/b", "/a"]}]}`,
 		`{"Log": "/nowhere/x.log", "Hubs": [{"Path": "/", "Log": "/"}]}`,
 		`{"TLSCertFile": "/nowhere.pem", "Hubs": [{"Path": "/"}]}`,
 		`{"TLSCertFile": "/dev/null", "Hubs": [{"Path": "/"}]}`,
