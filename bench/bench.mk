@@ -5,9 +5,11 @@ GO      ?= go
 BIN     ?= bin
 RESULTS ?= bench/results
 
-# The peers are built from their release as it is, with the versions that its own go.sum names.
-NATS       := github.com/nats-io/nats-server/v2@v2.12.1
-CENTRIFUGO := github.com/centrifugal/centrifugo/v5@v5.4.9
+# Peers in Go are built from their release as it is, with the versions that its own go.sum names. nginx and its module nchan
+# are Debian's; if they are missing, apt-get installs them, which takes root.
+NATS       := github.com/nats-io/nats-server/v2@v2.15.2
+CENTRIFUGO := github.com/centrifugal/centrifugo/v6@v6.9.1
+NCHAN      := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # Results are named for the day and the commit, with a + if files had been changed since.
 RUN := $(shell date -u +%Y-%m-%d)-$(shell git describe --always --exclude '*' --dirty=+ 2>/dev/null)
@@ -25,19 +27,30 @@ bench: bench-binaries ## the standard set, about 7 minutes
 	$(BIN)/rocket-bench standard $(BENCHFLAGS) -json $(RESULTS)/$(RUN).json -html $(RESULTS)/$(RUN).html > $(RESULTS)/$(RUN).txt; \
 		status=$$?; cat $(RESULTS)/$(RUN).txt; exit $$status
 
-bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo ## the standard set for Rocket and its peers, about 8 minutes
+bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo $(BIN)/nginx ## the standard set for Rocket and its peers, about 12 minutes
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench compare $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-compare.json -html $(RESULTS)/$(RUN)-compare.html > $(RESULTS)/$(RUN)-compare.txt; \
-		status=$$?; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status
+		status=$$?; $(peers) >> $(RESULTS)/$(RUN)-compare.txt; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status
+
+# What the peers are, for the end of the table.
+peers = { echo; printf '%s\n' $(NATS) $(CENTRIFUGO); dpkg-query -W nginx libnginx-mod-nchan; }
 
 bench-binaries: ## the server and the load generator, in bin/
 	$(GO) build -trimpath $(STAMP) -o $(BIN)/ ./cmd/rocket ./cmd/rocket-bench
+
+# Another version named above is another program.
+$(BIN)/nats-server $(BIN)/centrifugo: $(lastword $(MAKEFILE_LIST))
 
 $(BIN)/nats-server:
 	$(call peer,$(NATS))
 
 $(BIN)/centrifugo:
 	$(call peer,$(CENTRIFUGO))
+
+$(BIN)/nginx:
+	test -x /usr/sbin/nginx -a -e $(NCHAN) || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx libnginx-mod-nchan >/dev/null; }
+	ln -sf /usr/sbin/nginx $@
 
 define peer
 	dir=$$($(GO) mod download -json $(1) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \

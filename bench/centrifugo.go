@@ -97,8 +97,9 @@ func parseCentrifugo(line []byte) (Message, error) {
 
 func (centrifugo) Serve(binary, dir string, port, _ int) ([]string, error) {
 	conf, err := json.Marshal(map[string]any{
-		"address": "127.0.0.1", "port": port, "client_insecure": true, "log_level": "error",
-		"client_channel_limit": 1024, "client_queue_max_size": 256 << 20,
+		"http_server": map[string]any{"address": "127.0.0.1", "port": port},
+		"client":      map[string]any{"insecure": true, "channel_limit": 1024, "queue_max_size": 256 << 20},
+		"log":         map[string]any{"level": "error"},
 	})
 	if err != nil {
 		return nil, err

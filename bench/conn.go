@@ -146,7 +146,7 @@ func (w *worker) connected(c *conn) error {
 // upgrade sends the opening handshake.
 func (w *worker) upgrade(c *conn) error {
 	c.state = connUpgrading
-	c.out = append(c.out, w.run.request...)
+	c.out = append(c.out, w.run.requestOf(c)...)
 	return w.flush(c)
 }
 
@@ -352,8 +352,10 @@ func (w *worker) setUp(c *conn) {
 		c.pending++
 	}
 	if c.channel != "" {
-		c.out = appendFrame(c.out, d.Opcode(), d.AppendSubscribe(nil, c.channel))
-		c.pending++
+		if subscribe := d.AppendSubscribe(nil, c.channel); len(subscribe) > 0 {
+			c.out = appendFrame(c.out, d.Opcode(), subscribe)
+			c.pending++
+		}
 		c.streams = w.run.streamsOf(c)
 		if c.role == churner {
 			for i := range c.streams {
@@ -398,6 +400,11 @@ func (w *worker) settled(c *conn) {
 func (w *worker) leave(c *conn) {
 	d := w.run.dialect
 	c.state, c.pending = connLeaving, 1
-	c.out = appendFrame(c.out, d.Opcode(), d.AppendUnsubscribe(nil, c.channel))
+	unsubscribe := d.AppendUnsubscribe(nil, c.channel)
+	if len(unsubscribe) == 0 {
+		w.settled(c)
+		return
+	}
+	c.out = appendFrame(c.out, d.Opcode(), unsubscribe)
 	w.mark(c)
 }

@@ -7,14 +7,15 @@ import (
 )
 
 // A Dialect is how one kind of server is spoken to. Each AppendX extends dst by one message, which the caller frames.
-// Hello, subscribe and unsubscribe are answered by exactly one Reply or Refusal each, in order.
+// Hello, subscribe and unsubscribe are answered by exactly one Reply or Refusal each, in order; an empty one is not sent, and
+// done at once.
 type Dialect interface {
 	Name() string
 	// Handshake returns the default path and the subprotocol ("" for none).
 	Handshake() (path, subprotocol string)
 	// Opcode is that of the frames we send.
 	Opcode() byte
-	// AppendHello appends what is said first; nothing if nothing has to be said.
+	// AppendHello appends what is said first.
 	AppendHello(dst []byte, secret string) []byte
 	AppendSubscribe(dst []byte, channel string) []byte
 	AppendUnsubscribe(dst []byte, channel string) []byte
@@ -61,7 +62,7 @@ type Message struct {
 // dialects are all there are, by name.
 var dialects = func() map[string]Dialect {
 	all := map[string]Dialect{}
-	for _, d := range []Dialect{rocket{}, nats{}, centrifugo{}} {
+	for _, d := range []Dialect{rocket{}, nats{}, centrifugo{}, nchan{}} {
 		all[d.Name()] = d
 	}
 	return all

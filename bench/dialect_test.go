@@ -56,6 +56,13 @@ func TestParse(t *testing.T) {
 			[]flat{delivery, delivery},
 		},
 		{"delivery in another order", "centrifugo", `{"push":{"pub":{"data":` + data + `},"channel":"c0000003"}}`, []flat{delivery}},
+
+		{
+			"answer to a publish", "nchan", "queued messages: 1\r\nlast requested: 0 sec. ago\r\nactive subscribers: 1\r\nlast message id: 1796005158:0",
+			[]flat{{kind: Reply}},
+		},
+		{"delivery", "nchan", `{"channel":"c0000003","data":` + data + `}`, []flat{delivery}},
+		{"delivery in another order", "nchan", `{"data":` + data + `, "channel":"c0000003"}`, []flat{delivery}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.dialect+" "+tt.name, func(t *testing.T) {
@@ -108,11 +115,11 @@ func TestNATSCuts(t *testing.T) {
 
 // The JSON dialects send commands that are JSON, whatever the secret is.
 func TestCommandsAreJSON(t *testing.T) {
-	for _, d := range []Dialect{rocket{}, centrifugo{}} {
+	for _, d := range []Dialect{rocket{}, centrifugo{}, nchan{}} {
 		for _, command := range [][]byte{
 			d.AppendHello(nil, `a"b\c`), d.AppendSubscribe(nil, "c"), d.AppendUnsubscribe(nil, "c"), d.AppendPublish(nil, "c", payload(64)),
 		} {
-			if !json.Valid(command) {
+			if len(command) > 0 && !json.Valid(command) {
 				t.Errorf("%s sends %s, which is not JSON", d.Name(), command)
 			}
 		}
@@ -146,4 +153,8 @@ func FuzzNATS(f *testing.F) {
 
 func FuzzCentrifugo(f *testing.F) {
 	fuzzParse(f, centrifugo{}, `{}`, `{"id":1}`, `{"push":{"channel":"c0000003","pub":{"data":"0"}}}`, `{"push":{"channel":"c0000003","pub":{"data":"0"`)
+}
+
+func FuzzNchan(f *testing.F) {
+	fuzzParse(f, nchan{}, "queued messages: 1\r\n", `{"channel":"c0000003","data":"0"}`, `{"data":"0","channel":"c"}`, `{"channel":"c0000003","data":"0"`)
 }

@@ -16,8 +16,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// faultyServer speaks the native protocol with a mistake.
+// faultyServer speaks the native protocol, or nchan's, with a mistake.
 type faultyServer struct {
+	nchan bool
 	mu    sync.Mutex
 	subs  map[string][]*websocket.Conn
 	n     int // deliveries so far
@@ -57,10 +58,6 @@ func startFaultyOn(t *testing.T, s *faultyServer, srv *httptest.Server, start fu
 	s.subs = map[string][]*websocket.Conn{}
 	var conns sync.WaitGroup
 	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ws, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
-		}
 		s.mu.Lock()
 		over := s.over
 		if !over {
@@ -68,11 +65,16 @@ func startFaultyOn(t *testing.T, s *faultyServer, srv *httptest.Server, start fu
 		}
 		s.mu.Unlock()
 		if over {
-			ws.CloseNow()
 			return
 		}
 		defer conns.Done()
-		s.serve(ws)
+		if s.nchan {
+			s.acceptNchan(w, r)
+			return
+		}
+		if ws, err := websocket.Accept(w, r, nil); err == nil {
+			s.serve(ws)
+		}
 	})
 	start(srv)
 	t.Cleanup(func() {
@@ -113,19 +115,23 @@ func (s *faultyServer) serve(ws *websocket.Conn) {
 		case m.Publish != nil && s.refusePublish:
 			answer = `{"err":"limit_exceeded"}`
 		case m.Publish != nil:
-			if s.publishes++; s.publishes == s.dieAt {
-				for _, to := range s.subs[m.Publish.Channel] {
-					to.CloseNow()
-				}
-			}
 			out := []byte(`{"event":"` + m.Publish.Event + `","channel":"` + m.Publish.Channel + `","data":` + string(m.Publish.Data) + `}`)
-			for _, to := range s.subs[m.Publish.Channel] {
-				s.n++
-				s.twist(s, s.n, to, out)
-			}
+			s.deliver(m.Publish.Channel, out)
 		}
 		s.mu.Unlock()
 		s.send(ws, []byte(answer))
+	}
+}
+
+// deliver sends m to the subscribers of a channel. The caller holds the lock.
+func (s *faultyServer) deliver(channel string, m []byte) {
+	s.publishes++
+	for _, to := range s.subs[channel] {
+		if s.publishes == s.dieAt {
+			to.CloseNow()
+		}
+		s.n++
+		s.twist(s, s.n, to, m)
 	}
 }
 
@@ -186,24 +192,26 @@ func TestFaultyServerIsCaught(t *testing.T) {
 		}), func(c Check) bool { return c.Astray == 3 && c.Lost+c.Duplicated+c.OutOfOrder+c.Corrupted == 0 }},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			sc := ScenarioNamed("fanout")
-			o := quick(sc, startFaulty(t, &faultyServer{twist: tt.twist}), 300)
-			o.Drain = time.Second
-			res, err := Run(t.Context(), sc, o, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !tt.want(res.Check) {
-				t.Errorf("check: %+v", res.Check)
-			}
-			if res.Published != 300 {
-				t.Errorf("%d published, want 300", res.Published)
-			}
-			if good := tt.name == "flawless"; res.Good() != good {
-				t.Errorf("Good() = %v, want %v", res.Good(), good)
-			}
-		})
+		for _, dialect := range []string{"rocket", "nchan"} {
+			t.Run(tt.name+" "+dialect, func(t *testing.T) {
+				sc := ScenarioNamed("fanout")
+				o := quick(sc, startFaulty(t, &faultyServer{nchan: dialect == "nchan", twist: tt.twist}), 300)
+				o.Dialect, o.Drain = dialect, time.Second
+				res, err := Run(t.Context(), sc, o, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !tt.want(res.Check) {
+					t.Errorf("check: %+v", res.Check)
+				}
+				if res.Published != 300 {
+					t.Errorf("%d published, want 300", res.Published)
+				}
+				if good := tt.name == "flawless"; res.Good() != good {
+					t.Errorf("Good() = %v, want %v", res.Good(), good)
+				}
+			})
+		}
 	}
 }
 

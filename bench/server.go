@@ -58,7 +58,7 @@ func findServer(opts *Options, d Dialect) (string, error) {
 	if opts.Server != "" {
 		return opts.Server, nil
 	}
-	name := map[string]string{"nats": "nats-server"}[d.Name()]
+	name := map[string]string{"nats": "nats-server", "nchan": "nginx"}[d.Name()]
 	if name == "" {
 		name = d.Name()
 	}
@@ -103,6 +103,7 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("%w: %w", errNoServer, err)
 	}
+	allowFiles(s.cmd.Process.Pid)
 	go func() {
 		if s.err = s.cmd.Wait(); s.err == nil {
 			s.err = errors.New("exit status 0")

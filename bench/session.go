@@ -77,6 +77,9 @@ func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) 
 
 func (s *session) whole(ctx context.Context, sc *Scenario, d Dialect) error {
 	p := sc.plan(&s.opts)
+	if _, ok := d.(pathDialect); ok {
+		p.onePurposeEach()
+	}
 	if err := raiseFileLimit(len(p.conns)); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func usage(w io.Writer) {
 
   rocket-bench SCENARIO [flags]        one run; without -target it starts a server of its own
   rocket-bench standard [flags]        the standard set, repeated
-  rocket-bench compare [flags]         Rocket, nats-server and Centrifugo side by side
+  rocket-bench compare [flags]         Rocket, nats-server, Centrifugo and nginx with nchan side by side
   rocket-bench report FILE.json …      results side by side, as -html FILE or as text
 
 Scenarios (each has flags: rocket-bench SCENARIO -h):

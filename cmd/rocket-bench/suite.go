@@ -27,7 +27,7 @@ func runCompare(ctx context.Context, args []string, out, errs io.Writer) (good b
 func runSet(ctx context.Context, name string, repeat int, args []string, out, errs io.Writer) (good bool, err error) {
 	so := bench.SuiteOptions{Base: bench.DefaultOptions(), Dialects: []string{"rocket"}}
 	if name == "compare" {
-		so.Dialects = []string{"rocket", "nats", "centrifugo"}
+		so.Dialects = []string{"rocket", "nats", "centrifugo", "nchan"}
 	}
 	var o outputs
 	fs := flag.NewFlagSet("rocket-bench "+name, flag.ContinueOnError)
