@@ -16,9 +16,10 @@
 //	window.go      closed loop: how many publishes may be unfinished
 //	schedule.go    open loop: when the n-th publish is due
 //	latency.go     from the scheduled time to the read that brought it
-//	floor.go       the same bytes to the same number of sockets by plain sends
-//	result.go      what is known afterwards; metric.go, table.go and html.go show it
-//	suite.go       the standard set, repeated, with medians and spread
+//	floor.go       the same bytes to the same number of sockets by plain sends (floorwriter.go), and by many sends at a
+//	               time through io_uring (uring.go)
+//	result.go      what is known afterwards; metric.go, table.go, sidebyside.go and html.go show it
+//	suite.go       the standard set, repeated, with medians and spread; peers.go compares the servers of a set
 //	column.go      one scenario without and with TLS, side by side
 //
 // # What a delivery carries

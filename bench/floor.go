@@ -4,13 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -30,17 +29,28 @@ const (
 	FloorPaced FloorMode = "paced"
 	// FloorEcho answers each read by one write of the same size.
 	FloorEcho FloorMode = "echo"
+	// FloorUring does what another mode does, with up to uringBatch writes in one io_uring_enter(2).
+	FloorUring FloorMode = "uring"
 )
 
 // FloorSpec says what to write.
 type FloorSpec struct {
 	Mode     FloorMode     `json:"mode"`
+	Of       FloorMode     `json:"of,omitempty"` // whose writes uring makes
 	Sockets  int           `json:"sockets"`
 	PerWrite int           `json:"perWrite"` // messages
 	Bytes    int           `json:"bytes"`    // of a message
 	PerRound int           `json:"perRound"` // sockets written to in a round
 	Rounds   float64       `json:"rounds"`   // per second, if paced
 	For      time.Duration `json:"for"`
+}
+
+// pattern is how the writes follow each other, however they are made.
+func (s *FloorSpec) pattern() FloorMode {
+	if s.Mode == FloorUring {
+		return s.Of
+	}
+	return s.Mode
 }
 
 // FloorResult is what the kernel alone costs.
@@ -51,6 +61,7 @@ type FloorResult struct {
 	MicrosPerWrite   float64 `json:"microsPerWrite"` // CPU of the writer, which is where the server is otherwise
 	MicrosPerMessage float64 `json:"microsPerMessage"`
 	MessagesPerSec   float64 `json:"messagesPerSecond"`
+	NotMeasured      string  `json:"notMeasured,omitempty"` // why there are no numbers
 }
 
 const floorFor = 1500 * time.Millisecond
@@ -78,7 +89,7 @@ func fanoutFloor(o *Options) []FloorSpec {
 		}
 	}
 	all[0], all[best] = all[best], all[0]
-	return all
+	return withUring(all)
 }
 
 // coldFloor is for sockets that are written to now and then: one message each time, in batches of a millisecond at
@@ -94,11 +105,18 @@ func coldFloor(o *Options) []FloorSpec {
 	case o.Rate < 2:
 		spec.For = time.Duration(float64(4*time.Second) / o.Rate)
 	}
-	return []FloorSpec{spec}
+	return withUring([]FloorSpec{spec})
 }
 
 func echoFloor(o *Options) []FloorSpec {
-	return []FloorSpec{{Mode: FloorEcho, Sockets: o.Conns, PerWrite: 1, PerRound: o.Conns, For: floorFor}}
+	return withUring([]FloorSpec{{Mode: FloorEcho, Sockets: o.Conns, PerWrite: 1, PerRound: o.Conns, For: floorFor}})
+}
+
+// withUring puts behind the first, which is what the result is compared to, the same through io_uring.
+func withUring(all []FloorSpec) []FloorSpec {
+	u := all[0]
+	u.Mode, u.Of = FloorUring, u.Mode
+	return slices.Insert(all, 1, u)
 }
 
 // floorEnv tells a copy of this program to be the floor's writer.
@@ -127,6 +145,11 @@ func BeFloor() {
 func measureFloor(ctx context.Context, opts *Options, spec FloorSpec) (*FloorResult, error) {
 	if spec.Sockets < 1 || spec.PerRound < 1 || spec.PerWrite < 1 || spec.Bytes < 1 || spec.For <= 0 {
 		return nil, fmt.Errorf("%w: %+v", ErrUsage, spec)
+	}
+	if spec.Mode == FloorUring {
+		if err := tryRing(); err != nil {
+			return &FloorResult{FloorSpec: spec, NotMeasured: err.Error()}, nil
+		}
 	}
 	if err := raiseFileLimit(spec.Sockets + 1); err != nil {
 		return nil, err
@@ -208,7 +231,7 @@ func drainFloor(opts *Options, spec FloorSpec, port int, over *atomic.Bool) erro
 		return errno
 	}
 	message := make([]byte, spec.Bytes*spec.PerWrite)
-	if spec.Mode == FloorEcho {
+	if spec.pattern() == FloorEcho {
 		for _, fd := range fds[1:] {
 			if _, errno := send(fd, message); errno != 0 {
 				return errno
@@ -271,7 +294,7 @@ func drainRounds(spec FloorSpec, ep, control int, message []byte, over *atomic.B
 			// The generator reads the clock, too. A reader that is quicker sleeps more often, and it is the writer who has
 			// to wake it: that would be a floor above the ground.
 			l.record(0, int64(time.Since(start)), 1)
-			if spec.Mode == FloorEcho {
+			if spec.pattern() == FloorEcho {
 				_, _ = send(int(ev.Fd), message) // fails only if the writer has ended, which the next read tells
 				continue
 			}
@@ -281,191 +304,4 @@ func drainRounds(spec FloorSpec, ep, control int, message []byte, over *atomic.B
 		}
 	}
 	return nil
-}
-
-// floorWriter is the process in place of a server.
-type floorWriter struct {
-	FloorSpec
-	control int
-	fds     []int
-	message []byte
-	next    int // socket
-	FloorResult
-}
-
-func writeFloor(spec FloorSpec, out io.Writer) error {
-	runtime.LockOSThread()
-	if err := raiseFileLimit(spec.Sockets + 1); err != nil {
-		return err
-	}
-	w := &floorWriter{FloorSpec: spec, message: make([]byte, spec.Bytes*spec.PerWrite)}
-	if err := w.accept(out); err != nil {
-		return err
-	}
-	if err := w.awaitReader(); err != nil {
-		return err
-	}
-	if err := w.writeFor(spec.For / 5); err != nil { // warm up
-		return err
-	}
-	w.Writes, w.PartialWrites = 0, 0
-	cpu, start := ownCPUTime(), time.Now()
-	if err := w.writeFor(spec.For); err != nil {
-		return err
-	}
-	used, took := ownCPUTime()-cpu, time.Since(start)
-	w.FloorResult.FloorSpec = spec
-	messages := w.Writes * int64(spec.PerWrite)
-	w.MicrosPerWrite, w.MicrosPerMessage = micros(used, w.Writes), micros(used, messages)
-	w.MessagesPerSec = float64(messages) / took.Seconds()
-	return json.NewEncoder(out).Encode(w.FloorResult)
-}
-
-// accept prints the port and takes the control connection and then all others.
-func (w *floorWriter) accept(out io.Writer) error {
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(l)
-	if err := unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return err
-	}
-	if err := unix.Listen(l, 4096); err != nil {
-		return err
-	}
-	name, err := unix.Getsockname(l)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(out, name.(*unix.SockaddrInet4).Port)
-	for i := range w.Sockets + 1 {
-		fd, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC)
-		if err != nil {
-			return err
-		}
-		if err := noDelay(fd); err != nil {
-			return err
-		}
-		if i == 0 {
-			w.control = fd
-		} else {
-			w.fds = append(w.fds, fd)
-		}
-	}
-	return nil
-}
-
-func (w *floorWriter) awaitReader() error {
-	var b [1]byte
-	n, err := unix.Read(w.control, b[:])
-	if err == nil && n == 0 {
-		err = errors.New("the reader has ended")
-	}
-	return err
-}
-
-func (w *floorWriter) writeFor(d time.Duration) error {
-	end := time.Now().Add(d)
-	if w.Mode == FloorEcho {
-		return w.echoUntil(end)
-	}
-	start := time.Now()
-	for n := 0; time.Now().Before(end); n++ {
-		if w.Mode == FloorPaced {
-			sleepUntil(start.Add(time.Duration(float64(n) / w.Rounds * 1e9)))
-		}
-		for range w.PerRound {
-			if err := w.write(w.fds[w.next]); err != nil {
-				return err
-			}
-			w.next = w.after(w.next)
-		}
-		if w.Mode == FloorClosed {
-			if err := w.awaitReader(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// after is the next socket: the one beside it if a round goes to all, and otherwise one that is far away, since a real
-// server's next channel is.
-func (w *floorWriter) after(i int) int {
-	if w.PerRound >= len(w.fds) {
-		return (i + 1) % len(w.fds)
-	}
-	const far = 7919 // a prime, so that all sockets have their turn
-	return (i + far) % len(w.fds)
-}
-
-// write sends one write's worth. A socket that does not take it all is waited for: the floor loses nothing either.
-func (w *floorWriter) write(fd int) error {
-	w.Writes++
-	b := w.message
-	for {
-		n, errno := send(fd, b)
-		if errno != 0 && errno != unix.EAGAIN {
-			return errno
-		}
-		if errno == 0 {
-			b = b[n:]
-		}
-		if len(b) == 0 {
-			return nil
-		}
-		w.PartialWrites++
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 1000); err != nil && err != unix.EINTR {
-			return err
-		}
-	}
-}
-
-func (w *floorWriter) echoUntil(end time.Time) error {
-	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(ep)
-	for _, fd := range w.fds {
-		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-			return err
-		}
-	}
-	buf := make([]byte, readBuffer)
-	events := make([]unix.EpollEvent, turnEvents)
-	for time.Now().Before(end) {
-		n, errno := epollWait(ep, events, int64(10*time.Millisecond))
-		if errno != 0 && errno != unix.EINTR {
-			return errno
-		}
-		for _, ev := range events[:max(n, 0)] {
-			n, errno := recv(int(ev.Fd), buf)
-			if errno == unix.EAGAIN {
-				continue
-			}
-			if errno != 0 || n == 0 {
-				return errors.New("the reader has ended")
-			}
-			if err := w.write(int(ev.Fd)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func sleepUntil(t time.Time) {
-	for {
-		wait := time.Until(t)
-		if wait <= 0 {
-			return
-		}
-		ts := unix.NsecToTimespec(int64(wait))
-		if unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil) == nil {
-			return
-		}
-	}
 }

@@ -39,15 +39,10 @@ type pageRun struct {
 type section struct {
 	Label, Title string
 	Columns      []string
-	Lines        []sectionLine
+	Peers        bool // the lines have ratios to the best peer
+	Lines        []row
 	Problems     []string
 	Plots        []plot
-}
-
-type sectionLine struct {
-	Metric string
-	Cells  []string
-	Target string
 }
 
 type plot struct {
@@ -83,7 +78,7 @@ func gunzip(b []byte) ([]byte, error) {
 }
 
 func newSection(columns []Column, label string) section {
-	s := section{Label: label, Title: title(label)}
+	s := section{Label: label, Title: title(label), Peers: hasPeers(columns)}
 	for _, c := range columns {
 		s.Columns = append(s.Columns, c.Name)
 		for _, problem := range c.problems(label) {
@@ -91,8 +86,8 @@ func newSection(columns []Column, label string) section {
 		}
 	}
 	for _, m := range metrics {
-		if cells, ok := tableLine(columns, label, m); ok {
-			s.Lines = append(s.Lines, sectionLine{m.name, cells[2 : len(cells)-1], cells[len(cells)-1]})
+		if row, ok := newRow(columns, label, m); ok {
+			s.Lines = append(s.Lines, row)
 		}
 	}
 	for _, c := range []*charts.Line{latencyPlot(columns, label), throughputPlot(columns, label)} {

@@ -44,6 +44,11 @@ type Result struct {
 	Floor     []FloorResult    `json:"floor,omitempty"`
 	Ratio     float64          `json:"ratioToFloor,omitempty"` // server CPU per delivery to the first of Floor
 	Warnings  []string         `json:"warnings,omitempty"`
+
+	UringRatio float64              `json:"ratioToUringFloor,omitempty"` // and to its sends through io_uring
+	ToBestPeer map[string]PeerRatio `json:"toBestPeer,omitempty"`        // per metric, in a set with several servers
+	Lacks      string               `json:"lacks,omitempty"`             // what the server cannot do of the scenario: its figures are for less work
+	NotRun     string               `json:"notRun,omitempty"`            // why there are no figures at all
 }
 
 // Machine is where it ran.

@@ -17,7 +17,7 @@ type Scenario struct {
 	defaults func(o *Options)
 	plan     func(o *Options) *plan
 	phases   func(ctx context.Context, s *session) error
-	floor    func(o *Options) []FloorSpec // the first is what the result is compared to
+	floor    func(o *Options) []FloorSpec // the first two are what the result is compared to
 }
 
 // Scenarios are all scenarios.

@@ -64,6 +64,9 @@ func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) 
 		return nil, fmt.Errorf("%w: a server for dialect %s is started without TLS only", ErrUsage, d.Name())
 	}
 	res.Options = opts
+	if sc.Name == "chat" && !d.Acks() {
+		res.Lacks = "it does not acknowledge publishes: a round trip is the delivery alone"
+	}
 	s := &session{opts: opts, res: res, pid: opts.ServerPID, watch: watch}
 	err = s.whole(ctx, sc, d)
 	if errors.Is(err, context.Canceled) {
@@ -98,6 +101,9 @@ func (s *session) whole(ctx context.Context, sc *Scenario, d Dialect) error {
 	}
 	if len(s.res.Floor) > 0 && s.res.Load.ServerMicros > 0 {
 		s.res.Ratio = s.res.Load.ServerMicros / s.res.Floor[0].MicrosPerMessage
+		if u := s.res.uringFloor(); u > 0 {
+			s.res.UringRatio = s.res.Load.ServerMicros / u
+		}
 	}
 	return nil
 }

@@ -74,14 +74,15 @@ type SuiteOptions struct {
 	Duration time.Duration
 }
 
-// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition,
-// so that all of them see the same load of the machine. Entries over TLS are for those that can be started so. done,
-// which may be nil, is told each result.
+// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition, so
+// that all of them see the same load of the machine. An entry that a server cannot run has one result that says why. The
+// results of the first dialect are compared with those of the others. done, which may be nil, is told each result.
 //
 // A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options and
 // for servers that do not start.
 func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p Progress), done func(*Result)) ([]*Result, error) {
 	var results []*Result
+	defer func() { compareToPeers(results, so.Dialects[0]) }()
 	for _, e := range Standard {
 		if len(so.Only) > 0 && !slices.Contains(so.Only, e.ID) {
 			continue
@@ -93,7 +94,7 @@ func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p P
 					return results, nil
 				default:
 				}
-				if !e.speaks(dialect) {
+				if i > 0 && e.unable(dialect) != "" {
 					continue
 				}
 				res, err := e.run(ctx, so, dialect, i == 0, watch)
@@ -110,14 +111,15 @@ func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p P
 	return results, nil
 }
 
-// speaks reports whether a server of this dialect can be started as the entry needs it. One that is unknown fails
-// later.
-func (e *Entry) speaks(dialect string) bool {
+// unable says why a server of this dialect cannot be started as the entry needs it. One that is unknown fails later.
+func (e *Entry) unable(dialect string) string {
 	var o Options
 	e.set(&o)
 	d, err := DialectNamed(dialect)
-	_, secure := d.(tlsDialect)
-	return err != nil || secure || !o.TLS
+	if _, secure := d.(tlsDialect); err == nil && o.TLS && !secure {
+		return "it is started without TLS only"
+	}
+	return ""
 }
 
 // run measures the whole floor only the first time, and then just the part that the result is compared to.
@@ -129,6 +131,11 @@ func (e *Entry) run(ctx context.Context, so SuiteOptions, dialect string, first 
 	opts.Dialect, opts.Warmup, opts.Duration = dialect, so.Warmup, so.Duration
 	if !first {
 		sc = sc.withFirstFloor()
+	}
+	if why := e.unable(dialect); why != "" {
+		return &Result{
+			Label: e.ID, Scenario: e.Scenario, Options: opts, Started: time.Now().UTC(), Machine: ThisMachine(), NotRun: why,
+		}, nil
 	}
 	label := e.ID + " " + dialect
 	res, err := Run(ctx, sc, opts, func(p Progress) {

@@ -24,11 +24,21 @@ func WriteText(w io.Writer, r *Result) error {
 	writeLoad(line, r)
 	writeSpecial(line, r)
 	for _, f := range r.Floor {
+		if f.NotMeasured != "" {
+			line("floor", "%s: n/a: %s", f.Mode, f.NotMeasured)
+			continue
+		}
 		line("floor", "%s, %d sockets, %d per write, %d bytes each: %.2f µs a write, %.3f µs a message, %s messages/s",
-			f.Mode, f.Sockets, f.PerWrite, f.Bytes, f.MicrosPerWrite, f.MicrosPerMessage, short(f.MessagesPerSec))
+			strings.TrimSpace(string(f.Mode+" "+f.Of)), f.Sockets, f.PerWrite, f.Bytes, f.MicrosPerWrite, f.MicrosPerMessage, short(f.MessagesPerSec))
 	}
 	if r.Ratio > 0 {
 		line("ratio", "%.2f × the floor (server CPU per delivery to %d per write)", r.Ratio, r.Floor[0].PerWrite)
+	}
+	if r.UringRatio > 0 {
+		line("", "%.2f × the same through io_uring", r.UringRatio)
+	}
+	if r.Lacks != "" {
+		line("less work", "%s", r.Lacks)
 	}
 	writeVerdict(line, r)
 	return t.Flush()
