@@ -2,13 +2,16 @@ package bench
 
 import "context"
 
+// plainColumn is the name of the column without TLS.
+const plainColumn = "plain"
+
 // TLSColumns runs a scenario without and with TLS, each time against a server of its own: results that make two columns
 // of a table. It ends with the first run that fails; the results so far are there even then.
 func TLSColumns(ctx context.Context, sc *Scenario, opts Options, watch func(column string, p Progress)) ([]*Result, error) {
 	var results []*Result
 	for _, secure := range []bool{false, true} {
 		opts.TLS = secure
-		column := "plain"
+		column := plainColumn
 		if secure {
 			column = "TLS"
 		}

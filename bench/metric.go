@@ -135,7 +135,7 @@ var metrics = []metric{
 
 // tellsConnects: a thousand plain connects take a few hundredths of a second, too short to be a line of each scenario.
 func (r *Result) tellsConnects() bool {
-	return r.Connect != nil && (r.Idle != nil || r.TLS != nil || r.Column != "")
+	return r.Connect != nil && (r.Idle != nil || r.TLS != nil || r.Column == plainColumn)
 }
 
 // uringFloor is what a message costs through io_uring, in microseconds; 0: not measured.

@@ -2,14 +2,14 @@ package bench
 
 import "slices"
 
-// PeerRatio is a metric of one run of ours divided by the best peer's median in the same set.
+// PeerRatio is a metric of one run divided by the best peer's median in the same set.
 type PeerRatio struct {
 	Peer  string  `json:"peer"`
 	Ratio float64 `json:"ratio"`
 }
 
-// compareToPeers gives each result of the dialect ours its ratios to the best peer: for each metric that can be better
-// or worse, the peer with the best median in the same entry.
+// compareToPeers gives each result of the column ours its ratios to the best peer: for each metric that can be better
+// or worse, the other column with the best median in the same entry.
 func compareToPeers(results []*Result, ours string) {
 	columns := ByDialect(results)
 	i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == ours })

@@ -74,7 +74,7 @@ func TestNoPeersNoRatios(t *testing.T) {
 
 // What a peer cannot do is said, once.
 func TestEntriesThatAPeerCannotRun(t *testing.T) {
-	so := SuiteOptions{Base: DefaultOptions(), Only: []string{"S1t"}, Dialects: []string{"nats", "nchan"}, Repeat: 2}
+	so := SuiteOptions{Base: DefaultOptions(), Only: []string{"S1t"}, Sides: []Side{{Dialect: "nats"}, {Dialect: "nchan"}}, Repeat: 2}
 	results, err := RunSuite(context.Background(), so, nil, nil)
 	if err != nil || len(results) != 2 {
 		t.Fatalf("%d results, %v", len(results), err)
@@ -83,8 +83,8 @@ func TestEntriesThatAPeerCannotRun(t *testing.T) {
 	if err := WriteTable(&table, ByDialect(results)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range so.Dialects {
-		if want := name + ": not run: it is started without TLS only"; strings.Count(table.String(), want) != 1 {
+	for _, side := range so.Sides {
+		if want := side.Dialect + ": not run: it is started without TLS only"; strings.Count(table.String(), want) != 1 {
 			t.Errorf("%q is not there once:\n%s", want, &table)
 		}
 	}

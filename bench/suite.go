@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -66,38 +67,46 @@ var Targets = map[string]map[string]Bound{
 
 // SuiteOptions say how to run a set.
 type SuiteOptions struct {
-	Base     Options  // server, CPUs, threads; what an entry sets counts more
+	Base     Options  // CPUs, threads; what an entry sets counts more
 	Only     []string // IDs; all if empty
-	Dialects []string
+	Sides    []Side   // at least one
 	Repeat   int
 	Warmup   time.Duration
 	Duration time.Duration
 }
 
-// RunSuite runs the entries in turn, each as often as asked, the dialects one after the other within each repetition, so
+// Side is a server that a set is run for.
+type Side struct {
+	Column     string // of the table; empty: the dialect
+	Dialect    string
+	Server     string // program; empty: look for it
+	ServerArgs string
+}
+
+// RunSuite runs the entries in turn, each as often as asked, the sides one after the other within each repetition, so
 // that all of them see the same load of the machine. An entry that a server cannot run has one result that says why. The
-// results of the first dialect are compared with those of the others. done, which may be nil, is told each result.
+// results of the first side are compared with those of the others. done, which may be nil, is told each result.
 //
 // A run that fails leaves its error in its result; the others follow. RunSuite itself fails only for bad options and
 // for servers that do not start.
 func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p Progress), done func(*Result)) ([]*Result, error) {
 	var results []*Result
-	defer func() { compareToPeers(results, so.Dialects[0]) }()
+	defer func() { compareToPeers(results, cmp.Or(so.Sides[0].Column, so.Sides[0].Dialect)) }()
 	for _, e := range Standard {
 		if len(so.Only) > 0 && !slices.Contains(so.Only, e.ID) {
 			continue
 		}
 		for i := range so.Repeat {
-			for _, dialect := range so.Dialects {
+			for _, side := range so.Sides {
 				select {
 				case <-ctx.Done():
 					return results, nil
 				default:
 				}
-				if i > 0 && e.unable(dialect) != "" {
+				if i > 0 && e.unable(side.Dialect) != "" {
 					continue
 				}
-				res, err := e.run(ctx, so, dialect, i == 0, watch)
+				res, err := e.run(ctx, so, side, i == 0, watch)
 				if errors.Is(err, ErrUsage) || errors.Is(err, errNoServer) {
 					return results, err
 				}
@@ -123,28 +132,29 @@ func (e *Entry) unable(dialect string) string {
 }
 
 // run measures the whole floor only the first time, and then just the part that the result is compared to.
-func (e *Entry) run(ctx context.Context, so SuiteOptions, dialect string, first bool, watch func(string, Progress)) (*Result, error) {
+func (e *Entry) run(ctx context.Context, so SuiteOptions, side Side, first bool, watch func(string, Progress)) (*Result, error) {
 	sc := ScenarioNamed(e.Scenario)
 	opts := so.Base
 	sc.defaults(&opts)
 	e.set(&opts)
-	opts.Dialect, opts.Warmup, opts.Duration = dialect, so.Warmup, so.Duration
+	opts.Dialect, opts.Server, opts.ServerArgs = side.Dialect, side.Server, side.ServerArgs
+	opts.Warmup, opts.Duration = so.Warmup, so.Duration
 	if !first {
 		sc = sc.withFirstFloor()
 	}
-	if why := e.unable(dialect); why != "" {
+	if why := e.unable(side.Dialect); why != "" {
 		return &Result{
-			Label: e.ID, Scenario: e.Scenario, Options: opts, Started: time.Now().UTC(), Machine: ThisMachine(), NotRun: why,
+			Label: e.ID, Column: side.Column, Scenario: e.Scenario, Options: opts, Started: time.Now().UTC(), Machine: ThisMachine(), NotRun: why,
 		}, nil
 	}
-	label := e.ID + " " + dialect
+	label := e.ID + " " + cmp.Or(side.Column, side.Dialect)
 	res, err := Run(ctx, sc, opts, func(p Progress) {
 		if watch != nil {
 			watch(label, p)
 		}
 	})
 	if res != nil {
-		res.Label = e.ID
+		res.Label, res.Column = e.ID, side.Column
 	}
 	return res, err
 }

@@ -25,10 +25,13 @@ func runCompare(ctx context.Context, args []string, out, errs io.Writer) (good b
 }
 
 func runSet(ctx context.Context, name string, repeat int, args []string, out, errs io.Writer) (good bool, err error) {
-	so := bench.SuiteOptions{Base: bench.DefaultOptions(), Dialects: []string{"rocket"}}
+	so := bench.SuiteOptions{Base: bench.DefaultOptions()}
+	dialects := []string{"rocket"}
 	if name == "compare" {
-		so.Dialects = []string{"rocket", "nats", "centrifugo", "nchan"}
+		dialects = []string{"rocket", "nats", "centrifugo", "nchan"}
 	}
+	var serverArgs string
+	var v versus
 	var o outputs
 	fs := flag.NewFlagSet("rocket-bench "+name, flag.ContinueOnError)
 	fs.SetOutput(errs)
@@ -37,8 +40,9 @@ func runSet(ctx context.Context, name string, repeat int, args []string, out, er
 	fs.DurationVar(&so.Warmup, "warmup", time.Second, "load before measuring")
 	fs.DurationVar(&so.Duration, "duration", 5*time.Second, "length of each measurement")
 	fs.Var((*stringList)(&so.Only), "only", "`entries` to run, such as S1,S4")
-	fs.Var((*stringList)(&so.Dialects), "dialects", "`servers` to run; each is started from beside rocket-bench or PATH")
-	fs.StringVar(&so.Base.ServerArgs, "server-args", "", "more `arguments` for the server, separated by spaces")
+	fs.Var((*stringList)(&dialects), "dialects", "`servers` to run; each is started from beside rocket-bench or PATH")
+	fs.StringVar(&serverArgs, "server-args", "", "more `arguments` for the server, separated by spaces")
+	v.flags(fs)
 	fs.IntVar(&so.Base.Loops, "loops", so.Base.Loops, "event loops of the server")
 	fs.IntVar(&so.Base.Threads, "threads", so.Base.Threads, "generator threads")
 	fs.Var((*cpuList)(&so.Base.ServerCPUs), "server-cpus", "`CPUs` for the server")
@@ -50,6 +54,10 @@ func runSet(ctx context.Context, name string, repeat int, args []string, out, er
 	if err := checkEntries(so); err != nil {
 		return false, err
 	}
+	for _, dialect := range dialects {
+		so.Sides = append(so.Sides, bench.Side{Dialect: dialect, ServerArgs: serverArgs})
+	}
+	so.Sides = v.apply(so.Sides)
 	progress := newProgress(errs, o.quiet)
 	results, err := bench.RunSuite(ctx, so, func(label string, p bench.Progress) {
 		progress.label = label + " "
@@ -61,7 +69,7 @@ func runSet(ctx context.Context, name string, repeat int, args []string, out, er
 	}
 	good = ctx.Err() == nil
 	for _, r := range results {
-		if r.Options.Dialect == "rocket" || len(so.Dialects) == 1 {
+		if r.Options.Dialect == "rocket" || len(so.Sides) == 1 {
 			good = good && r.Good()
 		}
 	}
