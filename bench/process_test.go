@@ -2,8 +2,11 @@ package bench
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOwnCPUTime(t *testing.T) {
@@ -28,5 +31,25 @@ func TestMachineTime(t *testing.T) {
 	}
 	if worked, stolen := parseMachineTime("nonsense"); worked != 0 || stolen != 0 {
 		t.Errorf("nonsense gives %v, %v", worked, stolen)
+	}
+}
+
+// A server that does not raise its limit of open files by itself gets all that it may have.
+func TestAllowFiles(t *testing.T) {
+	cmd := exec.Command("/bin/sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	var lim unix.Rlimit
+	if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: 128}, nil); err != nil {
+		t.Fatal(err)
+	}
+	allowFiles(cmd.Process.Pid)
+	if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &lim); err != nil || lim.Cur != 128 {
+		t.Errorf("limit %+v, %v, want all of 128", lim, err)
 	}
 }
