@@ -22,7 +22,7 @@ STAMP   = -ldflags "$(STAMPED)"
 
 .PHONY: bench bench-compare bench-binaries
 
-bench: bench-binaries ## the standard set, about 7 minutes
+bench: bench-binaries ## the standard set, about 8 minutes
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench standard $(BENCHFLAGS) -json $(RESULTS)/$(RUN).json -html $(RESULTS)/$(RUN).html > $(RESULTS)/$(RUN).txt; \
 		status=$$?; cat $(RESULTS)/$(RUN).txt; exit $$status
