@@ -172,17 +172,7 @@ func (c *Conn) socketClosed(reason error) {
 // read. The same holds for TLS without a close_notify: the messages before EOF
 // have arrived whole and are answered; a record that was cut off is not read.
 func (c *Conn) lastWords() {
-	if c.transport.secured() {
-		c.lastSealed()
-		return
-	}
-	for c.more() {
-		b := c.out.next(c.loop.scratch)
-		n, _ := c.loop.sockets.write(c.fd, b)
-		c.loop.counts.sent(0, n)
-		c.out.advance(n)
-		if n < len(b) {
-			return
-		}
+	if all, _ := c.pour(); all && c.transport.farewell() {
+		_, _ = c.pour() // behind what waited comes the close_notify that is due
 	}
 }

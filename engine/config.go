@@ -72,6 +72,11 @@ type Config struct {
 	// kernel decides, up to its tcp_wmem.
 	SendBuffer int
 
+	// IOUring says whether the loops send through io_uring, which takes less CPU
+	// time where many clients are sent something at the same time. If zero, they do
+	// where the kernel lets them.
+	IOUring IOUring
+
 	// Log receives what an operator should know. If nil, slog.Default().
 	Log *slog.Logger
 
@@ -89,6 +94,21 @@ type Worker interface {
 	// has.
 	Work(now time.Duration) (pause time.Duration)
 }
+
+// IOUring says whether the loops send through io_uring.
+type IOUring uint8
+
+const (
+	// IOUringAuto uses io_uring where that works. Where it does not, the log has the
+	// reason, and everything is as with IOUringOff.
+	IOUringAuto IOUring = iota
+
+	// IOUringOn makes it an error if io_uring does not work.
+	IOUringOn
+
+	// IOUringOff sends with send(2).
+	IOUringOff
+)
 
 // loopsMax is how many loops gnet can have.
 const loopsMax = 256

@@ -49,6 +49,7 @@ func newTestLoop(t testing.TB, config Config, endpoint Endpoint) *testLoop {
 	other.Subprotocols = []string{"other"}
 	e := New(config, map[string]Endpoint{"/": endpoint, "/other": other})
 	tl.Loop = newLoop(e, 0, wires{tl})
+	tl.batch.widen(ringEntries)
 	return tl
 }
 
@@ -132,6 +133,20 @@ func (w wires) write(fd int32, b []byte) (int, error) {
 	tc.writes++
 	tc.got = append(tc.got, b[:n]...)
 	return n, nil
+}
+
+// writeAll has the kernel's order: one after the other.
+func (w wires) writeAll(batch []sending) bool {
+	seen := make(map[int32]bool)
+	for i := range batch {
+		s := &batch[i]
+		if seen[s.fd] {
+			w.tl.t.Errorf("socket %d is in a batch twice", s.fd)
+		}
+		seen[s.fd] = true
+		s.n, s.err = w.write(s.fd, s.bytes)
+	}
+	return true
 }
 
 func (w wires) watch(c *Conn) error {

@@ -18,7 +18,8 @@
 //   - close.go ends a connection, with a table of all the ways to do that;
 //   - deadline.go acts on the passage of time;
 //   - loop.go is one turn of a loop: posted work, the Worker's deliveries, then one
-//     write for each connection that has something queued.
+//     write for each connection that has something queued;
+//   - batch.go makes many of these writes at once, in one system call: uring.go.
 //
 // Between the socket and the WebSocket bytes there may be a PROXY header and
 // TLS: transport.go, proxy.go, tls.go, lend.go, and tlshandshake.go for the one

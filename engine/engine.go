@@ -31,6 +31,7 @@ type Engine struct {
 
 	loops         []*Loop
 	writable      *writable
+	rings         rings // one for each loop; nil if they send with send(2)
 	tlsHandshakes *tlsHandshakes
 	files         []*fileListener
 	accepting     sync.WaitGroup // the goroutines of files
@@ -133,17 +134,30 @@ func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 	if e.others, err = listening(portsOf(listeners)...); err != nil {
 		return nil, err
 	}
-	sockets := &kernel{}
-	loops := make([]*Loop, e.config.Loops)
-	for i := range loops {
-		loops[i] = newLoop(e, i, sockets)
-	}
-	if sockets.writable, err = newWritable(loops); err != nil { // the last that may fail: it has a goroutine
+	rings, err := newRings(e.config)
+	if err != nil {
 		return nil, err
+	}
+	loops, kernels := make([]*Loop, e.config.Loops), make([]*kernel, e.config.Loops)
+	for i := range loops {
+		kernels[i] = &kernel{log: e.log()}
+		loops[i] = newLoop(e, i, kernels[i])
+		if rings != nil {
+			kernels[i].ring = rings[i]
+			loops[i].batch.widen(ringEntries)
+		}
+	}
+	writable, err := newWritable(loops) // the last that may fail: it has a goroutine
+	if err != nil {
+		rings.close()
+		return nil, err
+	}
+	for _, k := range kernels {
+		k.writable = writable
 	}
 	e.caps.Store(caps)
 	e.listeners, e.files = listeners, files
-	e.loops, e.writable = loops, sockets.writable
+	e.loops, e.writable, e.rings = loops, writable, rings
 	return addrs, nil
 }
 
@@ -180,6 +194,7 @@ func (e *Engine) run(addrs []string) {
 	for _, l := range e.loops {
 		l.end()
 	}
+	e.rings.close()
 	close(e.life.stopped)
 }
 

@@ -76,6 +76,10 @@ func (w *Wires) write(fd int32, b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (w *Wires) writeAll(batch []sending) bool {
+	return writeEach(w, batch)
+}
+
 // GnetBytes returns how many bytes gnet allocates for a connection with a
 // socket over IPv4.
 func GnetBytes(c *Conn) float64 {

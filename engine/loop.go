@@ -66,7 +66,8 @@ type Loop struct {
 	drain     drain
 	sliceEnd  time.Time
 	inRow     bool // the turn follows another directly, in the same slice
-	scratch   []byte
+	batch     batch
+	scratch   []byte                 // where the frames of a write are joined
 	sealed    []byte                 // what a TLS session has written
 	plain     []byte                 // what one has decrypted
 	lent      []byte                 // what one reads into
@@ -88,7 +89,8 @@ type departure struct {
 }
 
 func newLoop(e *Engine, index int, s sockets) *Loop {
-	l := &Loop{engine: e, index: index, sockets: s, ticks: ticksOf(e.config), scratch: make([]byte, 0, writeMax)}
+	l := &Loop{engine: e, index: index, sockets: s, ticks: ticksOf(e.config), scratch: make([]byte, writeMax)}
+	l.batch.widen(1)
 	if e.config.Worker != nil {
 		l.worker = e.config.Worker(l)
 	}
@@ -253,6 +255,7 @@ func (l *Loop) work() (pause time.Duration) {
 // settle tells handlers who has left, writes what waits and closes what is to
 // be closed, until nothing of that is left.
 func (l *Loop) settle() {
+	l.submit()
 	for len(l.leaving)+len(l.dirty)+len(l.doomed) > 0 {
 		l.depart()
 		l.flush()
@@ -281,8 +284,12 @@ func (l *Loop) flush() {
 		if c.out != nil {
 			c.out.dirty = false
 		}
-		if c.state != dead && (c.out == nil || !c.out.blocked) {
-			c.flush()
+		l.room(c)
+		if c.state != dead && (c.out == nil || !c.out.blocked) && !l.batch.members.has(c.slot) {
+			c.offer()
+		}
+		if i == len(l.dirty)-1 {
+			l.submit() // which may make more connections dirty
 		}
 	}
 	l.dirty = l.dirty[:0]
@@ -333,7 +340,9 @@ func (l *Loop) hold(c *Conn) {
 }
 
 // sliceOver reports whether the turn has used up its slice of time.
-func (l *Loop) sliceOver() bool { return time.Now().After(l.sliceEnd) }
+func (l *Loop) sliceOver() bool {
+	return time.Now().Add(time.Duration(len(l.batch.sends)) * sendTime).After(l.sliceEnd)
+}
 
 // add gives a new connection its slot.
 func (l *Loop) add(c *Conn) {
@@ -350,6 +359,7 @@ func (l *Loop) add(c *Conn) {
 		l.conns = append(l.conns, c)
 		l.due = append(l.due, 0)
 		l.held.grow(len(l.conns))
+		l.batch.members.grow(len(l.conns))
 	}
 	l.hold(c)
 	c.wait()

@@ -27,3 +27,11 @@ func send(fd int32, b []byte) (int, error) {
 		}
 	}
 }
+
+// sendEach is send for each of a batch.
+func sendEach(batch []sending) {
+	for i := range batch {
+		s := &batch[i]
+		s.n, s.err = send(s.fd, s.bytes)
+	}
+}

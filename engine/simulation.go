@@ -246,6 +246,8 @@ func (s *Simulation) write(fd int32, b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (s *Simulation) writeAll(batch []sending) bool { return writeEach(s, batch) }
+
 func (s *Simulation) watch(c *Conn) error {
 	s.ends[c.fd].watched = true
 	return nil

@@ -74,14 +74,14 @@ func (o *outbox) topic(i int) topic {
 const calmMin = 32
 
 // sendDroppable is SendFrame for events where the hub has a way with slow readers.
-func (c *Conn) sendDroppable(run *delivery.Run) {
-	for i := range run.Items {
+func (c *Conn) sendDroppable(items []delivery.Item) {
+	for i := range items {
 		if c.state != open {
 			return
 		}
 		c.loop.counts.sent(1, 0)
-		c.push(run.Items[i].Frame)
-		c.out.mark(run.Items[i : i+1])
+		c.push(items[i].Frame)
+		c.out.mark(items[i : i+1])
 		if c.endpoint.SlowReaders == Conflate && c.out.blocked && len(c.out.frames) > max(c.out.lag.calm, calmMin) {
 			c.conflate()
 		}

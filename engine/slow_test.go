@@ -14,6 +14,7 @@ import (
 func (tc *testConn) publish(channel, event, payload string) {
 	f := text(payload)
 	tc.tl.Deliver([]uint64{tc.ID()}, runOf(true, channel, event, f))
+	tc.tl.submit()
 }
 
 // lossNotice is the notice of the tests.

@@ -30,6 +30,10 @@ type Stats struct {
 	MessagesIn, MessagesOut uint64 // text and binary messages
 	BytesIn, BytesOut       uint64 // on the socket, handshakes included
 
+	IOUring bool   // the loop sends through io_uring
+	Batches uint64 // system calls with which it did
+	Batched uint64 // writes that these were
+
 	Busy  time.Duration     // time in which the loop did not wait for events
 	Turns measure.Histogram // how long it was busy at a time
 }
@@ -50,6 +54,9 @@ func (l *Loop) Stats() Stats {
 	s.Slow = maps.Clone(s.Slow)
 	s.Dropped = maps.Clone(s.Dropped)
 	s.Connections = len(l.conns) - len(l.free)
+	if k, ok := l.sockets.(*kernel); ok {
+		s.IOUring = k.ring != nil
+	}
 	for c := range l.waiting {
 		s.Waiting++
 		s.QueuedBytes += c.out.size()

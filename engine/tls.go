@@ -5,8 +5,6 @@ import (
 	"io"
 	"net"
 	"time"
-
-	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // What a loop keeps for its TLS connections, made when the first one comes.
@@ -113,6 +111,7 @@ func (t *transport) farewell() bool {
 // pushSealed queues bytes for the socket as they are, ahead of all frames. They
 // are copied.
 func (c *Conn) pushSealed(b []byte) {
+	c.unbatch()
 	o := c.outbox()
 	o.sealed = append(o.sealed, b...)
 	c.loop.touch(c)
@@ -134,78 +133,34 @@ func (c *Conn) limitSealed() {
 	}
 }
 
-// flushSealed is flush for TLS.
-func (c *Conn) flushSealed() {
-	if all, err := c.pourSealed(); !all {
-		c.blocked(err)
-		return
+// nextSealed is next for TLS: first comes what is encrypted, then frames.
+func (c *Conn) nextSealed() ([]byte, error) {
+	if c.out != nil && len(c.out.sealed) > 0 {
+		return c.out.sealed, nil
 	}
-	c.freeOutbox()
-	c.written()
-}
-
-// pourSealed writes what waits, as far as the socket takes it: first what is
-// encrypted, then frames. It reports whether that was all, or why not: nil if
-// the socket took a part.
-func (c *Conn) pourSealed() (all bool, err error) {
-	for c.out != nil {
-		o := c.out
-		if len(o.sealed) > 0 {
-			n, err := c.loop.sockets.write(c.fd, o.sealed)
-			c.loop.counts.sent(0, n)
-			if o.sealed = o.sealed[n:]; len(o.sealed) > 0 {
-				return false, err
-			}
-			o.sealed = nil
-		}
-		if !c.more() {
-			break
-		}
-		b := o.next(c.loop.scratch)
-		b = b[:min(len(b), writeMax)]
-		sealed, err := c.transport.seal(b)
-		if err != nil {
-			return false, err
-		}
-		o.advance(len(b))
-		n, err := c.loop.sockets.write(c.fd, sealed)
-		c.loop.counts.sent(0, n)
-		if n < len(sealed) {
-			o.sealed = append(o.sealed, sealed[n:]...)
-			return false, err
-		}
+	if !c.more() {
+		return nil, nil
 	}
-	return true, nil
-}
-
-// lastSealed is lastWords for TLS: behind what waits comes the close_notify
-// that is due.
-func (c *Conn) lastSealed() {
-	if all, _ := c.pourSealed(); all && c.transport.farewell() {
-		_, _ = c.pourSealed()
-	}
+	b := c.out.next(c.loop.scratch[c.loop.batch.joined:])
+	b = b[:min(len(b), writeMax)]
+	sealed, err := c.transport.seal(b)
+	c.out.advance(len(b))
+	return sealed, err
 }
 
 // deliverSealed is Deliver for a TLS connection that nothing else waits for.
-func (c *Conn) deliverSealed(run *delivery.Run) {
-	c.loop.counts.sent(len(run.Items), 0)
-	done := 0
-	for done < len(run.Joined) {
-		b := run.Joined[done:min(done+writeMax, len(run.Joined))]
-		sealed, err := c.transport.seal(b)
-		if err != nil {
-			c.abort(err)
-			return
-		}
-		done += len(b)
-		n, err := c.loop.sockets.write(c.fd, sealed)
-		c.loop.counts.sent(0, n)
-		if n < len(sealed) {
-			c.outbox().sealed = append([]byte(nil), sealed[n:]...)
-			c.unwritten(run, done, err)
-			return
-		}
+func (c *Conn) deliverSealed(r *run) {
+	l := c.loop
+	if l.batch.sealed+len(r.joined) > writeMax {
+		l.submit()
 	}
+	b, err := c.transport.seal(r.joined)
+	if err != nil {
+		c.abort(err)
+		return
+	}
+	l.keep(b)
+	l.enqueue(sending{bytes: b, fd: c.fd, slot: c.slot, run: r})
 }
 
 // plainBuffer returns where records are decrypted to.
@@ -216,10 +171,11 @@ func (l *Loop) plainBuffer() []byte {
 	return l.plain
 }
 
-// takeSealed returns what a session has written since the last call.
+// takeSealed returns what a session has written since the last call, behind what
+// the batch needs. It is valid until a session writes again.
 func (l *Loop) takeSealed() []byte {
-	b := l.sealed
-	l.sealed = l.sealed[:0]
+	b := l.sealed[l.batch.sealed:]
+	l.sealed = l.sealed[:l.batch.sealed]
 	return b
 }
 

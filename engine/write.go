@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,7 @@ func (c *Conn) sendFrame(frame []byte) {
 
 // push queues a frame whatever the state.
 func (c *Conn) push(frame []byte) {
+	c.unbatch()
 	o := c.outbox()
 	o.frames = append(o.frames, frame)
 	o.bytes += len(frame)
@@ -132,24 +134,83 @@ func (o *outbox) cut() {
 	o.lag = nil
 }
 
+// unbatch does the write of c that is in the batch, if there is one.
+func (c *Conn) unbatch() {
+	if c.loop.batch.members.has(c.slot) {
+		c.loop.submit()
+	}
+}
+
 // flush writes what waits, as far as the socket takes it.
 func (c *Conn) flush() {
-	if c.transport.secured() {
-		c.flushSealed()
+	if all, err := c.pour(); !all {
+		c.blocked(err)
 		return
-	}
-	for c.more() {
-		b := c.out.next(c.loop.scratch)
-		n, err := c.loop.sockets.write(c.fd, b)
-		c.out.advance(n)
-		c.loop.counts.sent(0, n)
-		if n < len(b) {
-			c.blocked(err)
-			return
-		}
 	}
 	c.freeOutbox()
 	c.written()
+}
+
+// pour writes what waits, and tells whether the socket took all of it, or why not:
+// nil if it took a part.
+func (c *Conn) pour() (all bool, err error) {
+	for {
+		b, err := c.next()
+		if err != nil || len(b) == 0 {
+			return err == nil, err
+		}
+		n, err := c.loop.sockets.write(c.fd, b)
+		c.took(b, n)
+		if n < len(b) {
+			return false, err
+		}
+	}
+}
+
+// offer is flush, by way of the batch.
+func (c *Conn) offer() {
+	b, err := c.next()
+	switch {
+	case err != nil:
+		c.abort(err)
+	case len(b) == 0:
+		c.freeOutbox()
+		c.written()
+	default:
+		c.loop.keep(b)
+		c.loop.enqueue(sending{bytes: b, fd: c.fd, slot: c.slot})
+	}
+}
+
+// waits tells whether there is anything to write.
+func (c *Conn) waits() bool {
+	return len(c.out.sealed) > 0 || c.more()
+}
+
+// next returns the bytes of the next write, none if nothing waits.
+func (c *Conn) next() ([]byte, error) {
+	if c.transport.secured() {
+		return c.nextSealed()
+	}
+	if !c.more() {
+		return nil, nil
+	}
+	return c.out.next(c.loop.scratch[c.loop.batch.joined:]), nil
+}
+
+// took notes that the socket has taken n bytes of what next returned.
+func (c *Conn) took(b []byte, n int) {
+	c.loop.counts.sent(0, n)
+	switch o := c.out; {
+	case !c.transport.secured():
+		o.advance(n)
+	case len(o.sealed) > n:
+		o.sealed = o.sealed[n:]
+	case len(o.sealed) > 0:
+		o.sealed = nil
+	case n < len(b):
+		o.sealed = bytes.Clone(b[n:])
+	}
 }
 
 // blocked arranges for the rest to be written once the socket takes more.
@@ -219,17 +280,17 @@ func (c *Conn) freeOutbox() {
 // unless it has the bit delivery.Several and the run is not alone in this turn.
 func (l *Loop) Deliver(ids []uint64, run *delivery.Run) int {
 	l.own("Loop.Deliver")
+	r := l.batch.run(run)
+	defer l.leave(r)
 	for i, id := range ids {
 		slot := uint32(id)
+		if l.batch.members.has(slot) {
+			l.submit()
+		}
 		if l.held.has(slot) || id&delivery.Several != 0 && !run.Alone {
-			l.conns[slot].deliver(run, id&delivery.Several == 0 || run.Alone)
+			l.conns[slot].deliver(r, id&delivery.Several == 0 || run.Alone)
 		} else {
-			fd := int32(id &^ delivery.Several >> 32)
-			n, err := l.sockets.write(fd, run.Joined)
-			l.counts.sent(len(run.Items), n)
-			if n < len(run.Joined) {
-				l.conns[slot].unwritten(run, n, err)
-			}
+			l.enqueue(sending{bytes: r.joined, fd: int32(id &^ delivery.Several >> 32), slot: slot, run: r})
 		}
 		if i&15 == 15 && l.sliceOver() {
 			return i + 1
@@ -239,29 +300,29 @@ func (l *Loop) Deliver(ids []uint64, run *delivery.Run) int {
 }
 
 // deliver is Deliver for a connection that is held.
-func (c *Conn) deliver(run *delivery.Run, alone bool) {
-	if alone && c.state == open && c.out == nil && c.transport.secured() {
-		c.deliverSealed(run)
+func (c *Conn) deliver(r *run, alone bool) {
+	if alone && c.state == open && c.out == nil && c.transport.secured() && len(r.joined) <= writeMax {
+		c.deliverSealed(r)
 		return
 	}
 	if c.state == open && c.endpoint.SlowReaders != Disconnect {
-		c.sendDroppable(run)
+		c.sendDroppable(r.items)
 		return
 	}
-	for i := range run.Items {
-		c.sendFrame(run.Items[i].Frame)
+	for i := range r.items {
+		c.sendFrame(r.items[i].Frame)
 	}
 }
 
 // unwritten queues the rest of a run of which the socket took n bytes.
-func (c *Conn) unwritten(run *delivery.Run, n int, err error) {
+func (c *Conn) unwritten(items []delivery.Item, n int, err error) {
 	o := c.outbox()
-	for i := range run.Items {
-		o.frames = append(o.frames, run.Items[i].Frame)
-		o.bytes += len(run.Items[i].Frame)
+	for i := range items {
+		o.frames = append(o.frames, items[i].Frame)
+		o.bytes += len(items[i].Frame)
 	}
 	if c.endpoint.SlowReaders != Disconnect {
-		o.mark(run.Items)
+		o.mark(items)
 	}
 	o.advance(n)
 	if c.blocked(err) {

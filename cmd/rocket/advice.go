@@ -161,11 +161,21 @@ func (d *doctor) rest() {
 		d.tells("net.ipv4.ip_local_port_range", numbers(d.ports), false,
 			fmt.Sprintf("%d connections that go out to one address and port, of a proxy for instance", less(d.ports[1]+1, d.ports[0])))
 	}
+	d.sends()
 	cores := fmt.Sprint(d.cores)
 	if d.quota > 0 {
 		cores = fmt.Sprintf("%d, of which the cgroup may use %.4g", d.cores, d.quota)
 	}
 	d.tells("cores", cores, false, fmt.Sprintf("%d loops", d.loops()))
+}
+
+// sends says how the server sends.
+func (d *doctor) sends() {
+	value, note := "works", "the server sends in batches, for less CPU time; -io-uring off: it does not"
+	if d.ioURing != nil {
+		value, note = "refused", fmt.Sprintf("the server uses send(2) instead (%v); docs/scaling.md has the reasons", d.ioURing)
+	}
+	d.tells("io_uring", value, false, note)
 }
 
 // allowed returns how many connections the findings allow together, and which of

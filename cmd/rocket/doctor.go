@@ -46,6 +46,7 @@ func runDoctor(_ context.Context, p *program, args []string) error {
 		return usageError(fmt.Sprintf("-connections: want at most %d", connectionsMax))
 	}
 	m := readMachine(p.root)
+	m.ioURing = p.uring()
 	if m.openFiles == 0 {
 		return errors.New("cannot read the limit of open files; is /proc mounted?")
 	}

@@ -11,7 +11,7 @@ import (
 // examined runs doctor on a machine.
 func examined(f files, args ...string) (stdout, stderr string, status int) {
 	var out, errs strings.Builder
-	p := &program{root: f.fs(), stdout: &out, stderr: &errs}
+	p := &program{root: f.fs(), stdout: &out, stderr: &errs, uring: func() error { return f.uring() }}
 	status = p.run(context.Background(), append([]string{"doctor"}, args...))
 	return out.String(), errs.String(), status
 }
@@ -73,6 +73,11 @@ func TestDoctorFindsWhatIsLow(t *testing.T) {
 			"TCP's memory",
 			files{"proc/sys/net/ipv4/tcp_mem": "100000 200000 300000\n"},
 			"200000, by net.ipv4.tcp_mem", "\nnet.ipv4.tcp_mem = 750336 1000448 1500672\n",
+		},
+		{
+			"io_uring",
+			files{"io_uring": "operation not permitted"},
+			"", "the server uses send(2) instead (operation not permitted)",
 		},
 		{
 			"tracked connections",

@@ -30,6 +30,7 @@ type machine struct {
 	cgroupMemory uint64   // bytes
 	cores        int
 	quota        float64 // cores' worth of time that the cgroup may use
+	ioURing      error   // why the server cannot send through io_uring, nil if it can
 }
 
 // readMachine reads the files under root, as they are on Linux.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"testing"
@@ -15,6 +16,14 @@ func (f files) with(others files) files {
 	all := maps.Clone(f)
 	maps.Copy(all, others)
 	return all
+}
+
+// uring tells why there is no io_uring: if there is a "file" that says so.
+func (f files) uring() error {
+	if why := f["io_uring"]; why != "" {
+		return errors.New(why)
+	}
+	return nil
 }
 
 func (f files) fs() fs.FS {

@@ -32,6 +32,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/nu7hatch/webrocket/engine"
 )
 
 // Exit statuses beside 0. exitStatusHelp explains those of the clients to users.
@@ -46,7 +48,7 @@ const (
 )
 
 func main() {
-	p := &program{getenv: os.Getenv, environ: os.Environ(), root: os.DirFS("/"), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	p := &program{getenv: os.Getenv, environ: os.Environ(), root: os.DirFS("/"), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, uring: engine.TryIOUring}
 	os.Exit(p.run(untilSignal(), os.Args[1:]))
 }
 
@@ -76,6 +78,7 @@ type program struct {
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
+	uring   func() error // why io_uring cannot be used, nil if it can
 }
 
 // usageError is a command line that cannot be understood.

@@ -99,7 +99,7 @@ func TestNeedRestart(t *testing.T) {
 	}
 	others := map[string]string{ // values other than the default, where 7 is none
 		"admin": "127.0.0.1:1", "admin-profiling": "on", "admin-token": "t", "host": "127.0.0.1", "log-level": "debug",
-		"proxy-from": "10.0.0.0/8", "forwarded-from": "10.0.0.0/8", "slow-readers": "conflate", "compression": "on", "origins": "https://example.com",
+		"proxy-from": "10.0.0.0/8", "forwarded-from": "10.0.0.0/8", "slow-readers": "conflate", "io-uring": "off", "compression": "on", "origins": "https://example.com",
 		"tls-cert": "/dev/null", "tls-key": "/dev/null", "tls-client-ca": "/dev/null",
 	}
 	before, err := sources{flags: nil}.load()

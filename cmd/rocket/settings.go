@@ -166,6 +166,10 @@ func settings() []setting {
 			"SendBuffer", "send-buffer", "BYTES", "131072", restart, "kernel send buffer per connection; -1: the kernel decides",
 			func(c *config) value { return size(&c.server.SendBuffer, -1, 0) },
 		},
+		{
+			"IOUring", "io-uring", "auto|on|off", "auto", restart, "send through io_uring; auto: where the kernel allows it; on: it is an error where it does not",
+			func(c *config) value { return choice(&c.server.IOUring, "auto", "on", "off") },
+		},
 	}
 	for _, h := range hubDefaults() {
 		at := h.at
@@ -210,7 +214,7 @@ func hubDefaults() []hubSetting {
 		},
 		{
 			"SlowReaders", "slow-readers", "POLICY", "disconnect", "what happens to a slow reader above that: disconnect, drop-oldest or conflate",
-			func(h *hub) value { return slowPolicy(&h.SlowReaders) },
+			func(h *hub) value { return choice(&h.SlowReaders, "disconnect", "drop-oldest", "conflate") },
 		},
 		{
 			"MaxSubscriptions", "max-subscriptions", "N", "128", "subscriptions that one connection may have",

@@ -10,8 +10,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/nu7hatch/webrocket"
 )
 
 // value is the place of one setting, with what it takes to fill it. A flag or
@@ -249,23 +247,18 @@ func oneOf(p *string, words ...string) value {
 	}}
 }
 
-// slowPolicies are what SlowReaders can be.
-var slowPolicies = map[string]webrocket.SlowPolicy{
-	"disconnect":  webrocket.Disconnect,
-	"drop-oldest": webrocket.DropOldest,
-	"conflate":    webrocket.Conflate,
-}
-
-// slowPolicy is the name of a policy for slow readers.
-func slowPolicy(p *webrocket.SlowPolicy) value {
+// choice is one of the words, in any case, which stand for values in their order.
+func choice[T ~uint8](p *T, words ...string) value {
 	var word string
-	v := oneOf(&word, "disconnect", "drop-oldest", "conflate")
+	v := oneOf(&word, words...)
 	v.get = func() any { return *p }
 	set := v.set
 	v.set = func(s string) error {
-		err := set(s)
-		*p = slowPolicies[word]
-		return err
+		if err := set(s); err != nil {
+			return err
+		}
+		*p = T(slices.Index(words, word))
+		return nil
 	}
 	return v
 }

@@ -93,12 +93,24 @@ func (r *reading) addLoop(l *webrocket.LoopStats) {
 	t.MessagesOut += l.MessagesOut
 	t.BytesIn += l.BytesIn
 	t.BytesOut += l.BytesOut
+	t.Batches += l.Batches
+	t.Batched += l.Batched
 	t.Refused = sum(t.Refused, l.Refused)
 	t.Closed = sum(t.Closed, l.Closed)
 	t.Slow = sum(t.Slow, l.Slow)
 	t.Dropped = sum(t.Dropped, l.Dropped)
 	t.Turns.Add(&l.Turns)
 	r.delivery.Add(&l.Shard.Delivery)
+}
+
+// ioURing tells whether every loop sends through io_uring.
+func (r *reading) ioURing() bool {
+	for i := range r.Loops {
+		if !r.Loops[i].IOUring {
+			return false
+		}
+	}
+	return len(r.Loops) > 0
 }
 
 // sum adds the counts of b to those of a.
@@ -240,6 +252,18 @@ func table() []metric {
 		{
 			"rocket_sent_bytes_total", counter, nil,
 			"Bytes written to sockets.", one(func(t *engine.Stats) uint64 { return t.BytesOut }),
+		},
+		{
+			"rocket_io_uring_enabled", gauge, nil,
+			"1 if every loop sends through io_uring, otherwise 0.", func(r *reading, y yield) { y(truth(r.ioURing())) },
+		},
+		{
+			"rocket_io_uring_batches_total", counter, nil,
+			"System calls that sent through io_uring.", one(func(t *engine.Stats) uint64 { return t.Batches }),
+		},
+		{
+			"rocket_io_uring_sends_total", counter, nil,
+			"Sends of these calls, each to one socket.", one(func(t *engine.Stats) uint64 { return t.Batched }),
 		},
 		{
 			"rocket_panics_total", counter, nil,
