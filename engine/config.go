@@ -93,6 +93,10 @@ type Worker interface {
 	// negative one if it has nothing left to do and will call Loop.Wake when it
 	// has.
 	Work(now time.Duration) (pause time.Duration)
+
+	// Written is called on the loop at the end of each turn, when the sockets
+	// have been given what was delivered and sent in it.
+	Written()
 }
 
 // IOUring says whether the loops send through io_uring.

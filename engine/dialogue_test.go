@@ -34,6 +34,7 @@ type script struct {
 	onOpen    func(*Conn)
 	onMessage func(*Conn, codec.Opcode, []byte)
 	onClose   func(*Conn, error)
+	written   func()
 }
 
 // newTestLoop returns a loop with the endpoint at "/".
@@ -58,6 +59,12 @@ func (tl *testLoop) Work(time.Duration) time.Duration {
 		return -1
 	}
 	return tl.work()
+}
+
+func (tl *testLoop) Written() {
+	if tl.script.written != nil {
+		tl.script.written()
+	}
 }
 
 func (tl *testLoop) OnOpen(c *Conn, _ *codec.Request) {

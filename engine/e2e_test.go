@@ -546,6 +546,7 @@ func TestPostedWorkStarvesNobody(t *testing.T) {
 type busy struct{}
 
 func (busy) Work(time.Duration) time.Duration { return 0 }
+func (busy) Written()                         {}
 
 // Connections come and go, politely and not, on loops that are never idle: each
 // is served, and each OnOpen has its OnClose.

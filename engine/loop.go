@@ -179,6 +179,9 @@ func (l *Loop) turn() {
 	l.takeInbox()
 	pause := l.work()
 	l.settle()
+	if l.worker != nil {
+		l.worker.Written()
+	}
 	l.counts.idle()
 	if pause > 0 {
 		time.Sleep(pause)

@@ -591,3 +591,24 @@ func TestOutboxAdvance(t *testing.T) {
 		}
 	}
 }
+
+// A Worker that measures when its deliveries have left is told of that at the end of
+// the turn, when all of them are with the sockets.
+func TestWrittenFollowsTheWrites(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{})
+	conns := []*testConn{tl.open(), tl.open(), tl.open()}
+	calls := 0
+	tl.script.written = func() {
+		calls++
+		for i, tc := range conns {
+			if len(tc.got) == 0 {
+				t.Errorf("connection %d has got nothing yet", i)
+			}
+		}
+	}
+	conns[2].SendFrame(text("reply"))
+	tl.deliver(conns[:2], true, 0, text("event"))
+	if calls != 1 {
+		t.Errorf("Written was called %d times in a turn, want once", calls)
+	}
+}

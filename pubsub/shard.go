@@ -55,9 +55,12 @@ type Shard struct {
 	buffers [][]byte    // for joined runs, empty
 	stats   Stats
 
-	// Clock, if it is set, is read when a run has been delivered, and
-	// Stats.Delivery is measured from Message.At to then. Set it before
-	// anything is published. Loop only.
+	// When the runs were published whose walks have ended since Written was
+	// called last.
+	walked []time.Duration
+
+	// Clock, if it is set, is read in Written, and Stats.Delivery is measured
+	// from Message.At to then. Set it before anything is published. Loop only.
 	Clock func() time.Duration
 }
 
@@ -66,19 +69,32 @@ type Stats struct {
 	Subscriptions int
 
 	// Delivery is how long it took from the publishing of the first message of a
-	// run until the last member on this loop was given the run, if there is a
-	// Clock.
+	// run until its walk on this loop had ended and all that was delivered in the
+	// same turn had been written, if there is a Clock.
 	Delivery measure.Histogram
 }
 
 // Stats returns a copy. Loop only.
 func (s *Shard) Stats() Stats { return s.stats }
 
-// delivered measures a run that has waited since then.
+// delivered notes the end of the walk with a run that was published then.
 func (s *Shard) delivered(since time.Duration) {
 	if s.Clock != nil {
-		s.stats.Delivery.Observe(s.Clock() - since)
+		s.walked = append(s.walked, since)
 	}
+}
+
+// Written measures the deliveries that the last calls of Work have ended. It is to
+// be called when the Sink has sent them. Loop only.
+func (s *Shard) Written() {
+	if len(s.walked) == 0 {
+		return
+	}
+	now := s.Clock()
+	for _, since := range s.walked {
+		s.stats.Delivery.Observe(now - since)
+	}
+	s.walked = s.walked[:0]
 }
 
 // NewShard returns a shard that delivers to sink.

@@ -124,7 +124,7 @@ func TestSubscriptionsAreCounted(t *testing.T) {
 	}
 }
 
-// The time of a run counts from its first frame to its last member.
+// The time of a run counts from its first frame until its last member's write.
 func TestDeliveryIsMeasured(t *testing.T) {
 	h, s := newHub(), newSink(t)
 	var now time.Duration
@@ -144,13 +144,21 @@ func TestDeliveryIsMeasured(t *testing.T) {
 	if got := s.work(1); got != More {
 		t.Fatalf("got %v, want More", got)
 	}
+	s.shard.Written() // not to the second member
 	now = 4 * time.Second
 	s.rest()
+	if stats := s.shard.Stats(); stats.Delivery.Count() != 0 {
+		t.Error("a run is measured before it is written")
+	}
+	now = 5 * time.Second
+	s.shard.Written()
 	at(2*time.Second, "3")
-	now = 4 * time.Second
+	now = 3 * time.Second
 	s.rest()
+	s.shard.Written()
+	s.shard.Written()
 	stats := s.shard.Stats()
 	if stats.Subscriptions != 2 || stats.Delivery.Count() != 2 || stats.Delivery.Sum != 6*time.Second {
-		t.Errorf("got %+v, want runs of 4 s and 2 s for 2 subscriptions", stats)
+		t.Errorf("got %+v, want runs of 5 s and 1 s for 2 subscriptions", stats)
 	}
 }

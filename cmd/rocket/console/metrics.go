@@ -141,7 +141,7 @@ func (m metric) desc() *prometheus.Desc {
 }
 
 func deliverySeconds() *prometheus.Desc {
-	return prometheus.NewDesc("rocket_delivery_seconds", "Time from when a loop began with what the first event of a run came in, until the last subscriber of a loop was given the run.", nil, nil)
+	return prometheus.NewDesc("rocket_delivery_seconds", "Time from when a loop began with what the first event of a run came in, until the turn has ended in which the run was written to the last subscriber of a loop.", nil, nil)
 }
 
 func turnSeconds() *prometheus.Desc {
