@@ -258,8 +258,7 @@ func (l *Loop) work() (pause time.Duration) {
 // settle tells handlers who has left, writes what waits and closes what is to
 // be closed, until nothing of that is left.
 func (l *Loop) settle() {
-	l.submit()
-	for len(l.leaving)+len(l.dirty)+len(l.doomed) > 0 {
+	for len(l.batch.sends)+len(l.leaving)+len(l.dirty)+len(l.doomed) > 0 {
 		l.depart()
 		l.flush()
 		l.closeDoomed()
@@ -287,8 +286,9 @@ func (l *Loop) flush() {
 		if c.out != nil {
 			c.out.dirty = false
 		}
+		c.unbatch()
 		l.room(c)
-		if c.state != dead && (c.out == nil || !c.out.blocked) && !l.batch.members.has(c.slot) {
+		if c.state != dead && (c.out == nil || !c.out.blocked) {
 			c.offer()
 		}
 		if i == len(l.dirty)-1 {
@@ -296,6 +296,7 @@ func (l *Loop) flush() {
 		}
 	}
 	l.dirty = l.dirty[:0]
+	l.submit()
 }
 
 func (l *Loop) closeDoomed() {
