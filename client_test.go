@@ -127,6 +127,7 @@ func (c *client) wantClose(code int) {
 //	@ /path     it connects; without this line, to /
 //	> message   it sends
 //	< message   it gets, next of all
+//	? part      it gets a message with this part, next of all
 //	! code      it gets a Close frame, next of all
 //
 // Lines that begin with # say what for.
@@ -155,6 +156,10 @@ func talk(t *testing.T, s *webrocket.Server, dialogue string) {
 			c.write(text)
 		case "<":
 			c.want(text)
+		case "?":
+			if got, err := c.read(); err != nil || !strings.Contains(got, text) {
+				t.Fatalf("got %q, %v, want something with %q", got, err, text)
+			}
 		case "!":
 			code, _ := strconv.Atoi(text)
 			c.wantClose(code)

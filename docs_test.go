@@ -15,10 +15,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
+	hubpkg "github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 func readFile(t *testing.T, name string) string {
@@ -41,7 +44,7 @@ func fenced(document, language string) []string {
 	return blocks
 }
 
-// The dialogue in the documentation is one that takes place.
+// The dialogues in the documentation are ones that take place.
 func TestDocumentedDialogue(t *testing.T) {
 	blocks := fenced(readFile(t, "docs/protocol.md"), "dialogue")
 	if len(blocks) == 0 {
@@ -49,9 +52,18 @@ func TestDocumentedDialogue(t *testing.T) {
 	}
 	for _, block := range blocks {
 		dialogue := regexp.MustCompile(`(?m)^(\w+) +`).ReplaceAllString(block, "$1 ")
-		talk(t, serve(t, hubs{"/": locked()}), dialogue)
+		h := locked()
+		h.Rules = []webrocket.Rule{
+			{Match: "chat:*", History: webrocket.History{Size: 100, TTL: time.Hour}},
+			{Match: "price:*", History: webrocket.History{Size: 1, TTL: time.Hour}, Rewind: 1},
+		}
+		s := serve(t, hubs{"/": h})
+		talk(t, s, strings.ReplaceAll(dialogue, documentedEpoch, s.Hub("/").Epoch()))
 	}
 }
+
+// documentedEpoch stands in the documentation for the epoch of a hub.
+const documentedEpoch = "k3vq9x2m"
 
 // The code in the documentation is that of the examples.
 func TestDocumentedCode(t *testing.T) {
@@ -114,17 +126,19 @@ func TestDocumentedLimits(t *testing.T) {
 		fmt.Sprintf("| silence after a ping | %.0f s |", engine.DefaultPongTimeout.Seconds()),
 		fmt.Sprintf("| time for the closing handshake | %.0f s |", engine.DefaultCloseTimeout.Seconds()),
 		fmt.Sprintf("| length of a channel's name | %d bytes |", codec.MaxChannelName),
+		fmt.Sprintf("| bytes kept of a channel | %d MiB |", hubpkg.DefaultHistoryBytes>>20),
+		fmt.Sprintf("| bytes kept in a hub | %d MiB |", pubsub.DefaultHistoryBytes>>20),
+		fmt.Sprintf("| time for which a key is remembered | %.0f s |", pubsub.DefaultKeyWindow.Seconds()),
+		fmt.Sprintf("| keys that a hub remembers | %d,000 |", pubsub.DefaultKeys/1000),
+		fmt.Sprintf("| length of a key | %d bytes |", codec.MaxKey),
 	} {
 		if !strings.Contains(document, "\n"+row) {
 			t.Errorf("docs/protocol.md lacks the row %q", row)
 		}
 	}
-	for _, payload := range []webrocket.Payload{
-		webrocket.InvalidData, webrocket.InvalidCredentials, webrocket.InvalidChannelName,
-		webrocket.InvalidChannel, webrocket.AccessDenied, webrocket.LimitExceeded, webrocket.RateLimited,
-	} {
-		if row := fmt.Sprintf("\n| `%s` |", payload["err"]); !strings.Contains(document, row) {
-			t.Errorf("docs/protocol.md does not explain %v", payload["err"])
+	for code := hubpkg.Success + 1; code < hubpkg.Codes; code++ {
+		if row := fmt.Sprintf("\n| `%v` |", code); !strings.Contains(document, row) {
+			t.Errorf("docs/protocol.md does not explain %v", code)
 		}
 	}
 }

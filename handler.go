@@ -150,10 +150,7 @@ func (h *HubHandler) begin(path string, hub *Hub) (*Endpoint, error) {
 func (h *HubHandler) endpoint(limits *Endpoint) *Endpoint {
 	e := *limits
 	e.Protocol = h.protocol
-	e.Lost = nil
-	if e.SlowReaders == DropOldest {
-		e.Lost = h.protocol.Lost()
-	}
+	e.Lost = h.protocol.Lost()
 	return &e
 }
 

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/protocol"
 	"github.com/nu7hatch/webrocket/protocol/native"
 )
 
@@ -29,16 +31,52 @@ type HubRequest = hub.Request
 // Identity is the user of a session, as HubConfig.OnConnect returns it.
 type Identity = hub.Identity
 
+// Rule says what holds for the channels whose names it matches.
+type Rule = hub.Rule
+
+// History says how many events of a channel are kept, and for how long.
+type History = hub.History
+
+// Position is a place in a channel with a history.
+type Position = hub.Position
+
+// HistoryQuery says which events of a channel are asked for.
+type HistoryQuery = hub.HistoryQuery
+
+// HistoryPage is a part of a channel's history.
+type HistoryPage = hub.HistoryPage
+
+// Ruling is what the rules of a hub say of one channel.
+type Ruling = hub.Ruling
+
+// Published is what became of an event that was published.
+type Published = hub.Published
+
+// Right says who may do something with a channel.
+type Right = hub.Right
+
+// The rights of a Rule.
+const (
+	ByDefault = hub.ByDefault
+	Granted   = hub.Granted
+	Owner     = hub.Owner
+	Users     = hub.Users
+	Nobody    = hub.Nobody
+)
+
 // Event is one event of a channel, as Hub.Subscribe passes it to a program.
 type Event = hub.Event
 
 // Subscription is a subscription of the program itself, made by Hub.Subscribe.
 type Subscription = hub.Subscription
 
-// Errors of Publish.
+// Errors of Publish and History.
 var (
+	ErrNoHistory      = hub.ErrNoHistory
+	ErrNotRecovered   = hub.ErrNotRecovered
 	ErrInvalidChannel = hub.ErrInvalidChannel
 	ErrOverloaded     = hub.ErrOverloaded
+	ErrFull           = hub.ErrFull
 	ErrInvalidEvent   = hub.ErrInvalidEvent
 	ErrInvalidData    = hub.ErrInvalidData
 	ErrTooLarge       = hub.ErrTooLarge
@@ -136,4 +174,34 @@ func (s *Server) PublishJSON(path, channel, event string, data []byte) error {
 		return err
 	}
 	return h.PublishJSON(channel, event, data)
+}
+
+// PublishKeyed publishes an event once for a key, as Hub.PublishKeyed does. It
+// returns ErrNoHub if there is no hub at path.
+func (s *Server) PublishKeyed(path, channel, event string, data []byte, key string) (Published, error) {
+	h, err := s.hub(path)
+	if err != nil {
+		return Published{}, err
+	}
+	return h.PublishKeyed(channel, event, data, key)
+}
+
+// History returns what a channel of the hub at path keeps, as Hub.History does. It
+// returns ErrNoHub if there is none.
+func (s *Server) History(path, channel string, q HistoryQuery) (HistoryPage, error) {
+	h, err := s.hub(path)
+	if err != nil {
+		return HistoryPage{}, err
+	}
+	return h.History(channel, q)
+}
+
+// newWorker makes what works for the hubs on a loop. The first loop looks after
+// their histories.
+func (s *Server) newWorker(l *engine.Loop) engine.Worker {
+	w := protocol.NewWorker(l)
+	if l.Index() == 0 {
+		w.Sweep(s.hubs())
+	}
+	return w
 }

@@ -48,6 +48,7 @@ var importers = map[string][]string{
 	"github.com/gobwas/ws":                    {"codec"},
 	"github.com/goccy/go-json":                {"codec"},
 	"github.com/klauspost/compress":           {"codec"},
+	"github.com/golang-jwt/jwt":               {"auth"}, // it needs nothing but the standard library
 	"github.com/coder/websocket":              {"cmd/rocket"},
 	"github.com/prometheus/client_golang":     {"cmd/rocket/console"},
 	"github.com/prometheus/common":            {"faults"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/protocol"
@@ -16,7 +17,8 @@ import (
 // A HubHandler takes the place of one at the same path with the same Codec and
 // a hub of the same name, which is the path if Hub is nil: the hub, its
 // connections, channels and subscriptions stay and obey the new settings. A
-// connection that logged in with a secret that is gone is closed with 1008.
+// connection that logged in with a secret that is gone, or with a token whose key is
+// gone, is closed with 1008.
 // Handlers of other kinds, and hubs of other names, begin anew: their
 // connections stay if the Endpoint's Protocol equals the one before, and are
 // closed with 1001 otherwise. The handlers must never have been in use, except
@@ -216,6 +218,8 @@ func (n *reloading) install() {
 	s.mu.Lock()
 	s.endpoints, s.handlers = n.endpoints, n.handlers
 	s.mu.Unlock()
+	first, hubs := s.running().Loops()[0], s.hubs()
+	first.Post(func() { protocol.WorkerOf(first).Sweep(hubs) })
 	setUpHubs(n.endpoints, s.log())
 	for h, config := range n.configs {
 		old := h.Config()
@@ -224,16 +228,22 @@ func (n *reloading) install() {
 	}
 }
 
-// endRevoked closes the connections whose logins by the old settings of a hub are
-// not valid any more.
+// endRevoked closes the connections whose logins by the old settings of a hub, which
+// may be those in force, are not valid any more.
 func (s *Server) endRevoked(h *Hub, old HubConfig) {
+	now := time.Now()
 	for _, l := range s.running().Loops() {
 		l.Post(func() {
 			l.Each(func(c *Conn) {
-				if m := protocol.SessionOf(c); m != nil && m.Hub() == h && m.Revoked(old) {
-					m.Logout()
-					c.Close(codec.StatusPolicyViolation, "the secret of this login is not valid any more")
+				m := protocol.SessionOf(c)
+				if m == nil || m.Hub() != h {
+					return
 				}
+				if why := m.Revoked(old, now); why != "" {
+					m.Logout()
+					c.Close(codec.StatusPolicyViolation, why)
+				}
+				m.DropRevoked(now)
 			})
 		})
 	}

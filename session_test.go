@@ -368,13 +368,13 @@ func TestDialogues(t *testing.T) {
 			a > 7
 			a < {"err":"invalid_data","reason":"the message is a number, not an object"}
 			a > {}
-			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect"}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history"}
 			a > {"id":7}
-			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect","id":7}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history","id":7}
 			a > {"dance":true}
-			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect"}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history"}
 			a > {"dance":true,"id":7}
-			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect","id":7}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history","id":7}
 			a > {"Logout":true}
 			a < {"err":"invalid_data","reason":"Logout: unknown command; did you mean logout?"}
 			a > {"logout":true,"disconnect":true}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
@@ -35,6 +36,45 @@ type HubStats struct {
 	Channels    int
 	Published   uint64 // events from Go, those of clients are Commands
 	Commands    []CommandStats
+	Tokens      []TokenStats // of hubs with tokens
+
+	Kept       pubsub.HistoryStats // by the channels that have a history
+	Recoveries []RecoveryStats     // one for each result that there can be
+	Duplicates uint64              // publishes that were not obeyed because their key had been used
+}
+
+// RecoveryStats counts subscriptions from a position with one result: "recovered", or
+// the reason of the protocol why not.
+type RecoveryStats struct {
+	Result string
+	Count  uint64
+}
+
+// recoveryStats returns what came of the subscriptions from a position.
+func recoveryStats(c *hub.Counts) []RecoveryStats {
+	var all []RecoveryStats
+	for i, n := range c.Recoveries {
+		all = append(all, RecoveryStats{hub.RecoveryResults[i], n})
+	}
+	return all
+}
+
+// TokenStats counts tokens and signatures by what came of them.
+type TokenStats struct {
+	Reason string // "accepted", or why the token was refused
+	Count  uint64
+}
+
+// tokenStats returns the tokens that have come to a hub.
+func tokenStats(h *Hub, c *hub.Counts) []TokenStats {
+	if h.Config().Tokens == nil {
+		return nil
+	}
+	var all []TokenStats
+	for reason, n := range c.Tokens {
+		all = append(all, TokenStats{auth.Reason(reason).String(), n})
+	}
+	return all
 }
 
 // CommandStats counts commands of one kind with one result.
@@ -110,7 +150,8 @@ func (s *Server) hubStats(loops []LoopStats) []HubStats {
 		}
 		all = append(all, HubStats{
 			Name: h.Name(), Connections: sum.Sessions, Channels: h.Len(),
-			Published: h.Published(), Commands: commandStats(&sum),
+			Published: h.Published(), Commands: commandStats(&sum), Tokens: tokenStats(h, &sum),
+			Kept: h.HistoryStats(), Recoveries: recoveryStats(&sum), Duplicates: h.Duplicates() + sum.Duplicates,
 		})
 	}
 	return all

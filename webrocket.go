@@ -47,7 +47,6 @@ import (
 
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
-	"github.com/nu7hatch/webrocket/protocol"
 )
 
 // Version is the release this code belongs to.
@@ -279,7 +278,7 @@ func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 	}
 	s.started = true
 	config := s.Config
-	config.Worker = protocol.NewWorker
+	config.Worker = s.newWorker
 	if config.Log == nil {
 		config.Log = s.log()
 	}

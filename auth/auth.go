@@ -1,8 +1,25 @@
 // Package auth answers the question: who may do what?
 //
-// A hub has Credentials; a session asks them for an Access. The package holds
-// no state: what a session was granted is the session's to keep. All of it may
-// be called from any goroutine.
+// A hub has Credentials, which are secrets, and may have Tokens, which are JWTs that the
+// user's own backend signs (RFC 7519). A session asks them, and keeps what it was granted:
+// an Access for a secret, a Grant for a token.
+//
+// The main path of a token, in reading order: tokens.go (the checks in their order),
+// claims.go (what a token says), members.go (JSON that cannot be read in two ways), key.go
+// (what a signature is checked with), keyset.go and jwks.go (keys that are fetched), and
+// grant.go (what the session may do). signature.go is the short form for one channel,
+// revocation.go takes back what was granted.
+//
+// # Ownership
+//
+// Everything may be called from any goroutine. Grants and keys are immutable. Nothing here
+// starts a goroutine, and nothing waits for the network but KeySet.Run, which the
+// caller runs on a goroutine of its own. The time is an argument, except in Run.
+//
+// # Limits
+//
+// Tokens are JWS in the compact form; there is no encryption (JWE). The algorithms are HS256,
+// RS256, ES256 and EdDSA with Ed25519. Revocations live in memory: a restart forgets them.
 package auth
 
 import (

@@ -32,9 +32,12 @@ const (
 	Publish
 	Logout
 	Disconnect
+	History
+
+	Kinds // how many there are, with the zero value
 )
 
-var kindNames = [...]string{"none", "auth", "subscribe", "unsubscribe", "publish", "logout", "disconnect"}
+var kindNames = [...]string{"none", "auth", "subscribe", "unsubscribe", "publish", "logout", "disconnect", "history"}
 
 // String returns the name that the command has on the wire, "none" for the zero value.
 func (k Kind) String() string {
@@ -55,20 +58,51 @@ const (
 type Command struct {
 	Kind   Kind
 	ID     []byte // a JSON string or number as it was sent, nil if there is none
-	Access string // ReadOnly or ReadWrite (Auth)
+	Access string // ReadOnly or ReadWrite, "" if there is a Token (Auth)
 	Secret string // (Auth)
+	Token  string // not empty, unless there is an Access (Auth); of the channel, "" for none (Subscribe)
 
-	Channel []byte // any string: see ValidChannelName (Subscribe, Unsubscribe, Publish)
+	Channel []byte // any string: see ValidChannelName (Subscribe, Unsubscribe, Publish, History)
 	Event   []byte // not empty (Publish)
 	Data    []byte // JSON exactly as it was sent, nil if there is none (Publish)
+	Key     []byte // 1 to MaxKey bytes, nil if there is none (Publish)
+
+	Since, Until Position  // at most one, none if the epoch is empty (Since: Subscribe, History; Until: History)
+	Rewind       int       // at least 1, 0 if it was not asked for (Subscribe)
+	Strict       bool      // (Subscribe)
+	Signature    Signature // of the channel, with an empty Hex for none (Subscribe)
+	Limit        int       // -1 if it was not given (History)
 }
+
+// A Signature of a client's backend lets it subscribe to a channel.
+type Signature struct {
+	KeyID   string
+	Expires int64  // seconds since 1970, at most MaxOffset
+	Hex     string // not empty; whether it is hexadecimal is for others to see
+}
+
+// A Position is a place in a channel that has a history.
+type Position struct {
+	Epoch  string // 1 to MaxEpoch characters
+	Offset uint64 // at most MaxOffset
+}
+
+// Limits of what a client may send.
+const (
+	MaxKey    = 128           // bytes
+	MaxEpoch  = 32            // bytes
+	MaxOffset = 1<<53 - 1     // every JSON parser reads it exactly
+	maxCount  = 1_000_000_000 // of Rewind and Limit
+)
 
 // Codec is one way to write commands, replies and events as messages. All methods may be called from any goroutine.
 //
-// A codec may implement one method more, as JSON does:
+// A codec may implement two methods more, as JSON does:
 //
 //	// AppendLost extends dst by what a slow reader is told that has missed events of a channel.
 //	AppendLost(dst []byte, l Lost) []byte
+//	// AppendNotice extends dst by what a client is told about its token and what it hears by it.
+//	AppendNotice(dst []byte, n Notice) []byte
 type Codec interface {
 	// Opcode is the kind of frame that the messages travel in.
 	Opcode() Opcode
@@ -87,6 +121,54 @@ type Reply struct {
 	Err    string // the error code, "" for success
 	Reason string // for the developer of the client, in plain words, "" for none
 	ID     []byte // what ParseCommand gave, nil for none
+
+	Begun  *Begun  // of a subscribe or a failed recovery where the channel has a history, otherwise nil
+	Stored *Stored // of a publish to such a channel or with a key, otherwise nil
+	Page   *Page   // of a history command, otherwise nil
+	Login  *Login  // of an auth with a token, otherwise nil
+}
+
+// Login says what came of a login with a token. Later versions may have more members.
+type Login struct {
+	Client  string // what names the connection to the client's own backend
+	User    string // "" if the token names none
+	Expires int    // seconds until the token expires
+}
+
+// A Notice is what a client is told without having asked. One of its kinds is set: Expires if the others are not. Later
+// versions may have more.
+type Notice struct {
+	Expires      int    // seconds until the token expires: the client gets a new one
+	Subscribed   string // who began a subscription: "token"
+	Unsubscribed string // why one has ended: "access_denied", "expired" or "revoked"
+
+	Channel []byte // of Subscribed and Unsubscribed
+	Begun   *Begun // of Subscribed, nil where the channel has no history
+}
+
+// Begun says where a subscription began. Later versions may have more members.
+type Begun struct {
+	Position
+	Top       uint64 // the newest event that there was
+	Asked     bool   // a position was asked for, so that the reply says whether it was recovered
+	Recovered bool
+	Lost      uint64 // events that are not kept any more, 0 if their number is not known
+	Replays   bool   // events up to Top follow that are older than the subscription
+}
+
+// Stored says what became of a publish.
+type Stored struct {
+	Offset    uint64 // 0 where there is no history
+	Keyed     bool   // there was a key, so that the reply says whether it was a duplicate
+	Duplicate bool
+}
+
+// A Page is a part of a channel's history.
+type Page struct {
+	Epoch      string
+	First, Top uint64
+	Events     [][]byte // as subscribers heard them: payloads of messages
+	More       bool
 }
 
 // An Event is what a subscriber hears of a publish. The slices are valid until the call returns. Later versions may
@@ -95,12 +177,14 @@ type Event struct {
 	Channel []byte
 	Event   []byte
 	Data    []byte // in the codec's own format, nil for none
+	Offset  uint64 // its place in the channel's history, 0 for none
 }
 
 // Lost says how many events of a channel a subscriber has missed.
 type Lost struct {
-	N       int
+	N       int // 0: some may be missing
 	Channel []byte
+	Offset  uint64 // of the last of them, 0 where the channel has no history
 }
 
 // ValidChannelName reports whether b can name a channel: 1 to MaxChannelName bytes of valid UTF-8 without control

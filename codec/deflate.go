@@ -66,6 +66,40 @@ func (f *Deflater) AppendFrame(dst []byte, op Opcode, payload []byte, d Deflate)
 	return b[:start+len(header)+n]
 }
 
+// openRoom is what StampDeflated may add to an open frame: a tail and two headers of stored blocks.
+const openRoom = 64
+
+// AppendOpen returns the beginning of a frame: room for its header, and the payload compressed in the full window, to
+// which StampDeflated adds the end. It returns nil if the payload does not get shorter that way.
+func (f *Deflater) AppendOpen(payload []byte) []byte {
+	out := sliceWriter(make([]byte, frameHeaderMax, frameHeaderMax+len(payload)+openRoom))
+	w := f.writer(len(payload), FullWindow)
+	w.Reset(&out)
+	_, err := w.Write(payload)
+	if err == nil {
+		err = w.Flush() // ends with an empty stored block, so that another block may follow at a whole byte
+	}
+	if err != nil || len(out)-frameHeaderMax+openRoom/2 >= len(payload) {
+		return nil
+	}
+	return out
+}
+
+// StampDeflated ends a frame that AppendOpen has begun: its message is what that was given, and then tail, which goes
+// uncompressed in a stored block (RFC 1951 §3.2.4). It writes behind open if there is room. tail has at most 32 bytes.
+func StampDeflated(open []byte, op Opcode, tail []byte) []byte {
+	n := uint16(len(tail))
+	b := append(open, 0, byte(n), byte(n>>8), ^byte(n), ^byte(n>>8))
+	b = append(b, tail...)
+	b = append(b, 0) // an empty stored block, without its last four bytes (RFC 7692 §7.2.1)
+	var head [frameHeaderMax]byte
+	header := AppendHeader(head[:0], op, len(b)-frameHeaderMax)
+	header[0] |= bitRSV1
+	frame := b[frameHeaderMax-len(header):]
+	copy(frame, header)
+	return frame
+}
+
 // frameHeaderMax is the longest header of a frame that is not masked, in bytes.
 const frameHeaderMax = MaxHeaderSize - 4
 

@@ -3,6 +3,8 @@ package codec
 import (
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/goccy/go-json"
 )
 
 // AppendReply extends dst by {"ok":true} or {"err":…}, with the reason, and the id as it was sent.
@@ -18,7 +20,72 @@ func (JSON) AppendReply(dst []byte, r Reply) []byte {
 	if r.ID != nil {
 		dst = append(append(dst, `,"id":`...), r.ID...)
 	}
+	if r.Login != nil {
+		dst = r.Login.append(dst)
+	}
+	if r.Begun != nil {
+		dst = r.Begun.append(dst)
+	}
+	if r.Stored != nil {
+		dst = r.Stored.append(dst)
+	}
+	if r.Page != nil {
+		dst = r.Page.append(dst)
+	}
 	return append(dst, '}')
+}
+
+func (l *Login) append(dst []byte) []byte {
+	dst = appendString(append(dst, `,"client":`...), []byte(l.Client))
+	if l.User != "" {
+		dst = appendString(append(dst, `,"user":`...), []byte(l.User))
+	}
+	return strconv.AppendInt(append(dst, `,"expires":`...), int64(l.Expires), 10)
+}
+
+func (b *Begun) append(dst []byte) []byte {
+	if b.Epoch != "" {
+		dst = appendString(append(dst, `,"epoch":`...), []byte(b.Epoch))
+		dst = appendNumber(dst, `,"offset":`, b.Offset)
+		if b.Replays {
+			dst = appendNumber(dst, `,"top":`, b.Top)
+		}
+	}
+	if b.Asked {
+		dst = strconv.AppendBool(append(dst, `,"recovered":`...), b.Recovered)
+	}
+	if b.Lost > 0 {
+		dst = appendNumber(dst, `,"lost":`, b.Lost)
+	}
+	return dst
+}
+
+func (s *Stored) append(dst []byte) []byte {
+	if s.Offset > 0 {
+		dst = appendNumber(dst, `,"offset":`, s.Offset)
+	}
+	if s.Keyed {
+		dst = strconv.AppendBool(append(dst, `,"duplicate":`...), s.Duplicate)
+	}
+	return dst
+}
+
+func (p *Page) append(dst []byte) []byte {
+	dst = appendString(append(dst, `,"epoch":`...), []byte(p.Epoch))
+	dst = appendNumber(dst, `,"first":`, p.First)
+	dst = appendNumber(dst, `,"top":`, p.Top)
+	dst = append(dst, `,"events":[`...)
+	for i, e := range p.Events {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, e...)
+	}
+	return strconv.AppendBool(append(dst, `],"more":`...), p.More)
+}
+
+func appendNumber(dst []byte, name string, n uint64) []byte {
+	return strconv.AppendUint(append(dst, name...), n, 10)
 }
 
 // AppendEvent extends dst by {"event":…,"channel":…,"data":…}. The data must be valid JSON; it is copied as it is.
@@ -28,19 +95,72 @@ func (JSON) AppendEvent(dst []byte, e Event) []byte {
 	if e.Data != nil {
 		dst = append(append(dst, `,"data":`...), e.Data...)
 	}
+	if e.Offset > 0 {
+		return JSON{}.AppendOffset(dst, e.Offset)
+	}
 	return append(dst, '}')
+}
+
+// AppendOffset extends dst, an event without its last byte, by the offset and the end. The offset is the last member of
+// an event, so that one that is compressed already can get it.
+func (JSON) AppendOffset(dst []byte, offset uint64) []byte {
+	return append(appendNumber(dst, `,"offset":`, offset), '}')
+}
+
+// EventName returns the name in an event that AppendEvent has made.
+func (JSON) EventName(event []byte) string {
+	s := scanner{b: event}
+	if !s.take('{') {
+		return ""
+	}
+	if name, ok := s.next(true); !ok || string(name) != "event" {
+		return ""
+	}
+	at := s.i
+	if name := s.text(); name != nil {
+		return string(name)
+	}
+	s.i = at // there are escapes in it
+	var name string
+	_ = json.Unmarshal(s.raw(), &name)
+	return name
 }
 
 // AppendLost extends dst by {"lost":n,"channel":…}, which tells a subscriber how many events it has missed.
 func (JSON) AppendLost(dst []byte, l Lost) []byte {
 	dst = strconv.AppendInt(append(dst, `{"lost":`...), int64(l.N), 10)
-	return append(appendString(append(dst, `,"channel":`...), l.Channel), '}')
+	dst = appendString(append(dst, `,"channel":`...), l.Channel)
+	if l.Offset > 0 {
+		return JSON{}.AppendOffset(dst, l.Offset)
+	}
+	return append(dst, '}')
+}
+
+// AppendNotice extends dst by {"expires":n}, {"subscribed":…,"channel":…} or {"unsubscribed":…,"channel":…}.
+func (JSON) AppendNotice(dst []byte, n Notice) []byte {
+	switch {
+	case n.Subscribed != "":
+		dst = appendString(append(dst, `{"subscribed":`...), []byte(n.Subscribed))
+	case n.Unsubscribed != "":
+		dst = appendString(append(dst, `{"unsubscribed":`...), []byte(n.Unsubscribed))
+	default:
+		return append(strconv.AppendInt(append(dst, `{"expires":`...), int64(n.Expires), 10), '}')
+	}
+	dst = appendString(append(dst, `,"channel":`...), n.Channel)
+	if n.Begun != nil {
+		dst = n.Begun.append(dst)
+	}
+	return append(dst, '}')
 }
 
 // AppendEventFrame returns the frame in which subscribers get an event, in one allocation.
 func AppendEventFrame(c Codec, e Event) []byte {
-	const members = `{"event":"","channel":"","data":}`
-	b := make([]byte, frameHeaderMax, frameHeaderMax+len(members)+len(e.Event)+len(e.Channel)+len(e.Data))
+	const members, offset = `{"event":"","channel":"","data":}`, `,"offset":9007199254740991`
+	room := frameHeaderMax + len(members) + len(e.Event) + len(e.Channel) + len(e.Data)
+	if e.Offset > 0 {
+		room += len(offset)
+	}
+	b := make([]byte, frameHeaderMax, room)
 	b = c.AppendEvent(b, e)
 	var head [frameHeaderMax]byte
 	header := AppendHeader(head[:0], c.Opcode(), len(b)-frameHeaderMax)

@@ -33,7 +33,7 @@ func TestAppendReply(t *testing.T) {
 
 func TestAppendLost(t *testing.T) {
 	const want = `{"lost":12,"channel":"a\"b"}`
-	if got := (JSON{}).AppendLost([]byte("x"), Lost{12, []byte(`a"b`)}); string(got) != "x"+want {
+	if got := (JSON{}).AppendLost([]byte("x"), Lost{N: 12, Channel: []byte(`a"b`)}); string(got) != "x"+want {
 		t.Errorf("got %s, want x%s", got, want)
 	}
 }
@@ -58,7 +58,7 @@ func TestAppendEvent(t *testing.T) {
 			if tt.data != "" {
 				data = []byte(tt.data)
 			}
-			got := string(JSON{}.AppendEvent([]byte("before "), Event{[]byte(tt.channel), []byte(tt.event), data}))
+			got := string(JSON{}.AppendEvent([]byte("before "), Event{Channel: []byte(tt.channel), Event: []byte(tt.event), Data: data}))
 			if got != "before "+tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
@@ -78,7 +78,7 @@ func FuzzAppendEvent(f *testing.F) {
 		if data != "" {
 			raw = []byte(data)
 		}
-		msg := JSON{}.AppendEvent(nil, Event{[]byte(channel), []byte(event), raw})
+		msg := JSON{}.AppendEvent(nil, Event{Channel: []byte(channel), Event: []byte(event), Data: raw})
 		if utf8.ValidString(data) && !utf8.Valid(msg) {
 			t.Errorf("%q is not valid UTF-8", msg)
 		}
@@ -110,7 +110,7 @@ func TestEncodeAllocs(t *testing.T) {
 	got := testing.AllocsPerRun(100, func() {
 		dst = JSON{}.AppendReply(dst[:0], Reply{ID: id})
 		dst = JSON{}.AppendReply(dst, Reply{Err: "access-denied", ID: id})
-		dst = JSON{}.AppendEvent(dst, Event{channel, event, data})
+		dst = JSON{}.AppendEvent(dst, Event{Channel: channel, Event: event, Data: data})
 	})
 	if got != 0 {
 		t.Errorf("got %v allocations, want 0", got)
@@ -122,6 +122,6 @@ func BenchmarkAppendEvent(b *testing.B) {
 	event, channel, data := []byte("message"), []byte("room-1"), []byte(`{"text":"`+strings.Repeat("x", 117)+`"}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = JSON{}.AppendEvent(dst[:0], Event{channel, event, data})
+		dst = JSON{}.AppendEvent(dst[:0], Event{Channel: channel, Event: event, Data: data})
 	}
 }

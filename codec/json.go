@@ -2,6 +2,8 @@ package codec
 
 import (
 	"bytes"
+	"fmt"
+	"strconv"
 
 	"github.com/goccy/go-json"
 )
@@ -11,6 +13,7 @@ import (
 // A command is an object with one member that names it, and perhaps an "id":
 //
 //	{"auth":{"access":"read-write","secret":"…"}}
+//	{"auth":{"token":"…"}}
 //	{"subscribe":{"channel":"c"}}
 //	{"unsubscribe":{"channel":"c"}}
 //	{"publish":{"event":"e","channel":"c","data":…},"id":7}
@@ -120,7 +123,7 @@ func (m member) parse(cmd *Command) (reason string) {
 		return m.parseAuth(cmd)
 	case "subscribe":
 		cmd.Kind = Subscribe
-		return m.parseChannel(cmd)
+		return m.parseSubscribe(cmd)
 	case "unsubscribe":
 		cmd.Kind = Unsubscribe
 		return m.parseChannel(cmd)
@@ -134,6 +137,10 @@ func (m member) parse(cmd *Command) (reason string) {
 		cmd.Kind = Disconnect
 		return m.parseTrue()
 	}
+	if m.name == "history" {
+		cmd.Kind = History
+		return m.parseHistory(cmd)
+	}
 	return unknownCommand(m.name)
 }
 
@@ -146,12 +153,28 @@ func (m member) parseTrue() (reason string) {
 
 func (m member) parseAuth(cmd *Command) (reason string) {
 	args, reason := m.args()
+	if reason == "" && last(args, "token") != nil {
+		return m.parseToken(args, cmd)
+	}
 	access, reason := m.text(args, "access", reason)
 	secret, reason := m.text(args, "secret", reason)
 	if reason == "" && access != ReadOnly && access != ReadWrite {
 		reason = "auth: access is " + shown(access) + ", not " + ReadOnly + " or " + ReadWrite
 	}
 	cmd.Access, cmd.Secret = access, secret
+	return reason
+}
+
+// parseToken reads an auth that has a token.
+func (m member) parseToken(args []member, cmd *Command) (reason string) {
+	cmd.Token, reason = m.text(args, "token", "")
+	switch {
+	case reason != "":
+	case last(args, "access") != nil || last(args, "secret") != nil:
+		reason = "auth: there is a token and an access or a secret; send one of them"
+	case cmd.Token == "":
+		reason = "auth: token is empty"
+	}
 	return reason
 }
 
@@ -170,7 +193,122 @@ func (m member) parsePublish(cmd *Command) (reason string) {
 		reason = "publish: event is empty"
 	}
 	cmd.Event, cmd.Channel, cmd.Data = []byte(event), []byte(channel), last(args, "data")
+	if reason == "" && last(args, "key") != nil {
+		var key string
+		if key, reason = m.text(args, "key", ""); reason == "" && (key == "" || len(key) > MaxKey) {
+			reason = fmt.Sprintf("publish: key has %d bytes; want 1 to %d", len(key), MaxKey)
+		}
+		cmd.Key = []byte(key)
+	}
 	return reason
+}
+
+func (m member) parseSubscribe(cmd *Command) (reason string) {
+	args, reason := m.args()
+	channel, reason := m.text(args, "channel", reason)
+	cmd.Channel = []byte(channel)
+	cmd.Since, reason = m.position(args, "since", reason)
+	cmd.Rewind, reason = m.count(args, "rewind", 1, 0, reason)
+	cmd.Strict, reason = m.truth(args, "strict", reason)
+	if reason == "" && (last(args, "token") != nil || last(args, "signature") != nil) {
+		reason = m.parseProof(args, cmd)
+	}
+	return reason
+}
+
+// parseProof reads the token or the signature of a subscribe.
+func (m member) parseProof(args []member, cmd *Command) (reason string) {
+	if last(args, "signature") == nil {
+		if cmd.Token, reason = m.text(args, "token", ""); reason == "" && cmd.Token == "" {
+			reason = "subscribe: token is empty"
+		}
+		return reason
+	}
+	if last(args, "token") != nil {
+		return "subscribe: token and signature are both there; send one of them"
+	}
+	s := &cmd.Signature
+	s.Hex, reason = m.text(args, "signature", "")
+	s.KeyID, reason = m.text(args, "key", reason)
+	number := last(args, "expires")
+	expires, err := strconv.ParseUint(string(number), 10, 64)
+	switch {
+	case reason != "":
+	case s.Hex == "":
+		reason = "subscribe: signature is empty"
+	case number == nil:
+		reason = "subscribe: expires is missing"
+	case err != nil || expires > MaxOffset:
+		reason = wrongType("subscribe: expires", number, "a whole number up to 2^53-1")
+	}
+	s.Expires = int64(expires)
+	return reason
+}
+
+func (m member) parseHistory(cmd *Command) (reason string) {
+	args, reason := m.args()
+	channel, reason := m.text(args, "channel", reason)
+	cmd.Channel = []byte(channel)
+	cmd.Since, reason = m.position(args, "since", reason)
+	cmd.Until, reason = m.position(args, "until", reason)
+	cmd.Limit, reason = m.count(args, "limit", 0, -1, reason)
+	if reason == "" && cmd.Since.Epoch != "" && cmd.Until.Epoch != "" {
+		reason = "history: since and until are both there; send one of them"
+	}
+	return reason
+}
+
+// position reads a position, which may be missing.
+func (m member) position(args []member, name, earlier string) (p Position, reason string) {
+	value := last(args, name)
+	if earlier != "" || value == nil {
+		return Position{}, earlier
+	}
+	inner := member{m.name + ": " + name, value}
+	members, reason := inner.args()
+	if p.Epoch, reason = inner.text(members, "epoch", reason); reason != "" {
+		return Position{}, reason
+	}
+	if p.Epoch == "" || len(p.Epoch) > MaxEpoch {
+		return Position{}, fmt.Sprintf("%s: epoch has %d bytes; want 1 to %d", inner.name, len(p.Epoch), MaxEpoch)
+	}
+	number := last(members, "offset")
+	offset, err := strconv.ParseUint(string(number), 10, 64)
+	switch {
+	case number == nil:
+		return Position{}, inner.name + ": offset is missing"
+	case err != nil || offset > MaxOffset:
+		return Position{}, wrongType(inner.name+": offset", number, "a whole number up to 2^53-1")
+	}
+	p.Offset = offset
+	return p, ""
+}
+
+// count reads a whole number of at least least, which may be missing.
+func (m member) count(args []member, name string, least, missing int, earlier string) (n int, reason string) {
+	value := last(args, name)
+	if earlier != "" || value == nil {
+		return missing, earlier
+	}
+	n, err := strconv.Atoi(string(value))
+	if err != nil || n < least || n > maxCount {
+		return 0, wrongType(m.name+": "+name, value, fmt.Sprintf("a whole number of at least %d", least))
+	}
+	return n, ""
+}
+
+// truth reads true or false, which may be missing.
+func (m member) truth(args []member, name, earlier string) (is bool, reason string) {
+	switch value := last(args, name); {
+	case earlier != "" || value == nil:
+		return false, earlier
+	case string(value) == "true":
+		return true, ""
+	case string(value) == "false":
+		return false, ""
+	default:
+		return false, wrongType(m.name+": "+name, value, "true or false")
+	}
 }
 
 // args returns the members of the command's own object.

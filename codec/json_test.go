@@ -42,6 +42,52 @@ var commandTests = []struct {
 		"auth to write", `{"auth":{"secret":"","access":"read-write"}}`,
 		Command{Kind: Auth, Access: ReadWrite},
 	},
+	{"subscribe by token", `{"subscribe":{"channel":"c","token":"a.b.c"}}`, Command{Kind: Subscribe, Channel: []byte("c"), Token: "a.b.c"}},
+	{
+		"subscribe by signature", `{"subscribe":{"channel":"c","key":"k1","expires":1764463600,"signature":"4e52"}}`,
+		Command{Kind: Subscribe, Channel: []byte("c"), Signature: Signature{"k1", 1764463600, "4e52"}},
+	},
+	{"subscribe, a key alone", `{"subscribe":{"channel":"c","key":1,"expires":"x"}}`, Command{Kind: Subscribe, Channel: []byte("c")}},
+	{"subscribe, empty token", `{"subscribe":{"channel":"c","token":""}}`, Command{}},
+	{"subscribe, both", `{"subscribe":{"channel":"c","token":"a","signature":"4e","key":"k","expires":1}}`, Command{}},
+	{"subscribe, signature without a key", `{"subscribe":{"channel":"c","signature":"4e","expires":1}}`, Command{}},
+	{"subscribe, signature without an end", `{"subscribe":{"channel":"c","signature":"4e","key":"k"}}`, Command{}},
+	{"subscribe, signature until a fraction", `{"subscribe":{"channel":"c","signature":"4e","key":"k","expires":1.5}}`, Command{}},
+	{"auth by token", `{"auth":{"token":"a.b.c","x":1}}`, Command{Kind: Auth, Token: "a.b.c"}},
+	{"auth by token with an escape", `{"auth":{"token":"a.b\u002ec"}}`, Command{Kind: Auth, Token: "a.b.c"}},
+	{"auth, empty token", `{"auth":{"token":""}}`, Command{}},
+	{"auth, token of another type", `{"auth":{"token":1}}`, Command{}},
+	{"auth, token and access", `{"auth":{"token":"a","access":"read-only"}}`, Command{}},
+	{"auth, token and secret", `{"auth":{"secret":"s","token":"a"}}`, Command{}},
+	{"auth, token beside a whole login", `{"auth":{"secret":"s","access":"read-only","token":"a"}}`, Command{}},
+	{
+		"publish with a key", `{"publish":{"event":"e","channel":"c","key":"k\u0031"}}`,
+		Command{Kind: Publish, Event: []byte("e"), Channel: []byte("c"), Key: []byte("k1")},
+	},
+	{
+		"publish with a plain key", `{"publish":{"key":"k1","event":"e","channel":"c"}}`,
+		Command{Kind: Publish, Event: []byte("e"), Channel: []byte("c"), Key: []byte("k1")},
+	},
+	{
+		"subscribe since", `{"subscribe":{"channel":"c","since":{"epoch":"k3","offset":9007199254740991},"strict":true}}`,
+		Command{Kind: Subscribe, Channel: []byte("c"), Since: Position{"k3", MaxOffset}, Strict: true},
+	},
+	{
+		"subscribe, rewind", `{"subscribe":{"rewind":10,"channel":"c","strict":false}}`,
+		Command{Kind: Subscribe, Channel: []byte("c"), Rewind: 10},
+	},
+	{
+		"history", `{"history":{"channel":"c"}}`,
+		Command{Kind: History, Channel: []byte("c"), Limit: -1},
+	},
+	{
+		"history since", `{"history":{"channel":"c","since":{"epoch":"e","offset":0,"more":1},"limit":0}}`,
+		Command{Kind: History, Channel: []byte("c"), Since: Position{"e", 0}},
+	},
+	{
+		"history until", `{"history":{"channel":"c","until":{"epoch":"e","offset":5},"limit":7}}`,
+		Command{Kind: History, Channel: []byte("c"), Until: Position{"e", 5}, Limit: 7},
+	},
 	{"logout", `{"logout":true}`, Command{Kind: Logout}},
 	{"disconnect", `{"disconnect":true}`, Command{Kind: Disconnect}},
 
@@ -159,13 +205,13 @@ func TestReasons(t *testing.T) {
 		{"id is an array, not a string or a number", `{"id":[1],"subscribe":{"channel":"c"}}`},
 		{"id is there twice", `{"id":1,"id":1,"logout":true}`},
 
-		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{}`},
-		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"id":7}`},
-		{"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"dance":true}`},
-		{"event: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"id":1,"event":"e","channel":"c"}`},
-		{"\"\": unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"":true}`},
-		{"żżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"` + strings.Repeat("ż", 1000) + `":true}`},
-		{"xżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout and disconnect", `{"x` + strings.Repeat("ż", 1000) + `":true}`},
+		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{}`},
+		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"id":7}`},
+		{"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"dance":true}`},
+		{"event: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"id":1,"event":"e","channel":"c"}`},
+		{"\"\": unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"":true}`},
+		{"żżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"` + strings.Repeat("ż", 1000) + `":true}`},
+		{"xżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"x` + strings.Repeat("ż", 1000) + `":true}`},
 		{"Subscribe: unknown command; did you mean subscribe?", `{"Subscribe":{"channel":"c"}}`},
 		{"pub: unknown command; did you mean publish?", `{"pub":{"event":"e","channel":"c"}}`},
 		{"logout and disconnect are two commands; send each in a message of its own", `{"logout":true,"disconnect":true}`},
@@ -236,8 +282,9 @@ func diffCommand(got, want Command) string {
 }
 
 func describe(c Command) string {
-	return fmt.Sprintf("%v id=%s access=%q secret=%q channel=%s event=%s data=%s",
-		c.Kind, quote(c.ID), c.Access, c.Secret, quote(c.Channel), quote(c.Event), quote(c.Data))
+	return fmt.Sprintf("%v id=%s access=%q secret=%q token=%q channel=%s event=%s data=%s key=%s since=%v until=%v rewind=%d strict=%t signature=%v limit=%d",
+		c.Kind, quote(c.ID), c.Access, c.Secret, c.Token, quote(c.Channel), quote(c.Event), quote(c.Data),
+		quote(c.Key), c.Since, c.Until, c.Rewind, c.Strict, c.Signature, c.Limit)
 }
 
 func quote(b []byte) string {

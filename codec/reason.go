@@ -59,7 +59,7 @@ func notOneCommand(top []member) string {
 }
 
 // theCommands ends a sentence about an unknown one.
-var theCommands = "the commands are " + strings.Join(kindNames[1:Disconnect], ", ") + " and " + Disconnect.String()
+var theCommands = "the commands are " + strings.Join(kindNames[1:Kinds-1], ", ") + " and " + (Kinds - 1).String()
 
 // unknownCommand helps with the spelling of a name that is no command.
 func unknownCommand(name string) string {

@@ -43,7 +43,8 @@ func (s *scanner) command(name []byte, cmd *Command) bool {
 		cmd.ID = s.raw()
 		return cmd.ID != nil && isID(cmd.ID)
 	case "publish":
-		return s.args(Publish, cmd) && cmd.Channel != nil && len(cmd.Event) > 0
+		return s.args(Publish, cmd) && cmd.Channel != nil && len(cmd.Event) > 0 &&
+			(cmd.Key == nil || len(cmd.Key) > 0 && len(cmd.Key) <= MaxKey)
 	case "auth":
 		return s.auth(cmd)
 	case "subscribe":
@@ -60,13 +61,16 @@ func (s *scanner) auth(cmd *Command) bool {
 		return false
 	}
 	cmd.Kind = Auth
-	var access, secret []byte
+	var access, secret, token []byte
 	for i := range maxMembers {
 		name, ok := s.next(i == 0)
 		if !ok {
 			return false
 		}
 		switch {
+		case name == nil && token != nil:
+			cmd.Token = string(token)
+			return len(token) > 0 && access == nil && secret == nil
 		case name == nil:
 			cmd.Access, cmd.Secret = accessName(access), string(secret)
 			return cmd.Access != "" && secret != nil
@@ -76,8 +80,11 @@ func (s *scanner) auth(cmd *Command) bool {
 		case string(name) == "secret" && secret == nil:
 			secret = s.text()
 			ok = secret != nil
+		case string(name) == "token" && token == nil:
+			token = s.text()
+			ok = token != nil
 		default:
-			ok = string(name) != "access" && string(name) != "secret" && s.value(scanDepth)
+			ok = string(name) != "access" && string(name) != "secret" && string(name) != "token" && s.value(scanDepth)
 		}
 		if !ok {
 			return false
@@ -132,6 +139,16 @@ func (s *scanner) arg(name []byte, cmd *Command) bool {
 		field = &cmd.Channel
 	case "data":
 		field = &cmd.Data
+	case "key":
+		if cmd.Kind != Publish {
+			return s.value(scanDepth)
+		}
+		field = &cmd.Key
+	case "since", "rewind", "strict", "token", "signature":
+		if cmd.Kind != Subscribe {
+			return s.value(scanDepth)
+		}
+		return false // these are for parseCommand
 	default:
 		return s.value(scanDepth)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -58,21 +59,87 @@ func standardCommand(name string, value json.RawMessage, cmd *Command) bool {
 	}
 	access, hasAccess := str("access")
 	secret, hasSecret := str("secret")
+	token, _ := str("token")
 	channel, hasChannel := str("channel")
 	event, _ := str("event")
+	number := func(raw []byte, least, most uint64) (uint64, bool) {
+		n, err := strconv.ParseUint(string(raw), 10, 64)
+		return n, err == nil && n >= least && n <= most
+	}
+	position := func(name string) (Position, bool) {
+		if args[name] == nil {
+			return Position{}, true
+		}
+		members, err := standardMembers(args[name])
+		if err != nil {
+			return Position{}, false
+		}
+		inner := map[string][]byte{}
+		for _, m := range members {
+			inner[m.name] = m.value
+		}
+		var epoch *string
+		offset, ok := number(inner["offset"], 0, 1<<53-1)
+		if json.Unmarshal(inner["epoch"], &epoch) != nil || epoch == nil || len(*epoch) < 1 || len(*epoch) > 32 {
+			return Position{}, false
+		}
+		return Position{*epoch, offset}, ok
+	}
+	count := func(name string, least uint64, missing int) (int, bool) {
+		if args[name] == nil {
+			return missing, true
+		}
+		n, ok := number(args[name], least, 1e9)
+		return int(n), ok
+	}
 	switch name {
 	case "auth":
 		cmd.Kind, cmd.Access, cmd.Secret = Auth, string(access), string(secret)
+		if args["token"] != nil {
+			cmd.Token = string(token)
+			return cmd.Token != "" && args["access"] == nil && args["secret"] == nil
+		}
 		return hasAccess && hasSecret && (cmd.Access == "read-only" || cmd.Access == "read-write")
 	case "subscribe":
 		cmd.Kind, cmd.Channel = Subscribe, channel
-		return hasChannel
+		strict := string(args["strict"])
+		cmd.Strict = strict == "true"
+		var okSince, okRewind bool
+		cmd.Since, okSince = position("since")
+		cmd.Rewind, okRewind = count("rewind", 1, 0)
+		_, isText := str("token")
+		hex, isHex := str("signature")
+		keyID, hasKeyID := str("key")
+		expires, okExpires := number(args["expires"], 0, 1<<53-1)
+		switch {
+		case args["token"] != nil && (args["signature"] != nil || !isText || len(token) == 0):
+			return false
+		case args["token"] != nil:
+			cmd.Token = string(token)
+		case args["signature"] != nil && !(isHex && len(hex) > 0 && hasKeyID && okExpires):
+			return false
+		case args["signature"] != nil:
+			cmd.Signature = Signature{string(keyID), int64(expires), string(hex)}
+		}
+		return hasChannel && okSince && okRewind && (strict == "" || strict == "true" || strict == "false")
+	case "history":
+		cmd.Kind, cmd.Channel = History, channel
+		var okSince, okUntil, okLimit bool
+		cmd.Since, okSince = position("since")
+		cmd.Until, okUntil = position("until")
+		cmd.Limit, okLimit = count("limit", 0, -1)
+		return hasChannel && okSince && okUntil && okLimit && (args["since"] == nil || args["until"] == nil)
 	case "unsubscribe":
 		cmd.Kind, cmd.Channel = Unsubscribe, channel
 		return hasChannel
 	case "publish":
 		cmd.Kind, cmd.Event, cmd.Channel, cmd.Data = Publish, event, channel, args["data"]
-		return hasChannel && len(event) > 0
+		key, isText := str("key")
+		if isText {
+			cmd.Key = key
+		}
+		hasKey := args["key"] != nil
+		return hasChannel && len(event) > 0 && (!hasKey || isText && len(key) > 0 && len(key) <= 128)
 	}
 	return false
 }

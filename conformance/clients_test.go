@@ -18,7 +18,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/codec"
 )
 
@@ -321,4 +323,80 @@ func TestBrowser(t *testing.T) {
 	}
 	cancel()
 	_ = cmd.Wait()
+}
+
+// The script in docs/guarantees.md loads the state when it begins, gets what is
+// published while it is away, and loads the state again when it was away too long.
+func TestDocumentedRecovery(t *testing.T) {
+	docs, err := os.ReadFile("../docs/guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(string(docs), "```js\n")
+	script, _, _ = strings.Cut(script, "```")
+	h := webrocket.NewJSONHandler()
+	h.Secrets = webrocket.Credentials{ReadOnly: "r", ReadWrite: "rw"}
+	h.Rules = []webrocket.Rule{{Match: "chat:*", History: webrocket.History{Size: 3, TTL: time.Hour}}}
+	s := webrocket.NewServer("127.0.0.1:0")
+	if err := s.Handle("/", h); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Shutdown(t.Context()) }()
+	const there = "ws://localhost:9772/"
+	if strings.Count(script, there) != 1 {
+		t.Fatalf("the script does not connect to %s:\n%s", there, script)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", filepath.Join("node", "page.js"))
+	cmd.Stdin = strings.NewReader(strings.Replace(script, there, "ws://"+s.Addr().String(), 1))
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = cmd.Wait()
+	}()
+	heard := bufio.NewReader(out)
+	want := func(lines ...string) {
+		t.Helper()
+		for _, line := range lines {
+			if got, err := heard.ReadString('\n'); got != line+"\n" {
+				t.Fatalf("got %q, %v, want %s", got, err, line)
+			}
+		}
+	}
+	publish := func(from, to int) {
+		t.Helper()
+		for i := from; i <= to; i++ {
+			if err := s.Publish("/", "chat:1", "said", i); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	away := func() {
+		t.Helper()
+		if n, err := s.DisconnectChannel(ctx, "/", "chat:1", 1001, ""); n != 1 || err != nil {
+			t.Fatalf("%d connections were closed, %v", n, err)
+		}
+	}
+	want("load the state")
+	publish(1, 1)
+	want("said 1")
+	away()
+	publish(2, 4)
+	want("said 2", "said 3", "said 4")
+	away()
+	publish(5, 9) // more than are kept
+	want("load the state")
+	publish(10, 10)
+	want("said 10")
 }

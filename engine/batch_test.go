@@ -197,9 +197,9 @@ func TestBatchMemberIsInterfered(t *testing.T) {
 		for _, room := range []int{0, 1, 5, unlimited} {
 			t.Run(fmt.Sprintf("%s, room for %d", tt.name, room), func(t *testing.T) {
 				var member *testConn
-				lost := func(channel string, n int) []byte {
+				lost := func(l delivery.Lost) []byte {
 					tt.do(member)
-					return lossNotice(channel, n)
+					return lossNotice(l)
 				}
 				tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: DropOldest, Lost: lost})
 				slow := tl.open()

@@ -136,6 +136,8 @@ func (c *Conn) written() {
 		return // written is called again when the close_notify has been sent
 	}
 	switch c.state {
+	case open:
+		c.unpark()
 	case lingering:
 		// Closing now, with input unread, would reset the connection, and what
 		// is still on its way could be lost.

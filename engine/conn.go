@@ -52,6 +52,7 @@ type Conn struct {
 	pinged    bool          // a ping has not been answered
 	opened    bool          // OnOpen has been called, and OnClose is due
 	refused   refusal       // why it is not admitted, 0 if it is
+	parked    bool          // the worker wants to know when there is room for more
 	chosen    uint16        // subprotocol: its number in Loop.subprotocols, 0 if none
 }
 

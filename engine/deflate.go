@@ -24,6 +24,16 @@ func deflate(op codec.Opcode, payload []byte, window codec.Deflate) []byte {
 	return frame
 }
 
+// DeflateOpen returns the beginning of a compressed frame, to which
+// codec.StampDeflated adds the end, or nil if the payload does not get shorter.
+// Any goroutine.
+func DeflateOpen(payload []byte) []byte {
+	d := deflaters.Get().(*codec.Deflater)
+	open := d.AppendOpen(payload)
+	deflaters.Put(d)
+	return open
+}
+
 // HearsDeflated reports whether the frames of Deflate may be sent to c. They
 // may not if the client has negotiated a smaller window: Send compresses for
 // each such client, in its window.

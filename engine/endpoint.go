@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // An Endpoint is what answers the connections to one path.
@@ -42,7 +43,7 @@ type Endpoint struct {
 
 	// Lost makes the frame that tells a client how many events of a channel it
 	// has lost. It must be set if SlowReaders is DropOldest.
-	Lost func(channel string, n int) []byte
+	Lost func(delivery.Lost) []byte
 
 	// Compression lets clients agree on permessage-deflate (RFC 7692), without
 	// context takeover: no connection keeps a buffer for it.

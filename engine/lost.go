@@ -1,6 +1,10 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
+)
 
 // losses are the events that were dropped for a client and of which it has not
 // been told. Its size is limited by the number of the connection's channels.
@@ -12,11 +16,12 @@ type losses struct {
 // A loss is how many events of a channel were dropped.
 type loss struct {
 	channel string
-	n       int
+	n       uint64
+	offset  uint64 // of the last one, 0 where the channel has no history
 }
 
 // add counts an event that was dropped.
-func (l *losses) add(channel string) {
+func (l *losses) add(channel string, offset uint64) {
 	one := l.of[channel]
 	if one == nil {
 		if l.of == nil {
@@ -27,6 +32,7 @@ func (l *losses) add(channel string) {
 		l.queue = append(l.queue, one)
 	}
 	one.n++
+	one.offset = offset
 }
 
 // take returns the first loss, and forgets it.
@@ -65,7 +71,7 @@ func (c *Conn) tell() {
 	size := 0
 	for room := c.endpoint.MaxQueuedBytes / eighths; len(lost.queue) > 0 && (room > 0 || notices == nil); {
 		one := lost.take()
-		b := g.notice(one.channel, one.n)
+		b := g.notice(delivery.Lost{Channel: one.channel, N: one.n, Offset: one.offset})
 		notices = append(notices, b)
 		size += len(b)
 		room -= len(b) + frameCost + topicCost
@@ -73,7 +79,7 @@ func (c *Conn) tell() {
 	o.bytes += size
 	o.frames = slices.Insert(o.frames, g.front, notices...)
 	if g.front < len(g.topics) {
-		g.topics = slices.Insert(g.topics, g.front, make([]topic, len(notices))...)
+		g.topics = slices.Insert(g.topics, g.front, make([]label, len(notices))...)
 	}
 	g.front += len(notices)
 	g.lost = lost

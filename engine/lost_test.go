@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // A panic of Lost costs the connection that was to be told.
 func TestLostPanics(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 100, SlowReaders: DropOldest, Lost: func(string, int) []byte { panic("no words") }})
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 100, SlowReaders: DropOldest, Lost: func(delivery.Lost) []byte { panic("no words") }})
 	broken, good := tl.open(), tl.open()
 	broken.room = 0
 	for range 10 {
@@ -29,8 +31,8 @@ func TestLostPanics(t *testing.T) {
 // So does one of who has said over TLS that it leaves, and for whom nothing
 // else waits: it hears of none.
 func TestLostPanicsOverTLS(t *testing.T) {
-	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: DropOldest, Lost: func(channel string, _ int) []byte {
-		if channel == "b" {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: DropOldest, Lost: func(l delivery.Lost) []byte {
+		if l.Channel == "b" {
 			panic("no words")
 		}
 		return text(pad("lost"))

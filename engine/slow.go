@@ -26,14 +26,21 @@ const (
 // event is "" if it is not known.
 type topic struct{ channel, event string }
 
+// A label is the topic of a frame, and the place of its event in the channel's
+// history, 0 for none.
+type label struct {
+	topic
+	offset uint64
+}
+
 // A lag is what an outbox has beside where events may be dropped. nil is an empty
 // one.
 type lag struct {
-	topics []topic // of the outbox's frames; those that are missing are no events
+	topics []label // of the outbox's frames; those that are missing are no events
 	calm   int     // frames below which it is not worth while to look for old ones
 	lost   losses  // that the client has not been told of
 	front  int     // frames that go before the next notice of that
-	notice func(channel string, n int) []byte
+	notice func(delivery.Lost) []byte
 }
 
 // untold reports whether events were dropped of which the client has to be told
@@ -47,10 +54,10 @@ func (o *outbox) mark(items []delivery.Item) {
 	}
 	first := len(o.frames) - len(items)
 	for len(o.lag.topics) < first {
-		o.lag.topics = append(o.lag.topics, topic{})
+		o.lag.topics = append(o.lag.topics, label{})
 	}
 	for i := range items {
-		o.lag.topics = append(o.lag.topics, topic{items[i].Channel, items[i].Event})
+		o.lag.topics = append(o.lag.topics, label{topic{items[i].Channel, items[i].Event}, items[i].Offset})
 	}
 }
 
@@ -63,9 +70,9 @@ func (g *lag) shift(n int) {
 }
 
 // topic returns what the i-th frame is about.
-func (o *outbox) topic(i int) topic {
+func (o *outbox) topic(i int) label {
 	if o.lag == nil || i >= len(o.lag.topics) {
-		return topic{}
+		return label{}
 	}
 	return o.lag.topics[i]
 }
@@ -133,7 +140,7 @@ func (c *Conn) dropOldest() {
 			return false
 		}
 		excess -= len(o.frames[i]) + frameCost + topicCost
-		o.lag.lost.add(t.channel)
+		o.lag.lost.add(t.channel, t.offset)
 		return true
 	})
 	o.lag.front = max(o.lag.front, 1)
@@ -153,8 +160,8 @@ func (c *Conn) conflate() {
 		if t.channel == "" || t.event == "" {
 			continue
 		}
-		if _, old[i] = l.newest[t]; !old[i] {
-			l.newest[t] = struct{}{}
+		if _, old[i] = l.newest[t.topic]; !old[i] {
+			l.newest[t.topic] = struct{}{}
 		}
 	}
 	clear(l.newest)

@@ -18,7 +18,7 @@ func (tc *testConn) publish(channel, event, payload string) {
 }
 
 // lossNotice is the notice of the tests.
-func lossNotice(channel string, n int) []byte { return text(fmt.Sprintf("lost %d of %s", n, channel)) }
+func lossNotice(l delivery.Lost) []byte { return text(fmt.Sprintf("lost %d of %s", l.N, l.Channel)) }
 
 // texts takes the text messages that the client got.
 func (tc *testConn) texts() (all []string) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"time"
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
@@ -21,6 +22,10 @@ const (
 type Config struct {
 	// Secrets are what clients log in with.
 	Secrets auth.Credentials
+
+	// Tokens verifies the tokens that clients log in with. If nil, every token is
+	// refused. If it is set, an empty secret opens nothing.
+	Tokens *auth.Tokens
 
 	// Log receives what concerns this hub: refused logins, and why connections
 	// ended, both at level debug. If nil, the server's log.
@@ -53,6 +58,21 @@ type Config struct {
 	// closes the connection. If zero, no limit.
 	CommandRate, ByteRate int
 
+	// Rules say what holds for which channels, in this order: the first that
+	// matches a channel's name counts. A channel that none matches keeps no
+	// history, and secrets alone decide who may use it.
+	Rules []Rule
+
+	// MaxHistoryBytes limits the memory of the events that all channels keep. Above
+	// it the channels that keep most lose their oldest events first. If zero,
+	// 64 MiB.
+	MaxHistoryBytes int64
+
+	// IdempotencyWindow is how long the key of a publish is remembered at least,
+	// and MaxIdempotencyKeys how many keys are. If zero, 2 minutes and 100,000.
+	IdempotencyWindow  time.Duration
+	MaxIdempotencyKeys int
+
 	// OnConnect, if it is set, is called for each connection to the hub, once
 	// its opening handshake is done. It returns the user of the connection, or
 	// nil if it has none. If it returns an error, the connection is closed with
@@ -79,13 +99,31 @@ func (c *Config) Check() error {
 			return fmt.Errorf("%q cannot name a channel: 1 to %d bytes without control characters", name, codec.MaxChannelName)
 		}
 	}
+	for i := range c.Rules {
+		if err := c.Rules[i].Check(); err != nil {
+			return fmt.Errorf("rule %d, for %q: %w", i+1, c.Rules[i].Match, err)
+		}
+	}
 	return nil
+}
+
+// Warnings returns what is allowed in the settings but seldom meant.
+func (c *Config) Warnings() []string {
+	var all []string
+	for i := range c.Rules {
+		if j := shadowed(c.Rules, i); j >= 0 {
+			all = append(all, fmt.Sprintf("rule %d, for %q, never counts: rule %d, for %q, matches all of that before it",
+				i+1, c.Rules[i].Match, j+1, c.Rules[j].Match))
+		}
+	}
+	return all
 }
 
 // settings are a Config with the defaults filled in. They are not modified.
 type settings struct {
 	Config
 	generation uint32 // one more than those before
+	rules      []compiled
 }
 
 // withDefaults returns settings in which every limit is a number to compare with.
@@ -96,7 +134,19 @@ func (c Config) withDefaults() *settings {
 	c.MaxFailedLogins = limit(c.MaxFailedLogins, DefaultMaxFailedLogins)
 	c.CommandRate = min(max(c.CommandRate, 0), rate.Max)
 	c.ByteRate = min(max(c.ByteRate, 0), rate.Max)
-	return &settings{Config: c}
+	return &settings{Config: c, rules: compileRules(c.Rules)}
+}
+
+// allow reports whether a secret gives access. Where there are tokens, an access without
+// a secret is for tokens alone.
+func (s *settings) allow(access auth.Access, secret string) bool {
+	if s.Tokens != nil && access == auth.ReadOnly && s.Secrets.ReadOnly == "" {
+		return s.Secrets.Writer(secret)
+	}
+	if s.Tokens != nil && access == auth.ReadWrite && s.Secrets.ReadWrite == "" {
+		return false
+	}
+	return s.Secrets.Allow(access, secret)
 }
 
 // limit returns the limit that a field stands for.

@@ -1,18 +1,39 @@
 package hub
 
 import (
+	"slices"
 	"time"
 
+	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // kinds is how many kinds of commands there are, with none.
-const kinds = codec.Disconnect + 1
+const kinds = codec.Kinds
 
 // Counts is what one event loop has counted for one hub.
 type Counts struct {
 	Sessions int
-	Commands [kinds][Codes]uint64 // by kind and result
+	Commands [kinds][Codes]uint64    // by kind and result
+	Tokens   [auth.NumReasons]uint64 // and signatures, by what came of them
+
+	// Recoveries counts subscriptions from a position, by index of RecoveryResults,
+	// Duplicates publishes whose key had been used before.
+	Recoveries [len(RecoveryResults)]uint64
+	Duplicates uint64
+}
+
+// RecoveryResults are what can come of a subscription from a position: it went on
+// there, or why it did not.
+var RecoveryResults = [...]string{
+	"recovered",
+	string(pubsub.ReasonEpoch), string(pubsub.ReasonExpired), string(pubsub.ReasonAhead), string(pubsub.ReasonNoHistory),
+}
+
+// recoveryOf returns the index in RecoveryResults of what came of a subscription.
+func recoveryOf(b pubsub.Begun) int {
+	return max(slices.Index(RecoveryResults[:], string(b.Reason)), 0)
 }
 
 // Add counts what o has counted.
@@ -22,6 +43,13 @@ func (c *Counts) Add(o *Counts) {
 		for result, n := range o.Commands[kind] {
 			c.Commands[kind][result] += n
 		}
+	}
+	for result, n := range o.Recoveries {
+		c.Recoveries[result] += n
+	}
+	c.Duplicates += o.Duplicates
+	for reason, n := range o.Tokens {
+		c.Tokens[reason] += n
 	}
 }
 

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// expiries are the sessions of one loop that end at some time, the first to end
-// in front. A session without such a time is not among them. The zero value is
-// empty.
+// expiries are the sessions of one loop for which something happens at some time: they
+// end, or are told that their token will. The first of them is in front. A session
+// without such a time is not among them. The zero value is empty.
 type expiries struct {
 	queue expiryQueue
 	of    map[*Session]*expiry
 }
 
-// An expiry is when a session ends.
+// An expiry is the next time of a session.
 type expiry struct {
 	session *Session
 	at      time.Duration
 	index   int // in the queue
 }
 
-// add makes a session end at that time, in place of an earlier one.
+// add sets the time of a session, in place of an earlier one.
 func (e *expiries) add(s *Session, at time.Duration) {
 	e.remove(s)
 	if e.of == nil {
@@ -31,12 +31,20 @@ func (e *expiries) add(s *Session, at time.Duration) {
 	heap.Push(&e.queue, x)
 }
 
-// remove makes a session end at no time.
+// remove leaves a session without a time.
 func (e *expiries) remove(s *Session) {
 	if x := e.of[s]; x != nil {
 		delete(e.of, s)
 		heap.Remove(&e.queue, x.index)
 	}
+}
+
+// at returns the time of a session, never if it has none.
+func (e *expiries) at(s *Session) time.Duration {
+	if x := e.of[s]; x != nil {
+		return x.at
+	}
+	return never
 }
 
 // next removes and returns a session whose time has come, nil if there is none.

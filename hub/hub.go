@@ -19,6 +19,9 @@ type Hub struct {
 	log       atomic.Pointer[slog.Logger] // with the name of the hub
 	published atomic.Uint64               // events from Go
 	limit     atomic.Int64                // of a message of a client, in bytes
+	ruled     atomic.Bool                 // there are rules, or were
+	reader    atomic.Pointer[reader]      // nil until a protocol keeps something
+	duplicate atomic.Uint64               // publishes from Go that were duplicates
 
 	mu        sync.Mutex
 	serverLog *slog.Logger // guarded by mu
@@ -53,8 +56,33 @@ func (h *Hub) Obey(c Config) {
 	}
 	h.table.SetPermanent(c.Channels...)
 	h.settings.Store(next)
+	h.obeyRules(next)
 	h.SetLog(nil)
 }
+
+// obeyRules makes the channel table keep what the rules say. A hub that never had
+// rules asks nothing of it.
+func (h *Hub) obeyRules(s *settings) {
+	h.table.LimitHistory(s.MaxHistoryBytes)
+	h.table.RememberKeys(s.IdempotencyWindow, s.MaxIdempotencyKeys)
+	if len(s.rules) == 0 && !h.ruled.Load() {
+		return
+	}
+	h.ruled.Store(true)
+	h.table.SetHistory(func(channel string) pubsub.History {
+		if rule, _ := s.rule(channel); rule != nil {
+			return rule.History.keeps()
+		}
+		return pubsub.History{}
+	})
+}
+
+// Epoch returns what the offsets of the hub's channels belong to: it is drawn anew
+// when the hub is made.
+func (h *Hub) Epoch() string { return h.table.Epoch() }
+
+// HistoryStats returns what the channels of the hub keep.
+func (h *Hub) HistoryStats() pubsub.HistoryStats { return h.table.HistoryStats() }
 
 // SetLog sets the log that the hub uses if its Config has none. If nil, the log
 // stays what it was, slog.Default() at first.
@@ -115,6 +143,10 @@ func (h *Hub) Channels(prefix string, order pubsub.Order, n int) (first []pubsub
 
 // Len returns how many channels there are.
 func (h *Hub) Len() int { return h.table.Len() }
+
+// Duplicates returns how many publishes of the program itself were not obeyed
+// because their key had been used before.
+func (h *Hub) Duplicates() uint64 { return h.duplicate.Load() }
 
 // Published returns how many events the program itself has published.
 func (h *Hub) Published() uint64 { return h.published.Load() }

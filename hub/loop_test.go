@@ -22,10 +22,12 @@ type loop struct {
 	ids    uint64
 	heard  map[uint64][]string
 	closed map[uint64]string
+
+	notices map[uint64][]Notice
 }
 
 func newLoop(t testing.TB) *loop {
-	l := &loop{t: t, heard: map[uint64][]string{}, closed: map[uint64]string{}}
+	l := &loop{t: t, heard: map[uint64][]string{}, closed: map[uint64]string{}, notices: map[uint64][]Notice{}}
 	l.worker = NewWorker(l, func() time.Duration { return l.now })
 	return l
 }
@@ -44,6 +46,8 @@ func (l *loop) Deliver(ids []uint64, run *delivery.Run) int {
 func (l *loop) Close(id uint64, code uint16, reason string) {
 	l.closed[id] = fmt.Sprint(code, " ", reason)
 }
+
+func (l *loop) Notice(id uint64, n Notice) { l.notices[id] = append(l.notices[id], n) }
 
 func (l *loop) Name(id uint64) string { return fmt.Sprint("connection ", id) }
 

@@ -22,6 +22,10 @@ var (
 	// come. No subscriber got this message; try again later.
 	ErrOverloaded = pubsub.ErrOverloaded
 
+	// ErrFull says that a channel would have to be made to keep the event, and the hub
+	// has as many as it may (Config.MaxChannels).
+	ErrFull = pubsub.ErrFull
+
 	// ErrInvalidEvent says that an event has no name, or one that is not UTF-8.
 	ErrInvalidEvent = errors.New("webrocket: an event needs a name")
 
@@ -48,7 +52,8 @@ func (h *Hub) Publish(channel, event string, data any) error {
 			return fmt.Errorf("webrocket: publish to %q: %w", channel, err)
 		}
 	}
-	return h.publishFromGo([]byte(channel), []byte(event), encoded)
+	_, err := h.publishFromGo([]byte(channel), []byte(event), encoded, "")
+	return err
 }
 
 // PublishJSON is Publish for data that is JSON already; empty is no data. It
@@ -56,6 +61,40 @@ func (h *Hub) Publish(channel, event string, data any) error {
 // data byte for byte. It returns the errors of Publish, ErrInvalidData or
 // ErrTooLarge.
 func (h *Hub) PublishJSON(channel, event string, data []byte) error {
+	if err := h.checkJSON(channel, event, data); err != nil {
+		return err
+	}
+	if len(data) == 0 {
+		data = nil
+	}
+	_, err := h.publishFromGo([]byte(channel), []byte(event), data, "")
+	return err
+}
+
+// Published is what became of an event: its offset in a channel with a history, and
+// whether it was a duplicate.
+type Published = pubsub.Published
+
+// PublishKeyed is PublishJSON for an event that is published once, however often
+// it is asked for with the same key: a string of 1 to 128 bytes, "" for none. The
+// key is remembered for IdempotencyWindow, for the channel. Clients without a user
+// share the program's keys, those of users are other ones. It returns the offset of the event, that of the first
+// where this one is a duplicate.
+func (h *Hub) PublishKeyed(channel, event string, data []byte, key string) (Published, error) {
+	if len(key) > codec.MaxKey {
+		return Published{}, ErrInvalidData
+	}
+	if err := h.checkJSON(channel, event, data); err != nil {
+		return Published{}, err
+	}
+	if len(data) == 0 {
+		data = nil
+	}
+	return h.publishFromGo([]byte(channel), []byte(event), data, key)
+}
+
+// checkJSON reports why no client could publish an event.
+func (h *Hub) checkJSON(channel, event string, data []byte) error {
 	if len(data) > 0 && !(json.Valid(data) && utf8.Valid(data)) ||
 		event == "" || !utf8.ValidString(channel) || !utf8.ValidString(event) {
 		return ErrInvalidData
@@ -63,23 +102,35 @@ func (h *Hub) PublishJSON(channel, event string, data []byte) error {
 	if int64(codec.PublishSize(channel, event, data)) > h.limit.Load() {
 		return ErrTooLarge
 	}
-	if len(data) == 0 {
-		data = nil
-	}
-	return h.publishFromGo([]byte(channel), []byte(event), data)
+	return nil
 }
 
 // publishFromGo admits and delivers an event of the program itself.
-func (h *Hub) publishFromGo(channel, event, data []byte) error {
+func (h *Hub) publishFromGo(channel, event, data []byte, key string) (Published, error) {
 	m := pubsub.Message{Channel: channel, Event: event, Data: data, At: measure.Now()}
-	err := h.table.Publish(m, pubsub.Refuse)
+	if key != "" {
+		m.Key = keyOf("", []byte(key))
+	}
+	if len(channel) > codec.MaxChannelName || h.ruled.Load() && !codec.ValidChannelName(channel) {
+		return Published{}, ErrInvalidChannel
+	}
+	p, err := h.table.Publish(m, pubsub.Refuse.Within(h.settings.Load().MaxChannels))
 	switch {
 	case err == nil:
-		h.published.Add(1)
+		if p.Duplicate {
+			h.duplicate.Add(1)
+		} else {
+			h.published.Add(1)
+		}
 	case errors.Is(err, pubsub.ErrNoChannel):
-		return ErrInvalidChannel
+		return Published{}, ErrInvalidChannel
 	}
-	return err
+	return p, err
+}
+
+// keyOf returns the key of a user's publish: those of two users never collide.
+func keyOf(user string, key []byte) []byte {
+	return append(append(append(make([]byte, 0, len(user)+1+len(key)), user...), 0), key...)
 }
 
 // Deliver sends an event that has been admitted elsewhere to every subscriber of
@@ -87,7 +138,8 @@ func (h *Hub) publishFromGo(channel, event, data []byte) error {
 // The slices of m are not kept. m.At is when the event arrived, by the clock of
 // measure.Now.
 func (h *Hub) Deliver(m pubsub.Message) bool {
-	return h.table.Publish(m, pubsub.Always) == nil
+	_, err := h.table.Publish(m, pubsub.Always)
+	return err == nil
 }
 
 // A Publication is an event that a session asks to be published. The slices are
@@ -102,6 +154,9 @@ type Publication struct {
 	// protocol byte for byte and is not checked: a protocol that takes anything else
 	// from its clients must encode it, or they could forge members of events.
 	Data []byte
+
+	// Key, unless it is nil, says that the event is published once for it.
+	Key []byte
 
 	// At is when the event arrived, on the clock of NewWorker.
 	At time.Duration
@@ -119,22 +174,45 @@ func (s *Session) Publish(p Publication) Result {
 	if p.ExceptSelf {
 		m.Except = &s.subscriber
 	}
-	switch err := s.desk.hub.table.Publish(m, pubsub.Slowing(s.desk.worker.Shard)); {
+	if p.Key != nil {
+		m.Key = keyOf(s.user(), p.Key)
+	}
+	flow := pubsub.Slowing(s.desk.worker.Shard).Within(s.desk.hub.settings.Load().MaxChannels)
+	published, err := s.desk.hub.table.Publish(m, flow)
+	switch {
 	case err == nil:
-		return Result{}
+		if published.Duplicate {
+			s.desk.counts.Duplicates++
+		}
+		return stored(published, p.Key != nil)
 	case errors.Is(err, pubsub.ErrNoChannel):
 		return Result{Code: InvalidChannel}
+	case errors.Is(err, pubsub.ErrFull):
+		return Result{Code: LimitExceeded}
 	default:
 		return Result{Code: InternalError, Reason: err.Error()}
 	}
 }
 
+// stored is the result of a publish. Where there is nothing to say it allocates
+// nothing.
+func stored(p pubsub.Published, keyed bool) Result {
+	if p.Offset == 0 && !keyed {
+		return Result{}
+	}
+	return Result{Stored: &Stored{p, keyed}}
+}
+
 // admit returns why a session may not publish an event, or success.
 func (s *Session) admit(p *Publication) Result {
-	if s.access < writing {
+	rules := s.desk.hub.settings.Load()
+	if !s.may(rules, publishing, p.Channel) {
 		return Result{Code: AccessDenied}
 	}
-	may := s.desk.hub.settings.Load().OnPublish
+	if len(rules.rules) > 0 && (len(p.Channel) > rules.MaxChannelName || !codec.ValidChannelName(p.Channel)) {
+		return Result{Code: InvalidChannel} // a history would make it exist
+	}
+	may := rules.OnPublish
 	if may == nil {
 		return Result{}
 	}

@@ -1,5 +1,7 @@
 package hub
 
+import "github.com/nu7hatch/webrocket/pubsub"
+
 // A Code says how a command ended. Its text is the error code of the native
 // protocol; other protocols have codes of their own for it.
 type Code uint8
@@ -15,6 +17,10 @@ const (
 	LimitExceeded
 	RateLimited
 	InternalError // a fault of the server, not of the client
+	NotRecovered  // the history since the position that was asked for is not kept
+	NotAvailable  // the channel keeps no history
+	TokenExpired  // the token is over; an earlier login stands
+	Unavailable   // the token cannot be verified yet; an earlier login stands
 
 	Codes // how many there are
 )
@@ -31,6 +37,10 @@ func (c Code) String() string {
 		"limit_exceeded",
 		"rate_limited",
 		"internal_error",
+		"not_recovered",
+		"not_available",
+		"token_expired",
+		"unavailable",
 	}[c]
 }
 
@@ -38,6 +48,23 @@ func (c Code) String() string {
 type Result struct {
 	Code   Code
 	Reason string // for developers, in plain words; "" if the code says it all
+
+	Begun  *Begun       // where a subscription began, if the channel has a history or a position was asked for
+	Stored *Stored      // what became of a publish, if the channel has a history or there was a key
+	Page   *pubsub.Page // what a history command asked for
+	Login  *Login       // of a login with a token
+}
+
+// Begun says where a subscription began.
+type Begun struct {
+	pubsub.Begun
+	Asked bool // a position was asked for
+}
+
+// Stored says what became of a publish.
+type Stored struct {
+	pubsub.Published
+	Keyed bool // there was a key
 }
 
 // OK reports whether the command was obeyed.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"net"
@@ -11,11 +12,46 @@ import (
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
-// What access is needed for what.
+// An action is what a session needs a right for.
+type action uint8
+
 const (
-	reading = auth.ReadOnly
-	writing = auth.ReadWrite
+	subscribing action = iota
+	publishing
+	readingHistory
 )
+
+// may reports whether the session may do something with a channel.
+func (s *Session) may(rules *settings, what action, channel []byte) bool {
+	granted := s.access >= auth.ReadOnly
+	if what == publishing {
+		granted = s.access >= auth.ReadWrite
+	}
+	granted = granted || s.token().grants(what, channel)
+	if len(rules.rules) == 0 {
+		return granted
+	}
+	rule, owner := rules.rule(string(channel))
+	if rule == nil || what == subscribing && s.token().forces(string(channel)) {
+		return granted
+	}
+	return rule.right(what).allows(granted, owner, s.user())
+}
+
+// user returns the name of the session's user, "" if it has none.
+func (s *Session) user() string {
+	if s.identity == nil {
+		return ""
+	}
+	if t := s.identity.token; t != nil && t.grant != nil {
+		return t.grant.User
+	}
+	return s.identity.User
+}
+
+// User returns the user of the session: that of its token, or that OnConnect has
+// returned. It is "" if there is none.
+func (s *Session) User() string { return s.user() }
 
 // A Session is the access and the subscriptions of one connection. It belongs
 // to the event loop of the connection: its methods are called there only. Open
@@ -25,7 +61,7 @@ const (
 type Session struct {
 	subscriber pubsub.Subscriber
 	desk       *desk
-	identity   *Identity // nil if OnConnect is not set or returned none
+	identity   *Identity // nil if OnConnect is not set or returned none, and there is no token
 	generation uint32    // of the settings that access was granted by
 	access     auth.Access
 	writer     bool  // logged in with the secret for publishing, for whichever access
@@ -49,6 +85,8 @@ type Identity struct {
 	// with 4001. If zero, there is no limit. A negative one is over, as that of a
 	// token may be that has just expired.
 	Lifetime time.Duration
+
+	token *bearer // nil in what OnConnect returns
 }
 
 // A Client is what Open needs of the connection of a session.
@@ -103,9 +141,14 @@ func (s *Session) Hub() *Hub { return s.desk.hub }
 func (s *Session) HubSession() *Session { return s }
 
 // Identity returns what Config.OnConnect has returned, nil if there is none.
-func (s *Session) Identity() *Identity { return s.identity }
+func (s *Session) Identity() *Identity {
+	if t := s.token(); t != nil {
+		return t.connected
+	}
+	return s.identity
+}
 
-// Access returns what the session may do.
+// Access returns what the session may do by a secret.
 func (s *Session) Access() auth.Access { return s.access }
 
 // Subscriptions returns how many channels the session hears.
@@ -115,12 +158,16 @@ func (s *Session) Subscriptions() int { return s.subscriber.Len() }
 // earlier one, and counts for Exhausted.
 func (s *Session) Login(access auth.Access, secret string) Result {
 	rules := s.desk.hub.settings.Load()
-	if !rules.Secrets.Allow(access, secret) {
+	if !rules.allow(access, secret) {
 		s.Logout()
 		s.failed = max(s.failed, s.failed+1)
 		return Result{Code: InvalidCredentials}
 	}
 	s.access, s.writer, s.generation = access, rules.Secrets.Writer(secret), rules.generation
+	if s.token() != nil {
+		s.endToken()
+		s.dropForbidden(rules)
+	}
 	return Result{}
 }
 
@@ -129,6 +176,7 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 func (s *Session) Grant(access auth.Access) {
 	s.access, s.writer = access, false
 	s.generation = forGood
+	s.endToken()
 }
 
 // forGood is the generation of access that no change of secrets revokes.
@@ -143,16 +191,25 @@ func (s *Session) Exhausted() bool {
 // Logout ends access and all subscriptions.
 func (s *Session) Logout() {
 	s.access, s.writer = auth.None, false
-	s.subscriber.Leave()
+	s.endToken()
+	s.leave()
 }
 
 // Subscribe makes the session hear a channel, which begins to exist if need be.
 // The name is not kept.
 func (s *Session) Subscribe(channel []byte) Result {
+	return s.SubscribeFrom(channel, pubsub.Start{})
+}
+
+// SubscribeFrom is Subscribe from a position on, where the channel has a history.
+// The client must be told the result before anything else of the channel. The
+// start's Now is by the clock of measure.Now.
+func (s *Session) SubscribeFrom(channel []byte, start pubsub.Start) Result {
 	h := s.desk.hub
 	rules := h.settings.Load()
+	asks := start.Since.Epoch != "" || start.Rewind > 0
 	switch {
-	case s.access < reading:
+	case !s.may(rules, subscribing, channel), asks && !s.may(rules, readingHistory, channel):
 		return Result{Code: AccessDenied}
 	case len(channel) > rules.MaxChannelName || !codec.ValidChannelName(channel):
 		return Result{Code: InvalidChannelName, Reason: rules.whyInvalid(channel)}
@@ -164,13 +221,66 @@ func (s *Session) Subscribe(channel []byte) Result {
 			return r
 		}
 	}
-	switch _, err := h.table.Subscribe(rules.MaxChannels, &s.subscriber, channel); {
+	if !asks && len(rules.rules) == 0 {
+		_, err := h.table.Subscribe(rules.MaxChannels, &s.subscriber, channel)
+		if err == nil {
+			s.noteHeard(channel)
+		}
+		return subscribed(err)
+	}
+	if rule, _ := rules.rule(string(channel)); rule != nil && !asks && !h.table.Subscribed(&s.subscriber, channel) {
+		start.Rewind = rule.Rewind
+	}
+	begun, err := h.table.SubscribeFrom(rules.MaxChannels, &s.subscriber, channel, start)
+	if start.Since.Epoch != "" && (err == nil || errors.Is(err, pubsub.ErrNotRecovered)) {
+		s.desk.counts.Recoveries[recoveryOf(begun)]++
+	}
+	r := subscribed(err)
+	if r.OK() {
+		s.noteHeard(channel)
+	}
+	if begun.Epoch != "" || start.Since.Epoch != "" {
+		r.Begun = &Begun{begun, start.Since.Epoch != ""}
+		r.Reason = cmp.Or(r.Reason, string(begun.Reason))
+	}
+	return r
+}
+
+// subscribed is the result of a subscription.
+func subscribed(err error) Result {
+	switch {
 	case err == nil:
 		return Result{}
 	case errors.Is(err, pubsub.ErrFull):
 		return Result{Code: LimitExceeded}
+	case errors.Is(err, pubsub.ErrNotRecovered):
+		return Result{Code: NotRecovered}
 	default:
 		return Result{Code: InternalError, Reason: err.Error()}
+	}
+}
+
+// History returns a part of a channel's history. A negative limit is 100 events, and
+// there are never more than 1,000, or 256 KiB. The query's Now is by the clock of
+// measure.Now.
+func (s *Session) History(channel []byte, q pubsub.Query) Result {
+	h := s.desk.hub
+	if !s.may(h.settings.Load(), readingHistory, channel) {
+		return Result{Code: AccessDenied}
+	}
+	if q.Limit < 0 {
+		q.Limit = defaultPage
+	}
+	q.Limit, q.Bytes, q.Form = min(q.Limit, maxPage), maxPageSize, s.subscriber.Form()
+	page, err := h.table.History(channel, q)
+	switch {
+	case err == nil:
+		return Result{Page: &page}
+	case errors.Is(err, pubsub.ErrNotRecovered):
+		at := pubsub.Begun{Epoch: page.Epoch, Offset: page.Top}
+		return Result{Code: NotRecovered, Reason: string(page.Reason), Begun: &Begun{Begun: at}}
+	default:
+		return Result{Code: NotAvailable}
 	}
 }
 
@@ -182,6 +292,10 @@ func (s *Session) Hears(channel []byte) bool {
 // Unsubscribe ends what Subscribe began, if anything.
 func (s *Session) Unsubscribe(channel []byte) {
 	s.desk.hub.table.Unsubscribe(&s.subscriber, channel)
+	if t := s.token(); t != nil {
+		delete(t.heard, string(channel))
+		delete(t.channels, string(channel))
+	}
 }
 
 // limitedMax is how many commands in a row may come too fast.
@@ -204,13 +318,23 @@ func (s *Session) TooFast(now time.Duration, size int) (tooFast, last bool) {
 	return true, s.limited >= limitedMax
 }
 
-// Revoked reports whether the session has logged in with a secret of old, the
-// settings before the last Obey, that does not open its access any more.
-func (s *Session) Revoked(old Config) bool {
+// Revoked returns why the login of the session is not valid any more, "" if it is: its
+// secret, by old, the settings before the last Obey, does not open its access, or its
+// token was revoked, or its key is gone. wall is the time by which tokens expire.
+func (s *Session) Revoked(old Config, wall time.Time) (reason string) {
 	rules := s.desk.hub.settings.Load()
+	if t := s.token(); t != nil && t.grant != nil {
+		if rules.Tokens == nil || rules.Tokens.Check(wall, t.grant) != nil {
+			return "the token of this login is not valid any more"
+		}
+		return ""
+	}
 	secret := old.Secrets.ReadOnly
 	if s.writer || s.access == auth.ReadWrite {
 		secret = old.Secrets.ReadWrite
 	}
-	return s.generation < rules.generation && s.access != auth.None && !rules.Secrets.Allow(s.access, secret)
+	if s.generation < rules.generation && s.access != auth.None && !rules.allow(s.access, secret) {
+		return "the secret of this login is not valid any more"
+	}
+	return ""
 }

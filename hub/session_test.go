@@ -54,8 +54,8 @@ func TestGrant(t *testing.T) {
 	m.Grant(auth.ReadWrite)
 	old := h.Config()
 	h.Obey(Config{Secrets: auth.Credentials{ReadOnly: "x", ReadWrite: "y"}})
-	if r := m.Subscribe([]byte("c")); !r.OK() || m.Revoked(old) {
-		t.Errorf("got %v and revoked %t", r, m.Revoked(old))
+	if r := m.Subscribe([]byte("c")); !r.OK() || m.Revoked(old, time.Time{}) != "" {
+		t.Errorf("got %v and revoked %q", r, m.Revoked(old, time.Time{}))
 	}
 }
 
@@ -199,10 +199,10 @@ func TestRevoked(t *testing.T) {
 			}
 			old := h.Config()
 			h.Obey(Config{Secrets: tt.now})
-			if got := early.Revoked(old); got != tt.want {
+			if got := early.Revoked(old, time.Time{}) != ""; got != tt.want {
 				t.Errorf("got %t, want %t", got, tt.want)
 			}
-			if late.login(auth.ReadOnly, tt.now.ReadOnly).Revoked(old) {
+			if late.login(auth.ReadOnly, tt.now.ReadOnly).Revoked(old, time.Time{}) != "" {
 				t.Error("a login by the new secret is revoked")
 			}
 		})
@@ -263,9 +263,9 @@ func TestHooks(t *testing.T) {
 		want Result
 	}{
 		{"subscribe", m.Subscribe([]byte("ann")), Result{}},
-		{"to another's", m.Subscribe([]byte("bob")), Result{AccessDenied, "not your channel"}},
+		{"to another's", m.Subscribe([]byte("bob")), Result{Code: AccessDenied, Reason: "not your channel"}},
 		{"publish", m.publish("ann", "good"), Result{}},
-		{"what is not allowed", m.publish("ann", "bad"), Result{AccessDenied, "not that"}},
+		{"what is not allowed", m.publish("ann", "bad"), Result{Code: AccessDenied, Reason: "not that"}},
 	} {
 		if step.got != step.want {
 			t.Errorf("%s: got %v, want %v", step.name, step.got, step.want)

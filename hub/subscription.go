@@ -14,6 +14,7 @@ type Event struct {
 	Channel string
 	Event   string
 	Data    []byte // as it was published, JSON with the codec of this module; nil for none
+	Offset  uint64 // in the channel; 0 where it keeps no history, and in OnPublish
 
 	// Lost, if it is not zero, is how many events were dropped at this place,
 	// because earlier ones were not taken in time. Such an Event has no name and no
@@ -91,7 +92,9 @@ func (s *Subscription) take(m pubsub.Message) {
 		s.lost++
 		return
 	}
-	s.queue = append(s.queue, eventOf(m.Channel, m.Event, m.Data))
+	e := eventOf(m.Channel, m.Event, m.Data)
+	e.Offset = m.Offset
+	s.queue = append(s.queue, e)
 	s.count++
 	s.bytes += n
 	s.more.Signal()

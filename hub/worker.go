@@ -16,6 +16,10 @@ type Out interface {
 	// Close closes the connection that Deliver knows by the id, if it is open.
 	Close(id uint64, code uint16, reason string)
 
+	// Notice tells the client of the connection something, if its protocol has words
+	// for it.
+	Notice(id uint64, n Notice)
+
 	// Name returns how logs name the connection.
 	Name(id uint64) string
 }
@@ -30,6 +34,7 @@ type Worker struct {
 	meters   map[*Session]*rate.Meter // there is none where a hub limits nothing: not a byte for each
 	expiries expiries
 	watch    *watching // nil if nothing is watched
+	swept    []*Hub    // whose histories this loop sweeps
 }
 
 // A desk is the part of one hub that lives on one event loop.
@@ -58,6 +63,9 @@ const aheadPause = 200 * time.Microsecond
 // left to do.
 func (w *Worker) Work(now time.Duration) (pause time.Duration) {
 	w.expire(now)
+	for _, h := range w.swept {
+		h.table.Sweep(w.Clock())
+	}
 	switch w.Shard.Work() {
 	case pubsub.More:
 		return 0
@@ -66,6 +74,10 @@ func (w *Worker) Work(now time.Duration) (pause time.Duration) {
 	}
 	return -1
 }
+
+// Sweep makes the loop look after the histories of these hubs: one loop of a server
+// does.
+func (w *Worker) Sweep(hubs []*Hub) { w.swept = hubs }
 
 // Command returns where a protocol may decode the command that it is obeying. It
 // is the loop's, so that no command costs an allocation.
@@ -110,12 +122,15 @@ func (w *Worker) forget(s *Session) {
 	w.expiries.remove(s)
 }
 
-// codeExpired closes a session whose time is over.
+// codeExpired closes a session whose time is over, or that of its token.
 const codeExpired = 4001
 
-// expire closes the connections of the sessions whose time is over.
+// expire closes the connections of the sessions whose time is over, and gives the others
+// their notices.
 func (w *Worker) expire(now time.Duration) {
 	for s := w.expiries.next(now); s != nil; s = w.expiries.next(now) {
-		w.out.Close(s.subscriber.ID(), codeExpired, "the session has expired")
+		if over, reason := s.elapse(now); over {
+			w.out.Close(s.subscriber.ID(), codeExpired, reason)
+		}
 	}
 }

@@ -12,7 +12,10 @@
 package protocol
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"net"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -29,8 +32,13 @@ type Protocol interface {
 	Hub() *hub.Hub
 }
 
+// A Noticer is a Protocol that can tell clients what they have not asked for.
+type Noticer interface {
+	Notice(c *engine.Conn, n hub.Notice)
+}
+
 // NewWorker makes what works for the hubs on a loop.
-func NewWorker(l *engine.Loop) engine.Worker {
+func NewWorker(l *engine.Loop) *hub.Worker {
 	return hub.NewWorker(out{l}, measure.Now)
 }
 
@@ -68,6 +76,17 @@ func Name(c *engine.Conn) string {
 	return fmt.Sprintf("%d-%x-%d@%s", c.Loop().Index(), c.ID(), c.Serial(), Address(c.RemoteAddr()))
 }
 
+// clients makes the ids of clients.
+var clients = maphash.MakeSeed()
+
+// ClientID returns what names a connection to the backend of its client. It is
+// another one for each connection, also after a restart.
+func ClientID(c *engine.Conn) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], maphash.Comparable(clients, [2]uint64{uint64(c.Loop().Index()), c.Serial()}))
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
 // Address returns an address as text, "" if it is not known any more.
 func Address(a net.Addr) string {
 	if a == nil {
@@ -83,6 +102,15 @@ type out struct{ *engine.Loop }
 func (o out) Close(id uint64, code uint16, reason string) {
 	if c := o.Conn(id); c != nil {
 		c.Close(code, reason)
+	}
+}
+
+// Notice tells the client of a connection something, if its protocol can.
+func (o out) Notice(id uint64, n hub.Notice) {
+	if c := o.Conn(id); c != nil {
+		if p, ok := c.Protocol().(Noticer); ok {
+			p.Notice(c, n)
+		}
 	}
 }
 

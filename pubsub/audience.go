@@ -16,7 +16,9 @@ const runMax = 64 << 10
 // An audience is the members of one channel on one shard that hear one form.
 //
 // The members that the current walk has served stand before the cursor, the
-// others behind it; without a walk all are served. Joining and leaving keep
+// others behind it; without a walk all are served. Those that no walk serves, because
+// they are catching up with the channel's log or have been served further than this
+// loop already, stand at the end (catchup.go). Joining and leaving keep
 // that division, so a walk may be interrupted anywhere and still reaches every
 // member once.
 type audience struct {
@@ -33,6 +35,7 @@ type audience struct {
 	size atomic.Int32 // how many members there are; the loop alone sets it
 
 	// The loop's own.
+	behind  int32    // members at the end of the list that no walk serves
 	ids     []uint64 // members, as the Sink knows them
 	members []*Subscriber
 	cursor  int
@@ -40,6 +43,10 @@ type audience struct {
 	except  *Subscriber   // member that does not get it, nil if all do
 	buffer  []byte        // that the run's frames are joined in, nil for none
 	began   time.Duration // when the first message of it was published
+
+	// base is the offset of the last message that a walk has begun with: the position
+	// of members that are served. 0 where the channel has no history.
+	base uint64
 }
 
 // waiting is a message that waits for a walk.
@@ -95,6 +102,9 @@ func (a *audience) load() bool {
 	}
 	a.except = waits[0].except
 	a.shard.backlog.Add(-int64(size))
+	if last := waits[n-1].offset; last > 0 {
+		a.base = last
+	}
 	a.take(n)
 	a.cursor = 0
 	a.began = a.since
@@ -114,14 +124,40 @@ func (a *audience) take(n int) {
 
 // joins reports whether the n-th message that waits belongs to the run of those
 // before it, which have so many bytes: the same member, or none, is left out of
-// them all.
+// them all, and all have offsets, or none has.
 func joins(waits []waiting, n, size int) bool {
-	return n == 0 || size+len(waits[n].frame) <= runMax && waits[n].except == waits[0].except
+	return n == 0 || size+len(waits[n].frame) <= runMax && waits[n].except == waits[0].except &&
+		(waits[n].offset > 0) == (waits[0].offset > 0)
 }
+
+// rebase sets base where the channel's history may have begun since the last walk
+// did: what has an offset is pending, or it is taken. The stripe is locked; loop only.
+func (a *audience) rebase() {
+	for _, w := range a.pending[a.taken:] {
+		if w.offset > 0 {
+			a.base = before(w.offset)
+			return
+		}
+	}
+	if a.channel.log != nil {
+		a.base = a.channel.log.top
+	}
+}
+
+// prior is the position of members that the current walk has still to serve.
+func (a *audience) prior() uint64 {
+	if len(a.run.Items) > 0 && a.run.Items[0].Offset > 0 {
+		return before(a.run.Items[0].Offset)
+	}
+	return a.base
+}
+
+// end returns the index of the first member that no walk serves.
+func (a *audience) end() int { return len(a.ids) - int(a.behind) }
 
 // finish ends a walk. The next may begin.
 func (a *audience) finish() {
-	a.cursor = len(a.ids)
+	a.cursor = a.end()
 	a.shard.delivered(a.began)
 	a.run.Items = shift(a.run.Items, len(a.run.Items))
 	a.run.Joined, a.except = nil, nil
@@ -149,15 +185,16 @@ func (a *audience) joinFrames() {
 // next returns the members that are served next, at most a portion. The member
 // that does not get the run is passed over.
 func (a *audience) next() []uint64 {
-	end := min(a.cursor+portion, len(a.ids))
+	end := min(a.cursor+portion, a.end())
 	if a.except == nil || a.except.seat.shard != a.shard {
 		return a.ids[a.cursor:end]
 	}
 	if i := a.except.find(a); i >= 0 {
 		switch at := a.except.subs[i].index; {
+		case at >= end:
 		case at == a.cursor:
 			a.cursor++
-			end = min(a.cursor+portion, len(a.ids))
+			end = min(a.cursor+portion, a.end())
 		case at > a.cursor:
 			end = min(end, at)
 		}
@@ -176,7 +213,8 @@ func (a *audience) join(s *Subscriber) {
 		a.ids[last] |= delivery.Several
 		s.mark(true)
 	}
-	a.swap(last, a.cursor)
+	a.swap(last, a.end()-1)
+	a.swap(a.end()-1, a.cursor)
 	a.cursor++
 	a.count(1)
 	a.channel.stripe.joined(a.channel.name, s)
@@ -191,11 +229,12 @@ func (a *audience) count(n int) {
 // leave removes the member at index i. It is the one place where memberships end.
 func (a *audience) leave(i int) {
 	gone := a.members[i]
-	if i < a.cursor {
-		a.cursor--
-		a.swap(i, a.cursor)
-		i = a.cursor
+	if i >= a.end() {
+		a.shard.forget(a, gone)
+	} else {
+		i = a.setBehind(i)
 	}
+	a.behind--
 	last := len(a.ids) - 1
 	a.swap(i, last)
 	a.members[last] = nil
@@ -205,6 +244,30 @@ func (a *audience) leave(i int) {
 	if last == 0 {
 		a.channel.remove(a)
 	}
+}
+
+// setBehind moves the member at index i to those that no walk serves, and returns its
+// new index.
+func (a *audience) setBehind(i int) int {
+	if i < a.cursor {
+		a.cursor--
+		a.swap(i, a.cursor)
+		i = a.cursor
+	}
+	last := a.end() - 1
+	a.swap(i, last)
+	a.behind++
+	return last
+}
+
+// setServed moves the member at index i from those that no walk serves to those
+// that the current walk has served.
+func (a *audience) setServed(i int) {
+	first := a.end()
+	a.swap(i, first)
+	a.behind--
+	a.swap(first, a.cursor)
+	a.cursor++
 }
 
 // swap exchanges two members and tells them their new places.

@@ -19,7 +19,7 @@ func TestExcept(t *testing.T) {
 				all := s.members(h, "c", members)
 				for i, except := range []*Subscriber{nil, all[out], all[out], nil, all[(out+1)%members]} {
 					m := Message{Channel: []byte("c"), Data: fmt.Append(nil, i), Except: except}
-					if err := h.Publish(m, Refuse); err != nil {
+					if _, err := h.Publish(m, Refuse); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -53,7 +53,7 @@ func TestExceptNoMember(t *testing.T) {
 	subscribe(h, moved, []byte("c"))
 	send := func(data string, except *Subscriber) {
 		t.Helper()
-		if err := h.Publish(Message{Channel: []byte("c"), Data: []byte(data), Except: except}, Refuse); err != nil {
+		if _, err := h.Publish(Message{Channel: []byte("c"), Data: []byte(data), Except: except}, Refuse); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,7 +72,7 @@ func TestExceptNoMember(t *testing.T) {
 	}
 	only := s.subscriber(20)
 	subscribe(h, only, []byte("alone"))
-	if err := h.Publish(Message{Channel: []byte("alone"), Data: []byte("x"), Except: only}, Refuse); err != nil {
+	if _, err := h.Publish(Message{Channel: []byte("alone"), Data: []byte("x"), Except: only}, Refuse); err != nil {
 		t.Fatal(err)
 	}
 	s.rest()
@@ -87,7 +87,7 @@ func TestExceptIsJoined(t *testing.T) {
 	h, s := newHub(), newSink(t)
 	all := s.members(h, "c", 3)
 	for i, except := range []*Subscriber{all[0], all[0], all[0], all[1], nil, nil} {
-		if err := h.Publish(Message{Channel: []byte("c"), Data: fmt.Append(nil, i), Except: except}, Refuse); err != nil {
+		if _, err := h.Publish(Message{Channel: []byte("c"), Data: fmt.Append(nil, i), Except: except}, Refuse); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestExceptDiscarded(t *testing.T) {
 	h, s := newHub(), newSink(t)
 	all := s.members(h, "c", 2)
 	for i := range 10 {
-		if err := h.Publish(Message{Channel: []byte("c"), Data: []byte("data"), Except: all[i%2]}, Refuse); err != nil {
+		if _, err := h.Publish(Message{Channel: []byte("c"), Data: []byte("data"), Except: all[i%2]}, Refuse); err != nil {
 			t.Fatal(err)
 		}
 	}

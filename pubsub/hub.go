@@ -30,6 +30,8 @@ type Hub struct {
 	named     atomic.Bool  // items carry the names of events
 	encodings atomic.Pointer[encodings]
 	costly    atomic.Int64 // audiences that hear a costly form
+	history   histories
+	keys      keyring
 	stripes   [stripeCount]stripe
 }
 
@@ -38,11 +40,13 @@ type stripe struct {
 	mu       sync.Mutex
 	channels map[string]*channel
 	observer Observer // nil for none
-	_        [32]byte // a cache line of its own
+	kept     *kept    // nil if no channel has ever had a log
+	keys     *keys    // nil if there are none
+	_        [16]byte // a cache line of its own
 }
 
-// A channel exists while it has an audience or a listener, or always if it is
-// permanent. Its fields are guarded by the stripe.
+// A channel exists while it has an audience or a listener, or its log keeps a
+// message, or always if it is permanent. Its fields are guarded by the stripe.
 type channel struct {
 	name      string
 	hub       *Hub
@@ -52,10 +56,17 @@ type channel struct {
 	listeners []*Listener
 	published uint64 // messages
 	bytes     uint64 // of their data, names of events included
+	log       *log   // nil if the channel keeps no history
 }
 
 // NewHub returns a hub without channels.
-func NewHub() *Hub { return &Hub{seed: maphash.MakeSeed()} }
+func NewHub() *Hub {
+	h := &Hub{seed: maphash.MakeSeed()}
+	h.history.epoch = newEpoch()
+	h.history.byteMax.Store(DefaultHistoryBytes)
+	h.RememberKeys(0, 0)
+	return h
+}
 
 // SetPermanent replaces the permanent channels. One that stays permanent exists
 // all the time.
@@ -103,36 +114,106 @@ func (h *Hub) Exists(name []byte) bool {
 	return st.channels[string(name)] != nil
 }
 
-// Publish gives the message its place behind all earlier ones of its channel,
-// and every member the form that it hears. The flow says what happens where a
-// shard has too much waiting already. It returns ErrNoChannel if the channel
-// does not exist, or ErrOverloaded; then no member gets the message. Any
-// goroutine; with the flow Slowing only on that shard's loop.
-func (h *Hub) Publish(m Message, flow Flow) error {
+// Publish gives the message its place behind all earlier ones of its channel, and
+// every member the form that it hears; if the channel has a history the log keeps the
+// message. The flow says what happens where a shard has too much waiting already. It
+// returns ErrNoChannel if the channel neither exists nor has a history, ErrOverloaded,
+// or ErrFull; then no member gets the message. Any goroutine; with the flow Slowing only
+// on that shard's loop.
+func (h *Hub) Publish(m Message, flow Flow) (Published, error) {
+	p, err := h.publish(&m, flow)
+	if p.Offset > 0 && h.history.bytes.Load() > h.history.byteMax.Load() {
+		h.evict() // without the stripe's lock
+	}
+	if m.Key != nil {
+		h.keys.trim(h, m.At)
+	}
+	return p, err
+}
+
+func (h *Hub) publish(m *Message, flow Flow) (Published, error) {
 	var made forms
+	var key digest
+	m.Offset = 0
 	st := h.stripe(m.Channel)
-	if h.costly.Load() > 0 {
-		h.prepare(h.encodings.Load(), &made, st, m)
+	costly, unstamped := h.costly.Load() > 0, false
+	if costly {
+		unstamped = h.prepare(h.encodings.Load(), &made, st, m)
+	}
+	if m.Key != nil {
+		key = digestOf(m.Channel, m.Key)
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if m.Key != nil {
+		if offset, found := h.keys.find(st, key, m.At); found {
+			return Published{offset, true}, nil
+		}
+	}
 	e := h.encodings.Load() // with the lock: a form of a member has been added before it joined
-	ch := st.channels[string(m.Channel)]
-	switch {
-	case ch == nil:
+	var err error
+	if ch := st.channels[string(m.Channel)]; ch == nil {
+		err = h.publishFirst(e, st, m, flow)
+	} else {
+		if costly && unstamped != (ch.log != nil) {
+			made = forms{} // the history began or ended in between
+		}
+		if err = ch.publish(e, &made, m, flow); ch.log != nil {
+			ch.endIfUnused() // the message may be larger than the log
+		}
+	}
+	if err != nil {
+		return Published{}, err
+	}
+	if m.Key != nil {
+		h.keys.add(st, key, m.Offset, m.At)
+	}
+	return Published{Offset: m.Offset}, nil
+}
+
+// publishFirst publishes to a channel that does not exist, if it has a history. The
+// stripe is locked.
+func (h *Hub) publishFirst(e *encodings, st *stripe, m *Message, flow Flow) error {
+	if !h.history.of(m.Channel).keeps() {
 		return ErrNoChannel
-	case flow.refuse && ch.overloaded():
+	}
+	limit := math.MaxInt
+	if flow.within > 0 {
+		limit = flow.within
+	}
+	ch, err := h.needChannel(st, m.Channel, limit)
+	if err != nil {
+		return err
+	}
+	defer ch.endIfUnused() // nothing was kept
+	return ch.publish(e, new(forms), m, flow)
+}
+
+// publish gives a message to the log and to all members of the channel. made are the
+// forms that there are. The stripe is locked.
+func (ch *channel) publish(e *encodings, made *forms, m *Message, flow Flow) error {
+	if flow.refuse && ch.overloaded() {
 		return ErrOverloaded
 	}
-	for _, a := range ch.audiences { // all of them, before any member gets anything
-		e.of(&made, a.form, m)
+	if ch.log != nil {
+		m.Offset = ch.log.next()
+		e.stamp(made, m.Offset)
+		for _, f := range e.kept {
+			e.make(made, f, m)
+		}
 	}
-	ch.deliver(e, &made, m, flow)
+	for _, a := range ch.audiences { // all of them, before anybody gets anything
+		e.of(made, a.form, m)
+	}
+	if ch.log != nil {
+		ch.keep(e, made, m)
+	}
+	ch.deliver(e, made, m, flow)
 	return nil
 }
 
 // deliver gives a message to all members of the channel. The stripe is locked.
-func (ch *channel) deliver(e *encodings, made *forms, m Message, flow Flow) {
+func (ch *channel) deliver(e *encodings, made *forms, m *Message, flow Flow) {
 	ch.published++
 	ch.bytes += uint64(len(m.Event) + len(m.Data))
 	var event string // one copy for all
@@ -144,13 +225,13 @@ func (ch *channel) deliver(e *encodings, made *forms, m Message, flow Flow) {
 		if len(frame) == 0 {
 			continue // the form leaves this message out
 		}
-		a.append(frame, event, &m)
+		a.append(frame, event, m)
 		if flow.slow != nil && flow.slow != a.shard && a.shard.overloaded() {
 			flow.slow.ahead = a.shard
 		}
 	}
 	for _, l := range ch.listeners {
-		l.take(m)
+		l.take(*m)
 	}
 }
 
@@ -187,6 +268,9 @@ func (h *Hub) needChannel(st *stripe, name []byte, limit int) (*channel, error) 
 		st.channels = make(map[string]*channel)
 	}
 	ch := &channel{name: string(name), hub: h, stripe: st}
+	if history := h.history.of(name); history.keeps() {
+		ch.beginLog(history)
+	}
 	st.channels[ch.name] = ch
 	st.channelBegan(ch.name)
 	return ch, nil
@@ -195,9 +279,10 @@ func (h *Hub) needChannel(st *stripe, name []byte, limit int) (*channel, error) 
 // endIfUnused removes a channel that nothing keeps. The stripe is locked. It is
 // the one place where channels end.
 func (ch *channel) endIfUnused() {
-	if len(ch.audiences) > 0 || len(ch.listeners) > 0 || ch.permanent {
+	if len(ch.audiences) > 0 || len(ch.listeners) > 0 || ch.permanent || ch.log != nil && ch.log.n > 0 {
 		return
 	}
+	ch.endLog()
 	delete(ch.stripe.channels, ch.name)
 	ch.hub.count.Add(-1)
 	ch.stripe.channelEnded(ch.name)
@@ -263,15 +348,24 @@ func (ch *channel) overloaded() bool {
 
 // audience returns the channel's audience of one seat. The stripe is locked.
 func (ch *channel) audience(s *seat) *audience {
+	if a := ch.seated(s); a != nil {
+		return a
+	}
+	a := &audience{channel: ch, shard: s.shard, form: s.form}
+	a.rebase()
+	ch.audiences = append(ch.audiences, a)
+	ch.hub.countCostly(a.form, 1)
+	return a
+}
+
+// seated returns the audience of one seat, or nil. The stripe is locked.
+func (ch *channel) seated(s *seat) *audience {
 	for _, a := range ch.audiences {
 		if a.shard == s.shard && a.form == s.form {
 			return a
 		}
 	}
-	a := &audience{channel: ch, shard: s.shard, form: s.form}
-	ch.audiences = append(ch.audiences, a)
-	ch.hub.countCostly(a.form, 1)
-	return a
+	return nil
 }
 
 // remove removes an audience without members.

@@ -23,7 +23,7 @@ func checkHub(t testing.TB, h *Hub) {
 			if ch.name != name || ch.stripe != &h.stripes[i] {
 				t.Errorf("channel %q stands in the wrong place", name)
 			}
-			if len(ch.audiences) == 0 && !ch.permanent {
+			if len(ch.audiences) == 0 && !ch.permanent && (ch.log == nil || ch.log.n == 0) {
 				t.Errorf("channel %q has no members and was not freed", name)
 			}
 			for _, a := range ch.audiences {
@@ -34,11 +34,51 @@ func checkHub(t testing.TB, h *Hub) {
 	if got := h.Len(); got != channels {
 		t.Errorf("Len: got %d, want %d", got, channels)
 	}
+	checkLogs(t, h)
+}
+
+// checkLogs adds up what the logs hold.
+func checkLogs(t testing.TB, h *Hub) {
+	t.Helper()
+	bytes, logs := int64(0), 0
+	for i := range h.stripes {
+		st := &h.stripes[i]
+		listed := 0
+		for name, ch := range st.channels {
+			l := ch.log
+			if l == nil {
+				continue
+			}
+			sum := uint32(0)
+			for k := range l.n {
+				for _, e := range l.slot(k) {
+					sum += e.size()
+				}
+			}
+			if sum != l.bytes || l.n > l.size || l.bytes > l.byteMax {
+				t.Errorf("%q: the log says %d bytes and has %d, in %d messages of %d", name, l.bytes, sum, l.n, l.size)
+			}
+			if l.n > 0 {
+				listed++
+				bytes += int64(sum)
+				if st.kept.logs[l.place-1] != ch {
+					t.Errorf("%q: the log stands in the wrong place", name)
+				}
+			}
+		}
+		if st.kept != nil && len(st.kept.logs) != listed {
+			t.Errorf("stripe %d: got %d logs in the list, want %d", i, len(st.kept.logs), listed)
+		}
+		logs += listed
+	}
+	if got := h.HistoryStats(); got.Bytes != bytes || got.Logs != logs {
+		t.Errorf("got %+v, want %d bytes in %d logs", got, bytes, logs)
+	}
 }
 
 func checkAudience(t testing.TB, a *audience) {
 	t.Helper()
-	if len(a.ids) == 0 || len(a.ids) != len(a.members) || a.cursor > len(a.ids) {
+	if len(a.ids) == 0 || len(a.ids) != len(a.members) || a.cursor > a.end() {
 		t.Errorf("%q: %d ids, %d members, cursor %d", a.channel.name, len(a.ids), len(a.members), a.cursor)
 		return
 	}
@@ -343,7 +383,7 @@ func (m *model) publish(channel string, arg byte) {
 		out = int(arg) % modelMembers
 		message.Except = m.subs[out]
 	}
-	err := m.hub.Publish(message, flow)
+	_, err := m.hub.Publish(message, flow)
 	exists := slices.Contains(m.named, channel)
 	for id := range m.subs {
 		exists = exists || m.piece(id, channel).member
@@ -597,7 +637,7 @@ func BenchmarkPublish(b *testing.B) {
 			name, frame := []byte("news"), make([]byte, 100)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := h.Publish(Message{Channel: name, Data: frame}, Slowing(shard)); err != nil {
+				if _, err := h.Publish(Message{Channel: name, Data: frame}, Slowing(shard)); err != nil {
 					b.Fatal(err)
 				}
 				shard.Work()
@@ -618,7 +658,7 @@ func BenchmarkPublishRun(b *testing.B) {
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = h.Publish(Message{Channel: name, Data: frame}, Slowing(shard))
+		_, _ = h.Publish(Message{Channel: name, Data: frame}, Slowing(shard))
 		if n++; n%100 == 0 {
 			shard.Work()
 		}
@@ -675,7 +715,7 @@ func TestKeepEvents(t *testing.T) {
 			for i := range 100 {
 				event, frame := fmt.Sprint("e", i), fmt.Sprint(round, " ", i)
 				m := Message{Channel: []byte("c"), Event: []byte(event), Data: []byte(frame)}
-				if err := h.Publish(m, Refuse); err != nil {
+				if _, err := h.Publish(m, Refuse); err != nil {
 					t.Fatal(err)
 				}
 				if !keep {
@@ -703,7 +743,7 @@ func TestKeepEventsFromNowOn(t *testing.T) {
 	publish := func(event, frame string) {
 		t.Helper()
 		m := Message{Channel: []byte("c"), Event: []byte(event), Data: []byte(frame)}
-		if err := h.Publish(m, Refuse); err != nil {
+		if _, err := h.Publish(m, Refuse); err != nil {
 			t.Fatal(err)
 		}
 	}

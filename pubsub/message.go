@@ -11,16 +11,23 @@ type Message struct {
 	Event   []byte
 	Data    []byte // in the format of the hub, nil for none
 
-	// Offset is the place of the message in its channel, from 1. 0: the channel
-	// keeps no history.
+	// Offset is the place of the message in its channel, from 1. Publish sets it. 0:
+	// the channel keeps no history.
 	Offset uint64
+
+	// Key, unless it is nil, says that this message is published once: others of the
+	// same channel with the same key are not, for the time that RememberKeys says.
+	// Their data is not compared. Where several users publish, the key must contain
+	// the user.
+	Key []byte
 
 	// At is when the message was published, on the clock of Shard.Clock.
 	// Delivery times are measured from it.
 	At time.Duration
 
 	// Except is a member of the channel that does not get the message. If nil,
-	// every member gets it.
+	// every member gets it. It may get the message nevertheless if it comes back, or
+	// catches up, and reads it in the channel's history.
 	Except *Subscriber
 }
 
@@ -29,6 +36,7 @@ type Message struct {
 type Flow struct {
 	refuse bool
 	slow   *Shard
+	within int // channels; 0: any number
 }
 
 var (
@@ -44,3 +52,21 @@ var (
 // Slowing makes Publish take the message and slow the publishing loop down: the
 // next Shard.Work of the shard s, which is that loop's, returns Ahead.
 func Slowing(s *Shard) Flow { return Flow{slow: s} }
+
+// Within returns the flow with a limit: Publish returns ErrFull instead of beginning
+// a channel that would be one more than limit.
+func (f Flow) Within(limit int) Flow {
+	f.within = limit
+	return f
+}
+
+// Published is what became of a message.
+type Published struct {
+	// Offset is the place of the message in its channel, 0 if that keeps no history.
+	// Of a duplicate it is that of the first.
+	Offset uint64
+
+	// Duplicate says that a message with this Key had been published before. No
+	// member got this one.
+	Duplicate bool
+}

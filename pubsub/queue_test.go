@@ -7,7 +7,7 @@ import (
 
 func TestQueueAgainstSlice(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var q queue
+	var q queue[audience]
 	var model []*audience
 	for step := range 10_000 {
 		// Grows for a while, then shrinks for a while.

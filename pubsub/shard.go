@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,12 +49,13 @@ type Shard struct {
 	inbox []*audience // have frames and are not active; guarded by mu
 
 	// The loop's own.
-	active  queue       // in the order in which they are served
-	current *audience   // that is being served
-	spare   []*audience // the inbox's other array
-	ahead   *Shard      // a shard that this loop has published too much to
-	buffers [][]byte    // for joined runs, empty
+	active  queue[audience] // in the order in which they are served
+	current *audience       // that is being served
+	spare   []*audience     // the inbox's other array
+	ahead   *Shard          // a shard that this loop has published too much to
+	buffers [][]byte        // for joined runs, empty
 	stats   Stats
+	catchup catchup
 
 	// When the runs were published whose walks have ended since Written was
 	// called last.
@@ -100,6 +102,10 @@ func (s *Shard) Written() {
 // NewShard returns a shard that delivers to sink.
 func NewShard(sink Sink) *Shard {
 	s := &Shard{sink: sink}
+	s.catchup.pace, _ = sink.(Replayer)
+	if s.catchup.pace == nil {
+		s.catchup.pace = unpaced{}
+	}
 	for f := range s.seats {
 		s.seats[f] = seat{s, Form(f)}
 	}
@@ -122,9 +128,9 @@ func (s *Shard) overloaded() bool { return s.backlog.Load() > backlogMax }
 // Work delivers what has been published, until there is nothing left or the
 // Sink's slice of time is used up. Loop only.
 func (s *Shard) Work() State {
+	defer s.giveUp()
 	s.take()
-	s.recover()
-	alone := s.active.len() == 1
+	alone := s.active.len() == 1 && s.catchup.queue.len() == 0
 	for s.active.len() > 0 {
 		a := s.active.pop()
 		if len(a.run.Items) == 0 && !a.load() {
@@ -137,15 +143,24 @@ func (s *Shard) Work() State {
 			s.active.push(a)
 		}
 		if !inTime && !s.overloaded() {
+			s.replayOne()
 			return More
 		}
 	}
-	return s.waiting()
+	s.replayAll()
+	state := s.waiting()
+	if state == Idle && s.catchup.queue.len() > 0 {
+		return More
+	}
+	return state
 }
 
 // walk serves the next portion of an audience, and reports whether all of it was
 // served within the slice of time.
 func (s *Shard) walk(a *audience, alone bool) bool {
+	if a.behind > 0 {
+		s.admit(a)
+	}
 	next := a.next()
 	served := 0
 	if len(next) > 0 {
@@ -154,19 +169,27 @@ func (s *Shard) walk(a *audience, alone bool) bool {
 		served = s.sink.Deliver(next, &a.run)
 	}
 	a.cursor += served
-	if a.cursor == len(a.ids) {
+	if a.cursor == a.end() {
 		a.finish()
 	}
 	return served == len(next)
 }
 
-// recover goes on after a panic of the Sink. Which members have got the run is
-// not known, and none may get it twice: the walk is given up.
-func (s *Shard) recover() {
-	if a := s.current; a != nil {
-		s.current = nil
-		a.finish()
-		s.active.push(a)
+// giveUp ends a walk in which the Sink panics, at once, so that the positions of
+// members are right afterwards. Which members have got the run is not known, and none
+// may get it twice; those that may have missed it are told.
+func (s *Shard) giveUp() {
+	a := s.current
+	if a == nil {
+		return
+	}
+	s.current = nil
+	missed := slices.Clone(a.ids[a.cursor:a.end()])
+	a.finish()
+	s.active.push(a)
+	s.admitLate(a)
+	for _, id := range missed {
+		s.catchup.pace.Lost(id&^delivery.Several, delivery.Lost{Channel: a.channel.name, Offset: a.base})
 	}
 }
 

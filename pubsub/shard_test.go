@@ -308,7 +308,7 @@ func TestNoAllocations(t *testing.T) {
 	name, frame := []byte("c"), []byte("x")
 	got := testing.AllocsPerRun(100, func() {
 		for range 3 {
-			_ = h.Publish(Message{Channel: name, Data: frame}, Slowing(shard))
+			_, _ = h.Publish(Message{Channel: name, Data: frame}, Slowing(shard))
 		}
 		shard.Work()
 	})

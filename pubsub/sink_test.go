@@ -120,7 +120,8 @@ func newHub(permanent ...string) *Hub {
 
 // put publishes data to a channel.
 func put(h *Hub, flow Flow, channel string, data []byte) error {
-	return h.Publish(Message{Channel: []byte(channel), Data: data}, flow)
+	_, err := h.Publish(Message{Channel: []byte(channel), Data: data}, flow)
+	return err
 }
 
 // subscribe is Subscribe without a limit of channels.

@@ -134,7 +134,7 @@ func TestDeliveryIsMeasured(t *testing.T) {
 		t.Helper()
 		now = when
 		m := Message{Channel: []byte("a"), Data: []byte(data), At: when}
-		if err := h.Publish(m, Slowing(s.shard)); err != nil {
+		if _, err := h.Publish(m, Slowing(s.shard)); err != nil {
 			t.Fatal(err)
 		}
 	}

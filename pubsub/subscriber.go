@@ -26,6 +26,9 @@ func (s *Subscriber) Init(shard *Shard, id uint64) {
 // its hub. It comes after Init, before s hears anything.
 func (s *Subscriber) SetForm(f Form) { s.seat = &s.seat.shard.seats[f] }
 
+// Form returns the form in which s hears messages. Loop only.
+func (s *Subscriber) Form() Form { return s.seat.form }
+
 // ID returns what Init was given. Loop only.
 func (s *Subscriber) ID() uint64 { return s.id }
 

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/cmd/rocket/console"
 )
 
@@ -25,7 +24,7 @@ type admin struct {
 
 // startAdmin serves the admin API. If its default address is taken, as by a
 // second server on the machine, the server starts without it.
-func startAdmin(c *config, s *webrocket.Server, certs *certificates, log *slog.Logger) (*admin, error) {
+func startAdmin(c *config, s *service) (*admin, error) {
 	if c.admin == "off" {
 		return nil, nil
 	}
@@ -35,7 +34,7 @@ func startAdmin(c *config, s *webrocket.Server, certs *certificates, log *slog.L
 	}
 	listener, err := config.Listen(context.Background(), "tcp", c.admin)
 	if errors.Is(err, syscall.EADDRINUSE) && c.origin["admin"] == "" {
-		log.Warn("no admin API: its default address is taken; choose another with -admin, or -admin off", "address", c.admin)
+		s.log.Warn("no admin API: its default address is taken; choose another with -admin, or -admin off", "address", c.admin)
 		return nil, nil
 	}
 	if err != nil {
@@ -44,14 +43,14 @@ func startAdmin(c *config, s *webrocket.Server, certs *certificates, log *slog.L
 	a := &admin{listener: listener, ended: make(chan struct{})}
 	a.server = &http.Server{
 		Handler: console.New(console.Config{
-			Server: s, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on",
-			CertificateExpiry: certs.expiry, Log: log,
+			Server: s.server, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on",
+			CertificateExpiry: s.certs.expiry, KeySets: s.keys.keySets, Log: s.log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(a.ended)

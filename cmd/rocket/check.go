@@ -17,6 +17,10 @@ import (
 func runCheck(_ context.Context, p *program, args []string) error {
 	fs := newFlags("check")
 	given := settingFlags(fs)
+	var ask question
+	fs.StringVar(&ask.channel, "channel", "", "")
+	fs.StringVar(&ask.user, "user", "", "")
+	fs.StringVar(&ask.hub, "hub", "/", "")
 	file, err := parseServeArgs(fs, args)
 	if err != nil {
 		return err
@@ -42,7 +46,10 @@ func runCheck(_ context.Context, p *program, args []string) error {
 	for _, note := range c.notes {
 		fmt.Fprintf(p.stdout, "%s: note: %s\n", name, note)
 	}
-	return nil
+	if ask == (question{hub: "/"}) {
+		return nil
+	}
+	return ask.answer(p.stdout, c)
 }
 
 // unusable returns what clients would find wrong with the certificates.

@@ -150,6 +150,8 @@ func TestDocumentedProblems(t *testing.T) {
 		fmt.Sprintf(`{"TLSSelfSigned": true, "TLSClientCA": %q, "Hubs": [{"Path": "/"}]}`, writeFile(t, "\ufeff")),
 		`{"Hubs": [{"Path": "/", "Secrets": {"ReadOnly": " s"}}]}`,
 		`{"Host": "", "Admin": ":1", "Hubs": [{"Path": "/a"}, {"Path": "/b", "Secrets": {"ReadOnly": "r"}, "MaxChannelName": 1, "Channels": ["cc"]}]}`,
+		`{"Hubs": [{"Path": "/", "Rules": [{"Match": "**"}, {"Match": "a"}]}]}`,
+		`{"Hubs": [{"Path": "/", "Rules": [{"Match": "a", "History": {"Size": 1}}, {"Match": "a", "Rewind": 1}, {"Match": "a", "Subscribe": "owner"}]}]}`,
 	} {
 		stdout, stderr, _ := call("check", writeFile(t, file))
 		all += stdout + stderr

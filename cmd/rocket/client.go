@@ -230,7 +230,14 @@ type authArgs struct {
 }
 
 type subscribeArgs struct {
-	Channel string `json:"channel"`
+	Channel string    `json:"channel"`
+	Since   *position `json:"since,omitempty"`
+}
+
+// position is where a client is in a channel with a history.
+type position struct {
+	Epoch  string `json:"epoch"`
+	Offset uint64 `json:"offset"`
 }
 
 type publishArgs struct {
@@ -239,42 +246,54 @@ type publishArgs struct {
 	Data    json.RawMessage `json:"data"`
 }
 
+// reply is what a client looks at in a message of the server.
+type reply struct {
+	Event *string `json:"event"`
+	Lost  *uint64 `json:"lost"`
+	OK    bool    `json:"ok"`
+	Err   string  `json:"err"`
+
+	position
+	Recovered bool `json:"recovered"`
+}
+
 // do sends a request and waits for the reply. Events that arrive before it go
 // to deliver, whose error is the end.
 func (c *client) do(ctx context.Context, r request, deliver func([]byte) error) error {
+	_, err := c.ask(ctx, r, deliver)
+	return err
+}
+
+// ask is do that returns the reply.
+func (c *client) ask(ctx context.Context, r request, deliver func([]byte) error) (reply, error) {
 	message, err := encodeJSON(r)
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if err := c.conn.Write(ctx, websocket.MessageText, message); err != nil && ctx.Err() != nil {
-		return ctx.Err()
+		return reply{}, ctx.Err()
 	}
 	// Where writing failed, reading fails too, and knows the close code.
 	for {
 		message, err := c.receive(ctx)
 		if err != nil {
-			return err
+			return reply{}, err
 		}
-		var reply struct {
-			Event *string `json:"event"`
-			Lost  int     `json:"lost"`
-			OK    bool    `json:"ok"`
-			Err   string  `json:"err"`
-		}
-		if err := json.Unmarshal(message, &reply); err != nil {
-			return fmt.Errorf("%s does not speak Rocket's protocol: %w", c.url, err)
+		var got reply
+		if err := json.Unmarshal(message, &got); err != nil {
+			return reply{}, fmt.Errorf("%s does not speak Rocket's protocol: %w", c.url, err)
 		}
 		switch {
-		case reply.Event != nil, reply.Lost > 0:
+		case got.Err != "":
+			return reply{}, r.explain(got.Err)
+		case got.OK:
+			return got, nil
+		case got.Event != nil, got.Lost != nil:
 			if err := deliver(message); err != nil {
-				return err
+				return reply{}, err
 			}
-		case reply.Err != "":
-			return r.explain(reply.Err)
-		case reply.OK:
-			return nil
 		default: // a hub with the codec Echo, for instance
-			return fmt.Errorf("%s does not speak Rocket's protocol: it answers neither ok nor an error", c.url)
+			return reply{}, fmt.Errorf("%s does not speak Rocket's protocol: it answers neither ok nor an error", c.url)
 		}
 	}
 }

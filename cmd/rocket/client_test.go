@@ -412,6 +412,40 @@ func TestSubscribeComesBackEndToEnd(t *testing.T) {
 	reader.wantStatus(0)
 }
 
+// Where a channel keeps a history, a subscriber that comes back prints what it has
+// missed.
+func TestSubscribeRecoversEndToEnd(t *testing.T) {
+	const token = "ROCKET_ADMIN_TOKEN=t"
+	file := writeFile(t, `{"Hubs": [{"Path": "/", "Rules": [{"Match": "*", "History": {"Size": 2, "TTL": "1h"}}]}]}`)
+	server, url := startServer(t, []string{token}, file)
+	reader := start(t, nil, "subscribe", "-url", url, "a")
+	reader.stderr.want(`^subscribed to a at \S+$`)
+	publish := func(data ...string) {
+		t.Helper()
+		for _, d := range data {
+			start(t, nil, "publish", "-url", url, "a", d).wantStatus(0)
+		}
+	}
+	away := func(data ...string) {
+		t.Helper()
+		vars := []string{token, "ROCKET_ADMIN=" + adminOf(server)}
+		list := start(t, vars, "connections", "-channel", "a")
+		name := list.stdout.want(`connection=(\S+)`)[1]
+		list.wantStatus(0)
+		start(t, vars, "disconnect", "-code", "1013", name).wantStatus(0)
+		reader.stderr.want(`connecting again`)
+		publish(data...)
+	}
+	publish("1")
+	reader.stdout.want(`"data":1,"offset":1\}$`)
+	away("2", "3")
+	reader.stderr.want(`^subscribed to a at \S+ again; nothing is missing$`)
+	reader.stdout.want(`"data":2,"offset":2\}$`)
+	reader.stdout.want(`"data":3,"offset":3\}$`)
+	publish("4")
+	reader.stdout.want(`"data":4,"offset":4\}$`)
+}
+
 // Which ends may pass, and which the server means.
 func TestWhenSubscribeComesBack(t *testing.T) {
 	for code, want := range map[websocket.StatusCode]bool{1000: false, 1001: true, 1002: false, 1008: false, 1009: false, 1011: true, 1012: true, 1013: true, 1014: true, 4001: false} {

@@ -44,6 +44,7 @@ func commands() []command {
 		{"connections", "[FLAGS]", "list the open connections of a server", connectionsHelp, runConnections},
 		{"disconnect", "[FLAGS] CONNECTION", "close a connection of a server", disconnectHelp, runDisconnect},
 		{"health", "[FLAGS] [FILE]", "ask a server on this machine how it is", healthHelp, runHealth},
+		{"token", "[FLAGS] [explain TOKEN]", "make or explain a token for logging in", tokenHelp, runToken},
 		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
 		{"man", "", "print the manual page", manHelp, runMan},
 		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
@@ -58,6 +59,7 @@ var otherWords = map[string]string{
 	"start": "serve", "run": "serve", "server": "serve", "listen": "serve",
 	"sub": "subscribe", "read": "subscribe", "pub": "publish", "send": "publish",
 	"validate": "check", "verify": "check", "test": "check", "status": "health", "ping": "health", "stats": "top",
+	"jwt": "token", "tokens": "token", "sign": "token", "explain": "token explain",
 }
 
 // commandHint says which command a word may stand for, or is "".
@@ -188,8 +190,16 @@ It reads the configuration as the server would, with FILE, variables and flags. 
 reports everything that is wrong, by line and key, and ends with status 1; or it says
 ok and what would be served.
 
-The flags are those of serve.
+With -channel it also says which rule of the hub counts for a channel, and who may do
+what with it.
 
-Example:
+  -channel NAME    channel to explain
+  -user NAME       user whose rights are told
+  -hub PATH        hub that the channel is in (default /)
+
+The other flags are those of serve.
+
+Examples:
   rocket check my.json
+  rocket check my.json -channel chat:1 -user 42
 `

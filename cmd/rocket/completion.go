@@ -103,6 +103,8 @@ func completionWords(c command) string {
 		return " " + strings.Join(commandNames(), " ")
 	case "completion":
 		return " bash zsh fish"
+	case "token":
+		return " explain"
 	default:
 		return ""
 	}

@@ -209,8 +209,12 @@ func (c *config) warnings() []string {
 		if h.access() != locked && !isLoopback(c.host) {
 			ws = append(ws, fmt.Sprintf("the hub at %s is %s, and the server listens beyond this machine", h.path, h.access()))
 		}
-		if h.Secrets.ReadOnly != "" && h.Secrets.ReadWrite == "" {
+		ws = append(ws, h.tokenWarnings()...)
+		if h.Secrets.ReadOnly != "" && h.Secrets.ReadWrite == "" && h.tokens == nil {
 			ws = append(ws, fmt.Sprintf("the hub at %s has a secret for reading but none for publishing: everyone may publish, and clients that may publish may read", h.path))
+		}
+		for _, w := range h.Warnings() {
+			ws = append(ws, fmt.Sprintf("the hub at %s: %s", h.path, w))
 		}
 		for _, channel := range h.Channels {
 			if len(channel) > h.MaxChannelName {

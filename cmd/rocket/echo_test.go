@@ -79,7 +79,7 @@ func TestEchoHasNoSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := sources{file: file}.load()
-	if err == nil || !strings.Contains(err.Error(), ":2: Hubs[0]: an Echo hub has no Channels, Secrets or Log; remove them") {
+	if err == nil || !strings.Contains(err.Error(), ":2: Hubs[0]: an Echo hub has no Channels, Rules, Secrets or Log; remove them") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 type hub struct {
 	path, codec, log string
 	morePaths        []string
+	tokens           *tokens // nil if no token opens it
 	webrocket.HubConfig
 	webrocket.Endpoint
 }
@@ -148,8 +149,11 @@ func (h *hub) read(n *node) problems {
 	if _, ok := n.value.([]member); ok && !hasPath {
 		found = append(found, n.problem(`Path is missing; add one such as "Path": "/"`))
 	}
-	if h.codec == codecEcho && (len(h.Channels) > 0 || h.log+h.Secrets.ReadOnly+h.Secrets.ReadWrite != "") {
-		found = append(found, n.problem("an Echo hub has no Channels, Secrets or Log; remove them"))
+	if h.codec == codecEcho && (len(h.Channels)+len(h.Rules) > 0 || h.log+h.Secrets.ReadOnly+h.Secrets.ReadWrite != "") {
+		found = append(found, n.problem("an Echo hub has no Channels, Rules, Secrets or Log; remove them"))
+	}
+	if h.codec == codecEcho && h.tokens != nil {
+		found = append(found, n.problem("an Echo hub has no Tokens; remove them"))
 	}
 	return found
 }
@@ -164,6 +168,8 @@ const (
 // access returns what everyone may do. Access for publishing includes reading.
 func (h hub) access() string {
 	switch {
+	case h.tokens != nil:
+		return locked
 	case h.Secrets.ReadWrite == "":
 		return open
 	case h.Secrets.ReadOnly == "":

@@ -35,6 +35,7 @@ func (s *service) reload() {
 	if wrong != nil || refused != nil {
 		return
 	}
+	defer func() { s.keys.keep(s.config.Load()) }() // whichever it is then
 	if err := s.apply(c); err != nil {
 		s.log.Error("not reloaded; the old configuration and certificate stay", "error", err)
 		return
@@ -95,6 +96,9 @@ func (c *config) splitPair(err error) (wrong, refused error) {
 
 // apply makes the server obey c.
 func (s *service) apply(c *config) error {
+	if err := s.keys.equip(c); err != nil {
+		return err
+	}
 	handlers := make(map[string]webrocket.Handler, len(c.hubs))
 	for _, h := range c.hubs {
 		own, err := h.handlers(s.logs)

@@ -69,11 +69,12 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	if err != nil {
 		return err
 	}
+	defer s.keys.close()
 	defer s.obeySignals()()
 	if err := s.server.Start(); err != nil {
 		return c.startError(err)
 	}
-	console, err := startAdmin(c, s.server, s.certs, s.log)
+	console, err := startAdmin(c, s)
 	if err != nil {
 		return errors.Join(err, s.server.Shutdown(alreadyDone()))
 	}
@@ -102,17 +103,19 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 	gcSettingsFor(p.getenv, readMachine(p.root)).apply(log)
 	memory := debug.SetMemoryLimit(-1)
 	applyMemoryLimit(c.server.MemoryLimit, memory)
-	server, err := newServer(c, log, logs)
-	if err != nil {
-		return nil, err
-	}
 	certs, err := c.certificates(log)
 	if err != nil {
 		return nil, err
 	}
+	keys := &keyRing{log: log}
+	server, err := newServer(c, log, logs, keys)
+	if err != nil {
+		keys.close()
+		return nil, err
+	}
 	c.listen(server, certs)
 	s := &service{
-		server: server, log: log, logs: logs, sources: src, started: c, certs: certs,
+		server: server, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys,
 		manager: newNotifier(p.getenv), goodbye: shutdownTimeout, files: files, memory: memory,
 	}
 	s.config.Store(c)
@@ -187,7 +190,10 @@ func inTheWay(name string) string {
 }
 
 // newServer returns the server of a configuration, with its hubs.
-func newServer(c *config, log *slog.Logger, logs *logs) (*webrocket.Server, error) {
+func newServer(c *config, log *slog.Logger, logs *logs, keys *keyRing) (*webrocket.Server, error) {
+	if err := keys.equip(c); err != nil {
+		return nil, err
+	}
 	s := webrocket.NewServer(c.address())
 	s.Log = log
 	s.Config = c.server

@@ -54,6 +54,7 @@ type service struct {
 	started *config                // what only a restart changes is as here
 	config  atomic.Pointer[config] // the rest; both are one until a reload
 	certs   *certificates
+	keys    *keyRing
 	manager *notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
 	files   uint64         // that may be open at once

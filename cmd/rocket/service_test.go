@@ -162,7 +162,7 @@ func newService(t *testing.T, log io.Writer) *service {
 	}
 	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), started: c, goodbye: 1}
 	s.config.Store(c)
-	if s.server, err = newServer(c, s.log, nil); err != nil {
+	if s.server, err = newServer(c, s.log, nil, new(keyRing)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.server.Start(); err != nil {

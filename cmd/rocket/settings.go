@@ -241,6 +241,18 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return size(&h.ByteRate, 0, rate.Max) },
 		},
 		{
+			"MaxHistoryBytes", "max-history-bytes", "BYTES", "67108864", "memory that the events which a hub keeps may have",
+			func(h *hub) value { return size(&h.MaxHistoryBytes, 1, 0) },
+		},
+		{
+			"IdempotencyWindow", "idempotency-window", "TIME", "120s", "time for which the key of a publish is remembered at least",
+			func(h *hub) value { return duration(&h.IdempotencyWindow) },
+		},
+		{
+			"MaxIdempotencyKeys", "max-idempotency-keys", "N", "100000", "keys that a hub remembers",
+			func(h *hub) value { return integer(&h.MaxIdempotencyKeys, 1, 0) },
+		},
+		{
 			"Compression", "compression", "on|off", "off", "permessage-deflate for clients that offer it: on or off",
 			func(h *hub) value { return onOrOff(&h.Compression) },
 		},
@@ -287,12 +299,20 @@ func hubSettings() []hubSetting {
 			},
 		},
 		{
+			key: "Rules", doc: "list of [rules](#rules) for channels: what is kept of them, and who may do what",
+			at: func(h *hub) value { return ruleList(&h.Rules) },
+		},
+		{
 			key: "Secrets.ReadOnly", doc: "secret for reading; empty: everyone may read",
 			at: func(h *hub) value { return secret(&h.Secrets.ReadOnly) },
 		},
 		{
 			key: "Secrets.ReadWrite", doc: "secret for reading and publishing; empty: everyone may do both",
 			at: func(h *hub) value { return secret(&h.Secrets.ReadWrite) },
+		},
+		{
+			key: "Tokens", doc: "which [tokens](#tokens) open the hub; with it an empty secret opens nothing",
+			at: func(h *hub) value { return tokenObject(&h.tokens) },
 		},
 	}, hubDefaults()...)
 }

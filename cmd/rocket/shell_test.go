@@ -175,7 +175,7 @@ func TestDocumentedFlags(t *testing.T) {
 	lines := 0
 	for name, text := range texts {
 		for _, m := range inCode.FindAllStringSubmatch(text, -1) {
-			words := strings.Fields(m[1])[1:]
+			words := strings.Fields(strings.ReplaceAll(m[1], "'", ""))[1:] // as a shell would, nearly
 			if !strings.Contains(m[1], " -") || slices.Contains(words, "--") {
 				continue
 			}

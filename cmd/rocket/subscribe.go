@@ -15,7 +15,8 @@ const subscribeHelp = `
 Each event is a line of JSON on standard output, until Ctrl-C. If the server
 restarts or the connection is lost, it connects again, after pauses that grow from
 a second to half a minute, and says so on standard error. Events that are published
-meanwhile are missing. It ends if the first attempt fails, and if another would not
+meanwhile are printed too if the channel keeps a history of them, and otherwise are
+missing. It ends if the first attempt fails, and if another would not
 help: the server refuses the secret, for instance.
 
   -url URL         server and hub (default ws://localhost:9772/)
@@ -32,7 +33,7 @@ Examples:
 // runSubscribe is the command subscribe.
 func runSubscribe(ctx context.Context, p *program, args []string) error {
 	fs := newFlags("subscribe")
-	s := subscription{program: p}
+	s := subscription{program: p, since: map[string]position{}}
 	s.register(fs)
 	var err error
 	if s.channels, err = parseFlags(fs, args); err != nil {
@@ -58,6 +59,7 @@ type subscription struct {
 	flags    clientFlags
 	once     bool
 	channels []string
+	since    map[string]position // where it is in those of the channels that have a history
 }
 
 func (s *subscription) register(fs *flag.FlagSet) {
@@ -80,7 +82,7 @@ func (s *subscription) follow(ctx context.Context) error {
 			return ctx.Err()
 		case <-time.After(wait):
 		}
-		if subscribed, err = s.connection(ctx, " again; events published meanwhile are missing"); subscribed {
+		if subscribed, err = s.connection(ctx, " again"); subscribed {
 			failures = -1
 		}
 	}
@@ -110,20 +112,64 @@ func (s *subscription) connection(ctx context.Context, again string) (subscribed
 	}
 	defer c.close()
 	for _, channel := range s.channels {
-		if err := c.do(ctx, request{Subscribe: &subscribeArgs{channel}}, s.printEvent); err != nil {
+		missed, err := s.subscribe(ctx, c, channel)
+		if err != nil {
 			return false, err
 		}
-		fmt.Fprintf(s.stderr, "subscribed to %s at %s%s\n", channel, c.url, again)
+		if again == "" {
+			missed = ""
+		}
+		fmt.Fprintf(s.stderr, "subscribed to %s at %s%s%s\n", channel, c.url, again, missed)
 	}
 	for {
 		message, err := c.receive(ctx)
 		if err != nil {
 			return true, err
 		}
-		if err := s.printEvent(message); err != nil {
+		if err := s.take(message); err != nil {
 			return true, err
 		}
 	}
+}
+
+// subscribe goes on in a channel where the connection before has ended. missed says
+// what has become of the events since then.
+func (s *subscription) subscribe(ctx context.Context, c *client, channel string) (missed string, err error) {
+	args := &subscribeArgs{Channel: channel}
+	if at, ok := s.since[channel]; ok {
+		args.Since = &at
+	}
+	got, err := c.ask(ctx, request{Subscribe: args}, s.take)
+	if err != nil {
+		return "", err
+	}
+	delete(s.since, channel)
+	if got.Epoch != "" {
+		s.since[channel] = got.position
+	}
+	if got.Recovered {
+		return "; nothing is missing", nil
+	}
+	return "; events published meanwhile are missing", nil
+}
+
+// take prints a message and keeps the position behind it.
+func (s *subscription) take(message []byte) error {
+	if err := s.printEvent(message); err != nil || len(s.since) == 0 {
+		return err
+	}
+	var got struct {
+		Channel string  `json:"channel"`
+		Offset  *uint64 `json:"offset"`
+	}
+	if err := json.Unmarshal(message, &got); err != nil {
+		return nil //nolint:nilerr // it is printed as it came
+	}
+	if at, ok := s.since[got.Channel]; ok && got.Offset != nil {
+		at.Offset = *got.Offset
+		s.since[got.Channel] = at
+	}
+	return nil
 }
 
 // printEvent prints a message as it came, on one line.

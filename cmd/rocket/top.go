@@ -17,7 +17,7 @@ import (
 
 const topHelp = `
 It asks the admin port of a server again and again, and shows each event loop,
-the busiest channels and the slowest readers: on a terminal until Ctrl-C, and
+the busiest channels, what hubs keep and the slowest readers: on a terminal until Ctrl-C, and
 otherwise one report as plain text. The token is read from ROCKET_ADMIN_TOKEN.
 
   -admin ADDRESS   where the server has its admin port (default
@@ -97,6 +97,7 @@ func onScreen(text []byte, live bool) []byte {
 // sample is what a server has answered at one time.
 type sample struct {
 	loops    console.Loops
+	hubs     console.Hubs
 	channels console.Channels
 	slowest  console.Connections
 }
@@ -105,6 +106,7 @@ type sample struct {
 func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 	for path, to := range map[string]any{
 		"/api/loops": &s.loops,
+		"/api/hubs":  &s.hubs,
 		"/api/channels?sort=published&limit=1000": &s.channels,
 		"/api/connections/slowest?limit=10":       &s.slowest,
 	} {
@@ -143,6 +145,7 @@ func view(before, after sample) []byte {
 	fmt.Fprintf(&b, "Rocket %s  %s  up %v  at most %d connections\n\n", after.loops.Version, state, up, after.loops.MaxConnections)
 	viewLoops(&b, before.loops.Loops, after.loops.Loops, seconds)
 	viewChannels(&b, before.channels, after.channels, seconds)
+	viewHistory(&b, before.hubs, after.hubs, seconds)
 	viewSlowest(&b, after.slowest)
 	return b.Bytes()
 }
@@ -225,6 +228,41 @@ func viewChannels(w io.Writer, before, after console.Channels, seconds float64) 
 			c.Subscribers, c.Hub, c.Channel)
 	}
 	t.Flush()
+}
+
+// viewHistory shows the hubs that keep something, or of which somebody wanted it.
+func viewHistory(w io.Writer, before, after console.Hubs, seconds float64) {
+	had := map[string]console.History{}
+	for _, h := range before.Hubs {
+		had[h.Hub] = h.History
+	}
+	t := table(w)
+	title := "\nkept events:\nCHANNELS\tBYTES\tEVICTED/s\tRECOVERED/s\tNOT\t  HUB\n"
+	for _, h := range after.Hubs {
+		old, now := had[h.Hub], h.History
+		recovered, failed := recoveries(now)
+		recoveredBefore, failedBefore := recoveries(old)
+		if now.Channels == 0 && now.Evicted+recovered+failed == 0 {
+			continue
+		}
+		fmt.Fprintf(t, "%s%d\t%s\t%s\t%s\t%s\t  %s\n", title, now.Channels, short(float64(now.Bytes)),
+			short(float64(now.Evicted-old.Evicted)/seconds), short(float64(recovered-recoveredBefore)/seconds),
+			short(float64(failed-failedBefore)/seconds), h.Hub)
+		title = ""
+	}
+	t.Flush()
+}
+
+// recoveries returns how many clients went on at their position, and how many could not.
+func recoveries(h console.History) (recovered, failed uint64) {
+	for result, n := range h.Recoveries {
+		if result == "recovered" {
+			recovered += n
+		} else {
+			failed += n
+		}
+	}
+	return recovered, failed
 }
 
 func viewSlowest(w io.Writer, slowest console.Connections) {

@@ -41,6 +41,13 @@ func TestView(t *testing.T) {
 		}},
 		slowest: console.Connections{Connections: []console.Connection{{Connection: "0-1-1@a:1", Hub: "/", QueuedBytes: 12345, QueuedFrames: 3}}},
 	}
+	before.hubs.Hubs = []console.Hub{{Hub: "/chat", History: console.History{Evicted: 10, Recoveries: map[string]uint64{"recovered": 4, "epoch": 1, "ahead": 1}}}}
+	after.hubs.Hubs = []console.Hub{
+		{Hub: "/", History: console.History{Recoveries: map[string]uint64{"recovered": 0}}}, // keeps nothing
+		{Hub: "/chat", History: console.History{
+			Channels: 12, Bytes: 3_400_000, Evicted: 30, Recoveries: map[string]uint64{"recovered": 104, "epoch": 3, "ahead": 5},
+		}},
+	}
 	want := `Rocket 1  ready  up 1m2s  at most 100 connections
 
   LOOP  BUSY  CONNS  SUBS  IN/s  OUT/s  IN B/s  OUT B/s  DELIVERY  WAITING  QUEUED B
@@ -54,6 +61,10 @@ func TestView(t *testing.T) {
         20   2k     0  / smaller
          2    0     0  / again
          1    0     7  / old
+
+kept events:
+  CHANNELS  BYTES  EVICTED/s  RECOVERED/s  NOT  HUB
+        12   3.4M         10           50    3  /chat
 
 slowest readers:
   QUEUED B  FRAMES  SUBS  CONNECTION

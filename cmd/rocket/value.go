@@ -28,6 +28,9 @@ type value struct {
 	get func() any
 	// clear empties a list before its items are set one by one.
 	clear func()
+
+	// objects, if it is set, reads a value that only the file can have.
+	objects func(*node) problems
 }
 
 // wantError stands for "want …, not …", and may add what to write, as in "; write …".
@@ -55,6 +58,9 @@ func (v value) fromText(where, s string) problems {
 
 // fromNode fills the value from the file.
 func (v value) fromNode(n *node) problems {
+	if v.objects != nil {
+		return v.objects(n)
+	}
 	if !v.list {
 		return v.fromScalar(n)
 	}

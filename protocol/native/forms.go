@@ -1,6 +1,7 @@
 package native
 
 import (
+	"encoding/json"
 	"math"
 	"reflect"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
 	"github.com/nu7hatch/webrocket/pubsub"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // forms are the two forms in which the sessions of a hub hear events in one
@@ -17,6 +19,16 @@ type forms struct {
 	plain, deflated pubsub.Form
 	threshold       atomic.Int64 // bytes; shorter payloads are not compressed
 }
+
+// An offsetCodec is a codec whose events have the offset last, so that one which is
+// compressed already can get it.
+type offsetCodec interface {
+	// AppendOffset extends an event, without its last byte, by the offset and the end.
+	AppendOffset(dst []byte, offset uint64) []byte
+}
+
+// A nameCodec is a codec that can tell the name of an event from its message.
+type nameCodec interface{ EventName(message []byte) string }
 
 // A formsKey is the key of the forms of an encoding in a hub: the paths at
 // which the hub is served share them.
@@ -31,16 +43,33 @@ func formsOf(h *hub.Hub, c codec.Codec) *forms {
 		}
 		f := new(forms)
 		f.threshold.Store(engine.DefaultCompressionThreshold)
-		f.plain = h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: func(m pubsub.Message, _ []byte) []byte {
-			return codec.AppendEventFrame(c, codec.Event{Channel: m.Channel, Event: m.Event, Data: m.Data})
-		}})
-		f.deflated = h.AddForm(pubsub.Encoding{Base: f.plain, Costly: true, Encode: func(_ pubsub.Message, frame []byte) []byte {
+		stamps, _ := c.(offsetCodec)
+		plain := pubsub.Encoding{Base: pubsub.Itself, Kept: true, Encode: func(m pubsub.Message, _ []byte) []byte {
+			return codec.AppendEventFrame(c, codec.Event{Channel: m.Channel, Event: m.Event, Data: m.Data, Offset: m.Offset})
+		}}
+		if names, ok := c.(nameCodec); ok {
+			plain.Event = func(frame []byte) string { return names.EventName(codec.Payload(frame)) }
+		}
+		f.plain = h.AddForm(plain)
+		if _, ok := c.(codec.JSON); ok {
+			h.Reader(f.plain, eventOf)
+		}
+		deflated := pubsub.Encoding{Base: f.plain, Costly: true, Encode: func(m pubsub.Message, frame []byte) []byte {
 			payload := codec.Payload(frame)
-			if int64(len(payload)) < f.threshold.Load() {
+			switch {
+			case int64(len(payload)) < f.threshold.Load():
 				return nil
+			case m.Offset == pubsub.Later:
+				return engine.DeflateOpen(payload[:len(payload)-1]) // the offset comes in place of the last byte
 			}
 			return engine.Deflate(c.Opcode(), payload)
-		}})
+		}}
+		if stamps != nil {
+			deflated.Stamp = func(open []byte, offset uint64) []byte {
+				return codec.StampDeflated(open, c.Opcode(), stamps.AppendOffset(nil, offset))
+			}
+		}
+		f.deflated = h.AddForm(deflated)
 		return f
 	}
 	if !reflect.ValueOf(c).Comparable() {
@@ -93,13 +122,25 @@ type LossCodec interface {
 
 // Lost returns a function that makes the frame that tells a client how many
 // events it has lost, nil if the codec is no LossCodec.
-func (p *Protocol) Lost() func(channel string, n int) []byte {
+func (p *Protocol) Lost() func(delivery.Lost) []byte {
 	words, ok := p.codec.(LossCodec)
 	if !ok {
 		return nil
 	}
-	return func(channel string, n int) []byte {
-		message := words.AppendLost(nil, codec.Lost{N: n, Channel: []byte(channel)})
+	return func(l delivery.Lost) []byte {
+		message := words.AppendLost(nil, codec.Lost{N: int(l.N), Channel: []byte(l.Channel), Offset: l.Offset})
 		return codec.AppendFrame(nil, p.codec.Opcode(), message)
 	}
+}
+
+// eventOf makes an event of a frame in JSON.
+func eventOf(frame []byte) (hub.Event, error) {
+	var e struct {
+		Event string          `json:"event"`
+		Data  json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(codec.Payload(frame), &e); err != nil {
+		return hub.Event{}, err
+	}
+	return hub.Event{Event: e.Event, Data: e.Data}, nil
 }

@@ -21,12 +21,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
 	"github.com/nu7hatch/webrocket/protocol"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // A Protocol serves a hub in the native protocol, in one encoding.
@@ -110,6 +112,9 @@ func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
 	}
 	s.Note(c.Loop().Began(), cmd, result.Code, len(message))
 	p.reply(c, result, cmd.ID)
+	for _, n := range s.Notices() {
+		p.Notice(c, n)
+	}
 	switch {
 	case last:
 		c.Close(codec.StatusPolicyViolation, "too many commands in a second")
@@ -137,12 +142,16 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 	case codec.Auth:
 		return p.login(c, s, cmd)
 	case codec.Subscribe:
-		return explain(cmd, s.Subscribe(cmd.Channel))
+		return explain(cmd, p.subscribe(c, s, cmd))
+	case codec.History:
+		return s.History(cmd.Channel, pubsub.Query{
+			Since: pubsub.Position(cmd.Since), Until: pubsub.Position(cmd.Until), Limit: cmd.Limit, Now: c.Loop().Began(),
+		})
 	case codec.Unsubscribe:
 		s.Unsubscribe(cmd.Channel)
 	case codec.Publish:
 		return s.Publish(hub.Publication{
-			Channel: cmd.Channel, Event: cmd.Event, Data: cmd.Data, At: c.Loop().Began(),
+			Channel: cmd.Channel, Event: cmd.Event, Data: cmd.Data, Key: cmd.Key, At: c.Loop().Began(),
 		})
 	case codec.Logout:
 		s.Logout()
@@ -150,8 +159,30 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 	return hub.Result{}
 }
 
+// subscribe begins to hear a channel, perhaps with a token or a signature for it.
+func (p *Protocol) subscribe(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.Result {
+	start := pubsub.Start{Since: pubsub.Position(cmd.Since), Rewind: cmd.Rewind, Strict: cmd.Strict, Now: c.Loop().Began()}
+	if cmd.Token == "" && cmd.Signature.Hex == "" {
+		return s.SubscribeFrom(cmd.Channel, start)
+	}
+	proof := hub.Proof{Token: cmd.Token}
+	if sent := cmd.Signature; sent.Hex != "" {
+		proof.Signature = auth.Signature{
+			Hub: c.Path(), Client: protocol.ClientID(c), Expires: sent.Expires, KeyID: sent.KeyID, Hex: sent.Hex,
+		}
+	}
+	return s.SubscribeProven(c.Loop().Time(), time.Now(), cmd.Channel, proof, start)
+}
+
 // login logs in. A failure is logged at level debug.
 func (p *Protocol) login(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.Result {
+	if cmd.Token != "" {
+		result := s.LoginToken(c.Loop().Time(), time.Now(), cmd.Token)
+		if !result.OK() {
+			p.hub.Log().Debug("a token was refused", "address", protocol.Address(c.RemoteAddr()), "code", result.Code.String())
+		}
+		return result
+	}
 	result := s.Login(auth.Codes[cmd.Access], cmd.Secret)
 	if !result.OK() {
 		p.hub.Log().Debug("a login was refused", "address", protocol.Address(c.RemoteAddr()), "access", cmd.Access)
@@ -170,10 +201,35 @@ func explain(cmd *codec.Command, result hub.Result) hub.Result {
 
 // reply answers a command. The id is what the client sent, or nil.
 func (p *Protocol) reply(c *engine.Conn, result hub.Result, id []byte) {
-	if id == nil && result.Reason == "" {
+	if id == nil && result == (hub.Result{Code: result.Code}) {
 		c.SendFrame(p.replies[result.Code])
 		return
 	}
-	reply := codec.Reply{Err: result.Code.String(), Reason: result.Reason, ID: id}
+	reply := replyOf(result, id)
+	if l := result.Login; l != nil {
+		reply.Login = &codec.Login{Client: protocol.ClientID(c), User: l.User, Expires: seconds(l.Expires)}
+	}
 	c.Send(p.codec.Opcode(), p.codec.AppendReply(nil, reply))
 }
+
+// A NoticeCodec is a codec that can tell a client about its token and what it hears by
+// it.
+type NoticeCodec interface {
+	AppendNotice(dst []byte, n codec.Notice) []byte
+}
+
+// Notice tells a client something that it has not asked for, if the codec is a
+// NoticeCodec. It makes Protocol a protocol.Noticer.
+func (p *Protocol) Notice(c *engine.Conn, n hub.Notice) {
+	words, ok := p.codec.(NoticeCodec)
+	if !ok {
+		return
+	}
+	c.Send(p.codec.Opcode(), words.AppendNotice(nil, codec.Notice{
+		Expires: seconds(n.Expires), Subscribed: n.Subscribed, Unsubscribed: n.Unsubscribed,
+		Channel: []byte(n.Channel), Begun: begunOf(n.Begun, true),
+	}))
+}
+
+// seconds returns a time in whole seconds.
+func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }

@@ -24,3 +24,10 @@ type Run struct {
 	Joined []byte // the frames of all items as one piece; not to be kept
 	Alone  bool   // no other run comes in this turn, also for members with the bit Several
 }
+
+// Lost says what a member of a channel does not get.
+type Lost struct {
+	Channel string
+	N       uint64 // messages in a row; 0: some, perhaps
+	Offset  uint64 // of the last of them: the member's position now; 0 where the channel has no history
+}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 const (
@@ -51,6 +52,17 @@ func (p *publishRequest) fields() fields {
 type event struct {
 	hub, channel, event string
 	data                json.RawMessage
+	key                 eventKey
+}
+
+// An eventKey is the key of a publish, "" for none.
+type eventKey string
+
+func (k *eventKey) UnmarshalJSON(b []byte) error {
+	if err := json.Unmarshal(b, (*string)(k)); err != nil || *k == "" || len(*k) > codec.MaxKey {
+		return fmt.Errorf("want a string of 1 to %d bytes", codec.MaxKey)
+	}
+	return nil
 }
 
 func (e *event) fields() fields {
@@ -59,6 +71,7 @@ func (e *event) fields() fields {
 		{"channel", &e.channel, required},
 		{"event", &e.event, required},
 		{"data", &e.data, optional},
+		{"key", &e.key, optional},
 	}
 }
 
@@ -84,8 +97,10 @@ type publishAnswer struct {
 
 // publishResult is as the protocol's reply to a publish.
 type publishResult struct {
-	OK  bool   `json:"ok,omitempty"`
-	Err string `json:"err,omitempty"`
+	OK        bool   `json:"ok,omitempty"`
+	Err       string `json:"err,omitempty"`
+	Offset    uint64 `json:"offset,omitempty"`
+	Duplicate *bool  `json:"duplicate,omitempty"`
 }
 
 // publish publishes the events of a batch in their order. One that is refused
@@ -101,12 +116,18 @@ func (c *console) publish(r *http.Request) (any, error) {
 	}
 	answer := publishAnswer{Results: make([]publishResult, len(events))}
 	for i, e := range events {
-		if err := c.Server.PublishJSON(e.hub, e.channel, e.event, e.data); err != nil {
+		published, err := c.Server.PublishKeyed(e.hub, e.channel, e.event, e.data, string(e.key))
+		if err != nil {
 			answer.Results[i].Err = codeOf(err)
 			continue
 		}
-		answer.Results[i].OK = true
-		answer.Published++
+		answer.Results[i] = publishResult{OK: true, Offset: published.Offset}
+		if e.key != "" {
+			answer.Results[i].Duplicate = &published.Duplicate
+		}
+		if !published.Duplicate {
+			answer.Published++
+		}
 	}
 	return answer, nil
 }
@@ -122,6 +143,8 @@ func codeOf(err error) string {
 		return "too_large"
 	case errors.Is(err, webrocket.ErrOverloaded):
 		return "overloaded"
+	case errors.Is(err, webrocket.ErrFull):
+		return "limit_exceeded"
 	default:
 		return "invalid_data"
 	}
@@ -195,6 +218,52 @@ func (c *console) disconnect(r *http.Request) (any, error) {
 	c.Log.Info("connections were closed through the admin API", "connections", n,
 		"connection", ask.connection, "hub", ask.hub, "channel", ask.channel, "code", ask.code)
 	return disconnectAnswer{n}, nil
+}
+
+type revokeRequest struct {
+	user, jti string
+	before    int
+}
+
+func (d *revokeRequest) fields() fields {
+	return fields{
+		{"user", &d.user, optional},
+		{"jti", &d.jti, optional},
+		{"before", &d.before, optional},
+	}
+}
+
+type revokeAnswer struct {
+	Revoked bool `json:"revoked"`
+}
+
+// revoke takes back the tokens of a user, or one token.
+func (c *console) revoke(r *http.Request) (any, error) {
+	var ask revokeRequest
+	if err := decode(r, ask.fields()); err != nil {
+		return nil, err
+	}
+	switch {
+	case (ask.user == "") == (ask.jti == ""):
+		return nil, badRequest("want either user or jti")
+	case ask.before < 0 || ask.before > 0 && ask.jti != "":
+		return nil, badRequest("before: want seconds since 1970, and only with user")
+	}
+	var err error
+	if ask.jti != "" {
+		err = c.Server.RevokeToken(ask.jti)
+	} else {
+		var before time.Time
+		if ask.before > 0 {
+			before = time.Unix(int64(ask.before), 0)
+		}
+		err = c.Server.RevokeUser(ask.user, before)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Log.Info("tokens were revoked through the admin API", "user", ask.user, "jti", ask.jti, "before", ask.before)
+	return revokeAnswer{true}, nil
 }
 
 type debugRequest struct {

@@ -74,32 +74,54 @@ func loopOf(i int, l *webrocket.LoopStats) Loop {
 	}
 }
 
-type hubsAnswer struct {
-	Hubs []hubAnswer `json:"hubs"`
+// Hubs is the answer of GET /api/hubs.
+type Hubs struct {
+	Hubs []Hub `json:"hubs"`
 }
 
-type hubAnswer struct {
-	Hub         string          `json:"hub"`
-	Connections int             `json:"connections"`
-	Channels    int             `json:"channels"`
-	Published   uint64          `json:"published"`
-	Commands    []commandAnswer `json:"commands"`
+// Hub is what is known of one hub.
+type Hub struct {
+	Hub         string    `json:"hub"`
+	Connections int       `json:"connections"`
+	Channels    int       `json:"channels"`
+	Published   uint64    `json:"published"`
+	Commands    []Command `json:"commands"`
+	History     History   `json:"history"`
 }
 
-type commandAnswer struct {
+// History is what the channels of a hub keep, and what clients had of it.
+type History struct {
+	Channels   int               `json:"channels"`
+	Bytes      int64             `json:"bytes"`
+	Evicted    uint64            `json:"evicted"`
+	Recoveries map[string]uint64 `json:"recoveries"`
+	Duplicates uint64            `json:"duplicates"`
+}
+
+// historyOf is the answer about the history of a hub.
+func historyOf(h *webrocket.HubStats) History {
+	recoveries := make(map[string]uint64)
+	for _, r := range h.Recoveries {
+		recoveries[r.Result] = r.Count
+	}
+	return History{h.Kept.Logs, h.Kept.Bytes, h.Kept.Evicted, recoveries, h.Duplicates}
+}
+
+// Command counts commands of one kind with one result.
+type Command struct {
 	Kind   string `json:"kind"`
 	Result string `json:"result"`
 	Count  uint64 `json:"count"`
 }
 
 func (c *console) hubs(r *http.Request) (any, error) {
-	answer := hubsAnswer{[]hubAnswer{}}
+	answer := Hubs{[]Hub{}}
 	for _, h := range c.Server.Stats(r.Context()).Hubs {
-		commands := []commandAnswer{}
+		commands := []Command{}
 		for _, k := range h.Commands {
-			commands = append(commands, commandAnswer(k))
+			commands = append(commands, Command(k))
 		}
-		answer.Hubs = append(answer.Hubs, hubAnswer{h.Name, h.Connections, h.Channels, h.Published, commands})
+		answer.Hubs = append(answer.Hubs, Hub{h.Name, h.Connections, h.Channels, h.Published, commands, historyOf(&h)})
 	}
 	return answer, nil
 }

@@ -50,6 +50,7 @@ func operate(t *testing.T, change func(*console, *webrocket.Server)) *operator {
 	s.Config.Loops = 2
 	h := webrocket.NewJSONHandler()
 	h.Channels = []string{"news"}
+	h.Rules = []webrocket.Rule{{Match: "chat:*", History: webrocket.History{Size: 3, TTL: time.Hour}}}
 	h.MaxMessageSize = 4096
 	if err := s.Handle("/", h); err != nil {
 		t.Fatal(err)

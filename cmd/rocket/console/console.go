@@ -4,7 +4,7 @@
 // New returns an http.Handler for a port of its own. The main path: console.go
 // and host.go (which handler a request gets, and whether it is allowed),
 // health.go (probes), metrics.go (what Prometheus reads), api.go (what is
-// there, as JSON), act.go (what changes something) and object.go (what it is
+// there, as JSON), history.go (the events that a channel keeps), act.go (what changes something) and object.go (what it is
 // asked in). openapi.yaml describes all of it; a test holds the two together.
 //
 // # Ownership
@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/auth"
 )
 
 // loopTimeout is how long a request waits for the event loops.
@@ -61,6 +62,10 @@ type Config struct {
 	// are sent expires, the zero time if there is no TLS. If nil, there is none.
 	CertificateExpiry func() time.Time
 
+	// KeySets returns the keys for tokens that are fetched. The server is not ready
+	// before each of them has been fetched once. If nil, there are none.
+	KeySets func() []*auth.KeySet
+
 	// Log receives what was changed through the console. It must be set.
 	Log *slog.Logger
 }
@@ -86,8 +91,10 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /api/channels", c.read(c.channels))
 	mux.HandleFunc("GET /api/connections", c.read(c.connections))
 	mux.HandleFunc("GET /api/connections/slowest", c.read(c.slowest))
+	mux.HandleFunc("GET /api/history", c.change(c.history)) // nobody reads events without a token
 	mux.HandleFunc("POST /api/publish", c.change(c.publish))
 	mux.HandleFunc("POST /api/disconnect", c.change(c.disconnect))
+	mux.HandleFunc("POST /api/revoke", c.change(c.revoke))
 	mux.HandleFunc("POST /api/debug", c.change(c.debug))
 	if c.Profiling {
 		mux.HandleFunc("/debug/pprof/", c.guarded(pprof.Index))
@@ -124,7 +131,7 @@ func (c *console) read(get func(*http.Request) (any, error)) http.HandlerFunc {
 func (c *console) change(act func(*http.Request) (any, error)) http.HandlerFunc {
 	if c.Token == "" {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			reply(w, nil, &failure{http.StatusForbidden, "the server has no admin token, so nothing can be changed here; set ROCKET_ADMIN_TOKEN or AdminToken"})
+			reply(w, nil, &failure{http.StatusForbidden, "the server has no admin token, so nothing can be changed here, and no events read; set ROCKET_ADMIN_TOKEN or AdminToken"})
 		}
 	}
 	return c.read(act)

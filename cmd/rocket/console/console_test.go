@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/auth"
 )
 
 // Every answer that openapi.yaml describes is one that the server gives.
@@ -40,6 +41,10 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"GET", "/api/connections?hub=/nowhere", "", 404},
 		{"GET", "/api/connections/slowest", "", 200},
 		{"GET", "/api/connections/slowest?limit=0", "", 400},
+		{"GET", "/api/history?hub=/&channel=chat:1", "", 200},
+		{"GET", "/api/history?hub=/", "", 400},
+		{"GET", "/api/history?hub=/&channel=news", "", 404},
+		{"GET", "/api/history?hub=/&channel=chat:1&epoch=other&since=1", "", 410},
 		{"POST", "/api/publish", `{"messages":[{"hub":"/","channel":"news","event":"e"}]}`, 200},
 		{"POST", "/api/publish", `{}`, 400},
 		{"POST", "/api/publish", strings.Repeat(" ", 8<<20+1), 413},
@@ -51,6 +56,9 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"POST", "/api/debug", `{}`, 400},
 		{"POST", "/api/debug", `{"hub":"/nowhere","channel":"c"}`, 404},
 		{"POST", "/api/debug", strings.Repeat(" ", 8<<20+1), 413},
+		{"POST", "/api/revoke", `{"user":"42","jti":"x"}`, 400},
+		{"POST", "/api/revoke", `{"user":"42"}`, 404}, // no hub takes tokens
+		{"POST", "/api/revoke", strings.Repeat(" ", 8<<20+1), 413},
 	} {
 		o.ask(r.method, r.path, r.body, r.status)
 		if r.status == 200 && strings.HasPrefix(r.path, "/api/") {
@@ -58,6 +66,7 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 			o.askAs("wrong", r.method, r.path, r.body, 401)
 		}
 	}
+	o.withTokens()
 	o.withoutToken()
 	o.whileALoopIsStuck()
 	o.whileShuttingDown()
@@ -72,15 +81,85 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	}
 }
 
+// serveTokens makes a server serve a hub at /tokens for tokens of a key.
+func serveTokens(t *testing.T, s *webrocket.Server) *auth.Key {
+	t.Helper()
+	key, err := auth.ParseKey("k1", "HS256", []byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := webrocket.NewJSONHandler()
+	if h.Tokens, err = auth.NewTokens(auth.TokenConfig{Keys: []*auth.Key{key}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Handle("/tokens", h); err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// withTokens asks a server whose hub takes tokens.
+func (o *operator) withTokens() {
+	o.t.Helper()
+	with := operate(o.t, func(_ *console, s *webrocket.Server) { serveTokens(o.t, s) })
+	with.seen = o.seen
+	for _, body := range []string{`{"user":"42"}`, `{"user":"42","before":1764460000}`, `{"jti":"5f1c"}`} {
+		with.ask("POST", "/api/revoke", body, 200)
+	}
+	with.askAs("", "POST", "/api/revoke", `{"jti":"x"}`, 401)
+	for _, body := range []string{`{}`, `{"user":""}`, `{"jti":"x","before":1}`, `{"user":"42","before":-1}`, `{"user":"` + strings.Repeat("x", 256) + `"}`} {
+		with.ask("POST", "/api/revoke", body, 400)
+	}
+	if log := with.log.String(); !strings.Contains(log, "tokens were revoked through the admin API") {
+		o.t.Errorf("the log does not say that tokens were revoked:\n%s", log)
+	}
+}
+
+// Logins with tokens are counted by why they were refused, from the start.
+func TestTokenMetrics(t *testing.T) {
+	var key *auth.Key
+	o := operate(t, func(_ *console, s *webrocket.Server) { key = serveTokens(t, s) })
+	token, err := key.Sign(auth.Claims{User: "42", Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ws += "/tokens"
+	o.send(`{"auth":{"token":"` + token + `"}}`)
+	waitForText(t, func() string { return o.ask("GET", "/metrics", "", 200) }, `rocket_tokens_total{hub="/tokens",reason="accepted"}`, "1")
+	text := o.ask("GET", "/metrics", "", 200)
+	for _, series := range []string{
+		`rocket_tokens_total{hub="/tokens",reason="expired"}`,
+		`rocket_token_key_fetches_total{result="` + auth.FetchFailed.String() + `"}`,
+	} {
+		if got := value(text, series); got != "0" {
+			t.Errorf("%s: got %q, want 0", series, got)
+		}
+	}
+	if strings.Contains(text, `rocket_tokens_total{hub="/",`) {
+		t.Error("a hub without tokens counts them")
+	}
+}
+
+// waitForText waits until a series in a text has a value.
+func waitForText(t *testing.T, ask func() string, series, want string) {
+	t.Helper()
+	for begin := time.Now(); value(ask(), series) != want; {
+		if time.Since(begin) > patience {
+			t.Fatalf("%s is not %s in time", series, want)
+		}
+	}
+}
+
 // withoutToken asks a server that has none.
 func (o *operator) withoutToken() {
 	o.t.Helper()
 	open := operate(o.t, func(c *console, _ *webrocket.Server) { c.Token = "" })
 	open.seen = o.seen
-	for _, path := range []string{"/api/publish", "/api/disconnect", "/api/debug"} {
+	for _, path := range []string{"/api/publish", "/api/disconnect", "/api/debug", "/api/revoke"} {
 		open.askAs("", "POST", path, "{}", http.StatusForbidden)
 		open.askAs("any", "POST", path, "{}", http.StatusForbidden)
 	}
+	open.askAs("", "GET", "/api/history?hub=/&channel=chat:1", "", http.StatusForbidden)
 	for _, path := range []string{"/api/loops", "/api/hubs", "/api/channels", "/api/connections", "/api/connections/slowest"} {
 		open.askAs("", "GET", path, "", http.StatusOK)
 		open.host = "evil.example"
@@ -220,6 +299,10 @@ func TestBodiesAreStrict(t *testing.T) {
 		{"publish", `null`, "want an object, not null"},
 		{"disconnect", `{"hub":"/","Channel":"news"}`, `unknown member \"Channel\"`},
 		{"disconnect", `{"hub":"/","channel":"news","code":null}`, "code: it is null"},
+		{"publish", `{"messages":[{"hub":"/","channel":"news","event":"e","key":""}]}`, "messages[0]: key: want a string of 1 to 128 bytes"},
+		{"publish", `{"messages":[{"hub":"/","channel":"news","event":"e","key":"` + strings.Repeat("x", 129) + `"}]}`, "messages[0]: key: want a string"},
+		{"publish", `{"messages":[{"hub":"/","channel":"news","event":"e","key":7}]}`, "messages[0]: key: want a string"},
+		{"publish", `{"messages":[{"hub":"/","channel":"news","event":"e","key":null}]}`, "messages[0]: key: it is null"},
 		{"publish", `[]`, `"the body: want an object"`},
 		{"publish", `{"messages":{}}`, `"the body: messages: want an array"`},
 		{"publish", `{"messages":[` + good + `,7]}`, `"messages[1]: want an object"`},
@@ -380,10 +463,10 @@ func TestHubsCountCommands(t *testing.T) {
 	c := o.dial("news")
 	c.do(`{"logout":0}`, `{"err":"invalid_data","reason":"logout is a number, not true"}`)
 	c.do(`{"publish":{"channel":"nobody","event":"e"}}`, `{"err":"invalid_channel"}`)
-	got := get[hubsAnswer](o, "/api/hubs")
-	want := hubsAnswer{[]hubAnswer{{Hub: "/", Connections: 1, Channels: 1, Commands: []commandAnswer{
+	got := get[Hubs](o, "/api/hubs")
+	want := Hubs{[]Hub{{Hub: "/", Connections: 1, Channels: 1, Commands: []Command{
 		{"none", "invalid_data", 1}, {"auth", "ok", 1}, {"subscribe", "ok", 1}, {"publish", "invalid_channel", 1},
-	}}}}
+	}, History: History{Recoveries: map[string]uint64{"recovered": 0, "epoch": 0, "expired": 0, "ahead": 0, "no_history": 0}}}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v want %+v", got, want)
 	}

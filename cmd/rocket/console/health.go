@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/engine"
 )
 
@@ -29,7 +30,23 @@ func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: the server is starting or shutting down, is full or short of memory, or cannot accept connections", http.StatusServiceUnavailable)
 		return
 	}
+	for _, set := range c.keySets() {
+		select {
+		case <-set.Loaded():
+		default:
+			http.Error(w, "not ready: the keys for tokens have not been fetched yet", http.StatusServiceUnavailable)
+			return
+		}
+	}
 	_, _ = io.WriteString(w, "ok\n")
+}
+
+// keySets returns the keys for tokens that are fetched.
+func (c *console) keySets() []*auth.KeySet {
+	if c.KeySets == nil {
+		return nil
+	}
+	return c.KeySets()
 }
 
 // statusOf returns the HTTP status that says what went wrong.
@@ -38,9 +55,12 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &f):
 		return f.status
-	case errors.Is(err, webrocket.ErrNoHub), errors.Is(err, webrocket.ErrNoConnection):
+	case errors.Is(err, webrocket.ErrNoHub), errors.Is(err, webrocket.ErrNoConnection),
+		errors.Is(err, webrocket.ErrNoHistory), errors.Is(err, webrocket.ErrNoTokens):
 		return http.StatusNotFound
-	case errors.Is(err, webrocket.ErrBadCursor):
+	case errors.Is(err, webrocket.ErrNotRecovered):
+		return http.StatusGone
+	case errors.Is(err, webrocket.ErrBadCursor), errors.Is(err, auth.ErrBadRevocation):
 		return http.StatusBadRequest
 	case errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrStopped):
 		return http.StatusServiceUnavailable

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/build"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/measure"
@@ -48,6 +49,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	if c.CertificateExpiry != nil {
 		r.expiry = c.CertificateExpiry()
 	}
+	r.sets = c.keySets()
 	r.collect(to)
 }
 
@@ -58,6 +60,7 @@ type reading struct {
 	delivery measure.Histogram
 	server   *webrocket.Server
 	expiry   time.Time // of the certificate; zero if there is no TLS
+	sets     []*auth.KeySet
 }
 
 func newReading(told webrocket.Stats, server *webrocket.Server) *reading {
@@ -308,6 +311,31 @@ func table() []metric {
 			"Channels, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Channels) }),
 		},
 		{
+			"rocket_history_bytes", gauge,
+			[]string{"hub"},
+			"Bytes of the events that the channels of a hub keep.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Kept.Bytes) }),
+		},
+		{
+			"rocket_history_channels", gauge,
+			[]string{"hub"},
+			"Channels that keep an event, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Kept.Logs) }),
+		},
+		{
+			"rocket_history_evicted_events_total", counter,
+			[]string{"hub"},
+			"Events that were dropped early because a hub kept more than MaxHistoryBytes.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Kept.Evicted) }),
+		},
+		{
+			"rocket_recoveries_total", counter,
+			[]string{"hub", "result"},
+			"Subscriptions from a position, by hub and result.", collectRecoveries,
+		},
+		{
+			"rocket_duplicate_publishes_total", counter,
+			[]string{"hub"},
+			"Publishes that were not obeyed because their key had been used, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Duplicates) }),
+		},
+		{
 			"rocket_server_published_total", counter,
 			[]string{"hub"},
 			"Events published through the admin API or by the program, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Published) }),
@@ -317,6 +345,36 @@ func table() []metric {
 			[]string{"hub", "kind", "result"},
 			"Commands of clients, by hub, kind and result.", collectCommands,
 		},
+		{
+			"rocket_tokens_total", counter,
+			[]string{"hub", "reason"},
+			"Tokens and signatures of clients, by hub and by why they were refused; accepted is for the others.", collectTokens,
+		},
+		{
+			"rocket_token_key_fetches_total", counter,
+			[]string{"result"},
+			"Fetches of the keys that verify tokens, by result.", collectFetches,
+		},
+	}
+}
+
+func collectTokens(r *reading, y yield) {
+	for i := range r.Hubs {
+		for _, t := range r.Hubs[i].Tokens {
+			y(float64(t.Count), r.Hubs[i].Name, t.Reason)
+		}
+	}
+}
+
+func collectFetches(r *reading, y yield) {
+	var all [auth.NumFetchResults]uint64
+	for _, set := range r.sets {
+		for result, n := range set.Fetches() {
+			all[result] += n
+		}
+	}
+	for result, n := range all {
+		y(float64(n), auth.FetchResult(result).String())
 	}
 }
 
@@ -355,6 +413,14 @@ func collectCommands(r *reading, y yield) {
 	for _, h := range r.Hubs {
 		for _, k := range h.Commands {
 			y(float64(k.Count), h.Name, k.Kind, k.Result)
+		}
+	}
+}
+
+func collectRecoveries(r *reading, y yield) {
+	for _, h := range r.Hubs {
+		for _, k := range h.Recoveries {
+			y(float64(k.Count), h.Name, k.Result)
 		}
 	}
 }

@@ -1,0 +1,380 @@
+package hub
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// A Notice is what a client is told without having asked. One of its kinds is set.
+type Notice struct {
+	Expires      time.Duration // the token expires in so long: get a new one
+	Unsubscribed string        // why a subscription has ended: one of the reasons below
+	Subscribed   string        // who began a subscription: ByToken
+
+	Channel string // of Subscribed and Unsubscribed
+	Begun   *Begun // of Subscribed, nil where the channel has no history
+}
+
+// Why a subscription begins or ends that the client did not ask for.
+const (
+	ByToken       = "token"         // the token says that its bearer hears the channel
+	EndedByRights = "access_denied" // the new login does not allow it
+	EndedByExpiry = "expired"       // the token for the channel has expired
+	EndedByRevoke = "revoked"       // it was revoked, or its key is gone
+)
+
+// A Proof is a token or a signature for one channel.
+type Proof struct {
+	Token     string         // "" for none
+	Signature auth.Signature // instead of a token; Hub and Client are those of the connection
+}
+
+// proven is what a Proof grants.
+type proven struct {
+	grant *auth.Grant
+	end   time.Duration // by the loop's time
+}
+
+// never is a time of the loop that does not come.
+const never = time.Duration(math.MaxInt64)
+
+// A Login is what a login with a token says of its session.
+type Login struct {
+	User    string        // "" if the token names none
+	Expires time.Duration // until the token expires
+}
+
+// A bearer is what a session has that has logged in with a token. Sessions without one
+// have none.
+type bearer struct {
+	connected *Identity           // that OnConnect returned
+	grant     *auth.Grant         // nil after a logout, and while the login is by a secret
+	heard     map[string]struct{} // the channels it hears
+	channels  map[string]proven   // those that it has a token of their own for
+	notices   []Notice            // to be told behind the reply
+
+	// By the loop's time, never if there is no such time.
+	lifetime time.Duration // the end of the session, by Identity.Lifetime
+	end      time.Duration // the end of the grant
+	renew    time.Duration // when the client is told to get a new token
+}
+
+// token returns what the session has of its tokens, nil if it has none.
+func (s *Session) token() *bearer {
+	if s.identity == nil {
+		return nil
+	}
+	return s.identity.token
+}
+
+// bear returns the same, and makes it if need be. The Identity of OnConnect may be
+// that of many sessions, so the session gets one of its own.
+func (s *Session) bear() *bearer {
+	if t := s.token(); t != nil {
+		return t
+	}
+	t := &bearer{connected: s.identity, lifetime: s.desk.worker.expiries.at(s), end: never, renew: never}
+	own := Identity{token: t}
+	if t.connected != nil {
+		own.User, own.Info = t.connected.User, t.connected.Info
+	}
+	s.identity = &own
+	return t
+}
+
+// rightFor is what a token must grant for an action.
+var rightFor = [...]auth.Right{subscribing: auth.Subscribe, publishing: auth.Publish, readingHistory: auth.History}
+
+// grants reports whether one of the session's tokens allows something.
+func (t *bearer) grants(what action, channel []byte) bool {
+	if t == nil {
+		return false
+	}
+	return t.grant.May(rightFor[what], string(channel)) || t.channels[string(channel)].grant.May(rightFor[what], string(channel)) || what == subscribing && t.forces(string(channel))
+}
+
+// forces reports whether the token subscribes its bearer to a channel.
+func (t *bearer) forces(channel string) bool {
+	return t != nil && t.grant != nil && slices.Contains(t.grant.Forced, channel)
+}
+
+// LoginToken grants what a token of Config.Tokens says, in place of an earlier login.
+// wall is the time by which tokens expire, now is the loop's. What happens to
+// subscriptions is among the Notices. A token that is refused ends the earlier login, as
+// in Login, but not if it is over (token_expired), cannot be verified yet (unavailable)
+// or is of another user (access_denied).
+func (s *Session) LoginToken(now time.Duration, wall time.Time, token string) Result {
+	rules := s.desk.hub.settings.Load()
+	grant, err := s.verify(wall, rules.Tokens, token)
+	s.desk.counts.Tokens[reasonOf(err)]++
+	if err != nil {
+		return s.refuse(err)
+	}
+	t := s.bear()
+	if t.grant == nil {
+		t.channels = nil // they are of no user, or of another
+	}
+	if s.subscriber.Len() != len(t.heard) {
+		s.leave() // it cannot be said which of them the token allows
+	}
+	t.grant = grant
+	s.access, s.writer, s.generation = auth.None, false, rules.generation
+	t.end = after(now, grant.End.Sub(wall))
+	t.renew = after(now, grant.RenewAt(wall, rand.Float64()).Sub(wall))
+	s.schedule()
+	s.dropForbidden(rules)
+	s.force(rules)
+	return Result{Login: &Login{User: s.user(), Expires: max(grant.Expires.Sub(wall), 0)}}
+}
+
+// SubscribeProven is SubscribeFrom with a token or a signature for the channel, which a
+// session needs a login for, of any kind. What it grants ends when it expires, or with
+// the subscription. If it is refused, nothing changes.
+func (s *Session) SubscribeProven(now time.Duration, wall time.Time, channel []byte, p Proof, start pubsub.Start) Result {
+	rules := s.desk.hub.settings.Load()
+	if s.access == auth.None && (s.token() == nil || s.token().grant == nil) {
+		return Result{Code: AccessDenied}
+	}
+	grant, err := s.prove(wall, rules.Tokens, string(channel), p)
+	s.desk.counts.Tokens[reasonOf(err)]++
+	if err != nil {
+		return s.refuseProof(err)
+	}
+	t := s.bear()
+	before, had := t.channels[string(channel)]
+	if t.channels == nil {
+		t.channels = make(map[string]proven)
+	}
+	t.channels[string(channel)] = proven{grant, after(now, grant.End.Sub(wall))}
+	r := s.SubscribeFrom(channel, start)
+	switch {
+	case r.OK():
+	case had:
+		t.channels[string(channel)] = before
+	default:
+		delete(t.channels, string(channel))
+	}
+	s.schedule()
+	return r
+}
+
+// prove returns what a token or a signature grants in a channel.
+func (s *Session) prove(wall time.Time, tokens *auth.Tokens, channel string, p Proof) (*auth.Grant, error) {
+	switch {
+	case tokens == nil:
+		return nil, errNoTokens
+	case p.Token != "":
+		return tokens.Channel(wall, p.Token, channel, s.user())
+	default:
+		p.Signature.Channel = channel
+		return tokens.Subscription(wall, p.Signature, s.user())
+	}
+}
+
+// refuseProof is refuse for a token of a channel: the login stands.
+func (s *Session) refuseProof(err error) Result {
+	r := Result{Code: InvalidCredentials}
+	switch reasonOf(err) {
+	case auth.KeysMissing:
+		return Result{Code: Unavailable}
+	case auth.OtherUser, auth.OtherChannel:
+		return Result{Code: AccessDenied}
+	case auth.Expired:
+		r.Code = TokenExpired
+	}
+	s.failed = max(s.failed, s.failed+1)
+	return r
+}
+
+// DropRevoked ends the subscriptions whose own tokens were revoked, or whose keys are
+// gone. It is for after Revoked.
+func (s *Session) DropRevoked(wall time.Time) {
+	t := s.token()
+	if t == nil {
+		return
+	}
+	rules := s.desk.hub.settings.Load()
+	for channel, p := range t.channels {
+		if rules.Tokens == nil || rules.Tokens.Check(wall, p.grant) != nil {
+			s.dropProven(channel, EndedByRevoke)
+		}
+	}
+	s.schedule()
+}
+
+// dropProven takes back what a token for a channel granted, and tells the client if its
+// subscription ends by that.
+func (s *Session) dropProven(channel, why string) {
+	delete(s.token().channels, channel)
+	if s.Hears([]byte(channel)) && !s.may(s.desk.hub.settings.Load(), subscribing, []byte(channel)) {
+		s.Unsubscribe([]byte(channel))
+		s.desk.worker.out.Notice(s.subscriber.ID(), Notice{Unsubscribed: why, Channel: channel})
+	}
+}
+
+// errNoTokens refuses tokens where there is no key for them.
+var errNoTokens = &auth.Error{Reason: auth.UnknownKey, Detail: "the hub takes no tokens"}
+
+// verify returns what a token grants this session.
+func (s *Session) verify(wall time.Time, tokens *auth.Tokens, token string) (*auth.Grant, error) {
+	if tokens == nil {
+		return nil, errNoTokens
+	}
+	var old *auth.Grant
+	if t := s.token(); t != nil {
+		old = t.grant
+	}
+	grant, err := tokens.Renew(wall, old, token)
+	if err == nil && old == nil && s.user() != "" && grant.User != s.user() {
+		return nil, &auth.Error{Reason: auth.OtherUser, Detail: "the connection is of another user"}
+	}
+	return grant, err
+}
+
+// reasonOf is how an error of a token is counted.
+func reasonOf(err error) auth.Reason {
+	var refused *auth.Error
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return auth.Accepted
+}
+
+// refuse returns the result for a token that is refused, and counts the failure.
+func (s *Session) refuse(err error) Result {
+	switch reasonOf(err) {
+	case auth.Expired:
+		s.failed = max(s.failed, s.failed+1) // or a client could try them for ever
+		return Result{Code: TokenExpired}
+	case auth.KeysMissing:
+		return Result{Code: Unavailable}
+	case auth.OtherUser, auth.OtherChannel:
+		return Result{Code: AccessDenied}
+	}
+	s.Logout()
+	s.failed = max(s.failed, s.failed+1)
+	return Result{Code: InvalidCredentials}
+}
+
+// after returns a time of the loop that is d later, or never.
+func after(now, d time.Duration) time.Duration { return now + min(d, never-now) }
+
+// leave ends all subscriptions.
+func (s *Session) leave() {
+	s.subscriber.Leave()
+	if t := s.token(); t != nil {
+		t.heard, t.channels = nil, nil
+	}
+}
+
+// endToken forgets what the token granted. Subscriptions are for the caller.
+func (s *Session) endToken() {
+	t := s.token()
+	if t == nil {
+		return
+	}
+	t.grant, t.end, t.renew, t.channels = nil, never, never, nil
+	s.schedule()
+}
+
+// noteHeard remembers that the session hears a channel, if its rights may change.
+func (s *Session) noteHeard(channel []byte) {
+	t := s.token()
+	if t == nil {
+		return
+	}
+	if t.heard == nil {
+		t.heard = make(map[string]struct{})
+	}
+	t.heard[string(channel)] = struct{}{}
+}
+
+// dropForbidden ends the subscriptions that the session has no right for any more.
+func (s *Session) dropForbidden(rules *settings) {
+	t := s.token()
+	for channel := range t.heard {
+		if !s.may(rules, subscribing, []byte(channel)) {
+			s.end(channel, EndedByRights)
+		}
+	}
+	slices.SortFunc(t.notices, func(a, b Notice) int { return strings.Compare(a.Channel, b.Channel) })
+}
+
+// end ends a subscription, which the client is told.
+func (s *Session) end(channel, why string) {
+	s.Unsubscribe([]byte(channel))
+	t := s.token()
+	t.notices = append(t.notices, Notice{Unsubscribed: why, Channel: channel})
+}
+
+// force begins the subscriptions that the token names. One that a limit or OnSubscribe
+// refuses does not begin.
+func (s *Session) force(rules *settings) {
+	t := s.token()
+	for _, channel := range t.grant.Forced {
+		if s.Hears([]byte(channel)) {
+			continue
+		}
+		r := s.SubscribeFrom([]byte(channel), pubsub.Start{})
+		if !r.OK() {
+			s.desk.hub.Log().Debug("a token's subscription was refused", "code", r.Code.String())
+			continue
+		}
+		t.notices = append(t.notices, Notice{Subscribed: ByToken, Channel: channel, Begun: r.Begun})
+	}
+}
+
+// Notices returns what the client is to be told behind the reply to its command, once.
+func (s *Session) Notices() []Notice {
+	t := s.token()
+	if t == nil {
+		return nil
+	}
+	all := t.notices
+	t.notices = nil
+	return all
+}
+
+// schedule makes the loop look at the session when the next of its times has come.
+func (s *Session) schedule() {
+	t := s.token()
+	next := min(t.lifetime, t.end, t.renew)
+	for _, p := range t.channels {
+		next = min(next, p.end)
+	}
+	if next == never {
+		s.desk.worker.expiries.remove(s)
+		return
+	}
+	s.desk.worker.expiries.add(s, next)
+}
+
+// elapse does what the time has come for, and reports whether the session is over.
+func (s *Session) elapse(now time.Duration) (over bool, reason string) {
+	t := s.token()
+	switch {
+	case t == nil || now >= t.lifetime:
+		return true, "the session has expired"
+	case now >= t.end:
+		return true, "the token has expired"
+	}
+	if now >= t.renew {
+		t.renew = never
+		left := t.end - now - t.grant.End.Sub(t.grant.Expires)
+		s.desk.worker.out.Notice(s.subscriber.ID(), Notice{Expires: max(left, 0)})
+	}
+	for channel, p := range t.channels {
+		if now >= p.end {
+			s.dropProven(channel, EndedByExpiry)
+		}
+	}
+	s.schedule()
+	return false, ""
+}

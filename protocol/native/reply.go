@@ -1,0 +1,33 @@
+package native
+
+import (
+	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/hub"
+)
+
+// begunOf returns where a subscription began as the codec has it. ok says that it did.
+func begunOf(b *hub.Begun, ok bool) *codec.Begun {
+	if b == nil {
+		return nil
+	}
+	return &codec.Begun{
+		Position: codec.Position{Epoch: b.Epoch, Offset: b.Offset}, Top: b.Top, Replays: b.Top > b.Offset,
+		Asked: b.Asked && ok, Recovered: b.Recovered, Lost: b.Lost,
+	}
+}
+
+// replyOf returns a result as the codec has it.
+func replyOf(r hub.Result, id []byte) codec.Reply {
+	reply := codec.Reply{Err: r.Code.String(), Reason: r.Reason, ID: id}
+	reply.Begun = begunOf(r.Begun, r.OK())
+	if s := r.Stored; s != nil {
+		reply.Stored = &codec.Stored{Offset: s.Offset, Keyed: s.Keyed, Duplicate: s.Duplicate}
+	}
+	if page := r.Page; page != nil {
+		reply.Page = &codec.Page{Epoch: page.Epoch, First: page.First, Top: page.Top, More: page.More}
+		for _, item := range page.Items {
+			reply.Page.Events = append(reply.Page.Events, codec.Payload(item.Frame))
+		}
+	}
+	return reply
+}

@@ -1,0 +1,44 @@
+package webrocket
+
+import (
+	"errors"
+	"time"
+
+	"github.com/nu7hatch/webrocket/auth"
+)
+
+// ErrNoTokens says that no hub takes tokens.
+var ErrNoTokens = errors.New("webrocket: no hub takes tokens")
+
+// RevokeUser makes every hub refuse the tokens of a user that were made before a time,
+// and closes the connections that have logged in with one, with 1008. If before is zero,
+// it is all tokens until now. It returns ErrNoTokens, auth.ErrBadRevocation or
+// auth.ErrTooManyRevocations. Any goroutine.
+func (s *Server) RevokeUser(user string, before time.Time) error {
+	now := time.Now()
+	return s.revoke(func(t *auth.Tokens) error { return t.RevokeUser(now, user, before) })
+}
+
+// RevokeToken is the same for the token with an id (jti).
+func (s *Server) RevokeToken(id string) error {
+	now := time.Now()
+	return s.revoke(func(t *auth.Tokens) error { return t.RevokeID(now, id) })
+}
+
+// revoke revokes tokens of each hub that has some.
+func (s *Server) revoke(in func(*auth.Tokens) error) error {
+	err := ErrNoTokens
+	for _, h := range s.hubs() {
+		config := h.Config()
+		if config.Tokens == nil {
+			continue
+		}
+		if err = in(config.Tokens); err != nil {
+			return err
+		}
+		if s.running() != nil {
+			s.endRevoked(h, config)
+		}
+	}
+	return err
+}

@@ -1,0 +1,263 @@
+package webrocket_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/webrockettest"
+)
+
+// tokenKey signs the tokens of these tests.
+func tokenKey(t testing.TB) *auth.Key {
+	t.Helper()
+	key, err := auth.ParseKey("k1", "HS256", []byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// tokenHub is a hub for tokens of tokenKey, with a secret for the backend.
+func tokenHub(t testing.TB) *webrocket.HubHandler {
+	t.Helper()
+	tokens, err := auth.NewTokens(auth.TokenConfig{Keys: []*auth.Key{tokenKey(t)}, Audience: "rocket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := webrocket.NewJSONHandler()
+	h.Secrets = webrocket.Credentials{ReadWrite: "backend"}
+	h.Tokens = tokens
+	h.Rules = []webrocket.Rule{{Match: "kept:*", History: webrocket.History{Size: 3, TTL: time.Hour}}}
+	return h
+}
+
+// signed returns a token. The claims get the audience, and an hour if they have no end.
+func signed(t testing.TB, c auth.Claims) string {
+	t.Helper()
+	c.Audience = []string{"rocket"}
+	if c.Expires.IsZero() {
+		c.Expires = time.Now().Add(time.Hour)
+	}
+	token, err := tokenKey(t).Sign(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// grants gives rights in a channel or a pattern.
+func grants(channel string, rights auth.Right) []auth.Entry {
+	return []auth.Entry{{Channel: channel, Rights: rights}}
+}
+
+func TestTokenDialogues(t *testing.T) {
+	tokens := strings.NewReplacer(
+		"ANN", signed(t, auth.Claims{User: "42", Channels: grants("chat:*", auth.Subscribe|auth.Publish), Subscribe: []string{"user:42", "kept:42"}}),
+		"LESS", signed(t, auth.Claims{User: "42", Channels: grants("news", auth.Subscribe)}),
+		"BOB", signed(t, auth.Claims{User: "43", Channels: grants("chat:*", auth.Subscribe)}),
+		"OLD", signed(t, auth.Claims{User: "42", Expires: time.Now().Add(-time.Hour)}),
+		"CHANNEL", signed(t, auth.Claims{User: "42", Channel: "chat:1"}),
+	)
+	for _, tt := range []struct{ name, dialogue string }{
+		{"a login", `
+			a > {"auth":{"token":"ANN"},"id":1}
+			a ? "user":"42","expires":3
+			a < {"subscribed":"token","channel":"user:42"}
+			a < {"subscribed":"token","channel":"kept:42","epoch":"EPOCH","offset":0}
+			a > {"subscribe":{"channel":"chat:1"}}
+			a < {"ok":true}
+			a > {"publish":{"event":"e","channel":"chat:1"}}
+			a < {"ok":true}
+			a < {"event":"e","channel":"chat:1"}
+			a > {"subscribe":{"channel":"news"}}
+			a < {"err":"access_denied"}
+			a > {"publish":{"event":"e","channel":"user:42"}}
+			a < {"err":"access_denied"}`},
+		{"the backend reaches a channel of a user", `
+			a > {"auth":{"token":"ANN"}}
+			a ? "ok":true
+			a ? "user:42"
+			a ? "kept:42"
+			b > {"auth":{"access":"read-write","secret":"backend"}}
+			b < {"ok":true}
+			b > {"publish":{"event":"e","channel":"user:42"}}
+			b < {"ok":true}
+			a < {"event":"e","channel":"user:42"}`},
+		{"an empty secret opens nothing", `
+			a > {"auth":{"access":"read-only","secret":""}}
+			a < {"err":"invalid_credentials"}`},
+		{"fewer rights", `
+			a > {"auth":{"token":"ANN"}}
+			a ? "ok":true
+			a ? "user:42"
+			a ? "kept:42"
+			a > {"subscribe":{"channel":"chat:1"}}
+			a < {"ok":true}
+			a > {"auth":{"token":"LESS"}}
+			a ? "ok":true
+			a < {"unsubscribed":"access_denied","channel":"chat:1"}
+			a < {"unsubscribed":"access_denied","channel":"kept:42"}
+			a < {"unsubscribed":"access_denied","channel":"user:42"}
+			a > {"subscribe":{"channel":"news"}}
+			a < {"ok":true}`},
+		{"another user, and an expired token, change nothing", `
+			a > {"auth":{"token":"LESS"}}
+			a ? "ok":true
+			a > {"auth":{"token":"BOB"},"id":1}
+			a < {"err":"access_denied","id":1}
+			a > {"auth":{"token":"OLD"},"id":2}
+			a < {"err":"token_expired","id":2}
+			a > {"subscribe":{"channel":"news"}}
+			a < {"ok":true}
+			a > {"logout":true}
+			a < {"ok":true}
+			a > {"auth":{"token":"BOB"}}
+			a ? "user":"43"`},
+		{"a token that is not valid ends the login", `
+			a > {"auth":{"token":"LESS"}}
+			a ? "ok":true
+			a > {"auth":{"token":"CHANNEL"}}
+			a < {"err":"invalid_credentials"}
+			a > {"subscribe":{"channel":"news"}}
+			a < {"err":"access_denied"}`},
+		{"a token for a channel", `
+			a > {"subscribe":{"channel":"chat:1","token":"CHANNEL"}}
+			a < {"err":"access_denied"}
+			a > {"auth":{"token":"LESS"}}
+			a ? "ok":true
+			a > {"subscribe":{"channel":"chat:1","token":"CHANNEL"},"id":1}
+			a < {"ok":true,"id":1}
+			a > {"subscribe":{"channel":"chat:2","token":"CHANNEL"}}
+			a < {"err":"access_denied"}
+			a > {"subscribe":{"channel":"chat:1","token":"x"}}
+			a < {"err":"invalid_credentials"}
+			a > {"subscribe":{"channel":"news"}}
+			a < {"ok":true}`},
+		{"expired tokens are counted", strings.Repeat(`
+			a > {"auth":{"token":"OLD"}}
+			a < {"err":"token_expired"}`, 10) + `
+			a ! 1008`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			talkOf(t, serve(t, hubs{"/": tokenHub(t)}), tokens.Replace(tt.dialogue))
+		})
+	}
+}
+
+// Each connection has a client id of its own.
+func TestClientID(t *testing.T) {
+	s := serve(t, hubs{"/": tokenHub(t)})
+	ids := map[string]bool{}
+	for range 3 {
+		c := dial(t, s, "/")
+		c.write(`{"auth":{"token":"` + signed(t, auth.Claims{User: "42"}) + `"}}`)
+		got, err := c.read()
+		id := regexp.MustCompile(`"client":"([\w-]{11})"`).FindStringSubmatch(got)
+		if err != nil || id == nil || ids[id[1]] {
+			t.Fatalf("got %s, %v", got, err)
+		}
+		ids[id[1]] = true
+	}
+}
+
+// A client is told when it is time for a new token, and closed when the token is over.
+func TestTokenExpires(t *testing.T) {
+	server := webrocket.NewServer("")
+	if err := server.Handle("/", tokenHub(t)); err != nil {
+		t.Fatal(err)
+	}
+	s := webrockettest.Start(t, server)
+	c := s.Dial("/", http.Header{})
+	c.Send(webrocket.Text, []byte(`{"auth":{"token":"`+signed(t, auth.Claims{User: "42"})+`"}}`))
+	c.Receive()
+	s.Advance(47 * time.Minute)
+	if n := c.Pending(); n != 0 {
+		t.Errorf("%d messages 13 minutes before the end", n)
+	}
+	s.Advance(11 * time.Minute)
+	var notice struct{ Expires int }
+	_, message := c.Receive()
+	if err := json.Unmarshal(message, &notice); err != nil || notice.Expires < 170 || notice.Expires > 730 {
+		t.Errorf("got %s, want from 5 to 20 %% of an hour", message)
+	}
+	s.Advance(3 * time.Minute)
+	if code, reason := c.ReceiveClose(); code != 4001 || reason != "the token has expired" {
+		t.Errorf("got %d %q", code, reason)
+	}
+}
+
+// A revoked token ends its connections and is refused from then on.
+func TestRevoke(t *testing.T) {
+	s := serve(t, hubs{"/": tokenHub(t)})
+	made := time.Now().Add(-time.Minute)
+	login := func(c *client, claims auth.Claims, want string) {
+		t.Helper()
+		claims.Issued, claims.Expires = made, made.Add(time.Hour)
+		c.write(`{"auth":{"token":"` + signed(t, claims) + `"}}`)
+		if got, err := c.read(); err != nil || !strings.Contains(got, want) {
+			t.Fatalf("got %s, %v, want %s", got, err, want)
+		}
+	}
+	one, two, three := dial(t, s, "/"), dial(t, s, "/"), dial(t, s, "/")
+	login(one, auth.Claims{User: "42", ID: "x"}, `"ok"`)
+	login(two, auth.Claims{User: "42", ID: "y"}, `"ok"`)
+	login(three, auth.Claims{User: "43"}, `"ok"`)
+	if err := s.RevokeToken("x"); err != nil {
+		t.Fatal(err)
+	}
+	one.wantClose(1008)
+	login(two, auth.Claims{User: "42", ID: "y"}, `"ok"`)
+	if err := s.RevokeUser("42", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	two.wantClose(1008)
+	login(dial(t, s, "/"), auth.Claims{User: "42", ID: "z"}, `invalid_credentials`)
+	login(three, auth.Claims{User: "43"}, `"ok"`)
+
+	if err := s.RevokeUser("", time.Time{}); !errors.Is(err, auth.ErrBadRevocation) {
+		t.Errorf("no user: got %v", err)
+	}
+	if err := serve(t, hubs{"/": locked()}).RevokeUser("42", time.Time{}); !errors.Is(err, webrocket.ErrNoTokens) {
+		t.Errorf("no tokens: got %v", err)
+	}
+}
+
+// A signature is of use to the connection that it was made for, and to no other.
+func TestSignature(t *testing.T) {
+	s := serve(t, hubs{"/": tokenHub(t)})
+	connect := func() (c *client, id string) {
+		c = dial(t, s, "/")
+		c.write(`{"auth":{"token":"` + signed(t, auth.Claims{User: "42"}) + `"}}`)
+		got, err := c.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reply struct{ Client string }
+		if err := json.Unmarshal([]byte(got), &reply); err != nil {
+			t.Fatal(err)
+		}
+		return c, reply.Client
+	}
+	a, id := connect()
+	b, _ := connect()
+	expires := time.Now().Add(time.Minute).Unix()
+	hex, err := tokenKey(t).SignSubscription(auth.Signature{Hub: "/", Client: id, Channel: "c", Expires: expires})
+	if err != nil {
+		t.Fatal(err)
+	}
+	subscribe := fmt.Sprintf(`{"subscribe":{"channel":"c","key":"k1","expires":%d,"signature":"%s"}}`, expires, hex)
+	b.write(subscribe)
+	b.want(`{"err":"invalid_credentials"}`)
+	a.write(subscribe)
+	a.want(`{"ok":true}`)
+	a.write(strings.Replace(subscribe, `"c"`, `"d"`, 1))
+	a.want(`{"err":"invalid_credentials"}`)
+}
