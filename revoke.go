@@ -25,6 +25,20 @@ func (s *Server) RevokeToken(id string) error {
 	return s.revoke(func(t *auth.Tokens) error { return t.RevokeID(now, id) })
 }
 
+// CheckTokens closes the connections, with 1008, and ends the subscriptions whose tokens do not
+// stand any more. A reload and a revocation do so by themselves. It is for keys that are gone
+// from an auth.KeySet: call it from the set's onFetch. Any goroutine.
+func (s *Server) CheckTokens() {
+	if s.running() == nil {
+		return
+	}
+	for _, h := range s.hubs() {
+		if config := h.Config(); config.Tokens != nil {
+			s.endRevoked(h, config)
+		}
+	}
+}
+
 // revoke revokes tokens of each hub that has some.
 func (s *Server) revoke(in func(*auth.Tokens) error) error {
 	err := ErrNoTokens

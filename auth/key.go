@@ -149,7 +149,7 @@ func newKey(id string, found any) (*Key, error) {
 }
 
 // String returns the algorithm and the id, "ES256 key k2", or "ES256 key" if it has none.
-func (k *Key) String() string {
+func (k Key) String() string {
 	if k.ID == "" {
 		return k.Algorithm + " key"
 	}
@@ -157,4 +157,4 @@ func (k *Key) String() string {
 }
 
 // GoString keeps secrets out of what %#v prints.
-func (k *Key) GoString() string { return k.String() }
+func (k Key) GoString() string { return k.String() }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -52,7 +53,7 @@ func (r FetchResult) String() string {
 type KeySet struct {
 	url     string
 	client  *http.Client
-	onFetch func(FetchResult, error)
+	onFetch func(result FetchResult, gone int, err error)
 
 	keys   atomic.Pointer[keyTable] // nil until the first fetch that worked
 	loaded chan struct{}            // closed then
@@ -81,11 +82,12 @@ type unknownKey struct {
 // NewKeySet returns a set that has no keys until Run has fetched them. The URL must be https,
 // or http to this machine. client may be nil; then it is one that uses no proxy, whatever
 // HTTPS_PROXY says, trusts the certificates that the system trusts, and has time-outs. No
-// redirect is followed. onFetch may be nil; Run calls it after each fetch.
-func NewKeySet(address string, client *http.Client, onFetch func(FetchResult, error)) (*KeySet, error) {
+// redirect is followed. onFetch may be nil; Run calls it after each fetch, and says how many keys
+// that were in the set are gone from it: what they signed does not stand any more (Tokens.Check).
+func NewKeySet(address string, client *http.Client, onFetch func(result FetchResult, gone int, err error)) (*KeySet, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("%q is not a URL", address)
+		return nil, errors.New("the address of the key set is not a URL") // it may have a secret in it
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
 		// Whoever can change the answer on its way can sign tokens.
@@ -103,7 +105,7 @@ func NewKeySet(address string, client *http.Client, onFetch func(FetchResult, er
 	own := *client
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if onFetch == nil {
-		onFetch = func(FetchResult, error) {}
+		onFetch = func(FetchResult, int, error) {}
 	}
 	return &KeySet{
 		url: address, client: &own, onFetch: onFetch,
@@ -143,12 +145,12 @@ func (s *KeySet) Keys() (n int, fetched time.Time) {
 func (s *KeySet) Run(ctx context.Context) {
 	for {
 		start := time.Now()
-		result, err := s.fetch(ctx, start)
+		result, gone, err := s.fetch(ctx, start)
 		if ctx.Err() != nil {
 			return
 		}
 		s.counts[result].Add(1)
-		s.onFetch(result, err)
+		s.onFetch(result, gone, err)
 		pause := fetchCooldown
 		if result == Fetched {
 			pause = fetchInterval
@@ -180,24 +182,31 @@ func (s *KeySet) pause(ctx context.Context, start time.Time, d time.Duration) bo
 	return true
 }
 
-// fetch fetches the keys. If that fails, the set stays as it is.
-func (s *KeySet) fetch(ctx context.Context, start time.Time) (FetchResult, error) {
+// fetch fetches the keys, and returns how many are gone. If that fails, the set stays as it is.
+func (s *KeySet) fetch(ctx context.Context, start time.Time) (result FetchResult, gone int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	keys, result, err := s.get(ctx)
 	if err != nil {
-		return result, fmt.Errorf("fetching keys: %w", err)
+		return result, 0, fmt.Errorf("fetching keys: %w", err)
 	}
 	table := &keyTable{keys: map[keyName]*Key{}, ids: map[string]bool{}, fetched: start}
 	for _, k := range keys {
 		table.keys[keyName{k.ID, k.Algorithm}] = k
 		table.ids[k.ID] = true
 	}
-	if s.keys.Swap(table) == nil {
+	old := s.keys.Swap(table)
+	if old == nil {
 		close(s.loaded)
+		old = &keyTable{}
+	}
+	for _, k := range old.keys {
+		if !s.has(k) {
+			gone++
+		}
 	}
 	s.answer(start)
-	return Fetched, nil
+	return Fetched, gone, nil
 }
 
 func (s *KeySet) get(ctx context.Context) ([]*Key, FetchResult, error) {
@@ -207,6 +216,9 @@ func (s *KeySet) get(ctx context.Context) ([]*Key, FetchResult, error) {
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := s.client.Do(req)
+	if u := new(url.Error); errors.As(err, &u) {
+		err = u.Err // without the URL, which may have a secret in it
+	}
 	if err != nil {
 		return nil, FetchFailed, err
 	}

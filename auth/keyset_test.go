@@ -358,7 +358,7 @@ func TestKeySetFetch(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			got := make(chan FetchResult, 1)
-			s, err := NewKeySet(server.URL, nil, func(r FetchResult, _ error) { got <- r })
+			s, err := NewKeySet(server.URL, nil, func(r FetchResult, _ int, _ error) { got <- r })
 			if err != nil {
 				t.Fatal(err)
 			}

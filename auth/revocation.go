@@ -10,12 +10,16 @@ import (
 // MaxRevocations is how many revocations are kept at most.
 const MaxRevocations = 100_000
 
+// revocationAhead is by how much the clock of who revokes may be ahead.
+const revocationAhead = time.Minute
+
 // ErrTooManyRevocations is returned if MaxRevocations are kept already. None is forgotten
 // for another before its time: then a revoked token would be good again.
 var ErrTooManyRevocations = errors.New("too many revocations are kept")
 
-// ErrBadRevocation is returned for a user or an id that no token can have.
-var ErrBadRevocation = errors.New("the user or the id is empty, or longer than 255 bytes")
+// ErrBadRevocation is returned for a user or an id that no token can have, and for a time that
+// is still to come: a revocation is of tokens that there are, and is forgotten with them.
+var ErrBadRevocation = errors.New("the user or the id is empty or longer than 255 bytes, or the time is in the future")
 
 // Revocations are tokens that are refused although they have not expired. They live in
 // memory, for as long as such tokens could. The zero value is ready, and may be used from
@@ -39,6 +43,9 @@ type revocation struct {
 func (r *Revocations) RevokeUser(now time.Time, user string, before time.Time, keep time.Duration) error {
 	if before.IsZero() {
 		before = now.Truncate(time.Second).Add(time.Second) // iat has no fractions
+	}
+	if before.After(now.Add(revocationAhead)) {
+		return ErrBadRevocation
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

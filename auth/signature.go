@@ -28,7 +28,8 @@ func (s Signature) line() []byte {
 }
 
 // Subscription returns what a signature grants, which is to subscribe to its channel, or an
-// *Error. user is the user of the session; the grant is theirs. Hub, Client and Channel must be
+// *Error. user is the user of the session; the grant is theirs, issued now: only a revocation
+// from now on ends it. Hub, Client and Channel must be
 // the session's own, not what the client says.
 func (t *Tokens) Subscription(now time.Time, s Signature, user string) (*Grant, error) {
 	key, err := t.signatureKey(now, s)
@@ -37,7 +38,7 @@ func (t *Tokens) Subscription(now time.Time, s Signature, user string) (*Grant, 
 	}
 	expires := time.Unix(s.Expires, 0)
 	return &Grant{
-		User: user, Channel: s.Channel, Expires: expires, End: expires.Add(t.c.Leeway),
+		User: user, Issued: now, Channel: s.Channel, Expires: expires, End: expires.Add(t.c.Leeway),
 		entries: []Entry{{s.Channel, Subscribe}}, key: key,
 	}, nil
 }

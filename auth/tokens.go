@@ -265,6 +265,9 @@ func (t *Tokens) lifetimeProblem(now time.Time, c *Claims) *Error {
 		return refuse(Expired, "it expired %s", c.Expires.UTC().Format(time.RFC3339))
 	case left > longest:
 		return refuse(BadLifetime, "it expires in %s, later than in %s", left.Round(time.Second), t.c.MaxLifetime)
+	case now.Add(t.c.Leeway).Before(c.Issued):
+		// A revocation of what was issued until now would miss it.
+		return refuse(NotYet, "it is issued at %s, in the future", c.Issued.UTC().Format(time.RFC3339))
 	case !c.Issued.IsZero() && c.Expires.Sub(c.Issued) > longest:
 		// Otherwise a revocation could be forgotten before the token becomes acceptable.
 		return refuse(BadLifetime, "it was issued for %s, longer than %s", c.Expires.Sub(c.Issued), t.c.MaxLifetime)

@@ -82,7 +82,8 @@ type Config struct {
 	OnConnect func(r *Request) (*Identity, error)
 
 	// OnSubscribe, if it is set, is called before a session that may subscribe
-	// becomes a subscriber of a channel. If it returns an error, the client
+	// becomes a subscriber of a channel or is given what the channel has kept.
+	// If it returns an error, the client
 	// gets access_denied with the text of the error as the reason. It is called
 	// on the session's loop and must not block.
 	OnSubscribe func(s *Session, channel string) error

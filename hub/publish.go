@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,10 +112,12 @@ func (h *Hub) publishFromGo(channel, event, data []byte, key string) (Published,
 	if key != "" {
 		m.Key = keyOf("", []byte(key))
 	}
-	if len(channel) > codec.MaxChannelName || h.ruled.Load() && !codec.ValidChannelName(channel) {
+	rules := h.settings.Load()
+	if len(channel) > codec.MaxChannelName ||
+		h.ruled.Load() && (len(channel) > rules.MaxChannelName || !codec.ValidChannelName(channel)) {
 		return Published{}, ErrInvalidChannel
 	}
-	p, err := h.table.Publish(m, pubsub.Refuse.Within(h.settings.Load().MaxChannels))
+	p, err := h.table.Publish(m, pubsub.Refuse.Within(rules.MaxChannels))
 	switch {
 	case err == nil:
 		if p.Duplicate {
@@ -130,7 +133,8 @@ func (h *Hub) publishFromGo(channel, event, data []byte, key string) (Published,
 
 // keyOf returns the key of a user's publish: those of two users never collide.
 func keyOf(user string, key []byte) []byte {
-	return append(append(append(make([]byte, 0, len(user)+1+len(key)), user...), 0), key...)
+	b := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen16+len(user)+len(key)), uint64(len(user)))
+	return append(append(b, user...), key...)
 }
 
 // Deliver sends an event that has been admitted elsewhere to every subscriber of

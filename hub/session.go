@@ -9,6 +9,7 @@ import (
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/measure"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -230,12 +231,19 @@ func (s *Session) SubscribeFrom(channel []byte, start pubsub.Start) Result {
 	}
 	if rule, _ := rules.rule(string(channel)); rule != nil && !asks && !h.table.Subscribed(&s.subscriber, channel) {
 		start.Rewind = rule.Rewind
+		if start.Now == 0 {
+			start.Now = measure.Now() // so that nothing that has expired is delivered
+		}
 	}
+	was := h.table.Subscribed(&s.subscriber, channel)
 	begun, err := h.table.SubscribeFrom(rules.MaxChannels, &s.subscriber, channel, start)
 	if start.Since.Epoch != "" && (err == nil || errors.Is(err, pubsub.ErrNotRecovered)) {
 		s.desk.counts.Recoveries[recoveryOf(begun)]++
 	}
 	r := subscribed(err)
+	if r.Code == NotRecovered && was {
+		s.Unsubscribe(channel) // so that what is heard is known
+	}
 	if r.OK() {
 		s.noteHeard(channel)
 	}
@@ -267,6 +275,11 @@ func (s *Session) History(channel []byte, q pubsub.Query) Result {
 	h := s.desk.hub
 	if !s.may(h.settings.Load(), readingHistory, channel) {
 		return Result{Code: AccessDenied}
+	}
+	if ask := h.settings.Load().OnSubscribe; ask != nil { // what it protects is the channel's events
+		if r := refusal(ask(s, string(channel))); !r.OK() {
+			return r
+		}
 	}
 	if q.Limit < 0 {
 		q.Limit = defaultPage

@@ -130,7 +130,7 @@ func (s *Session) LoginToken(now time.Duration, wall time.Time, token string) Re
 	t.renew = after(now, grant.RenewAt(wall, rand.Float64()).Sub(wall))
 	s.schedule()
 	s.dropForbidden(rules)
-	s.force(rules)
+	s.force(now, rules)
 	return Result{Login: &Login{User: s.user(), Expires: max(grant.Expires.Sub(wall), 0)}}
 }
 
@@ -316,13 +316,13 @@ func (s *Session) end(channel, why string) {
 
 // force begins the subscriptions that the token names. One that a limit or OnSubscribe
 // refuses does not begin.
-func (s *Session) force(rules *settings) {
+func (s *Session) force(now time.Duration, rules *settings) {
 	t := s.token()
 	for _, channel := range t.grant.Forced {
 		if s.Hears([]byte(channel)) {
 			continue
 		}
-		r := s.SubscribeFrom([]byte(channel), pubsub.Start{})
+		r := s.SubscribeFrom([]byte(channel), pubsub.Start{Now: now})
 		if !r.OK() {
 			s.desk.hub.Log().Debug("a token's subscription was refused", "code", r.Code.String())
 			continue

@@ -90,6 +90,7 @@ func (h *Hub) SetHistory(resolve func(channel string) History) {
 		for names := range slices.Chunk(st.names(), sweepMax) {
 			st.resolve(names, resolve)
 		}
+		st.skip()
 	}
 }
 
@@ -152,6 +153,16 @@ func (st *stripe) resolve(names []string, resolve func(channel string) History) 
 		if ch := st.channels[name]; ch != nil {
 			ch.setHistory(histories[i])
 		}
+	}
+}
+
+// skip makes positions in logs that are gone expire: what is published while nothing is
+// kept has no offset.
+func (st *stripe) skip() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.kept != nil {
+		st.kept.floor++
 	}
 }
 

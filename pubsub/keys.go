@@ -78,6 +78,9 @@ func (r *keyring) add(st *stripe, d digest, offset uint64, now time.Duration) {
 		k = &keys{began: now}
 		st.keys = k
 	}
+	if int64(len(k.younger)) >= max(r.max.Load()/2, 1) {
+		r.swap(k, now) // so that trim never has to forget the younger ones of one channel
+	}
 	if k.younger == nil {
 		k.younger = make(map[digest]uint64)
 	}

@@ -353,20 +353,43 @@ func TestSetHistoryOfLiveChannels(t *testing.T) {
 	}
 	keep(9, time.Minute)
 	late := p.subscriber(3)
-	if b := from(t, h, late, "c", 11); !b.Recovered || b.Top != 11 {
+	// What was published meanwhile is pending, and will be heard.
+	if b := from(t, h, late, "c", 11); !b.Recovered || b.Top != 12 {
 		t.Errorf("on again: got %+v", b)
 	}
-	if got := post(t, h, "c", 1, 0); got != 12 {
-		t.Errorf("on again: got offset %d, want 12", got)
+	if got := post(t, h, "c", 1, 0); got != 13 {
+		t.Errorf("on again: got offset %d, want 13", got)
 	}
 	p.rest()
-	for id, want := range map[uint64]string{1: "1 2 3 4 5 6 7 8 9 10 11 0 12", 2: "lost 3 to 11 0 12", 3: "0 12"} {
+	for id, want := range map[uint64]string{1: "1 2 3 4 5 6 7 8 9 10 11 0 13", 2: "lost 3 to 11 0 13", 3: "0 13"} {
 		got := p.offsets(id)
 		if got != want {
 			t.Errorf("%d: heard %q, want %q", id, got, want)
 		}
 	}
 	checkHub(t, h)
+}
+
+// What is published while a channel keeps nothing has no offset: nobody can be told
+// later that it was not missed.
+func TestPositionsFromBeforeAPauseExpire(t *testing.T) {
+	for _, heard := range []bool{false, true} {
+		h, p := newHistoryHub(5), newPaced(t)
+		post(t, h, "c", 2, 0)
+		if heard {
+			from(t, h, p.subscriber(1), "c", 2)
+		}
+		p.rest()
+		h.SetHistory(nil)
+		if heard {
+			post(t, h, "c", 1, 0)
+			p.rest()
+		}
+		keepHistory(h, History{Size: 5, TTL: time.Minute})
+		if b := from(t, h, p.subscriber(2), "c", 2); b.Recovered || b.Reason != ReasonExpired {
+			t.Errorf("heard meanwhile: %v: got %+v", heard, b)
+		}
+	}
 }
 
 // The first history of a live channel begins behind what is pending.

@@ -113,6 +113,7 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 		keys.close()
 		return nil, err
 	}
+	keys.server.Store(server)
 	c.listen(server, certs)
 	s := &service{
 		server: server, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys,

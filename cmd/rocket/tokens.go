@@ -9,7 +9,9 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
+	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/auth"
 )
 
@@ -126,6 +128,7 @@ func (t *tokens) verifier(sets func(address string) (*auth.KeySet, error)) (*aut
 // are fetched. Its methods may be called from any goroutine.
 type keyRing struct {
 	log     *slog.Logger
+	server  atomic.Pointer[webrocket.Server] // nil until there is one
 	revoked auth.Revocations
 	running sync.WaitGroup
 
@@ -163,7 +166,9 @@ func (r *keyRing) set(address string) (*auth.KeySet, error) {
 	if known := r.sets[address]; known != nil {
 		return known.KeySet, nil
 	}
-	set, err := auth.NewKeySet(address, nil, func(result auth.FetchResult, err error) { r.note(address, result, err) })
+	set, err := auth.NewKeySet(address, nil, func(result auth.FetchResult, gone int, err error) {
+		r.note(address, result, gone, err)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -176,9 +181,10 @@ func (r *keyRing) set(address string) (*auth.KeySet, error) {
 	return set, nil
 }
 
-// note logs what came of a fetch.
-func (r *keyRing) note(address string, result auth.FetchResult, err error) {
+// note logs what came of a fetch, and ends what was opened by keys that are gone.
+func (r *keyRing) note(address string, result auth.FetchResult, gone int, err error) {
 	if u, wrong := url.Parse(address); wrong == nil {
+		u.RawQuery = "" // it may have a secret in it, as the password may
 		address = u.Redacted()
 	}
 	if err != nil {
@@ -186,6 +192,10 @@ func (r *keyRing) note(address string, result auth.FetchResult, err error) {
 		return
 	}
 	r.log.Debug("the keys of tokens were fetched", "url", address)
+	if s := r.server.Load(); gone > 0 && s != nil {
+		r.log.Info("keys of tokens are gone; the connections that they let in are closed", "url", address, "keys", gone)
+		s.CheckTokens()
+	}
 }
 
 // keep ends the fetching of key sets that a configuration does not name.

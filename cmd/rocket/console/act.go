@@ -248,6 +248,8 @@ func (c *console) revoke(r *http.Request) (any, error) {
 		return nil, badRequest("want either user or jti")
 	case ask.before < 0 || ask.before > 0 && ask.jti != "":
 		return nil, badRequest("before: want seconds since 1970, and only with user")
+	case int64(ask.before) > time.Now().Add(time.Minute).Unix():
+		return nil, badRequest("before: want seconds since 1970, and no time in the future")
 	}
 	var err error
 	if ask.jti != "" {
