@@ -1,12 +1,20 @@
 package webrocket_test
 
 import (
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -260,4 +268,80 @@ func TestSignature(t *testing.T) {
 	a.want(`{"ok":true}`)
 	a.write(strings.Replace(subscribe, `"c"`, `"d"`, 1))
 	a.want(`{"err":"invalid_credentials"}`)
+}
+
+// When a key is gone from a key set, what it has let in is closed.
+func TestKeyGoneFromSet(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := auth.ParseKey("old", "EdDSA", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := func(id string, public ed25519.PublicKey) string {
+		return `{"kty":"OKP","crv":"Ed25519","kid":"` + id + `","x":"` + base64.RawURLEncoding.EncodeToString(public) + `"}`
+	}
+	var body atomic.Value
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, body.Load().(string))
+	}))
+	defer issuer.Close()
+	var s *webrocket.Server
+	fetched := make(chan int, 1)
+	set, err := auth.NewKeySet(issuer.URL, nil, func(_ auth.FetchResult, gone int, _ error) {
+		if gone > 0 {
+			s.CheckTokens()
+		}
+		fetched <- gone
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetch := func(keys ...string) (gone int) { // Run fetches at once
+		body.Store(`{"keys":[` + strings.Join(keys, ",") + `]}`)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { set.Run(ctx); close(done) }()
+		gone = <-fetched
+		cancel()
+		<-done
+		return gone
+	}
+	fetch(jwk("old", public), jwk("new", other))
+	h := webrocket.NewJSONHandler()
+	if h.Tokens, err = auth.NewTokens(auth.TokenConfig{KeySet: set, Audience: "rocket"}); err != nil {
+		t.Fatal(err)
+	}
+	s = serve(t, hubs{"/": h})
+	token, err := key.Sign(auth.Claims{User: "42", Audience: []string{"rocket"}, Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := `{"auth":{"token":"` + token + `"}}`
+	in, out := dial(t, s, "/"), dial(t, s, "/")
+	in.write(login)
+	if got, err := in.read(); err != nil || !strings.Contains(got, `"ok"`) {
+		t.Fatalf("got %s, %v", got, err)
+	}
+	if gone := fetch(jwk("old", public), jwk("new", other)); gone != 0 {
+		t.Fatalf("%d keys are gone, want none", gone)
+	}
+	in.write(login)
+	if got, err := in.read(); err != nil || !strings.Contains(got, `"ok"`) {
+		t.Fatalf("the key is there still: got %s, %v", got, err)
+	}
+	fetch(jwk("new", other))
+	in.wantClose(1008)
+	out.write(`{"logout":true}`)
+	out.want(`{"ok":true}`)
 }

@@ -416,3 +416,83 @@ func FuzzKeySet(f *testing.F) {
 		}
 	})
 }
+
+// Whoever runs a set is told how many keys are gone: not those that stay, nor those of a
+// fetch that fails.
+func TestKeySetTellsWhatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, e := testKeys(), new(endpoint)
+		var got []int
+		set, err := NewKeySet("https://app.example/keys.json", &http.Client{Transport: e}, func(_ FetchResult, gone int, _ error) {
+			got = append(got, gone)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, answer := range []struct {
+			body string
+			err  error
+		}{
+			{setOf(t, k["rs"], k["es"], k["ed"]), nil},
+			{setOf(t, k["rs"], k["es"], k["ed"]), nil},
+			{setOf(t, k["ed"]), nil},
+			{"", errors.New("down")},
+			{setOf(t, k["es"]), nil},
+		} {
+			e.serve(answer.body, answer.err)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { set.Run(ctx); close(done) }() // fetches at once
+			synctest.Wait()
+			cancel()
+			<-done
+		}
+		if want := []int{0, 0, 2, 0, 1}; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("gone: got %v, want %v", got, want)
+		}
+	})
+}
+
+// What a set logs does not show its URL, which may have a secret in it.
+func TestKeySetErrorsShowNoURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := new(endpoint)
+		e.serve("", errors.New("down"))
+		var got error
+		set, err := NewKeySet("https://app.example/keys.json?token=hidden", &http.Client{Transport: e}, func(_ FetchResult, _ int, err error) {
+			got = err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { set.Run(ctx); close(done) }()
+		synctest.Wait()
+		cancel()
+		<-done
+		if got == nil || !strings.Contains(got.Error(), "down") || strings.Contains(got.Error(), "hidden") {
+			t.Errorf("got %v", got)
+		}
+	})
+	if _, err := NewKeySet("hidden", nil, nil); err == nil || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("no URL: got %v", err)
+	}
+}
+
+// A key that is printed, by whichever verb, does not show its secret.
+func TestPrintedKeysShowNoSecret(t *testing.T) {
+	secret := strings.Repeat("hidden", 6)
+	k, err := ParseKey("k1", "HS256", []byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		for _, v := range []any{*k, k, []Key{*k}, struct{ Key Key }{*k}} {
+			got := fmt.Sprintf(verb, v)
+			if !strings.Contains(got, "HS256 key k1") {
+				t.Errorf("%s of %T: got %s", verb, v, got)
+			}
+		}
+	}
+}

@@ -180,3 +180,18 @@ func TestNoSessionOutlivesItsToken(t *testing.T) {
 		}
 	}
 }
+
+// A revocation of tokens that are still to come would be forgotten before them.
+func TestRevokeTheFuture(t *testing.T) {
+	var r Revocations
+	for ahead, want := range map[time.Duration]error{
+		-time.Hour: nil, 0: nil, time.Minute: nil, time.Minute + time.Second: ErrBadRevocation, 1 << 62: ErrBadRevocation,
+	} {
+		if err := r.RevokeUser(noon, "42", noon.Add(ahead), time.Hour); !errors.Is(err, want) {
+			t.Errorf("%v ahead: got %v, want %v", ahead, err, want)
+		}
+	}
+	if r.Has("42", "", noon.Add(time.Hour)) {
+		t.Error("a refused revocation counts")
+	}
+}

@@ -102,3 +102,28 @@ func mustSign(t *testing.T, s Signature) string {
 	}
 	return digits
 }
+
+// A signature is as new as its use: revoking the user before that does not end it.
+func TestRevocationOfSignatures(t *testing.T) {
+	var r Revocations
+	c := testConfig()
+	c.Revoked = &r
+	tokens := newTokens(t, c)
+	s := Signature{Hub: "/", Client: "c1", Channel: "chat:1", Expires: noon.Unix() + 600, KeyID: "hs"}
+	s.Hex = mustSign(t, s)
+	revoke := func(now time.Time) {
+		t.Helper()
+		if err := tokens.RevokeUser(now, "42", time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke(noon.Add(-time.Minute))
+	g, err := tokens.Subscription(noon, s, "42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, tokens.Check(noon, g), Accepted)
+	later := noon.Add(time.Minute)
+	revoke(later)
+	wantReason(t, tokens.Check(later, g), Revoked)
+}

@@ -123,7 +123,7 @@ func newHub(t testing.TB, c Config) *Hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: func(m pubsub.Message, _ []byte) []byte {
+	h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Kept: true, Encode: func(m pubsub.Message, _ []byte) []byte {
 		return fmt.Appendf(nil, "%s %s %s", m.Channel, m.Event, m.Data)
 	}})
 	return h

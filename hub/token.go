@@ -156,7 +156,7 @@ func (s *Session) SubscribeProven(now time.Duration, wall time.Time, channel []b
 	r := s.SubscribeFrom(channel, start)
 	switch {
 	case r.OK():
-	case had:
+	case had && s.Hears(channel): // a strict one that fails ends the subscription
 		t.channels[string(channel)] = before
 	default:
 		delete(t.channels, string(channel))

@@ -389,3 +389,75 @@ func TestChannelTokenRevoked(t *testing.T) {
 		t.Errorf("told %+v", n)
 	}
 }
+
+// A strict subscription that fails ends that of the channel, and no other at the next
+// renewal.
+func TestRefreshAfterStrictFailure(t *testing.T) {
+	k := newIssuer(t, "a")
+	m := newLoop(t).enter(newHub(t, Config{Tokens: k.tokens(), Rules: keeping("a", 5)}))
+	login := k.token("42", "a=subscribe,history", "b=subscribe")
+	m.show(login)
+	m.Subscribe([]byte("a"))
+	m.Subscribe([]byte("b"))
+	strict := pubsub.Start{Since: pubsub.Position{Epoch: "another", Offset: 1}, Strict: true}
+	want(t, "strict", m.SubscribeFrom([]byte("a"), strict).Code, NotRecovered)
+	m.show(login)
+	wantTold(t, m)
+	want(t, "hears the other channel", m.Hears([]byte("b")), true)
+	m.Subscribe([]byte("a"))
+	m.show(k.token("42"))
+	wantTold(t, m, "access_denied a", "access_denied b")
+}
+
+// What a token for a channel grants ends with the subscription, also if that ends because
+// a strict one fails.
+func TestChannelTokenAfterStrictFailure(t *testing.T) {
+	k := newIssuer(t, "a")
+	l := newLoop(t)
+	m := l.enter(newHub(t, Config{Tokens: k.tokens(), Rules: keeping("c", 5)}))
+	m.show(k.token("42"))
+	proof := Proof{Token: k.sign(auth.Claims{
+		User: "42", Channel: "c", Rights: auth.Subscribe | auth.Publish | auth.History, Expires: noon.Add(time.Hour),
+	})}
+	want(t, "at first", m.SubscribeProven(0, noon, []byte("c"), proof, pubsub.Start{}).Code, Success)
+	strict := pubsub.Start{Since: pubsub.Position{Epoch: "another", Offset: 1}, Strict: true}
+	want(t, "strict", m.SubscribeProven(0, noon, []byte("c"), proof, strict).Code, NotRecovered)
+	want(t, "hears it", m.Hears([]byte("c")), false)
+	want(t, "publish", m.publish("c", "x").Code, AccessDenied)
+	want(t, "without the token", m.Subscribe([]byte("c")).Code, AccessDenied)
+}
+
+// A token for a channel that names no user is of use to a session that has none, and not
+// to the user whose login follows.
+func TestChannelTokenOfNobody(t *testing.T) {
+	k := newIssuer(t, "a")
+	m := newLoop(t).enter(newHub(t, Config{Tokens: k.tokens(), Secrets: auth.Credentials{ReadOnly: "r"}}))
+	free := k.channelToken("", "c", time.Hour)
+	want(t, "before a login", m.prove("c", free).Code, AccessDenied)
+	m.login(auth.ReadOnly, "r")
+	want(t, "after a login by secret", m.prove("c", free).Code, Success)
+	want(t, "publish", m.publish("c", "x").Code, Success)
+	m.show(k.token("42"))
+	wantTold(t, m, "access_denied c")
+	want(t, "subscribe", m.Subscribe([]byte("c")).Code, AccessDenied)
+	want(t, "publish as the user", m.publish("c", "x").Code, AccessDenied)
+}
+
+// A subscription that the token begins rewinds, but not to what has expired by the loop's
+// time.
+func TestForcedSubscriptionRewinds(t *testing.T) {
+	k := newIssuer(t, "a")
+	l := newLoop(t)
+	rules := []Rule{{Match: "c", History: History{Size: 5, TTL: time.Minute}, Rewind: 1}}
+	h := newHub(t, Config{Tokens: k.tokens(), Secrets: secrets, Rules: rules})
+	l.enter(h).login(auth.ReadWrite, "rw").publish("c", "x")
+	l.turn(59 * time.Second)
+	m := l.enter(h)
+	m.show(k.token("42", "c"))
+	want(t, "in time", m.hears(), "c e x")
+	l.turn(2 * time.Second)
+	m = l.enter(h)
+	m.show(k.token("42", "c"))
+	want(t, "too late", m.hears(), "")
+	want(t, "hears the channel", m.Hears([]byte("c")), true)
+}

@@ -116,3 +116,25 @@ func TestKeysAreBounded(t *testing.T) {
 		t.Errorf("got %d keys after the sweep", left)
 	}
 }
+
+// One channel does not forget its newest keys, however many come.
+func TestNewestKeysOfOneChannelAreKnown(t *testing.T) {
+	const most = 100
+	h := newHistoryHub(1)
+	h.RememberKeys(time.Minute, most)
+	for i := range 10 * most {
+		m := Message{Channel: []byte("c"), Key: fmt.Append(nil, i)}
+		if got, err := h.Publish(m, Refuse); err != nil || got.Duplicate {
+			t.Fatalf("key %d: got %+v, %v", i, got, err)
+		}
+		for j := max(0, i-most/2+1); j <= i; j++ {
+			m.Key = fmt.Append(nil, j)
+			if got, err := h.Publish(m, Refuse); err != nil || !got.Duplicate {
+				t.Fatalf("key %d is not known any more after %d: %v", j, i, err)
+			}
+		}
+	}
+	if n := h.keys.count.Load(); n > most {
+		t.Errorf("got %d keys, want at most %d", n, most)
+	}
+}

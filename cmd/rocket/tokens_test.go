@@ -7,8 +7,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/auth"
 )
 
@@ -241,6 +244,24 @@ func TestJWKSEndToEnd(t *testing.T) {
 	a.want(`"user":"42"`)
 	server.signal(syscall.SIGINT)
 	server.wantStatus(0)
+}
+
+// The address of a key set may have a secret in it, and the log does not.
+func TestJWKSAddressIsLoggedWithoutSecrets(t *testing.T) {
+	var log strings.Builder
+	r := &keyRing{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	r.server.Store(webrocket.NewServer(""))
+	const address = "https://app:hidden@app.example/keys.json?token=hidden"
+	r.note(address, auth.FetchFailed, 0, errors.New("down"))
+	r.note(address, auth.Fetched, 1, nil)
+	for _, want := range []string{"cannot be fetched", "were fetched", "are gone"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say that the keys %s", want)
+		}
+	}
+	if got := log.String(); strings.Count(got, "app.example/keys.json") != 3 || strings.Contains(got, "hidden") {
+		t.Errorf("got the log\n%s", got)
+	}
 }
 
 // pkcs8 is a private key in PEM.

@@ -107,7 +107,7 @@ func (o *operator) withTokens() {
 		with.ask("POST", "/api/revoke", body, 200)
 	}
 	with.askAs("", "POST", "/api/revoke", `{"jti":"x"}`, 401)
-	for _, body := range []string{`{}`, `{"user":""}`, `{"jti":"x","before":1}`, `{"user":"42","before":-1}`, `{"user":"` + strings.Repeat("x", 256) + `"}`} {
+	for _, body := range []string{`{}`, `{"user":""}`, `{"jti":"x","before":1}`, `{"user":"42","before":-1}`, `{"user":"` + strings.Repeat("x", 256) + `"}`, fmt.Sprintf(`{"user":"42","before":%d}`, time.Now().Add(time.Hour).Unix()), `{"user":"42","before":9223372036854775807}`} {
 		with.ask("POST", "/api/revoke", body, 400)
 	}
 	if log := with.log.String(); !strings.Contains(log, "tokens were revoked through the admin API") {
