@@ -242,21 +242,7 @@ func TestDocumentedPage(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("node", "page.js"))
-	cmd.Stdin = strings.NewReader(strings.Replace(script, there, "ws://"+server.Addr().String()+"/deflate/hub", 1))
-	cmd.Stderr = t.Output()
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		_ = cmd.Wait()
-	}()
-	heard := bufio.NewReader(out)
+	heard := runPage(ctx, t, strings.Replace(script, there, "ws://"+server.Addr().String()+"/deflate/hub", 1))
 	for _, event := range []string{"first", "second"} {
 		// Until it has subscribed there is no such channel.
 		for server.Publish("/deflate/hub", "news", event, map[string]string{"title": "Hello"}) != nil {
@@ -351,21 +337,7 @@ func TestDocumentedRecovery(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("node", "page.js"))
-	cmd.Stdin = strings.NewReader(strings.Replace(script, there, "ws://"+s.Addr().String(), 1))
-	cmd.Stderr = t.Output()
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		_ = cmd.Wait()
-	}()
-	heard := bufio.NewReader(out)
+	heard := runPage(ctx, t, strings.Replace(script, there, "ws://"+s.Addr().String(), 1))
 	want := func(lines ...string) {
 		t.Helper()
 		for _, line := range lines {
@@ -399,4 +371,27 @@ func TestDocumentedRecovery(t *testing.T) {
 	want("load the state")
 	publish(10, 10)
 	want("said 10")
+}
+
+// runPage runs the script of a page in Node until ctx is done, and returns what it
+// prints.
+func runPage(ctx context.Context, t *testing.T, script string) *bufio.Reader {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, "node", filepath.Join("node", "page.js"))
+	cmd.Stdin = strings.NewReader(script)
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+	})
+	return bufio.NewReader(out)
 }

@@ -229,13 +229,13 @@ func (s *Session) SubscribeFrom(channel []byte, start pubsub.Start) Result {
 		}
 		return subscribed(err)
 	}
-	if rule, _ := rules.rule(string(channel)); rule != nil && !asks && !h.table.Subscribed(&s.subscriber, channel) {
+	was := h.table.Subscribed(&s.subscriber, channel)
+	if rule, _ := rules.rule(string(channel)); rule != nil && !asks && !was {
 		start.Rewind = rule.Rewind
 		if start.Now == 0 {
 			start.Now = measure.Now() // so that nothing that has expired is delivered
 		}
 	}
-	was := h.table.Subscribed(&s.subscriber, channel)
 	begun, err := h.table.SubscribeFrom(rules.MaxChannels, &s.subscriber, channel, start)
 	if start.Since.Epoch != "" && (err == nil || errors.Is(err, pubsub.ErrNotRecovered)) {
 		s.desk.counts.Recoveries[recoveryOf(begun)]++
