@@ -62,13 +62,7 @@ func (h *Hub) Publish(channel, event string, data any) error {
 // data byte for byte. It returns the errors of Publish, ErrInvalidData or
 // ErrTooLarge.
 func (h *Hub) PublishJSON(channel, event string, data []byte) error {
-	if err := h.checkJSON(channel, event, data); err != nil {
-		return err
-	}
-	if len(data) == 0 {
-		data = nil
-	}
-	_, err := h.publishFromGo([]byte(channel), []byte(event), data, "")
+	_, err := h.PublishKeyed(channel, event, data, "")
 	return err
 }
 
