@@ -47,6 +47,7 @@ func FuzzPayload(f *testing.F) {
 	for _, s := range []string{
 		`{"exp":1767358800,"sub":"42","rocket":{"channels":{"a":["publish"]},"info":{"x":1}}}`,
 		`{"exp":1767358800,"EXP":1,"rocket":{"Hub":"x"}}`, `{"exp":1,"exp":1767358800}`, `{"aud":["a",null]}`, `{"sub":"\ud800"}`, `[]`, `null`, `{`,
+		"{}\f", "{}\u00a0", `{}{}`, "\v{}",
 	} {
 		f.Add([]byte(s))
 	}

@@ -23,6 +23,9 @@ func members(data []byte) ([]member, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8")
 	}
+	if !json.Valid(data) {
+		return nil, errNotObject
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, errNotObject
@@ -38,9 +41,6 @@ func members(data []byte) ([]member, error) {
 			return nil, errNotObject
 		}
 		all = append(all, m)
-	}
-	if _, err := dec.Token(); err != nil || len(bytes.TrimSpace(data[dec.InputOffset():])) > 0 {
-		return nil, errNotObject
 	}
 	return all, twice(all)
 }
