@@ -22,12 +22,12 @@ STAMP   = -ldflags "$(STAMPED)"
 
 .PHONY: bench bench-compare bench-binaries
 
-bench: bench-binaries ## the standard set, about 8 minutes
+bench: bench-binaries ## the standard set, about 11 minutes
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench standard $(BENCHFLAGS) -json $(RESULTS)/$(RUN).json -html $(RESULTS)/$(RUN).html > $(RESULTS)/$(RUN).txt; \
 		status=$$?; cat $(RESULTS)/$(RUN).txt; exit $$status
 
-bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo $(BIN)/nginx ## the standard set for Rocket and its peers, about 12 minutes
+bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo $(BIN)/nginx ## the standard set for Rocket and its peers, about 16 minutes
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench compare $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-compare.json -html $(RESULTS)/$(RUN)-compare.html > $(RESULTS)/$(RUN)-compare.txt; \
 		status=$$?; $(peers) >> $(RESULTS)/$(RUN)-compare.txt; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status

@@ -25,6 +25,10 @@ func (centrifugo) AppendSubscribe(dst []byte, channel string) []byte {
 	return fmt.Appendf(dst, `{"id":2,"subscribe":{"channel":%q}}`, channel)
 }
 
+func (centrifugo) AppendRecover(dst []byte, channel string, since Position) []byte {
+	return fmt.Appendf(dst, `{"id":2,"subscribe":{"channel":%q,"recover":true,"epoch":%q,"offset":%d}}`, channel, since.Epoch, since.Offset)
+}
+
 func (centrifugo) AppendUnsubscribe(dst []byte, channel string) []byte {
 	return fmt.Appendf(dst, `{"id":3,"unsubscribe":{"channel":%q}}`, channel)
 }
@@ -51,7 +55,10 @@ func (centrifugo) Parse(b []byte) (Message, int, error) {
 		string(line[len(line)-len(centrifugoTail):]) == centrifugoTail {
 		if n := plainString(line[centrifugoData:]); n > 0 {
 			channel := line[len(centrifugoHead) : len(centrifugoHead)+channelNameLen]
-			return Message{Kind: Delivery, Channel: channel, Data: line[centrifugoData : centrifugoData+n]}, size, nil
+			_, offset := cutOffset(line[centrifugoData : len(line)-len(centrifugoTail)])
+			return Message{
+				Kind: Delivery, Channel: channel, Data: line[centrifugoData : centrifugoData+n], Position: Position{Offset: offset},
+			}, size, nil
 		}
 	}
 	m, err := parseCentrifugo(line)
@@ -68,14 +75,17 @@ func parseCentrifugo(line []byte) (Message, error) {
 			Message string `json:"message"`
 		} `json:"error"`
 		Push *struct {
-			Channel string `json:"channel"`
-			Pub     *struct {
-				Data json.RawMessage `json:"data"`
-			} `json:"pub"`
+			Channel    string         `json:"channel"`
+			Pub        *centrifugoPub `json:"pub"`
 			Disconnect *struct {
 				Reason string `json:"reason"`
 			} `json:"disconnect"`
 		} `json:"push"`
+		Subscribe struct {
+			Epoch        string          `json:"epoch"`
+			Offset       uint64          `json:"offset"`
+			Publications []centrifugoPub `json:"publications"`
+		} `json:"subscribe"`
 	}
 	if err := json.Unmarshal(line, &m); err != nil {
 		return Message{}, fmt.Errorf("not a message of Centrifugo: %w", err)
@@ -84,23 +94,49 @@ func parseCentrifugo(line []byte) (Message, error) {
 	case m.Error != nil:
 		return Message{Kind: Refusal, Text: m.Error.Message}, nil
 	case m.ID != 0:
-		return Message{Kind: Reply}, nil
+		reply := Message{Kind: Reply, Position: Position{m.Subscribe.Epoch, m.Subscribe.Offset}}
+		for i := range m.Subscribe.Publications {
+			reply.Replayed = append(reply.Replayed, m.Subscribe.Publications[i].message())
+		}
+		return reply, nil
 	case m.Push == nil:
 		return Message{Kind: Ask, Text: "{}"}, nil // an empty object is a ping
 	case m.Push.Disconnect != nil:
 		return Message{Kind: Refusal, Text: m.Push.Disconnect.Reason}, nil
 	case m.Push.Pub != nil:
-		return Message{Kind: Delivery, Channel: []byte(m.Push.Channel), Data: m.Push.Pub.Data}, nil
+		delivery := m.Push.Pub.message()
+		delivery.Channel = []byte(m.Push.Channel)
+		return delivery, nil
 	}
 	return Message{Kind: Noise}, nil
 }
 
-func (centrifugo) Serve(binary, dir string, port, _ int) ([]string, error) {
-	conf, err := json.Marshal(map[string]any{
+// centrifugoPub is an event, live or replayed.
+type centrifugoPub struct {
+	Data   json.RawMessage `json:"data"`
+	Offset uint64          `json:"offset"`
+}
+
+func (p *centrifugoPub) message() Message {
+	return Message{Kind: Delivery, Data: p.Data, Position: Position{Offset: p.Offset}}
+}
+
+func (d centrifugo) Serve(binary, dir string, port, loops int) ([]string, error) {
+	return d.ServeHistory(binary, dir, port, loops, 0)
+}
+
+func (centrifugo) ServeHistory(binary, dir string, port, _, events int) ([]string, error) {
+	settings := map[string]any{
 		"http_server": map[string]any{"address": "127.0.0.1", "port": port},
 		"client":      map[string]any{"insecure": true, "channel_limit": 1024, "queue_max_size": 256 << 20},
 		"log":         map[string]any{"level": "error"},
-	})
+	}
+	if events > 0 {
+		settings["channel"] = map[string]any{"without_namespace": map[string]any{
+			"history_size": events, "history_ttl": historyTTL, "force_recovery": true,
+		}}
+	}
+	conf, err := json.Marshal(settings)
 	if err != nil {
 		return nil, err
 	}

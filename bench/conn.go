@@ -45,7 +45,8 @@ type conn struct {
 	part     []byte  // start of a message that is not complete (stream dialects)
 	out      []byte  // what the socket did not take yet; with TLS, what is not encrypted yet
 	secured  *secured
-	openedAt int64 // when it was due to connect
+	openedAt int64    // when it was due to connect
+	position Position // in its channel; it stays when the connection ends
 }
 
 // errClosed is wrapped by all errors that say that a server ended a connection.
@@ -292,6 +293,9 @@ func (w *worker) takeMessages(c *conn, p []byte) (used int, err error) {
 			w.toSteady++
 		}
 		if m.Kind == Delivery {
+			if m.Position.Offset > 0 {
+				c.position.Offset = m.Position.Offset
+			}
 			w.deliver(c, &m)
 		} else if err := w.answer(c, &m); err != nil {
 			return 0, err
@@ -316,6 +320,7 @@ func (w *worker) answer(c *conn, m *Message) error {
 	case m.Kind == Reply && c.state == connReady:
 		w.acked(c)
 	case m.Kind == Reply:
+		w.replied(c, m)
 		if c.pending--; c.pending == 0 {
 			w.settled(c)
 		}
@@ -352,7 +357,7 @@ func (w *worker) setUp(c *conn) {
 		c.pending++
 	}
 	if c.channel != "" {
-		if subscribe := d.AppendSubscribe(nil, c.channel); len(subscribe) > 0 {
+		if subscribe := w.appendSubscribe(c); len(subscribe) > 0 {
 			c.out = appendFrame(c.out, d.Opcode(), subscribe)
 			c.pending++
 		}

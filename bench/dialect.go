@@ -45,8 +45,8 @@ type Kind uint8
 // The kinds of messages.
 const (
 	Noise    Kind = iota // nothing to do
-	Delivery             // Channel and Data are set
-	Reply                // a command was done
+	Delivery             // Channel and Data are set, and the Position's Offset if the channel keeps a history
+	Reply                // a command was done; that to a subscription may have Position and Replayed
 	Refusal              // a command was refused, or the server complains; Text says why
 	Ask                  // the server wants to hear Text, as it is
 )
@@ -57,6 +57,9 @@ type Message struct {
 	Channel []byte
 	Data    []byte
 	Text    string
+
+	Position Position
+	Replayed []Message // events that a reply brings: Data and Position
 }
 
 // dialects are all there are, by name.

@@ -11,6 +11,8 @@ import (
 type flat struct {
 	kind                Kind
 	channel, data, text string
+	position            Position
+	replayed            string // positions and data
 }
 
 // parseAll takes messages off b until none is whole.
@@ -20,7 +22,11 @@ func parseAll(d Dialect, b []byte) (all []flat, rest []byte, err error) {
 		if err != nil || n == 0 {
 			return all, b, err
 		}
-		all = append(all, flat{m.Kind, string(m.Channel), string(m.Data), m.Text})
+		one := flat{m.Kind, string(m.Channel), string(m.Data), m.Text, m.Position, ""}
+		for _, r := range m.Replayed {
+			one.replayed += fmt.Sprintf("%d %s\n", r.Position.Offset, r.Data)
+		}
+		all = append(all, one)
 		b = b[n:]
 	}
 	return all, nil, nil
@@ -29,6 +35,8 @@ func parseAll(d Dialect, b []byte) (all []flat, rest []byte, err error) {
 func TestParse(t *testing.T) {
 	data := string(payload(64))
 	delivery := flat{kind: Delivery, channel: "c0000003", data: data}
+	offset := delivery
+	offset.position.Offset = 4711
 	tests := []struct {
 		name, dialect, in string
 		want              []flat
@@ -38,6 +46,13 @@ func TestParse(t *testing.T) {
 		{"error", "rocket", `{"err":"invalid_channel"}`, []flat{{kind: Refusal, text: "invalid_channel"}}},
 		{"delivery", "rocket", `{"event":"e","channel":"c0000003","data":` + data + `}`, []flat{delivery}},
 		{"delivery in another order", "rocket", `{"data":` + data + `, "channel":"c0000003","event":"e"}`, []flat{delivery}},
+		{"ok with an offset", "rocket", `{"ok":true,"offset":4711}`, []flat{{kind: Reply}}},
+		{"subscribed", "rocket", `{"ok":true,"epoch":"k3vq","offset":41}`, []flat{{kind: Reply, position: Position{"k3vq", 41}}}},
+		{
+			"recovered", "rocket", `{"ok":true,"epoch":"k3vq","offset":41,"top":44,"recovered":true}`,
+			[]flat{{kind: Reply, position: Position{"k3vq", 41}}},
+		},
+		{"delivery with an offset", "rocket", `{"event":"e","channel":"c0000003","data":` + data + `,"offset":4711}`, []flat{offset}},
 		{"something new", "rocket", `{"hello":1}`, []flat{{kind: Noise}}},
 
 		{"set-up", "nats", "INFO {}\r\nPONG\r\n+OK\r\n", []flat{{kind: Noise}, {kind: Reply}, {kind: Noise}}},
@@ -54,6 +69,16 @@ func TestParse(t *testing.T) {
 			"deliveries", "centrifugo",
 			`{"push":{"channel":"c0000003","pub":{"data":` + data + "}}}\n" + `{"push":{"channel":"c0000003","pub":{"data":` + data + `,"info":{"client":"a"}}}}`,
 			[]flat{delivery, delivery},
+		},
+		{
+			"delivery with an offset", "centrifugo",
+			`{"push":{"channel":"c0000003","pub":{"data":` + data + `,"offset":4711}}}`,
+			[]flat{offset},
+		},
+		{
+			"recovered", "centrifugo",
+			`{"id":2,"subscribe":{"recoverable":true,"epoch":"k3vq","publications":[{"data":"a","offset":42},{"data":"b","offset":43}],"recovered":true,"offset":41}}`,
+			[]flat{{kind: Reply, position: Position{"k3vq", 41}, replayed: "42 \"a\"\n43 \"b\"\n"}},
 		},
 		{"delivery in another order", "centrifugo", `{"push":{"pub":{"data":` + data + `},"channel":"c0000003"}}`, []flat{delivery}},
 
@@ -118,12 +143,20 @@ func TestCommandsAreJSON(t *testing.T) {
 	for _, d := range []Dialect{rocket{}, centrifugo{}, nchan{}} {
 		for _, command := range [][]byte{
 			d.AppendHello(nil, `a"b\c`), d.AppendSubscribe(nil, "c"), d.AppendUnsubscribe(nil, "c"), d.AppendPublish(nil, "c", payload(64)),
+			appendRecover(d, "c", Position{`k"3`, 1}),
 		} {
 			if len(command) > 0 && !json.Valid(command) {
 				t.Errorf("%s sends %s, which is not JSON", d.Name(), command)
 			}
 		}
 	}
+}
+
+func appendRecover(d Dialect, channel string, since Position) []byte {
+	if d, ok := d.(historyDialect); ok {
+		return d.AppendRecover(nil, channel, since)
+	}
+	return nil
 }
 
 func fuzzParse(f *testing.F, d Dialect, seeds ...string) {

@@ -16,6 +16,7 @@
 //	window.go      closed loop: how many publishes may be unfinished
 //	schedule.go    open loop: when the n-th publish is due
 //	latency.go     from the scheduled time to the read that brought it
+//	history.go     channels that keep events, and clients that come back for them
 //	floor.go       the same bytes to the same number of sockets by plain sends (floorwriter.go), and by many sends at a
 //	               time through io_uring (uring.go)
 //	result.go      what is known afterwards; metric.go, table.go, sidebyside.go and html.go show it

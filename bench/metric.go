@@ -24,6 +24,9 @@ const (
 	metricConnects = "connects/s"
 	metricConnect  = "server µs per connect"
 	metricStorm    = "all back, s"
+	metricReturns  = "returns/s"
+	metricReturn   = "server µs per return"
+	metricPlain    = "× without history"
 	metricJoin     = "join p99 ms"
 	metricGrowth   = "server growth, MB"
 )
@@ -125,6 +128,15 @@ var metrics = []metric{
 		}
 		return median(all), len(all) > 0
 	}},
+	{metricReturns, higher, func(r *Result) (float64, bool) {
+		var all []float64
+		for _, b := range r.Returns {
+			all = append(all, b.PerSecond)
+		}
+		return median(all), len(all) > 0
+	}},
+	{metricReturn, lower, func(r *Result) (float64, bool) { return r.perReturn(), r.perReturn() > 0 }},
+	{metricPlain, neither, func(r *Result) (float64, bool) { return r.ToPlain, r.ToPlain > 0 }},
 	{metricJoin, lower, func(r *Result) (float64, bool) {
 		if r.Churn == nil {
 			return 0, false

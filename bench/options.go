@@ -47,7 +47,9 @@ type Options struct {
 	Stalled   float64       `json:"stalled,omitempty"`   // slow: share of subscribers that do not read
 	Churn     float64       `json:"churn,omitempty"`     // churn: joins per second
 	Hold      time.Duration `json:"hold,omitempty"`      // churn: length of a stay
-	Rounds    int           `json:"rounds,omitempty"`    // storm: how often
+	Rounds    int           `json:"rounds,omitempty"`    // storm, recovery: how often
+	Missed    int           `json:"missed,omitempty"`    // recovery: publishes to each channel while nobody is there
+	History   int           `json:"history,omitempty"`   // events that the server keeps of each channel; 0: none
 	ProbeRate float64       `json:"probeRate,omitempty"` // broadcast: publishes per second in another channel
 	NoFloor   bool          `json:"noFloor,omitempty"`
 }
@@ -98,6 +100,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: -ca and -insecure exclude each other", ErrUsage)
 	case o.Target == "" && (o.CA != "" || o.Insecure):
 		return fmt.Errorf("%w: -ca and -insecure are for a -target; a server that is started is trusted", ErrUsage)
+	case o.History < 0 || o.Missed < 0 || o.Missed > o.History:
+		return fmt.Errorf("%w: -missed must be at least 0, and at most -history", ErrUsage)
 	case o.Rounds < 0 || o.Rounds > maxRounds:
 		return fmt.Errorf("%w: -rounds must be at most %d", ErrUsage, maxRounds)
 	}

@@ -39,6 +39,7 @@ type Result struct {
 	Idle      *Idle            `json:"idle,omitempty"`
 	Rounds    []Round          `json:"rounds,omitempty"` // broadcast
 	Storms    []Storm          `json:"storms,omitempty"`
+	Returns   []Return         `json:"returns,omitempty"` // recovery
 	Slow      *Slow            `json:"slow,omitempty"`
 	Churn     *Churn           `json:"churn,omitempty"`
 	Floor     []FloorResult    `json:"floor,omitempty"`
@@ -47,6 +48,7 @@ type Result struct {
 
 	UringRatio float64              `json:"ratioToUringFloor,omitempty"` // and to its sends through io_uring
 	ToBestPeer map[string]PeerRatio `json:"toBestPeer,omitempty"`        // per metric, in a set with several servers
+	ToPlain    float64              `json:"toWithoutHistory,omitempty"`  // server CPU, to the same load without a history
 	Lacks      string               `json:"lacks,omitempty"`             // what the server cannot do of the scenario: its figures are for less work
 	NotRun     string               `json:"notRun,omitempty"`            // why there are no figures at all
 }
@@ -124,6 +126,14 @@ type Round struct {
 // Storm is one time that all connections dropped and came back.
 type Storm struct {
 	Seconds      float64 `json:"seconds"` // until all are subscribed again
+	PerSecond    float64 `json:"perSecond"`
+	ServerMicros float64 `json:"serverMicrosEach,omitempty"`
+}
+
+// Return is one time that all subscribers came back.
+type Return struct {
+	Clients      int     `json:"clients"`
+	Seconds      float64 `json:"seconds"` // until each is subscribed and has what it had missed
 	PerSecond    float64 `json:"perSecond"`
 	ServerMicros float64 `json:"serverMicrosEach,omitempty"`
 }

@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -24,6 +27,10 @@ func (rocket) AppendSubscribe(dst []byte, channel string) []byte {
 	return fmt.Appendf(dst, `{"subscribe":{"channel":%q}}`, channel)
 }
 
+func (rocket) AppendRecover(dst []byte, channel string, since Position) []byte {
+	return fmt.Appendf(dst, `{"subscribe":{"channel":%q,"since":{"epoch":%q,"offset":%d}}}`, channel, since.Epoch, since.Offset)
+}
+
 func (rocket) AppendUnsubscribe(dst []byte, channel string) []byte {
 	return fmt.Appendf(dst, `{"unsubscribe":{"channel":%q}}`, channel)
 }
@@ -36,26 +43,35 @@ const (
 	rocketHead = `{"event":"e","channel":"`
 	rocketMid  = `","data":`
 	rocketData = len(rocketHead) + channelNameLen + len(rocketMid)
+
+	rocketOffset = `,"offset":`
 )
 
 // Parse knows the layout in which deliveries come and leaves all others to encoding/json.
 func (rocket) Parse(b []byte) (Message, int, error) {
 	if len(b) > rocketData && b[len(b)-1] == '}' && string(b[:len(rocketHead)]) == rocketHead &&
 		string(b[rocketData-len(rocketMid):rocketData]) == rocketMid {
-		data := b[rocketData : len(b)-1]
+		data, offset := cutOffset(b[rocketData : len(b)-1])
 		if isPlainString(data) {
 			channel := b[len(rocketHead) : len(rocketHead)+channelNameLen]
-			return Message{Kind: Delivery, Channel: channel, Data: data}, len(b), nil
+			return Message{Kind: Delivery, Channel: channel, Data: data, Position: Position{Offset: offset}}, len(b), nil
 		}
 	}
 	if string(b) == `{"ok":true}` {
 		return Message{Kind: Reply}, len(b), nil
+	}
+	if rest, ok := bytes.CutPrefix(b, []byte(`{"ok":true`)); ok {
+		if _, offset := cutOffset(rest[:len(rest)-1]); offset > 0 && bytes.HasPrefix(rest, []byte(rocketOffset)) {
+			return Message{Kind: Reply}, len(b), nil // to a publish: that is no position
+		}
 	}
 	var m struct {
 		Ok      bool            `json:"ok"`
 		Err     *string         `json:"err"`
 		Channel string          `json:"channel"`
 		Data    json.RawMessage `json:"data"`
+		Epoch   string          `json:"epoch"`
+		Offset  uint64          `json:"offset"`
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
 		return Message{}, 0, fmt.Errorf("not a message of Rocket: %w", err)
@@ -64,9 +80,9 @@ func (rocket) Parse(b []byte) (Message, int, error) {
 	case m.Err != nil:
 		return Message{Kind: Refusal, Text: *m.Err}, len(b), nil
 	case m.Ok:
-		return Message{Kind: Reply}, len(b), nil
+		return Message{Kind: Reply, Position: Position{m.Epoch, m.Offset}}, len(b), nil
 	case m.Data != nil:
-		return Message{Kind: Delivery, Channel: []byte(m.Channel), Data: m.Data}, len(b), nil
+		return Message{Kind: Delivery, Channel: []byte(m.Channel), Data: m.Data, Position: Position{Offset: m.Offset}}, len(b), nil
 	}
 	return Message{Kind: Noise}, len(b), nil
 }
@@ -75,8 +91,40 @@ func (rocket) Serve(binary, _ string, port, loops int) ([]string, error) {
 	return []string{binary, "-host", "127.0.0.1", "-port", strconv.Itoa(port), "-loops", strconv.Itoa(loops)}, nil
 }
 
+// ServeHistory has the server's defaults for everything but the rule.
+func (d rocket) ServeHistory(binary, dir string, port, loops, events int) ([]string, error) {
+	conf, err := json.Marshal(map[string]any{"Hubs": []any{map[string]any{
+		"Path": "/", "Rules": []any{map[string]any{"Match": "**", "History": map[string]any{"Size": events, "TTL": historyTTL}}},
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "rocket.json")
+	if err := os.WriteFile(file, conf, 0o600); err != nil {
+		return nil, err
+	}
+	args, err := d.Serve(binary, dir, port, loops)
+	return append(args, file), err
+}
+
 func (rocket) ServeTLS(pair keyPair) []string {
 	return []string{"-tls-cert", pair.cert, "-tls-key", pair.key}
+}
+
+// cutOffset takes the offset off the end of an event without its last brace. It is 0 if there is none.
+func cutOffset(b []byte) (rest []byte, offset uint64) {
+	end := len(b)
+	for end > 0 && b[end-1]-'0' < 10 {
+		end--
+	}
+	rest, ok := bytes.CutSuffix(b[:end], []byte(rocketOffset))
+	if !ok || len(b)-end > 19 {
+		return b, 0
+	}
+	for _, digit := range b[end:] {
+		offset = offset*10 + uint64(digit-'0')
+	}
+	return rest, offset
 }
 
 // isPlainString reports whether b looks like a quoted string that begins with a digit. Its contents are compared with

@@ -269,6 +269,13 @@ func (r *run) call(f func(w *worker)) {
 	wg.Wait()
 }
 
+// sum adds up what f returns for each worker.
+func (r *run) sum(f func(w *worker) int64) int64 {
+	var total atomic.Int64
+	r.call(func(w *worker) { total.Add(f(w)) })
+	return total.Load()
+}
+
 // err is the first failure of a worker.
 func (r *run) err() error {
 	for _, w := range r.workers {
@@ -364,7 +371,7 @@ func (r *run) load() {
 	})
 }
 
-// unload stops to publish and waits until everything has arrived, or nothing more comes.
+// unload stops to publish and settles.
 func (r *run) unload(ctx context.Context) error {
 	r.call(func(w *worker) {
 		for i := range w.groups {
@@ -372,16 +379,20 @@ func (r *run) unload(ctx context.Context) error {
 		}
 		w.churn = schedule{}
 	})
+	return r.settle(ctx)
+}
+
+// settle waits until everything has arrived, or nothing more comes.
+func (r *run) settle(ctx context.Context) error {
 	quiet, last := 0, int64(-1) // looks without anything new
 	for {
-		var left atomic.Int64
-		r.call(func(w *worker) { left.Add(w.outstanding() + w.unanswered()) })
-		if left.Load() == 0 {
+		left := r.sum(func(w *worker) int64 { return w.outstanding() + w.unanswered() })
+		if left == 0 {
 			return nil
 		}
 		quiet++
-		if left.Load() != last {
-			quiet, last = 0, left.Load()
+		if left != last {
+			quiet, last = 0, left
 		}
 		if quiet > int(r.opts.Drain/drainLook) {
 			return nil
@@ -394,7 +405,7 @@ func (r *run) unload(ctx context.Context) error {
 
 // drainLook is how often the run looks what is still to come. Silence is counted in looks, not by the clock: in a
 // process that is stopped for a while nothing arrives, and nothing is lost.
-const drainLook = 20 * time.Millisecond
+const drainLook = 10 * time.Millisecond
 
 // exhausted reports whether the first group has published as often as it may.
 func (r *run) exhausted() bool {

@@ -81,6 +81,15 @@ var Scenarios = []*Scenario{
 		phases: storm,
 	},
 	{
+		Name: "recovery",
+		Help: "All subscribers drop, miss some events of a channel that keeps them (-history, -missed), and come back with their\nposition: time until each is subscribed and has what it missed. Without a history they just come back.",
+		defaults: func(o *Options) {
+			o.Conns, o.Channels, o.Publishers, o.Rounds = 10_000, 1000, 10, 3
+		},
+		plan:   spreadAll,
+		phases: recovery,
+	},
+	{
 		Name: "slow",
 		Help: "A share of the subscribers stops reading after half of the time: what do the others feel, what does the server keep?",
 		defaults: func(o *Options) {

@@ -118,7 +118,12 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 }
 
 func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args []string, pair keyPair, err error) {
-	if args, err = d.Serve(binary, dir, port, opts.Loops); err != nil {
+	if opts.History > 0 {
+		args, err = d.(historyDialect).ServeHistory(binary, dir, port, opts.Loops, opts.History)
+	} else {
+		args, err = d.Serve(binary, dir, port, opts.Loops)
+	}
+	if err != nil {
 		return nil, pair, err
 	}
 	if opts.TLS {

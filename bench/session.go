@@ -63,6 +63,9 @@ func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) 
 	if _, ok := d.(tlsDialect); opts.TLS && opts.Target == "" && !ok {
 		return nil, fmt.Errorf("%w: a server for dialect %s is started without TLS only", ErrUsage, d.Name())
 	}
+	if _, ok := d.(historyDialect); opts.History > 0 && !ok {
+		return nil, fmt.Errorf("%w: with dialect %s there is no history", ErrUsage, d.Name())
+	}
 	res.Options = opts
 	if sc.Name == "chat" && !d.Acks() {
 		res.Lacks = "it does not acknowledge publishes: a round trip is the delivery alone"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,16 +20,33 @@ type Entry struct {
 // Standard is the standard set. README.md says what each entry stands for.
 var Standard = []Entry{
 	{"S1", "fan-out, 1,000 subscribers, 16 publishes in flight", "fanout", func(o *Options) { o.Saturate = 16 }},
+	{"S1h", "S1 with a history", "fanout", func(o *Options) { o.Saturate = 16; o.keep() }},
 	{"S1w", "fan-out, 1,000 subscribers, 256 publishes in flight", "fanout", func(o *Options) { o.Saturate = 256 }},
 	{"S1b", "fan-out, 1,000 subscribers, 1 publish in flight", "fanout", func(o *Options) { o.Saturate = 1 }},
 	{"S1t", "S1 over TLS", "fanout", func(o *Options) { o.Saturate, o.TLS = 16, true }},
 	{"S2", "fan-out, 1,000 subscribers, 100 publishes/s", "fanout", func(o *Options) { o.Saturate, o.Rate = 0, 100 }},
 	{"S3", "10,000 connections, 1,000 channels, 100 publishers, 5,000 publishes/s", "channels", func(*Options) {}},
+	{"S3h", "S3 with a history", "channels", (*Options).keep},
 	{"S4", "1,000 connections, each alone in its channel, 1 in flight each", "chat", func(*Options) {}},
+	{"S4h", "S4 with a history", "chat", (*Options).keep},
 	{"S5", "19,000 idle connections, one channel", "idle", func(o *Options) { o.Conns = 19_000 }},
 	{"S5c", "19,000 idle connections, 1,000 channels", "idle", func(o *Options) { o.Conns, o.Channels = 19_000, 1000 }},
 	{"S5t", "S5 over TLS", "idle", func(o *Options) { o.Conns, o.TLS = 19_000, true }},
 	{"S6", "one message to 19,000, once per second", "broadcast", func(o *Options) { o.Conns = 19_000 }},
+	{"S7", "18,000 clients of 1,000 channels come back", "recovery", func(o *Options) { o.Conns = 18_000 }},
+	{"S7h", "S7, and each gets the 10 events that it missed", "recovery", func(o *Options) { o.Conns, o.Missed = 18_000, 10; o.keep() }},
+}
+
+// keep makes the server keep the last events of each channel. The floor is that of the entry without.
+func (o *Options) keep() { o.History, o.NoFloor = 100, true }
+
+// plain is the ID of the entry with the same load without a history; "": this has none.
+func (e *Entry) plain() string {
+	id, with := strings.CutSuffix(e.ID, "h")
+	if !with {
+		return ""
+	}
+	return id
 }
 
 // Bound is what a metric of an entry should reach.
@@ -52,6 +70,9 @@ func (b Bound) String() string {
 
 // Targets of Rocket on one core, with the generator on another. Figures depend on the machine, ratios to the floor less.
 var Targets = map[string]map[string]Bound{
+	"S1h": {metricPlain: atMost(1.1)},
+	"S3h": {metricPlain: atMost(1.1)},
+	"S4h": {metricPlain: atMost(1.1)},
 	"S1":  {metricRate: atLeast(4.5e6), metricServer: atMost(0.20)},
 	"S1w": {metricServer: atMost(0.10)},
 	"S1t": {metricServer: atMost(0.30)},
@@ -91,33 +112,65 @@ type Side struct {
 // for servers that do not start.
 func RunSuite(ctx context.Context, so SuiteOptions, watch func(label string, p Progress), done func(*Result)) ([]*Result, error) {
 	var results []*Result
-	defer func() { compareToPeers(results, cmp.Or(so.Sides[0].Column, so.Sides[0].Dialect)) }()
-	for _, e := range Standard {
-		if len(so.Only) > 0 && !slices.Contains(so.Only, e.ID) {
-			continue
+	defer func() {
+		compareToPlain(results)
+		compareToPeers(results, cmp.Or(so.Sides[0].Column, so.Sides[0].Dialect))
+	}()
+	for _, t := range so.turns() {
+		select {
+		case <-ctx.Done():
+			return results, nil
+		default:
 		}
+		res, err := t.entry.run(ctx, so, t.side, t.first, watch)
+		if errors.Is(err, ErrUsage) || errors.Is(err, errNoServer) {
+			return results, err
+		}
+		results = append(results, res)
+		if done != nil {
+			done(res)
+		}
+	}
+	return results, nil
+}
+
+// turn is one run of a set.
+type turn struct {
+	entry *Entry
+	side  Side
+	first bool // of this entry and side
+}
+
+// turns are all runs in their order.
+func (so *SuiteOptions) turns() (turns []turn) {
+	for _, group := range so.groups() {
 		for i := range so.Repeat {
 			for _, side := range so.Sides {
-				select {
-				case <-ctx.Done():
-					return results, nil
-				default:
-				}
-				if i > 0 && e.unable(side.Dialect) != "" {
-					continue
-				}
-				res, err := e.run(ctx, so, side, i == 0, watch)
-				if errors.Is(err, ErrUsage) || errors.Is(err, errNoServer) {
-					return results, err
-				}
-				results = append(results, res)
-				if done != nil {
-					done(res)
+				for _, e := range group {
+					if i == 0 || e.unable(side.Dialect) == "" {
+						turns = append(turns, turn{e, side, i == 0})
+					}
 				}
 			}
 		}
 	}
-	return results, nil
+	return turns
+}
+
+// groups are the entries that are asked for. One with a history is in the group of the one without.
+func (so *SuiteOptions) groups() (groups [][]*Entry) {
+	for i := range Standard {
+		e := &Standard[i]
+		if len(so.Only) > 0 && !slices.Contains(so.Only, e.ID) {
+			continue
+		}
+		if last := len(groups) - 1; last >= 0 && e.plain() == groups[last][0].ID {
+			groups[last] = append(groups[last], e)
+			continue
+		}
+		groups = append(groups, []*Entry{e})
+	}
+	return groups
 }
 
 // unable says why a server of this dialect cannot be started as the entry needs it. One that is unknown fails later.
@@ -127,6 +180,9 @@ func (e *Entry) unable(dialect string) string {
 	d, err := DialectNamed(dialect)
 	if _, secure := d.(tlsDialect); err == nil && o.TLS && !secure {
 		return "it is started without TLS only"
+	}
+	if _, keeps := d.(historyDialect); err == nil && o.History > 0 && !keeps {
+		return "it is started without a history only"
 	}
 	return ""
 }

@@ -94,6 +94,10 @@ func writeSpecial(line lineFunc, r *Result) {
 	for i, s := range r.Storms {
 		line(fmt.Sprintf("storm %d", i+1), "all back after %.2f s, %s/s, %.1f µs of server CPU each", s.Seconds, short(s.PerSecond), s.ServerMicros)
 	}
+	for i, b := range r.Returns {
+		line(fmt.Sprintf("return %d", i+1), "%d clients are back, each with the %d events that it missed, after %.2f s; %s/s, %.1f µs of server CPU each",
+			b.Clients, r.Options.Missed, b.Seconds, short(b.PerSecond), b.ServerMicros)
+	}
 	if s := r.Slow; s != nil {
 		line("before the stall", "%s", &s.Before)
 		line("stalled", "%d readers, %d of them closed by the server", s.Stalled, s.Disconnected)
