@@ -105,9 +105,18 @@ func (c *client) want(message string) {
 	if err != nil {
 		c.t.Fatalf("got %v, want %.200q", err, message)
 	}
-	if got != message {
+	if got != message && terse(got) != message {
 		c.t.Fatalf("got %.200q, want %.200q", got, message)
 	}
+}
+
+// terse returns a reply to a login without what it says of the connection, which is
+// another thing each time.
+func terse(message string) string {
+	if head, _, ok := strings.Cut(message, `,"client":"`); ok && strings.HasPrefix(head, `{"ok":true`) {
+		return head + "}"
+	}
+	return message
 }
 
 // wantClose reads the end of the connection.
@@ -126,7 +135,8 @@ func (c *client) wantClose(code int) {
 //
 //	@ /path     it connects; without this line, to /
 //	> message   it sends
-//	< message   it gets, next of all
+//	< message   it gets, next of all; what a login says of the client may be missing
+//	            here, or be given as ",…}"
 //	? part      it gets a message with this part, next of all
 //	! code      it gets a Close frame, next of all
 //
@@ -155,7 +165,7 @@ func talk(t *testing.T, s *webrocket.Server, dialogue string) {
 		case ">":
 			c.write(text)
 		case "<":
-			c.want(text)
+			c.want(strings.Replace(text, ",…}", "}", 1))
 		case "?":
 			if got, err := c.read(); err != nil || !strings.Contains(got, text) {
 				t.Fatalf("got %q, %v, want something with %q", got, err, text)

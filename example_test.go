@@ -9,6 +9,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -50,10 +51,11 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(string(message))
+		if !strings.Contains(string(message), `"client"`) { // the reply to auth is another one for each connection
+			fmt.Println(string(message))
+		}
 	}
 	// Output:
-	// {"ok":true}
 	// {"ok":true,"id":1}
 	// {"ok":true,"id":2}
 	// {"event":"hello","channel":"news","data":{"n":1}}

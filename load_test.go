@@ -143,7 +143,7 @@ func (l *load) login(access, lines string) (*rawClient, error) {
 		return nil, err
 	}
 	c.command(`{"auth":{"access":"` + access + `","secret":""}}`)
-	if _, reply, err := c.next(); err != nil || string(reply) != `{"ok":true}` {
+	if _, reply, err := c.next(); err != nil || terse(string(reply)) != `{"ok":true}` {
 		_ = c.conn.Close()
 		return nil, errors.Join(fmt.Errorf("auth: got %q", reply), err)
 	}

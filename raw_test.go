@@ -101,7 +101,7 @@ func (c *rawClient) frame() (codec.Opcode, string) {
 	if err != nil {
 		c.t.Fatalf("read: %v", err)
 	}
-	return op, string(payload)
+	return op, terse(string(payload))
 }
 
 // next reads one frame of a server (RFC 6455 §5.2). The payload is valid until

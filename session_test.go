@@ -33,7 +33,7 @@ func TestDialogues(t *testing.T) {
 			a < {"event":"e","channel":"c"}`},
 		{"auth, with an id", `
 			a > {"auth":{"access":"read-only","secret":"r"},"id":1}
-			a < {"ok":true,"id":1}
+			a ? {"ok":true,"id":1,"client":"
 			a > {"id":"x","auth":{"access":"read-only","secret":"wrong"}}
 			a < {"err":"invalid_credentials","id":"x"}`},
 		{"auth, the read-write secret opens reading too", `

@@ -160,19 +160,32 @@ func TestTokenDialogues(t *testing.T) {
 	}
 }
 
-// Each connection has a client id of its own.
+// Each connection has a client id of its own, on every server, and every login tells it.
 func TestClientID(t *testing.T) {
-	s := serve(t, hubs{"/": tokenHub(t)})
+	token := `{"auth":{"token":"` + signed(t, auth.Claims{User: "42"}) + `"}}`
+	secret := `{"auth":{"access":"read-only","secret":"r"}}`
 	ids := map[string]bool{}
-	for range 3 {
-		c := dial(t, s, "/")
-		c.write(`{"auth":{"token":"` + signed(t, auth.Claims{User: "42"}) + `"}}`)
-		got, err := c.read()
-		id := regexp.MustCompile(`"client":"([\w-]{11})"`).FindStringSubmatch(got)
-		if err != nil || id == nil || ids[id[1]] {
-			t.Fatalf("got %s, %v", got, err)
+	for range 2 {
+		h := tokenHub(t)
+		h.Secrets.ReadOnly = "r"
+		s := serve(t, hubs{"/": h})
+		for range 3 {
+			c := dial(t, s, "/")
+			var id string
+			for _, command := range []string{secret, token, token, secret} {
+				c.write(command)
+				got, err := c.read()
+				found := regexp.MustCompile(`^{"ok":true,"client":"([\w-]{11})"`).FindStringSubmatch(got)
+				if err != nil || found == nil || id != "" && found[1] != id {
+					t.Fatalf("got %s, %v, want the client %s", got, err, id)
+				}
+				id = found[1]
+			}
+			if ids[id] {
+				t.Fatalf("two connections are %s", id)
+			}
+			ids[id] = true
 		}
-		ids[id[1]] = true
 	}
 }
 

@@ -125,14 +125,14 @@ type Reply struct {
 	Begun  *Begun  // of a subscribe or a failed recovery where the channel has a history, otherwise nil
 	Stored *Stored // of a publish to such a channel or with a key, otherwise nil
 	Page   *Page   // of a history command, otherwise nil
-	Login  *Login  // of an auth with a token, otherwise nil
+	Login  *Login  // of an auth, otherwise nil
 }
 
-// Login says what came of a login with a token. Later versions may have more members.
+// Login says who a client is after a login. Later versions may have more members.
 type Login struct {
-	Client  string // what names the connection to the client's own backend
-	User    string // "" if the token names none
-	Expires int    // seconds until the token expires
+	Client  string // what names the connection to others, such as the client's own backend
+	User    string // "" for none
+	Expires int    // seconds until the token expires; negative for a login that does not
 }
 
 // A Notice is what a client is told without having asked. One of its kinds is set: Expires if the others are not. Later

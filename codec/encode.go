@@ -40,7 +40,10 @@ func (l *Login) append(dst []byte) []byte {
 	if l.User != "" {
 		dst = appendString(append(dst, `,"user":`...), []byte(l.User))
 	}
-	return strconv.AppendInt(append(dst, `,"expires":`...), int64(l.Expires), 10)
+	if l.Expires >= 0 {
+		dst = strconv.AppendInt(append(dst, `,"expires":`...), int64(l.Expires), 10)
+	}
+	return dst
 }
 
 func (b *Begun) append(dst []byte) []byte {

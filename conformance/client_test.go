@@ -151,10 +151,19 @@ func (c *client) hear(want ...string) {
 		if err != nil {
 			c.t.Fatalf("got %v, want %q", err, w)
 		}
-		if got != w {
+		if got != w && terse(got) != w {
 			c.t.Fatalf("got %q, want %q", got, w)
 		}
 	}
+}
+
+// terse returns a frame with the reply to a login without what it says of the connection, which is
+// another thing each time.
+func terse(message string) string {
+	if head, _, ok := strings.Cut(message, `,"client":"`); ok && strings.Contains(head, `{"ok":true`) {
+		return head + "}"
+	}
+	return message
 }
 
 // end fails unless the connection is at its end. The server may have closed it

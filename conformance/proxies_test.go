@@ -222,7 +222,7 @@ func (p *proxied) talk(t *testing.T) {
 		if err := ws.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		if _, got, err := ws.Read(ctx); err != nil || string(got) != want {
+		if _, got, err := ws.Read(ctx); err != nil || terse(string(got)) != want {
 			t.Fatalf("%s: got %s, %v, want %s", text, got, err, want)
 		}
 	}

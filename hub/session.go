@@ -169,7 +169,7 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 		s.endToken()
 		s.dropForbidden(rules)
 	}
-	return Result{}
+	return Result{Login: &Login{User: s.user(), Expires: -1}}
 }
 
 // Grant gives access without a secret, for a protocol that authenticates

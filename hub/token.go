@@ -45,10 +45,10 @@ type proven struct {
 // never is a time of the loop that does not come.
 const never = time.Duration(math.MaxInt64)
 
-// A Login is what a login with a token says of its session.
+// A Login is what a login says of its session.
 type Login struct {
-	User    string        // "" if the token names none
-	Expires time.Duration // until the token expires
+	User    string        // "" for none
+	Expires time.Duration // until the token expires; negative for a login without one
 }
 
 // A bearer is what a session has that has logged in with a token. Sessions without one

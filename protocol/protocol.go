@@ -79,11 +79,16 @@ func Name(c *engine.Conn) string {
 // clients makes the ids of clients.
 var clients = maphash.MakeSeed()
 
-// ClientID returns what names a connection to the backend of its client. It is
-// another one for each connection, also after a restart.
+// ClientID returns what names a connection to others: to the backend of its client,
+// and to those that see who is present. It is another one for each connection, also
+// after a restart.
 func ClientID(c *engine.Conn) string {
 	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], maphash.Comparable(clients, [2]uint64{uint64(c.Loop().Index()), c.Serial()}))
+	who := struct {
+		loop   *engine.Loop
+		serial uint64
+	}{c.Loop(), c.Serial()}
+	binary.BigEndian.PutUint64(b[:], maphash.Comparable(clients, who))
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 

@@ -62,9 +62,18 @@ func start(t *testing.T, h webrocket.Handler, change func(*webrocket.Server)) *w
 
 func wantMessage(t *testing.T, c *webrockettest.Client, want string) {
 	t.Helper()
-	if _, got := c.Receive(); string(got) != want {
+	if _, got := c.Receive(); terse(string(got)) != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// terse returns a reply to a login without what it says of the connection, which is
+// another thing each time.
+func terse(message string) string {
+	if head, _, ok := strings.Cut(message, `,"client":"`); ok && strings.HasPrefix(head, `{"ok":true`) {
+		return head + "}"
+	}
+	return message
 }
 
 func wantClose(t *testing.T, c *webrockettest.Client, want uint16) {

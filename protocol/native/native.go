@@ -231,5 +231,10 @@ func (p *Protocol) Notice(c *engine.Conn, n hub.Notice) {
 	}))
 }
 
-// seconds returns a time in whole seconds.
-func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }
+// seconds returns a time in whole seconds, -1 for a negative one.
+func seconds(d time.Duration) int {
+	if d < 0 {
+		return -1
+	}
+	return int(d.Round(time.Second) / time.Second)
+}

@@ -234,9 +234,18 @@ func (c *client) want(want string) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	_, got, err := c.conn.Read(ctx)
-	if err != nil || string(got) != want {
+	if err != nil || terse(string(got)) != want {
 		c.t.Fatalf("got %s, %v, want %s", got, err, want)
 	}
+}
+
+// terse returns a reply to a login without what it says of the connection, which is
+// another thing each time.
+func terse(message string) string {
+	if head, _, ok := strings.Cut(message, `,"client":"`); ok && strings.HasPrefix(head, `{"ok":true`) {
+		return head + "}"
+	}
+	return message
 }
 
 // wantClose reads up to the end of the connection.
