@@ -40,6 +40,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -68,9 +69,16 @@ type Server struct {
 	// secret or a payload. If nil, slog.Default() is used.
 	Log *slog.Logger
 
-	// Config holds the settings of the event loops. Its Worker is the server's
-	// own; its Log is the server's if nil.
+	// Config holds the settings of the event loops. Its Worker and HTTP are the
+	// server's own; its Log is the server's if nil.
 	Config Config
+
+	// HTTP gets the requests that open no WebSocket connection, on the same
+	// addresses: a program's own pages and API, beside the hubs. It runs on
+	// net/http, as Config.HTTP says, and Config.MaxHTTPConnections limits its
+	// connections. RefuseHTTP is for what it has nothing to say about. If nil,
+	// such requests are refused.
+	HTTP http.Handler
 
 	// TLS makes the address of NewServer speak wss://. StartTLS and
 	// ListenAndServeTLS set its certificate. If nil, the address is plain.
@@ -279,6 +287,7 @@ func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 	s.started = true
 	config := s.Config
 	config.Worker = s.newWorker
+	config.HTTP = s.HTTP
 	if config.Log == nil {
 		config.Log = s.log()
 	}
@@ -454,6 +463,28 @@ func (s *Server) MaxConnections() int {
 		return e.MaxConnections()
 	}
 	return 0
+}
+
+// RefuseHTTP answers a request as a server without HTTP does: with 426 at the path
+// of a handler, which says how WebSocket is reached through a proxy, otherwise with
+// 404, 405, 501 or 505. The connection is closed after it. Any goroutine.
+func (s *Server) RefuseHTTP(w http.ResponseWriter, r *http.Request) {
+	if e := s.running(); e != nil {
+		e.RefuseHTTP(w, r)
+		return
+	}
+	http.Error(w, "This server has just started. Try again.", http.StatusServiceUnavailable)
+}
+
+// HTTPStats is what a Server has counted of the connections that its HTTP has.
+type HTTPStats = engine.HTTPStats
+
+// HTTPStats returns what is known of the connections for Server.HTTP. Any goroutine.
+func (s *Server) HTTPStats() HTTPStats {
+	if e := s.running(); e != nil {
+		return e.HTTP()
+	}
+	return HTTPStats{}
 }
 
 func (s *Server) running() *engine.Engine { return s.engine.Load() }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"slices"
+	"strconv"
 )
 
 // acceptGUID is appended to the key of the client to compute the accept value (RFC 6455 §1.3, §4.2.2).
@@ -13,10 +15,35 @@ const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 // keySize is the length of a Sec-WebSocket-Key: 16 bytes in base64.
 const keySize = 24
 
-// CheckMethod refuses, with a *HandshakeError, what no path of the server has: methods that are not known, and requests
-// for no path. "An origin server that receives a request method that is unrecognized or not implemented SHOULD respond
+// IsHandshake reports whether a request means to open a WebSocket connection: it has a field of the opening handshake that
+// no other request has. A proxy may have removed the rest of them.
+func (r *Request) IsHandshake() bool {
+	return r.seen&(seenUpgrade|seenKey|seenVersion|seenProtocol|seenExtensions) != 0
+}
+
+// BodyLength returns how many bytes the body of a request has, -1 if that is not known before it ends: it is chunked, or what
+// follows is not HTTP, as it may be behind an Upgrade or a CONNECT.
+func (r *Request) BodyLength() int64 {
+	if r.seen&seenCoding != 0 || string(r.Method) == "CONNECT" || r.Header("Upgrade") != "" {
+		return -1
+	}
+	if r.seen&seenBody == 0 {
+		return 0
+	}
+	n, err := strconv.ParseInt(r.Header("Content-Length"), 10, 64)
+	if err != nil { // it is too long a number, and no body is as long
+		return -1
+	}
+	return n
+}
+
+// CheckMethod refuses, with a *HandshakeError, what no path of the server has: requests of HTTP/1.0, methods that are not
+// known, and requests for no path. The client MUST send an "HTTP version [that is] at least 1.1" (RFC 6455 §4.1). "An origin server that receives a request method that is unrecognized or not implemented SHOULD respond
 // with the 501 (Not Implemented) status code." (RFC 9110 §9.1)
 func (r *Request) CheckMethod() error {
+	if r.seen&seenOld != 0 {
+		return errVersion10
+	}
 	switch string(r.Method) {
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE":
 		return nil
@@ -65,6 +92,25 @@ func (r *Request) CheckUpgrade() error {
 		return errKey
 	}
 	return nil
+}
+
+// RefuseMethod is CheckMethod for a request that net/http has read. It returns nil if there is nothing to refuse.
+func RefuseMethod(method string, atLeast11 bool) *HandshakeError {
+	r := Request{Method: []byte(method), Path: []byte{'/'}}
+	r.mark(seenOld, !atLeast11)
+	return refusalOf(r.CheckMethod())
+}
+
+// RefuseOther is CheckUpgrade for a request that is no handshake, and that net/http has read: what there is at the path is
+// for WebSocket alone.
+func RefuseOther(method string) *HandshakeError {
+	r := Request{Method: []byte(method)}
+	return refusalOf(r.CheckUpgrade())
+}
+
+func refusalOf(err error) (refusal *HandshakeError) {
+	errors.As(err, &refusal)
+	return refusal
 }
 
 // isKey reports whether b is 16 bytes in base64.

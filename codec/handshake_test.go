@@ -79,6 +79,24 @@ func TestCheckMethod(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", first, err, want)
 		}
 	}
+	if err := parse(t, get("GET / HTTP/1.0")).CheckMethod(); err != errVersion10 {
+		t.Errorf("HTTP/1.0: got %v, want %v", err, errVersion10)
+	}
+}
+
+// A request with any field of the opening handshake is taken for one, whatever a proxy has removed.
+func TestIsHandshake(t *testing.T) {
+	for lines, want := range map[string]bool{
+		"Accept: */*": false, "Connection: Upgrade": false, "Upgrade: h2c": false, "Sec-Fetch-Mode: websocket": false,
+		"Upgrade: h2c, WebSocket": true, "Sec-WebSocket-Key: x": true, "sec-websocket-version: 8": true,
+		"Sec-WebSocket-Protocol: a": true, "Sec-WebSocket-Extensions: permessage-deflate": true,
+	} {
+		for _, first := range []string{"GET / HTTP/1.1", "POST / HTTP/1.1", "GET / HTTP/1.0"} {
+			if got := parse(t, get(first, "Host: h", lines)).IsHandshake(); got != want {
+				t.Errorf("%s with %s: got %v, want %v", first, lines, got, want)
+			}
+		}
+	}
 }
 
 // keyOf makes a key line of n bytes.
@@ -226,10 +244,10 @@ func TestRefusalsHelpWithNginx(t *testing.T) {
 
 func TestHandshakeAllocs(t *testing.T) {
 	in, dst := []byte(browser), make([]byte, 0, 512)
-	bad, now := []byte("GET / HTTP/1.0\r\n"), time.Now()
+	bad, now := []byte("GET / HTTP/2.0\r\n"), time.Now()
 	got := testing.AllocsPerRun(100, func() {
 		dst = handshake(t, in, dst[:0])
-		if _, _, err := ParseRequest(bad); err != errVersion10 {
+		if _, _, err := ParseRequest(bad); err != errVersion {
 			t.Fatal(err)
 		}
 		dst = AppendRefusal(dst[:0], errVersion10, bad, now)

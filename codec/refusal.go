@@ -47,6 +47,7 @@ var (
 	errLength       = badRequest("the Content-Length field must be one whole number, and there only once")
 	errLengths      = badRequest("the request has both Content-Length and Transfer-Encoding: where its body ends is not clear")
 	errCoding       = badRequest("the Transfer-Encoding field must have chunked once, at its end")
+	errOldCoding    = badRequest("HTTP/1.0 has no Transfer-Encoding")
 	errBody         = badRequest("a WebSocket handshake has no body: send neither Content-Length nor Transfer-Encoding")
 	errManyOrigins  = badRequest("the Origin field may be there only once")
 	errManyKeys     = badRequest("the Sec-WebSocket-Key field may be there only once")

@@ -40,6 +40,7 @@ const (
 	seenOther   // another coding
 	seenSecure  // an absolute target with wss:// or https://
 	seenWindow  // the offer of permessage-deflate that Deflate accepted has server_max_window_bits
+	seenOld     // HTTP/1.0
 )
 
 // ParseRequest reads the header block of an opening handshake from the start of b (RFC 6455 §4.2.1, RFC 9112).
@@ -120,11 +121,12 @@ func (r *Request) parseRequestLine(line []byte, whole bool) error {
 	if err := checkVersion(version, whole); err != nil || !whole {
 		return err
 	}
+	r.mark(seenOld, version[7] == '0')
 	return r.checkForm()
 }
 
-// checkVersion accepts HTTP/1.1: the client MUST send an "HTTP version [that is] at least 1.1" (RFC 6455 §4.1), and
-// the handshake is not defined here for HTTP/2. "A recipient that receives a message with a major version number that
+// checkVersion accepts HTTP/1.1, and HTTP/1.0, which CheckMethod refuses: the header of such a request tells whether it is
+// for others. The handshake is not defined here for HTTP/2. "A recipient that receives a message with a major version number that
 // it implements and a minor version number higher than what it implements ... SHOULD process the message as if it was in
 // the highest minor version within that major version" (RFC 9110 §2.5).
 func checkVersion(version []byte, whole bool) error {
@@ -145,11 +147,8 @@ func checkVersion(version []byte, whole bool) error {
 			return errRequestLine
 		}
 	}
-	switch {
-	case len(version) < len(want) || version[5] == '1' && version[7] > '1':
+	if len(version) < len(want) || version[5] == '1' {
 		return nil
-	case version[5] == '1':
-		return errVersion10
 	}
 	return errVersion
 }
@@ -159,7 +158,7 @@ func (r *Request) complete() error {
 	// "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a
 	// Host header field and to any request message that contains more than one Host header field line or a Host
 	// header field with an invalid field value." (RFC 9112 §3.2)
-	if r.seen&seenHost == 0 {
+	if r.seen&(seenHost|seenOld) == 0 {
 		return errNoHost
 	}
 	// "When an origin server receives a request with an absolute-form of request-target, the origin server MUST
@@ -175,6 +174,10 @@ func (r *Request) completeBody() error {
 	switch {
 	case r.seen&seenCoding == 0:
 		return nil
+	// "A server or client that receives an HTTP/1.0 message containing a Transfer-Encoding header field MUST treat the message
+	// as if the framing is faulty" (§6.1)
+	case r.seen&seenOld != 0:
+		return errOldCoding
 	// "If a Transfer-Encoding header field is present in a request and the chunked transfer coding is not the final
 	// encoding, the message body length cannot be determined reliably; the server MUST respond with the 400"
 	case r.seen&seenChunked == 0:

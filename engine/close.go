@@ -26,6 +26,7 @@ import (
 //	  (TLS error)   up to closing  alert, no Q                     lingering
 //	written         lingering      close_notify with TLS, FIN      lingering
 //	                finished       close_notify with TLS, FIN      dead
+//	handOver        opening        what net/http answers           dead
 //	abort           any            nothing                         dead
 //	socketClosed    any            Q, if only the client's side    dead
 //	                               was closed
@@ -43,6 +44,7 @@ import (
 //     wait to be refused; answerNoTLS: HTTP arrived on a port with TLS;
 //   - sessionEnded: the client sent close_notify, or TLS failed;
 //   - written: all that was queued has been written;
+//   - handOver: the request is for Config.HTTP, which has the socket from then on;
 //   - abort: the socket or the transport failed, or a deadline has passed;
 //   - socketClosed: gnet has closed the socket.
 //

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"net/http"
 	"runtime"
 	"time"
 
@@ -17,6 +18,22 @@ type Config struct {
 	// refused with 503. If zero, what the open-file limit of the process
 	// allows. It is never more than that.
 	MaxConnections int
+
+	// HTTP gets the requests that open no WebSocket connection, from net/http
+	// (HTTP/1.0 and 1.1): each whose header has neither "Upgrade: websocket" nor
+	// one of the Sec-WebSocket fields. Such a connection leaves its loop for good.
+	// What comes on it later is HTTP too, and reaches no Endpoint. A request of a
+	// trusted proxy (Listener.ForwardedFrom) has its client as RemoteAddr, which
+	// has port 0 if the proxy names none. Handlers run on goroutines of their own.
+	// One that reads or writes for longer than MessageTimeout has to set a read
+	// deadline itself, with http.ResponseController. If nil, such requests are
+	// refused, and so they are in a Simulation.
+	HTTP http.Handler
+
+	// MaxHTTPConnections is how many connections may be open for HTTP, beside
+	// MaxConnections; a further one is refused with 503. If zero, 1,000, or a
+	// thirty-second of the open files that the process may have, if that is less.
+	MaxHTTPConnections int
 
 	// ReusePort allows a port on which another process of the same user listens
 	// already: the kernel deals new connections out to both. If false, a port
@@ -130,6 +147,8 @@ const (
 	DefaultMaxQueuedBytes   = 1 << 20
 
 	DefaultCompressionThreshold = 512
+
+	DefaultMaxHTTPConnections = 1000
 )
 
 // MessageMax is the highest MaxMessageSize, in bytes: a message is in memory as

@@ -33,6 +33,9 @@
 // acceptfail.go. Slow readers: slow.go (which events are dropped), lost.go (how
 // a client is told) and writable.go (when its socket takes more).
 //
+// A request that opens no WebSocket connection leaves the loops with its socket, if
+// there is a Config.HTTP: handover.go, then http.go and httpconn.go on net/http.
+//
 // life.go is the engine's life from start to stop, drain.go and shared.go the
 // way to replace a process without refusing clients, reload.go new settings for
 // an engine that runs. each.go runs a function on the loops, stats.go counts,
@@ -50,9 +53,10 @@
 // The goroutines are: one for each loop, one that runs the clock and watches
 // the loops and the memory, one that waits for the sockets of slow readers, one
 // for each unix socket that is listened on, one that collects garbage now and
-// then while memory is short, and one for each TLS handshake while it lasts, of
-// which there are at most 512. Their number does not depend on the number of
-// connections.
+// then while memory is short, one for each TLS handshake while it lasts, of
+// which there are at most 512, and with Config.HTTP one that takes connections for
+// it and those of net/http, at most two for each. Their number does not depend on
+// the number of WebSocket connections.
 //
 // # Limits
 //

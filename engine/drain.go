@@ -25,6 +25,7 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	e.life.drainOnce.Do(func() {
 		e.life.draining.Store(true)
 		e.closeFiles()
+		e.web.drain()
 		for _, l := range e.loops {
 			l.Post(func() { l.drainOver(inTicks(window)) })
 		}
@@ -68,16 +69,16 @@ func (e *Engine) countLast() {
 	}
 }
 
-// drained waits until no connection is left.
+// drained waits until no connection is left, of HTTP neither.
 func (e *Engine) drained(ctx context.Context) error {
 	defer e.noteClosed() // for other goroutines that wait here
-	for e.conns.Load() > 0 {
+	for e.Connections()+e.web.connections() > 0 {
 		select {
 		case <-e.life.connClosed:
 		case <-e.life.stopped:
 			return nil
 		case <-ctx.Done():
-			return fmt.Errorf("engine: %d connections were cut off: %w", e.conns.Load(), ctx.Err())
+			return fmt.Errorf("engine: %d connections were cut off: %w", e.Connections()+e.web.connections(), ctx.Err())
 		}
 	}
 	return nil

@@ -36,6 +36,7 @@ type Engine struct {
 	files         []*fileListener
 	accepting     sync.WaitGroup // the goroutines of files
 	events        gnet.Engine
+	web           *web        // nil if there is no Config.HTTP
 	simulation    *Simulation // in place of events, nil if there are sockets
 
 	gate     gate
@@ -104,7 +105,7 @@ func (e *Engine) Listen(on ...Listener) error {
 // prepare binds the addresses and makes the loops. If it fails, nothing is left
 // open.
 func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
-	caps, err := capsOf(e.config)
+	caps, err := capsOf(e.config, e.config.HTTP != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +159,7 @@ func (e *Engine) prepare(on []Listener) (addrs []string, err error) {
 	e.caps.Store(caps)
 	e.listeners, e.files = listeners, files
 	e.loops, e.writable, e.rings = loops, writable, rings
+	e.startWeb()
 	return addrs, nil
 }
 
@@ -187,6 +189,7 @@ func (e *Engine) run(addrs []string) {
 	default:
 	}
 	close(e.life.loopsEnded)
+	e.web.close()
 	e.closeFiles()
 	e.writable.close()
 	e.tlsHandshakes.close()

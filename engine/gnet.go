@@ -86,6 +86,9 @@ func (h *handler) OnTraffic(socket gnet.Conn) gnet.Action {
 	b, _ := socket.Next(-1)
 	if c, ok := socket.Context().(*Conn); ok {
 		c.feed(b)
+		if c.loop.giveAway() {
+			return gnet.Close
+		}
 	} else {
 		h.e.loopOf(socket.EventLoop()).schedule()
 	}

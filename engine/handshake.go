@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"slices"
 	"time"
 
@@ -79,7 +80,15 @@ func (c *Conn) readHandshake(b []byte) []byte {
 		}
 		return nil
 	}
+	var proxy net.Addr // that names the client
+	if c.transport.awaitsForwarded() {
+		proxy = c.RemoteAddr()
+	}
 	if !c.identify(&request) {
+		return nil
+	}
+	if c.isForHTTP(&request) {
+		c.handOver(&request, block, proxy)
 		return nil
 	}
 	if err := c.upgrade(&request); err != nil {

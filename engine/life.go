@@ -60,7 +60,10 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 			l.Post(func() { l.closeAll(false) })
 		}
 	})
+	var answers sync.WaitGroup
+	answers.Go(func() { e.web.shutdown(ctx) })
 	err := e.drained(ctx)
+	answers.Wait()
 	e.halt()
 	<-e.life.stopped
 	return err

@@ -34,14 +34,31 @@ func FileLimit() (uint64, error) {
 // are so many loops.
 func ReservedFiles(loops int) int { return reservedFiles + filesPerLoop*loops }
 
-// connectionLimit returns how many connections there may be on so many loops if
-// wanted are asked for, 0 for as many as possible.
-func connectionLimit(wanted, loops int) (int, error) {
+// httpShare is which part of the open files HTTP connections may have, if
+// Config.MaxHTTPConnections does not say how many there may be.
+const httpShare = 32
+
+// httpLimit returns how many HTTP connections there may be if wanted are asked
+// for, 0 for the default.
+func httpLimit(wanted int) (int, error) {
 	files, err := FileLimit()
 	if err != nil {
 		return 0, err
 	}
-	reserved := uint64(ReservedFiles(loops))
+	if wanted <= 0 {
+		return int(min(files/httpShare, DefaultMaxHTTPConnections)), nil
+	}
+	return wanted, nil
+}
+
+// connectionLimit returns how many connections there may be on so many loops,
+// beside so many for HTTP, if wanted are asked for, 0 for as many as possible.
+func connectionLimit(wanted, loops, http int) (int, error) {
+	files, err := FileLimit()
+	if err != nil {
+		return 0, err
+	}
+	reserved := uint64(ReservedFiles(loops) + http)
 	if files <= reserved {
 		return 0, fmt.Errorf("engine: the limit of %d open files leaves none for connections; raise it to at least %d (ulimit -n)", files, 2*reserved)
 	}

@@ -226,7 +226,7 @@ func TestLimitOfFiles(t *testing.T) {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: tt.files, Max: before.Max}); err != nil {
 			t.Fatal(err)
 		}
-		got, err := connectionLimit(tt.wanted, tt.loops)
+		got, err := connectionLimit(tt.wanted, tt.loops, 0)
 		if got != tt.want || (err != nil) != (tt.want == 0) {
 			t.Errorf("%+v: got %d, %v", tt, got, err)
 		}

@@ -79,6 +79,7 @@ type Loop struct {
 	request   codec.Request // of the handshake that has come to its end
 	inflated  []byte        // room for a message
 
+	handed       *handed  // the connection that leaves for net/http
 	subprotocols []string // that connections have chosen
 }
 

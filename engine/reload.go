@@ -10,17 +10,26 @@ import (
 // caps are the limits that Reload may replace, and any goroutine may read.
 type caps struct {
 	connections     int
+	http            int   // connections, beside those
 	memory          int64 // bytes, 0 for any
 	rate, perSource int   // of connecting
 }
 
-func capsOf(c Config) (*caps, error) {
-	connections, err := connectionLimit(c.MaxConnections, c.Loops)
+func capsOf(c Config, withHTTP bool) (*caps, error) {
+	most := 0
+	if withHTTP {
+		var err error
+		if most, err = httpLimit(c.MaxHTTPConnections); err != nil {
+			return nil, err
+		}
+	}
+	connections, err := connectionLimit(c.MaxConnections, c.Loops, most)
 	if err != nil {
 		return nil, err
 	}
 	return &caps{
 		connections: connections,
+		http:        most,
 		memory:      memoryLimit(c),
 		rate:        min(c.ConnectRate, rate.Max),
 		perSource:   min(c.ConnectRatePerAddress, rate.Max),
@@ -37,7 +46,7 @@ func (e *Engine) Reload(config Config, endpoints map[string]Endpoint) error {
 	defer e.life.mu.Unlock()
 	config.Loops = len(e.loops)
 	config = config.withDefaults()
-	caps, err := capsOf(config)
+	caps, err := capsOf(config, e.web != nil)
 	if err != nil {
 		return err
 	}

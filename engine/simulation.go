@@ -53,7 +53,7 @@ func (e *Engine) Simulate() (*Simulation, error) {
 		return nil, errStartedBefore
 	}
 	e.config.Loops, e.config.ReusePort = 1, false
-	caps, err := capsOf(e.config)
+	caps, err := capsOf(e.config, false)
 	if err != nil {
 		return nil, err
 	}

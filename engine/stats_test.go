@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"net"
 	"strings"
 	"testing"
 
@@ -141,7 +142,7 @@ func TestStatsOfRefusals(t *testing.T) {
 		{"gone", func(tc *testConn) { tc.hangUp(errReset) }},
 		{"transport", func(tc *testConn) { tc.abort(errNoTLS) }},
 		{"forwarded", func(tc *testConn) {
-			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{ForwardedFrom: forwarders}), remote: from("10.0.0.1"), stage: established}
+			tc.transport = &transport{conn: tc.Conn, listener: newListener(Listener{ForwardedFrom: forwarders}), remote: from("10.0.0.1").(*net.TCPAddr), stage: established}
 			tc.write(with("Forwarded: for=192.0.2.7\r\nX-Forwarded-For: 192.0.2.8"))
 		}},
 	} {

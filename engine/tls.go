@@ -44,6 +44,9 @@ func (t *transport) unseal(b []byte) {
 			c.limitSealed()
 		}
 		c.take(plain[:n])
+		if c.state == dead {
+			return
+		}
 		if errors.Is(err, errNoBytes) {
 			return
 		}
@@ -181,12 +184,16 @@ func (l *Loop) takeSealed() []byte {
 
 // A transport is the connection that crypto/tls has: Read returns what the loop
 // was given, Write collects what it is to send. Neither waits, but for Read
-// while the handshake lasts, on its own goroutine.
+// while the handshake lasts, on its own goroutine. When the connection has been
+// handed over to net/http, all of that is the socket's.
 
 // Read is called by crypto/tls.
 func (t *transport) Read(p []byte) (int, error) {
-	if t.tlsHandshake != nil {
+	switch {
+	case t.tlsHandshake != nil:
 		return t.tlsHandshake.read(p)
+	case t.socket != nil:
+		return t.socket.Read(p)
 	}
 	if len(t.arrived) == 0 {
 		return 0, errNoBytes
@@ -198,9 +205,12 @@ func (t *transport) Read(p []byte) (int, error) {
 
 // Write is called by crypto/tls.
 func (t *transport) Write(p []byte) (int, error) {
-	if t.tlsHandshake != nil {
+	switch {
+	case t.tlsHandshake != nil:
 		t.tlsHandshake.write(p)
 		return len(p), nil
+	case t.socket != nil:
+		return t.socket.Write(p)
 	}
 	l := t.conn.loop
 	if l.sealed == nil {
@@ -210,25 +220,50 @@ func (t *transport) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close does nothing: the loop closes its connections.
-func (t *transport) Close() error { return nil }
+// Close does nothing on a loop, which closes its connections.
+func (t *transport) Close() error {
+	if t.socket != nil {
+		return t.socket.Close()
+	}
+	return nil
+}
 
 // LocalAddr returns the address that is listened on.
 func (t *transport) LocalAddr() net.Addr { return t.listener.addr }
 
 // RemoteAddr returns the client's address, for the callbacks of a tls.Config.
 func (t *transport) RemoteAddr() net.Addr {
-	if t.tlsHandshake != nil {
+	switch {
+	case t.tlsHandshake != nil:
 		return t.tlsHandshake.remote
+	case t.socket != nil && t.remote != nil:
+		return t.remote
+	case t.socket != nil:
+		return t.socket.RemoteAddr()
 	}
 	return t.conn.RemoteAddr()
 }
 
-// SetDeadline does nothing: the loop has the deadlines.
-func (t *transport) SetDeadline(time.Time) error { return nil }
+// SetDeadline does nothing on a loop, which has the deadlines.
+func (t *transport) SetDeadline(at time.Time) error {
+	if t.socket != nil {
+		return t.socket.SetDeadline(at)
+	}
+	return nil
+}
 
-// SetReadDeadline does nothing.
-func (t *transport) SetReadDeadline(time.Time) error { return nil }
+// SetReadDeadline is as SetDeadline.
+func (t *transport) SetReadDeadline(at time.Time) error {
+	if t.socket != nil {
+		return t.socket.SetReadDeadline(at)
+	}
+	return nil
+}
 
-// SetWriteDeadline does nothing.
-func (t *transport) SetWriteDeadline(time.Time) error { return nil }
+// SetWriteDeadline is as SetDeadline.
+func (t *transport) SetWriteDeadline(at time.Time) error {
+	if t.socket != nil {
+		return t.socket.SetWriteDeadline(at)
+	}
+	return nil
+}

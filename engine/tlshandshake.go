@@ -320,9 +320,13 @@ func (t *transport) tlsHandshakeDone(err error) {
 	}
 	t.stage, t.session = established, h.session
 	forgetHello(t.session)
-	t.conn.loop.hold(t.conn)
-	defer t.conn.guard()
+	c := t.conn
+	c.loop.hold(c)
+	defer c.guard()
 	t.unseal(rest)
+	if c.loop.giveAway() {
+		c.loop.sockets.close(c)
+	}
 }
 
 // takeRest returns the bytes that have arrived after the handshake.

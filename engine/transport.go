@@ -26,10 +26,11 @@ const (
 type transport struct {
 	conn         *Conn
 	listener     *listener
-	remote       net.Addr  // the client that the balancer or proxy names, nil if none
-	session      *tls.Conn // from the end of the TLS handshake
+	remote       *net.TCPAddr // the client that the balancer or proxy names, nil if none
+	session      *tls.Conn    // from the end of the TLS handshake
 	tlsHandshake *tlsHandshake
-	arrived      []byte // ciphertext for session to read, while it does
+	socket       *replay // when net/http has the connection, nil before
+	arrived      []byte  // ciphertext for session to read, while it does
 	stage        stage
 	notified     bool // close_notify has been sent, or must not be
 }
@@ -103,7 +104,7 @@ func (t *transport) readProxyHeader(b []byte) []byte {
 	if n == 0 {
 		return nil
 	}
-	t.remote = client
+	t.remote, _ = client.(*net.TCPAddr)
 	t.stage = established
 	if t.listener.tls != nil {
 		t.stage = awaitingHello

@@ -119,6 +119,10 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.server.MaxConnections, 0, 0) },
 		},
 		{
+			"MaxHTTPConnections", "max-http-connections", "N", "0", reload, "connections open at once for HTTP, beside MaxConnections; 0: 1,000, or a thirty-second of the open files",
+			func(c *config) value { return integer(&c.server.MaxHTTPConnections, 0, 0) },
+		},
+		{
 			"MemoryLimit", "memory-limit", "BYTES", "0", reload, "memory that the process may use; 0: GOMEMLIMIT, or what the control group allows; -1: any",
 			func(c *config) value { return size(&c.server.MemoryLimit, -1, 0) },
 		},

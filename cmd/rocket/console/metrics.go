@@ -191,6 +191,18 @@ func table() []metric {
 			"Connections that may be open.", func(r *reading, y yield) { y(float64(r.server.MaxConnections())) },
 		},
 		{
+			"rocket_http_connections", gauge, nil,
+			"Open connections for HTTP, beside those.", func(r *reading, y yield) { y(float64(r.server.HTTPStats().Connections)) },
+		},
+		{
+			"rocket_http_connections_limit", gauge, nil,
+			"Connections for HTTP that may be open.", func(r *reading, y yield) { y(float64(r.server.HTTPStats().Max)) },
+		},
+		{
+			"rocket_http_connections_accepted_total", counter, nil,
+			"Connections whose first request was for HTTP.", func(r *reading, y yield) { y(float64(r.server.HTTPStats().Accepted)) },
+		},
+		{
 			"rocket_certificate_expiry_seconds", gauge, nil,
 			"When the first certificate of the chain that clients are sent expires, in seconds since 1970.", func(r *reading, y yield) {
 				if !r.expiry.IsZero() {
@@ -270,7 +282,9 @@ func table() []metric {
 		},
 		{
 			"rocket_panics_total", counter, nil,
-			"Panics of handlers and of work on a loop.", one(func(t *engine.Stats) uint64 { return t.Panics }),
+			"Panics of handlers and of work on a loop.", func(r *reading, y yield) {
+				y(float64(r.total.Panics + r.server.HTTPStats().Panics))
+			},
 		},
 		{
 			"rocket_subscriptions", gauge,
