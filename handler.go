@@ -140,6 +140,7 @@ func (h *HubHandler) begin(path string, hub *Hub) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Version = Version
 	h.protocol = p
 	h.running.Store(hub)
 	return h.endpoint(&h.Endpoint), nil
@@ -151,6 +152,9 @@ func (h *HubHandler) endpoint(limits *Endpoint) *Endpoint {
 	e := *limits
 	e.Protocol = h.protocol
 	e.Lost = h.protocol.Lost()
+	if e.Unfinished == nil {
+		e.Unfinished = native.Unfinished
+	}
 	return &e
 }
 

@@ -102,6 +102,17 @@ func TestRecovery(t *testing.T) {
 			b > {"subscribe":{"channel":"last:1"}}
 			b < {"ok":true,"epoch":"EPOCH","offset":1,"top":2}
 			b < {"event":"e","channel":"last:1","data":2,"offset":2}`},
+		{"several channels, each from its position", `
+			a > {"publish":{"event":"e","channel":"chat:1","data":1}}
+			a < {"ok":true,"offset":1}
+			a > {"publish":{"event":"e","channel":"chat:1","data":2}}
+			a < {"ok":true,"offset":2}
+			a > {"publish":{"event":"e","channel":"last:1","data":3}}
+			a < {"ok":true,"offset":1}
+			b > {"subscribe":{"channels":[{"channel":"chat:1","since":{"epoch":"EPOCH","offset":1}},{"channel":"last:1"},{"channel":"chat:2","since":{"epoch":"other","offset":1},"strict":true},{"channel":"plain"}]},"id":1}
+			b < {"ok":true,"id":1,"results":[{"ok":true,"channel":"chat:1","epoch":"EPOCH","offset":1,"top":2,"recovered":true},{"ok":true,"channel":"last:1","epoch":"EPOCH","offset":0,"top":1},{"err":"not_recovered","reason":"epoch","channel":"chat:2","epoch":"EPOCH","offset":0},{"ok":true,"channel":"plain"}]}
+			b < {"event":"e","channel":"chat:1","data":2,"offset":2}
+			b < {"event":"e","channel":"last:1","data":3,"offset":1}`},
 		{"history, page by page", `
 			` + strings.Repeat(`
 			a > {"publish":{"event":"e","channel":"chat:1"},"id":0}

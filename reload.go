@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/hub"
 	"github.com/nu7hatch/webrocket/protocol"
 )
 
@@ -18,7 +18,7 @@ import (
 // a hub of the same name, which is the path if Hub is nil: the hub, its
 // connections, channels and subscriptions stay and obey the new settings. A
 // connection that logged in with a secret that is gone, or with a token whose key is
-// gone, is closed with 1008.
+// gone, is closed with 4401.
 // Handlers of other kinds, and hubs of other names, begin anew: their
 // connections stay if the Endpoint's Protocol equals the one before, and are
 // closed with 1001 otherwise. The handlers must never have been in use, except
@@ -241,7 +241,7 @@ func (s *Server) endRevoked(h *Hub, old HubConfig) {
 				}
 				if why := m.Revoked(old, now); why != "" {
 					m.Logout()
-					c.Close(codec.StatusPolicyViolation, why)
+					c.Close(hub.CloseLoginGone, why)
 				}
 				m.DropRevoked(now)
 			})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -31,7 +32,7 @@ func login(t *testing.T, s *webrocket.Server, path, access, secret string) *clie
 	return c
 }
 
-// Who has logged in with a secret that is gone is closed with 1008; the others
+// Who has logged in with a secret that is gone is closed with 4401; the others
 // keep what they have.
 func TestReloadSecrets(t *testing.T) {
 	s := serve(t, hubs{"/": locked(), "/open": webrocket.NewJSONHandler()})
@@ -46,8 +47,8 @@ func TestReloadSecrets(t *testing.T) {
 	next.Secrets.ReadOnly = "new"
 	closed.Secrets.ReadWrite = "now there is one"
 	reload(t, s, hubs{"/": next, "/open": closed})
-	reader.wantClose(1008)
-	guest.wantClose(1008)
+	reader.wantClose(4401)
+	guest.wantClose(4401)
 	writer.write(`{"publish":{"event":"e","channel":"c"}}`)
 	writer.want(`{"ok":true}`)
 	writer.want(`{"event":"e","channel":"c"}`)
@@ -95,7 +96,7 @@ func TestReloadSecretUsedForReading(t *testing.T) {
 			reader := login(t, s, "/", "read-only", tt.secret)
 			reload(t, s, tt.after)
 			if !tt.stays {
-				reader.wantClose(1008)
+				reader.wantClose(4401)
 				return
 			}
 			if err := s.Check(t.Context()); err != nil { // every loop has heard of it
@@ -252,9 +253,9 @@ func wantEndpoint(t *testing.T, endpoint webrocket.Endpoint, h *webrocket.HubHan
 		switch name {
 		case "Protocol":
 			ok = false
-		case "Lost":
+		case "Lost", "Unfinished":
 			if got.FieldByIndex(field.Index).IsNil() {
-				t.Error("Lost is not set")
+				t.Errorf("%s is not set", name)
 			}
 			ok = false
 		}
@@ -660,5 +661,34 @@ func TestHubMovesUnderLoad(t *testing.T) {
 	publishing.Wait()
 	for i := range events {
 		reader.want(`{"event":"e","channel":"c","data":` + strconv.Itoa(i) + `}`)
+	}
+}
+
+// What the reply to auth says of times and limits is what is in force.
+func TestWelcomeAfterReload(t *testing.T) {
+	limited := func(size int) hubs {
+		h := webrocket.NewJSONHandler()
+		h.MaxMessageSize = size
+		return hubs{"/": h}
+	}
+	s := serve(t, limited(1000))
+	c := dial(t, s, "/")
+	ask := func(want string) {
+		t.Helper()
+		c.write(`{"auth":{"access":"read-only","secret":""}}`)
+		c.want(`{"ok":true,"client":"` + documentedClient + `","version":"` + webrocket.Version + `"` + want + `}`)
+	}
+	ask(`,"pingInterval":25,"maxMessageSize":1000`)
+	for interval, want := range map[time.Duration]string{
+		90 * time.Second:        `,"pingInterval":90,"maxMessageSize":2000`,
+		1250 * time.Millisecond: `,"pingInterval":2,"maxMessageSize":2000`,
+		-1:                      `,"maxMessageSize":2000`,
+	} {
+		s.Config.PingInterval = interval
+		reload(t, s, limited(2000))
+		if err := s.Check(t.Context()); err != nil { // each loop knows
+			t.Fatal(err)
+		}
+		ask(want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 var ErrNoTokens = errors.New("webrocket: no hub takes tokens")
 
 // RevokeUser makes every hub refuse the tokens of a user that were made before a time,
-// and closes the connections that have logged in with one, with 1008. If before is zero,
+// and closes the connections that have logged in with one, with 4401. If before is zero,
 // it is all tokens until now. It returns ErrNoTokens, auth.ErrBadRevocation or
 // auth.ErrTooManyRevocations. Any goroutine.
 func (s *Server) RevokeUser(user string, before time.Time) error {
@@ -25,7 +25,7 @@ func (s *Server) RevokeToken(id string) error {
 	return s.revoke(func(t *auth.Tokens) error { return t.RevokeID(now, id) })
 }
 
-// CheckTokens closes the connections, with 1008, and ends the subscriptions whose tokens do not
+// CheckTokens closes the connections, with 4401, and ends the subscriptions whose tokens do not
 // stand any more. A reload and a revocation do so by themselves. It is for keys that are gone
 // from an auth.KeySet: call it from the set's onFetch. Any goroutine.
 func (s *Server) CheckTokens() {

@@ -98,6 +98,48 @@ func TestDialogues(t *testing.T) {
 			b > {"publish":{"event":"e","channel":"c"}}
 			b < {"ok":true}
 			a < {"event":"e","channel":"c"}`},
+		{"auth, the reply says what a client needs to know", `
+			a > {"auth":{"access":"read-only","secret":"r"},"id":1}
+			a < {"ok":true,"id":1,"client":"9fXq2LmA0cE","version":"` + webrocket.Version + `","pingInterval":25,"maxMessageSize":65536}
+			a > {"auth":{"access":"read-only","secret":"wrong"},"id":2}
+			a < {"err":"invalid_credentials","id":2}`},
+		{"ping, with a login and without", `
+			a > {"ping":true}
+			a < {"ok":true}
+			a > {"ping":true,"id":"p"}
+			a < {"ok":true,"id":"p"}
+			a > {"auth":{"access":"read-only","secret":"r"}}
+			a < {"ok":true}
+			a > {"ping":true,"id":1}
+			a < {"ok":true,"id":1}
+			a > {"ping":1}
+			a < {"err":"invalid_data","reason":"ping is a number, not true"}`},
+		{"subscribe, several channels", `
+			a > {"auth":{"access":"read-write","secret":"rw"}}
+			a < {"ok":true}
+			a > {"subscribe":{"channels":[{"channel":"a"},{"channel":""},{"channel":"b","rewind":3},{"channel":"a"}]},"id":1}
+			a < {"ok":true,"id":1,"results":[{"ok":true,"channel":"a"},{"err":"invalid_channel_name","reason":"subscribe: channel is empty","channel":""},{"ok":true,"channel":"b"},{"ok":true,"channel":"a"}]}
+			a > {"publish":{"event":"e","channel":"b"}}
+			a < {"ok":true}
+			a < {"event":"e","channel":"b"}
+			a > {"publish":{"event":"e","channel":"a"}}
+			a < {"ok":true}
+			a < {"event":"e","channel":"a"}
+			a > {"unsubscribe":{"channel":"a"}}
+			a < {"ok":true}
+			a > {"publish":{"event":"e","channel":"a"}}
+			a < {"err":"invalid_channel"}`},
+		{"subscribe, several channels without a login", `
+			a > {"subscribe":{"channels":[{"channel":"a"},{"channel":"b"}]}}
+			a < {"ok":true,"results":[{"err":"access_denied","channel":"a"},{"err":"access_denied","channel":"b"}]}`},
+		{"subscribe, several channels, invalid data", `
+			a > {"auth":{"access":"read-write","secret":"rw"}}
+			a < {"ok":true}
+			a > {"subscribe":{"channels":[{"channel":"a"},{"channel":7}]},"id":1}
+			a < {"err":"invalid_data","reason":"subscribe: channels[1]: channel is a number, not a string","id":1}
+			# none of them was subscribed to
+			a > {"publish":{"event":"e","channel":"a"}}
+			a < {"err":"invalid_channel"}`},
 		{"subscribe", `
 			a > {"auth":{"access":"read-only","secret":"r"}}
 			a < {"ok":true}
@@ -368,13 +410,13 @@ func TestDialogues(t *testing.T) {
 			a > 7
 			a < {"err":"invalid_data","reason":"the message is a number, not an object"}
 			a > {}
-			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history"}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping"}
 			a > {"id":7}
-			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history","id":7}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping","id":7}
 			a > {"dance":true}
-			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history"}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping"}
 			a > {"dance":true,"id":7}
-			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history","id":7}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping","id":7}
 			a > {"Logout":true}
 			a < {"err":"invalid_data","reason":"Logout: unknown command; did you mean logout?"}
 			a > {"logout":true,"disconnect":true}
@@ -636,8 +678,8 @@ func TestCommandRate(t *testing.T) {
 			t.Fatalf("command %d: got %s", id, reply)
 		}
 	}
-	if op, payload := c.frame(); op != codec.OpClose || !strings.HasPrefix(payload, "\x03\xf0") {
-		t.Errorf("got %v %q, want a Close frame with 1008", op, payload)
+	if op, payload := c.frame(); op != codec.OpClose || !strings.HasPrefix(payload, "\x11\x4d") {
+		t.Errorf("got %v %q, want a Close frame with 4429", op, payload)
 	}
 	limited := uint64(0)
 	for _, n := range s.Stats(t.Context()).Hubs[0].Commands {
@@ -663,7 +705,7 @@ func TestByteRate(t *testing.T) {
 		`+strings.Repeat(`
 		a > {"subscribe":{"channel":"c"},"id":7}
 		a < {"err":"rate_limited","id":7}`, 10)+`
-		a ! 1008`)
+		a ! 4429`)
 }
 
 // Ten commands too fast end the connection only if none between them was obeyed.
@@ -691,7 +733,7 @@ func TestLimitedInARow(t *testing.T) {
 	reload(t, s, limited(0, 1))
 	refuse(9)
 	refuse(1)
-	c.wantClose(1008)
+	c.wantClose(4429)
 }
 
 // Whose commands are counted is forgotten with the connection.

@@ -153,6 +153,17 @@ func TestTokenDialogues(t *testing.T) {
 			a > {"auth":{"token":"OLD"}}
 			a < {"err":"token_expired"}`, 10) + `
 			a ! 1008`},
+		{"so are those in a list of channels, of which the rest is not tried", `
+			a > {"auth":{"token":"LESS"}}
+			a ? "ok":true
+			a > {"subscribe":{"channels":[` + strings.Repeat(`{"channel":"chat:1","token":"x"},`, 10) + `{"channel":"news"}]}}
+			a < {"ok":true,"results":[` + strings.TrimSuffix(strings.Repeat(`{"err":"invalid_credentials","channel":"chat:1"},`, 10), ",") + `]}
+			a ! 1008`},
+		{"a list of channels with tokens", `
+			a > {"auth":{"token":"LESS"}}
+			a ? "ok":true
+			a > {"subscribe":{"channels":[{"channel":"news"},{"channel":"chat:1","token":"CHANNEL"},{"channel":"chat:2"}]}}
+			a < {"ok":true,"results":[{"ok":true,"channel":"news"},{"ok":true,"channel":"chat:1"},{"err":"access_denied","channel":"chat:2"}]}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			talkOf(t, serve(t, hubs{"/": tokenHub(t)}), tokens.Replace(tt.dialogue))
@@ -234,12 +245,12 @@ func TestRevoke(t *testing.T) {
 	if err := s.RevokeToken("x"); err != nil {
 		t.Fatal(err)
 	}
-	one.wantClose(1008)
+	one.wantClose(4401)
 	login(two, auth.Claims{User: "42", ID: "y"}, `"ok"`)
 	if err := s.RevokeUser("42", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	two.wantClose(1008)
+	two.wantClose(4401)
 	login(dial(t, s, "/"), auth.Claims{User: "42", ID: "z"}, `invalid_credentials`)
 	login(three, auth.Claims{User: "43"}, `"ok"`)
 
@@ -354,7 +365,7 @@ func TestKeyGoneFromSet(t *testing.T) {
 		t.Fatalf("the key is there still: got %s, %v", got, err)
 	}
 	fetch(jwk("new", other))
-	in.wantClose(1008)
+	in.wantClose(4401)
 	out.write(`{"logout":true}`)
 	out.want(`{"ok":true}`)
 }

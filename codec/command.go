@@ -33,11 +33,12 @@ const (
 	Logout
 	Disconnect
 	History
+	Ping
 
 	Kinds // how many there are, with the zero value
 )
 
-var kindNames = [...]string{"none", "auth", "subscribe", "unsubscribe", "publish", "logout", "disconnect", "history"}
+var kindNames = [...]string{"none", "auth", "subscribe", "unsubscribe", "publish", "logout", "disconnect", "history", "ping"}
 
 // String returns the name that the command has on the wire, "none" for the zero value.
 func (k Kind) String() string {
@@ -72,6 +73,8 @@ type Command struct {
 	Strict       bool      // (Subscribe)
 	Signature    Signature // of the channel, with an empty Hex for none (Subscribe)
 	Limit        int       // -1 if it was not given (History)
+
+	Channels []Command // a Subscribe for each channel of a list, 1 to MaxList; nil if there is no list (Subscribe)
 }
 
 // A Signature of a client's backend lets it subscribe to a channel.
@@ -90,6 +93,7 @@ type Position struct {
 // Limits of what a client may send.
 const (
 	MaxKey    = 128           // bytes
+	MaxList   = 128           // channels in one subscribe
 	MaxEpoch  = 32            // bytes
 	MaxOffset = 1<<53 - 1     // every JSON parser reads it exactly
 	maxCount  = 1_000_000_000 // of Rewind and Limit
@@ -126,13 +130,20 @@ type Reply struct {
 	Stored *Stored // of a publish to such a channel or with a key, otherwise nil
 	Page   *Page   // of a history command, otherwise nil
 	Login  *Login  // of an auth, otherwise nil
+
+	Channel []byte  // of one of Results, otherwise nil
+	Results []Reply // of a subscribe with a list of channels, one for each in their order; otherwise nil
 }
 
-// Login says who a client is after a login. Later versions may have more members.
+// Login says what came of a login, and what a client needs to know of the server. Later versions may have more members.
 type Login struct {
 	Client  string // what names the connection to others, such as the client's own backend
 	User    string // "" for none
 	Expires int    // seconds until the token expires; negative for a login that does not
+
+	Version        string // of the server, "" if it does not tell
+	PingInterval   int    // seconds of silence after which the server pings, 0 for never
+	MaxMessageSize int    // bytes of a client's message, 0 if it is not told
 }
 
 // A Notice is what a client is told without having asked. One of its kinds is set: Expires if the others are not. Later

@@ -8,7 +8,7 @@ import (
 func TestKindString(t *testing.T) {
 	for kind, want := range map[Kind]string{
 		0: "none", Auth: "auth", Subscribe: "subscribe", Unsubscribe: "unsubscribe", Publish: "publish",
-		Logout: "logout", Disconnect: "disconnect", History: "history", Kinds: "unknown",
+		Logout: "logout", Disconnect: "disconnect", History: "history", Ping: "ping", Kinds: "unknown",
 	} {
 		if got := kind.String(); got != want {
 			t.Errorf("%d: got %q, want %q", uint8(kind), got, want)

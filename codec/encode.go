@@ -20,6 +20,9 @@ func (JSON) AppendReply(dst []byte, r Reply) []byte {
 	if r.ID != nil {
 		dst = append(append(dst, `,"id":`...), r.ID...)
 	}
+	if r.Channel != nil {
+		dst = appendString(append(dst, `,"channel":`...), r.Channel)
+	}
 	if r.Login != nil {
 		dst = r.Login.append(dst)
 	}
@@ -32,6 +35,9 @@ func (JSON) AppendReply(dst []byte, r Reply) []byte {
 	if r.Page != nil {
 		dst = r.Page.append(dst)
 	}
+	if r.Results != nil {
+		dst = appendResults(dst, r.Results)
+	}
 	return append(dst, '}')
 }
 
@@ -41,9 +47,29 @@ func (l *Login) append(dst []byte) []byte {
 		dst = appendString(append(dst, `,"user":`...), []byte(l.User))
 	}
 	if l.Expires >= 0 {
-		dst = strconv.AppendInt(append(dst, `,"expires":`...), int64(l.Expires), 10)
+		dst = appendNumber(dst, `,"expires":`, uint64(l.Expires))
+	}
+	if l.Version != "" {
+		dst = appendString(append(dst, `,"version":`...), []byte(l.Version))
+	}
+	if l.PingInterval > 0 {
+		dst = appendNumber(dst, `,"pingInterval":`, uint64(l.PingInterval))
+	}
+	if l.MaxMessageSize > 0 {
+		dst = appendNumber(dst, `,"maxMessageSize":`, uint64(l.MaxMessageSize))
 	}
 	return dst
+}
+
+func appendResults(dst []byte, results []Reply) []byte {
+	dst = append(dst, `,"results":[`...)
+	for i, r := range results {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = JSON{}.AppendReply(dst, r)
+	}
+	return append(dst, ']')
 }
 
 func (b *Begun) append(dst []byte) []byte {

@@ -15,10 +15,12 @@ import (
 //	{"auth":{"access":"read-write","secret":"…"}}
 //	{"auth":{"token":"…"}}
 //	{"subscribe":{"channel":"c"}}
+//	{"subscribe":{"channels":[{"channel":"c"},{"channel":"d"}]}}
 //	{"unsubscribe":{"channel":"c"}}
 //	{"publish":{"event":"e","channel":"c","data":…},"id":7}
 //	{"logout":true}
 //	{"disconnect":true}
+//	{"ping":true}
 //
 // Names are exact. Any other member, or the same one twice, makes the object invalid; inside of a command's own
 // object unknown members are ignored, and of two with one name the last one counts. Both objects have at most 64
@@ -136,6 +138,9 @@ func (m member) parse(cmd *Command) (reason string) {
 	case "disconnect":
 		cmd.Kind = Disconnect
 		return m.parseTrue()
+	case "ping":
+		cmd.Kind = Ping
+		return m.parseTrue()
 	}
 	if m.name == "history" {
 		cmd.Kind = History
@@ -205,7 +210,53 @@ func (m member) parsePublish(cmd *Command) (reason string) {
 
 func (m member) parseSubscribe(cmd *Command) (reason string) {
 	args, reason := m.args()
-	channel, reason := m.text(args, "channel", reason)
+	if list := last(args, "channels"); reason == "" && list != nil {
+		return m.parseList(list, args, cmd)
+	}
+	return m.parseOne(args, reason, cmd)
+}
+
+// inList are the arguments of a subscribe that stand in each object of a list of channels, and not beside it.
+var inList = []string{"channel", "since", "rewind", "strict", "token", "signature"}
+
+// parseList reads a subscribe that has a list of channels.
+func (m member) parseList(list []byte, args []member, cmd *Command) (reason string) {
+	for _, name := range inList {
+		if last(args, name) != nil {
+			return m.name + ": " + name + " stands beside channels; put it into the objects of the list"
+		}
+	}
+	if list[0] != '[' {
+		return wrongType(m.name+": channels", list, "an array of objects")
+	}
+	d := json.NewDecoder(bytes.NewReader(list))
+	_, err := d.Token()
+	for err == nil && d.More() {
+		one := member{name: m.name + ": channels[" + strconv.Itoa(len(cmd.Channels)) + "]"}
+		if len(cmd.Channels) == MaxList {
+			return fmt.Sprintf("%s: channels has more than %d objects", m.name, MaxList)
+		}
+		if err = d.Decode(&one.value); err != nil {
+			break
+		}
+		cmd.Channels = append(cmd.Channels, Command{Kind: Subscribe})
+		args, reason := one.args()
+		if reason = one.parseOne(args, reason, &cmd.Channels[len(cmd.Channels)-1]); reason != "" {
+			return reason
+		}
+	}
+	switch {
+	case err != nil:
+		return notJSON(list)
+	case cmd.Channels == nil:
+		return m.name + ": channels is empty"
+	}
+	return ""
+}
+
+// parseOne reads the arguments for one channel, unless there is a reason already.
+func (m member) parseOne(args []member, earlier string, cmd *Command) (reason string) {
+	channel, reason := m.text(args, "channel", earlier)
 	cmd.Channel = []byte(channel)
 	cmd.Since, reason = m.position(args, "since", reason)
 	cmd.Rewind, reason = m.count(args, "rewind", 1, 0, reason)
@@ -220,12 +271,12 @@ func (m member) parseSubscribe(cmd *Command) (reason string) {
 func (m member) parseProof(args []member, cmd *Command) (reason string) {
 	if last(args, "signature") == nil {
 		if cmd.Token, reason = m.text(args, "token", ""); reason == "" && cmd.Token == "" {
-			reason = "subscribe: token is empty"
+			reason = m.name + ": token is empty"
 		}
 		return reason
 	}
 	if last(args, "token") != nil {
-		return "subscribe: token and signature are both there; send one of them"
+		return m.name + ": token and signature are both there; send one of them"
 	}
 	s := &cmd.Signature
 	s.Hex, reason = m.text(args, "signature", "")
@@ -235,11 +286,11 @@ func (m member) parseProof(args []member, cmd *Command) (reason string) {
 	switch {
 	case reason != "":
 	case s.Hex == "":
-		reason = "subscribe: signature is empty"
+		reason = m.name + ": signature is empty"
 	case number == nil:
-		reason = "subscribe: expires is missing"
+		reason = m.name + ": expires is missing"
 	case err != nil || expires > MaxOffset:
-		reason = wrongType("subscribe: expires", number, "a whole number up to 2^53-1")
+		reason = wrongType(m.name+": expires", number, "a whole number up to 2^53-1")
 	}
 	s.Expires = int64(expires)
 	return reason

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -88,7 +89,31 @@ var commandTests = []struct {
 		"history until", `{"history":{"channel":"c","until":{"epoch":"e","offset":5},"limit":7}}`,
 		Command{Kind: History, Channel: []byte("c"), Until: Position{"e", 5}, Limit: 7},
 	},
+	{
+		"a list of channels", `{"subscribe":{"channels":[{"channel":"c"},{"channel":"d","since":{"epoch":"e","offset":5},"strict":true},{"channel":"e","token":"a.b.c"}]},"id":1}`,
+		Command{Kind: Subscribe, ID: []byte("1"), Channels: []Command{
+			{Kind: Subscribe, Channel: []byte("c")},
+			{Kind: Subscribe, Channel: []byte("d"), Since: Position{"e", 5}, Strict: true},
+			{Kind: Subscribe, Channel: []byte("e"), Token: "a.b.c"},
+		}},
+	},
+	{
+		"a list of channels, with white space and unknown members", ` { "subscribe" : { "x" : [] , "channels" : [ { "y" : 1 , "channel" : "" , "rewind":1 } ] } } `,
+		Command{Kind: Subscribe, Channels: []Command{{Kind: Subscribe, Channel: []byte(""), Rewind: 1}}},
+	},
+	{"a list of no channel", `{"subscribe":{"channels":[]}}`, Command{}},
+	{"a list that is none", `{"subscribe":{"channels":{"channel":"c"}},"id":7}`, Command{ID: []byte("7")}},
+	{"a list of names", `{"subscribe":{"channels":["c"]}}`, Command{}},
+	{"a list and a channel", `{"subscribe":{"channels":[{"channel":"c"}],"channel":"d"}}`, Command{}},
+	{"a list, and a position beside it", `{"subscribe":{"channels":[{"channel":"c"}],"since":{"epoch":"e","offset":5}}}`, Command{}},
+	{"a list with a channel that is wrong", `{"subscribe":{"channels":[{"channel":"c"},{"channel":"d","rewind":0}]}}`, Command{}},
+	{"the longest list", listOf(MaxList), Command{Kind: Subscribe, Channels: slices.Repeat([]Command{{Kind: Subscribe, Channel: []byte("c")}}, MaxList)}},
+	{"a longer list", listOf(MaxList + 1), Command{}},
+	{"unsubscribe has no list", `{"unsubscribe":{"channel":"c","channels":[1]}}`, Command{Kind: Unsubscribe, Channel: []byte("c")}},
 	{"logout", `{"logout":true}`, Command{Kind: Logout}},
+	{"ping", `{"ping":true}`, Command{Kind: Ping}},
+	{"ping with an id", `{"id":"x","ping":true}`, Command{Kind: Ping, ID: []byte(`"x"`)}},
+	{"ping is false", `{"ping":false}`, Command{}},
 	{"disconnect", `{"disconnect":true}`, Command{Kind: Disconnect}},
 
 	{"whitespace", " \t\r\n{ \"logout\" :\ttrue } \n", Command{Kind: Logout}},
@@ -205,13 +230,21 @@ func TestReasons(t *testing.T) {
 		{"id is an array, not a string or a number", `{"id":[1],"subscribe":{"channel":"c"}}`},
 		{"id is there twice", `{"id":1,"id":1,"logout":true}`},
 
-		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{}`},
-		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"id":7}`},
-		{"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"dance":true}`},
-		{"event: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"id":1,"event":"e","channel":"c"}`},
-		{"\"\": unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"":true}`},
-		{"żżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"` + strings.Repeat("ż", 1000) + `":true}`},
-		{"xżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect and history", `{"x` + strings.Repeat("ż", 1000) + `":true}`},
+		{"subscribe: channels is empty", `{"subscribe":{"channels":[]}}`},
+		{"subscribe: channels is a string, not an array of objects", `{"subscribe":{"channels":"c"}}`},
+		{"subscribe: channels[0] is a string, not an object", `{"subscribe":{"channels":["c"]}}`},
+		{"subscribe: channels[1]: channel is missing", `{"subscribe":{"channels":[{"channel":"c"},{}]}}`},
+		{"subscribe: channels[0]: since: offset is missing", `{"subscribe":{"channels":[{"channel":"c","since":{"epoch":"e"}}]}}`},
+		{"subscribe: channels[0]: token is empty", `{"subscribe":{"channels":[{"channel":"c","token":""}]}}`},
+		{"subscribe: rewind stands beside channels; put it into the objects of the list", `{"subscribe":{"channels":[],"rewind":1}}`},
+		{"subscribe: channels has more than 128 objects", listOf(MaxList + 1)},
+		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping", `{}`},
+		{"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping", `{"id":7}`},
+		{"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping", `{"dance":true}`},
+		{"event: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping", `{"id":1,"event":"e","channel":"c"}`},
+		{"\"\": unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping", `{"":true}`},
+		{"żżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping", `{"` + strings.Repeat("ż", 1000) + `":true}`},
+		{"xżżżżżżżżżżżżżżż…: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping", `{"x` + strings.Repeat("ż", 1000) + `":true}`},
 		{"Subscribe: unknown command; did you mean subscribe?", `{"Subscribe":{"channel":"c"}}`},
 		{"pub: unknown command; did you mean publish?", `{"pub":{"event":"e","channel":"c"}}`},
 		{"logout and disconnect are two commands; send each in a message of its own", `{"logout":true,"disconnect":true}`},
@@ -281,8 +314,17 @@ func diffCommand(got, want Command) string {
 	return fmt.Sprintf("command:\n got %s\nwant %s", g, w)
 }
 
+// listOf is a subscribe to n channels.
+func listOf(n int) string {
+	return `{"subscribe":{"channels":[` + strings.TrimSuffix(strings.Repeat(`{"channel":"c"},`, n), ",") + `]}}`
+}
+
 func describe(c Command) string {
-	return fmt.Sprintf("%v id=%s access=%q secret=%q token=%q channel=%s event=%s data=%s key=%s since=%v until=%v rewind=%d strict=%t signature=%v limit=%d",
+	list := ""
+	for _, one := range c.Channels {
+		list += "\n  " + describe(one)
+	}
+	return list + fmt.Sprintf("%v id=%s access=%q secret=%q token=%q channel=%s event=%s data=%s key=%s since=%v until=%v rewind=%d strict=%t signature=%v limit=%d",
 		c.Kind, quote(c.ID), c.Access, c.Secret, c.Token, quote(c.Channel), quote(c.Event), quote(c.Data),
 		quote(c.Key), c.Since, c.Until, c.Rewind, c.Strict, c.Signature, c.Limit)
 }

@@ -144,7 +144,7 @@ func (s *scanner) arg(name []byte, cmd *Command) bool {
 			return s.value(scanDepth)
 		}
 		field = &cmd.Key
-	case "since", "rewind", "strict", "token", "signature":
+	case "since", "rewind", "strict", "token", "signature", "channels":
 		if cmd.Kind != Subscribe {
 			return s.value(scanDepth)
 		}

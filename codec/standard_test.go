@@ -37,8 +37,8 @@ func standardParse(msg []byte) (Command, error) {
 }
 
 func standardCommand(name string, value json.RawMessage, cmd *Command) bool {
-	if name == "logout" || name == "disconnect" {
-		cmd.Kind = map[string]Kind{"logout": Logout, "disconnect": Disconnect}[name]
+	if kind, ok := map[string]Kind{"logout": Logout, "disconnect": Disconnect, "ping": Ping}[name]; ok {
+		cmd.Kind = kind
 		return string(value) == "true"
 	}
 	members, err := standardMembers(value)
@@ -101,6 +101,9 @@ func standardCommand(name string, value json.RawMessage, cmd *Command) bool {
 		}
 		return hasAccess && hasSecret && (cmd.Access == "read-only" || cmd.Access == "read-write")
 	case "subscribe":
+		if args["channels"] != nil {
+			return standardList(args, cmd)
+		}
 		cmd.Kind, cmd.Channel = Subscribe, channel
 		strict := string(args["strict"])
 		cmd.Strict = strict == "true"
@@ -142,6 +145,39 @@ func standardCommand(name string, value json.RawMessage, cmd *Command) bool {
 		return hasChannel && len(event) > 0 && (!hasKey || isText && len(key) > 0 && len(key) <= 128)
 	}
 	return false
+}
+
+// standardList reads a subscribe that has a list of channels.
+func standardList(args map[string][]byte, cmd *Command) bool {
+	for _, name := range []string{"channel", "since", "rewind", "strict", "token", "signature"} {
+		if args[name] != nil {
+			return false
+		}
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(args["channels"], &list); err != nil || len(list) == 0 || len(list) > MaxList {
+		return false
+	}
+	cmd.Kind = Subscribe
+	for _, value := range list {
+		members, err := standardMembers(value)
+		if err != nil {
+			return false
+		}
+		var object []string
+		for _, m := range members {
+			if m.name != "channels" { // which means nothing there
+				name, _ := json.Marshal(m.name)
+				object = append(object, string(name)+":"+string(m.value))
+			}
+		}
+		var one Command
+		if !standardCommand("subscribe", json.RawMessage("{"+strings.Join(object, ",")+"}"), &one) {
+			return false
+		}
+		cmd.Channels = append(cmd.Channels, one)
+	}
+	return true
 }
 
 type standardMember struct {

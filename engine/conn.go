@@ -88,6 +88,16 @@ func (c *Conn) Path() string {
 	return c.endpoint.path
 }
 
+// MessageLimit returns how many bytes a message of the client may have, 0 before
+// OnOpen. A reload may change it.
+func (c *Conn) MessageLimit() int {
+	c.loop.own("Conn.MessageLimit")
+	if c.endpoint == nil {
+		return 0
+	}
+	return c.endpoint.MaxMessageSize
+}
+
 // Subprotocol returns the name that the handshake selected: the first of those
 // in the client's Sec-WebSocket-Protocol that the endpoint has, "" if there is
 // none (RFC 6455 §1.9, §4.2.2). A reload does not change it.

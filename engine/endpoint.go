@@ -64,6 +64,10 @@ type Endpoint struct {
 	// the connection is closed without a Close frame, which it would not read.
 	Silent *codec.CloseError
 
+	// Unfinished closes a connection whose message has not arrived within
+	// Config.MessageTimeout. If nil, 1008.
+	Unfinished *codec.CloseError
+
 	path    string
 	origins []string // Origins as browsers spell them
 }
@@ -80,6 +84,9 @@ func (e Endpoint) withDefaults() *Endpoint {
 	setDefault(&e.CompressionThreshold, DefaultCompressionThreshold)
 	if e.GoingAway == nil {
 		e.GoingAway = errGoingAway
+	}
+	if e.Unfinished == nil {
+		e.Unfinished = errHalfSent
 	}
 	return &e
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
 )
@@ -67,7 +68,7 @@ func (opener) OnClose(*Conn, error)                  {}
 // A protocol has close codes of its own for what the engine ends.
 func TestCloseCodes(t *testing.T) {
 	words := func(code uint16) *codec.CloseError { return &codec.CloseError{Code: code, Reason: "mine"} }
-	own := Endpoint{MaxQueuedBytes: 100, GoingAway: words(4200), SlowReader: words(4100), Silent: words(4201)}
+	own := Endpoint{MaxQueuedBytes: 100, GoingAway: words(4200), SlowReader: words(4100), Silent: words(4201), Unfinished: words(4202)}
 	for _, tt := range []struct {
 		name     string
 		endpoint Endpoint
@@ -78,12 +79,14 @@ func TestCloseCodes(t *testing.T) {
 		{"drain", own, func(tc *testConn) { tc.goAway() }, 4200, nil},
 		{"slow", own, stall, 4100, ErrSlowReader},
 		{"silent", own, fallSilent, 4201, ErrTimeout},
+		{"unfinished", own, neverEnd, 4202, nil},
 		{"drain, by default", Endpoint{}, func(tc *testConn) { tc.goAway() }, 1001, nil},
 		{"slow, by default", Endpoint{MaxQueuedBytes: 100}, stall, 1013, ErrSlowReader},
 		{"silent, by default", Endpoint{}, fallSilent, 0, ErrTimeout},
+		{"unfinished, by default", Endpoint{}, neverEnd, 1008, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tl := newTestLoop(t, Config{}, tt.endpoint)
+			tl := newTestLoop(t, Config{MessageTimeout: 5 * time.Second}, tt.endpoint)
 			var reason error
 			tl.script.onClose = func(_ *Conn, err error) { reason = err }
 			tc := tl.open()
@@ -107,6 +110,12 @@ func TestCloseCodes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// neverEnd begins a message, and sends no more of it.
+func neverEnd(tc *testConn) {
+	tc.write("1 000 0010")
+	tc.advance(5 * time.Second)
 }
 
 // stall makes more wait than may.

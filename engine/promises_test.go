@@ -44,7 +44,8 @@ func TestCommandAllocations(t *testing.T) {
 		{"publish to nobody", `{"publish":{"event":"e","channel":"few","data":1}}`, 1},
 		{"subscribe again", `{"subscribe":{"channel":"all"}}`, 0},
 		{"unsubscribe from what was not subscribed to", `{"unsubscribe":{"channel":"none"}}`, 0},
-		{"auth", login, 0},
+		{"auth", login, 6}, // the reply, which names the client
+
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			command := message(tt.command)

@@ -62,7 +62,7 @@ func TestLaggardsWant(t *testing.T) {
 		{"no answer", (*laggard).wantTimeout, "", false},
 		{"the end", (*laggard).wantEnd, "", true},
 		{"not the end", (*laggard).wantEnd, "x", false},
-		{"1008", (*laggard).wantClose, "\x88\x02\x03\xf0", true},
+		{"4408", (*laggard).wantClose, "\x88\x02\x11\x38", true},
 		{"1002", (*laggard).wantClose, "\x88\x02\x03\xea", false},
 		{"no Close frame", (*laggard).wantClose, "", false},
 	}

@@ -45,7 +45,7 @@ const (
 	badNothing  = "a bad one changes nothing and harms no client"
 	badSays     = "the log says what is wrong with it, with file, line and key"
 	asked       = "rocket reload tells the process to read a good file, and refuses a bad one itself"
-	sentAway    = "clients whose secret is gone are closed with 1008, those whose hub is gone with 1001, and no others"
+	sentAway    = "clients whose secret is gone are closed with 4401, those whose hub is gone with 1001, and no others"
 	certChanges = "newcomers over TLS get the new certificate, and the old one while the new one is broken"
 )
 
@@ -294,7 +294,7 @@ func (r *reloaded) tryGood(ctx context.Context, ask bool) error {
 		return err
 	}
 	r.version++
-	r.judge(sentAway, "a secret is gone", endWith(r.keys, 1008))
+	r.judge(sentAway, "a secret is gone", endWith(r.keys, 4401))
 	r.judge(sentAway, "a hub is gone", endWith(r.extra, 1001))
 	r.judge(sentAway, "others", answers(r.staying))
 	r.judge(goodInForce, fmt.Sprintf("version %d", r.version), r.inForce(ctx))
@@ -469,8 +469,8 @@ func (r *reloaded) report(ctx context.Context, a *audience, calm latency) {
 		}
 		r.t.check(r.tries[must] > 0 && len(wrong) == 0, must, "%s", saw)
 	}
-	violated, away := r.s.read("rocket_disconnects_total", "code", "1008"), r.s.read("rocket_disconnects_total", "code", "1001")
-	r.t.check(violated == r.lost && away == r.gone, "the metrics have counted as many", "1008: %v of %v; 1001: %v of %v", violated, r.lost, away, r.gone)
+	lost, away := r.s.read("rocket_disconnects_total", "code", "4401"), r.s.read("rocket_disconnects_total", "code", "1001")
+	r.t.check(lost == r.lost && away == r.gone, "the metrics have counted as many", "4401: %v of %v; 1001: %v of %v", lost, r.lost, away, r.gone)
 	a.checkHeard(ctx, "the others")
 	r.t.checkSpeed(unharmed(with, calm), "they have "+unharmedText, "without: %v; with: %v", calm, with)
 }

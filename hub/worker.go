@@ -122,15 +122,12 @@ func (w *Worker) forget(s *Session) {
 	w.expiries.remove(s)
 }
 
-// codeExpired closes a session whose time is over, or that of its token.
-const codeExpired = 4001
-
 // expire closes the connections of the sessions whose time is over, and gives the others
 // their notices.
 func (w *Worker) expire(now time.Duration) {
 	for s := w.expiries.next(now); s != nil; s = w.expiries.next(now) {
 		if over, reason := s.elapse(now); over {
-			w.out.Close(s.subscriber.ID(), codeExpired, reason)
+			w.out.Close(s.subscriber.ID(), CloseExpired, reason)
 		}
 	}
 }

@@ -89,7 +89,9 @@ func ClientID(c *engine.Conn) string {
 		serial uint64
 	}{c.Loop(), c.Serial()}
 	binary.BigEndian.PutUint64(b[:], maphash.Comparable(clients, who))
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	var text [11]byte
+	base64.RawURLEncoding.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 // Address returns an address as text, "" if it is not known any more.

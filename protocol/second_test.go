@@ -331,7 +331,7 @@ func TestSecondProtocolSurvivesAReload(t *testing.T) {
 	config.Secrets.ReadOnly = "new"
 	config.MaxSubscriptions = 2
 	reload(config)
-	n.wantClose(1008)
+	n.wantClose(4401)
 	a.say("+one", "+two")
 	a.want("! limit_exceeded")
 	if s.Hub("/") != h {
@@ -339,7 +339,7 @@ func TestSecondProtocolSurvivesAReload(t *testing.T) {
 	}
 	config.Secrets.ReadWrite = "new too"
 	reload(config)
-	a.wantClose(1008)
+	a.wantClose(4401)
 }
 
 // Drain, slow readers and silence end connections with the codes of the protocol.
@@ -389,5 +389,32 @@ func TestAnotherHubOfTheName(t *testing.T) {
 	n.wantClose(1001)
 	if got := s.Hub("/pidgin/{room}"); got != next {
 		t.Errorf("got the hub %v, want the new one", got)
+	}
+}
+
+// A message that does not end closes a connection of the native protocol with 4408, and one
+// of a protocol that has said nothing of it with 1008.
+func TestUnfinishedMessage(t *testing.T) {
+	s := webrocket.NewServer("")
+	s.Config.MessageTimeout = 5 * time.Second
+	h, err := webrocket.NewHub("shared", webrocket.HubConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := webrocket.NewJSONHandler()
+	native.Hub = h
+	for path, handler := range map[string]webrocket.Handler{"/": native, "/pidgin/{room}": newPidgin(h)} {
+		if err := s.Handle(path, handler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := webrockettest.Start(t, s)
+	for path, want := range map[string]uint16{"/": 4408, "/pidgin/news": 1008} {
+		c := running.Dial(path, nil)
+		c.Write([]byte{0x81})
+		running.Advance(6 * time.Second)
+		if code, reason := c.ReceiveClose(); code != want {
+			t.Errorf("%s: got %d %s, want %d", path, code, reason, want)
+		}
 	}
 }

@@ -203,7 +203,7 @@ func TestLogIsAPipeEndToEnd(t *testing.T) {
 	subscriber.stderr.want(`^subscribed`)
 	rewrite(t, file, fmt.Sprintf(with, "new"))
 	start(t, nil, append([]string{"reload"}, args...)...).wantStatus(0) // nobody hears of it, and it is obeyed
-	subscriber.stderr.want(`1008 the secret of this login is not valid any more`)
+	subscriber.stderr.want(`4401 the secret of this login is not valid any more`)
 	server.signal(syscall.SIGTERM)
 	server.wantStatus(0)
 }

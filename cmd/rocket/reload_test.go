@@ -52,7 +52,7 @@ func TestReloadEndToEnd(t *testing.T) {
 	r.wantStatus(0)
 	server.stderr.want(`only a restart puts in force.*Loops`)
 	server.stderr.want(`"reloaded","hubs":2`)
-	a.stderr.want(`1008 the secret of this login is not valid any more`)
+	a.stderr.want(`4401 the secret of this login is not valid any more`)
 	a.wantStatus(statusClosed)
 	b.stderr.want(`1001`)
 	b.wantStatus(statusRefused) // it comes back, and there is no such hub

@@ -172,7 +172,7 @@ func TestTokenKeysEndToEnd(t *testing.T) {
 	rewrite(t, file, config(two))
 	server.signal(syscall.SIGHUP)
 	server.stderr.want(`"reloaded"`)
-	a.wantClose(websocket.StatusPolicyViolation)
+	a.wantClose(4401)
 	b.send(`{"subscribe":{"channel":"c"}}`)
 	b.want(`{"ok":true}`)
 
@@ -180,7 +180,7 @@ func TestTokenKeysEndToEnd(t *testing.T) {
 	rewrite(t, second, strings.Repeat("x", 32))
 	server.signal(syscall.SIGHUP)
 	server.stderr.want(`"reloaded"`)
-	b.wantClose(websocket.StatusPolicyViolation)
+	b.wantClose(4401)
 }
 
 // The admin API takes tokens back, and a reload does not forget it.
@@ -192,7 +192,7 @@ func TestRevokeEndToEnd(t *testing.T) {
 	if status, got := adminAsk(t, "POST", admin+"/api/revoke", `{"user":"42"}`); got != `{"revoked":true}` {
 		t.Fatalf("got %d %s", status, got)
 	}
-	a.wantClose(websocket.StatusPolicyViolation)
+	a.wantClose(4401)
 	server.signal(syscall.SIGHUP)
 	server.stderr.want(`"reloaded"`)
 	logIn(t, url, sign(t, key, "42")).want(`invalid_credentials`)

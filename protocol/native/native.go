@@ -33,6 +33,10 @@ import (
 
 // A Protocol serves a hub in the native protocol, in one encoding.
 type Protocol struct {
+	// Version is what the replies to auth call the server, "" for nothing. It is set
+	// before the first connection.
+	Version string
+
 	hub     *hub.Hub
 	codec   codec.Codec
 	forms   *forms
@@ -87,6 +91,9 @@ func loggable(reason error) error {
 	return reason
 }
 
+// Unfinished is the Endpoint.Unfinished of the protocol.
+var Unfinished = &codec.CloseError{Code: hub.CloseUnfinished, Reason: "a message did not arrive in time"}
+
 var errOpcode = codec.CloseError{
 	Code: codec.StatusUnsupportedData, Reason: "this hub speaks the other kind of message",
 }
@@ -102,22 +109,27 @@ func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
 	tooFast, last := s.TooFast(c.Loop().Time(), len(message))
 	err := p.codec.ParseCommand(message, cmd)
 	var result hub.Result
+	var each []codec.Reply
 	switch {
 	case tooFast: // the command is known for its id and its kind
 		result.Code = hub.RateLimited
 	case err != nil:
 		result = malformed(err)
+	case cmd.Channels != nil:
+		each = p.subscribeEach(c, s, cmd.Channels, len(message))
 	default:
 		result = p.obey(c, s, cmd)
 	}
-	s.Note(c.Loop().Began(), cmd, result.Code, len(message))
-	p.reply(c, result, cmd.ID)
+	if each == nil {
+		s.Note(c.Loop().Began(), cmd, result.Code, len(message))
+	}
+	p.reply(c, cmd, result, each)
 	for _, n := range s.Notices() {
 		p.Notice(c, n)
 	}
 	switch {
 	case last:
-		c.Close(codec.StatusPolicyViolation, "too many commands in a second")
+		c.Close(hub.CloseTooFast, "too many commands in a second")
 	case tooFast:
 	case cmd.Kind == codec.Disconnect:
 		c.Close(codec.StatusNormal, "")
@@ -157,6 +169,25 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 		s.Logout()
 	}
 	return hub.Result{}
+}
+
+// subscribeEach subscribes to each channel of a list, as a command of its own would. If so
+// many tokens in the list are refused that the connection is to be closed, the rest is not
+// tried. size is the length of the message in bytes.
+func (p *Protocol) subscribeEach(c *engine.Conn, s *hub.Session, list []codec.Command, size int) []codec.Reply {
+	replies := make([]codec.Reply, 0, len(list))
+	for i := range list {
+		if s.Exhausted() {
+			break
+		}
+		one := &list[i]
+		result := p.obey(c, s, one)
+		s.Note(c.Loop().Began(), one, result.Code, size)
+		reply := replyOf(result, nil)
+		reply.Channel = one.Channel
+		replies = append(replies, reply)
+	}
+	return replies
 }
 
 // subscribe begins to hear a channel, perhaps with a token or a signature for it.
@@ -199,18 +230,35 @@ func explain(cmd *codec.Command, result hub.Result) hub.Result {
 	return result
 }
 
-// reply answers a command. The id is what the client sent, or nil.
-func (p *Protocol) reply(c *engine.Conn, result hub.Result, id []byte) {
-	if id == nil && result == (hub.Result{Code: result.Code}) {
+// reply answers a command, with a reply for each channel of a list.
+func (p *Protocol) reply(c *engine.Conn, cmd *codec.Command, result hub.Result, each []codec.Reply) {
+	if cmd.ID == nil && each == nil && result == (hub.Result{Code: result.Code}) {
 		c.SendFrame(p.replies[result.Code])
 		return
 	}
-	reply := replyOf(result, id)
-	if l := result.Login; l != nil {
-		reply.Login = &codec.Login{Client: protocol.ClientID(c), User: l.User, Expires: seconds(l.Expires)}
+	reply := replyOf(result, cmd.ID)
+	reply.Results = each
+	var room []byte
+	if result.Login != nil {
+		reply.Login = p.welcome(c, result.Login)
+		room = make([]byte, 0, welcomeSize)
 	}
-	c.Send(p.codec.Opcode(), p.codec.AppendReply(nil, reply))
+	c.Send(p.codec.Opcode(), p.codec.AppendReply(room, reply))
 }
+
+// welcomeSize is enough for most replies to auth, in bytes.
+const welcomeSize = 192
+
+// welcome is what a client is told that has logged in.
+func (p *Protocol) welcome(c *engine.Conn, l *hub.Login) *codec.Login {
+	return &codec.Login{
+		Client: protocol.ClientID(c), User: l.User, Expires: seconds(l.Expires),
+		Version: p.Version, PingInterval: wholeSeconds(c.Loop().PingInterval()), MaxMessageSize: c.MessageLimit(),
+	}
+}
+
+// wholeSeconds returns a time in seconds, rounded up.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // A NoticeCodec is a codec that can tell a client about its token and what it hears by
 // it.
