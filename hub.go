@@ -3,7 +3,6 @@ package webrocket
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 
@@ -20,6 +19,9 @@ type Hub = hub.Hub
 
 // HubConfig holds the settings of a Hub. The zero value works.
 type HubConfig = hub.Config
+
+// Broker connects hubs with those in other processes. Package cluster has one.
+type Broker = hub.Broker
 
 // Session is one connection in a hub: its access and its subscriptions.
 type Session = hub.Session
@@ -131,9 +133,9 @@ func (s *Server) hubs() []*Hub {
 	return all
 }
 
-// setUpHubs gives the hubs of endpoints a log, and what they need to know of the
-// endpoints. At one of the paths of a hub a client can publish the largest message.
-func setUpHubs(endpoints map[string]Endpoint, log *slog.Logger) {
+// setUpHubs gives the hubs of endpoints a log and the broker, and what they need to know
+// of the endpoints. At one of the paths of a hub a client can publish the largest message.
+func (s *Server) setUpHubs(endpoints map[string]Endpoint) {
 	largest := make(map[*Hub]int)
 	for _, e := range endpoints {
 		if h := hubOf(e.Protocol); h != nil {
@@ -142,7 +144,10 @@ func setUpHubs(endpoints map[string]Endpoint, log *slog.Logger) {
 	}
 	for h, n := range largest {
 		h.LimitMessages(n)
-		h.SetLog(log)
+		h.SetLog(s.log())
+		if s.Broker != nil {
+			h.Join(s.Broker)
+		}
 	}
 	native.SetThresholds(endpoints)
 }

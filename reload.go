@@ -220,7 +220,7 @@ func (n *reloading) install() {
 	s.mu.Unlock()
 	first, hubs := s.running().Loops()[0], s.hubs()
 	first.Post(func() { protocol.WorkerOf(first).Sweep(hubs) })
-	setUpHubs(n.endpoints, s.log())
+	s.setUpHubs(n.endpoints)
 	for h, config := range n.configs {
 		old := h.Config()
 		h.Obey(*config)

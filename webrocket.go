@@ -92,6 +92,10 @@ type Server struct {
 	// address of NewServer, as in Listener. If empty, none.
 	ForwardedFrom []netip.Prefix
 
+	// Broker connects the hubs of the server with those of the same name in other
+	// processes: a cluster.Node. If nil, the server is alone.
+	Broker Broker
+
 	addr string
 
 	mu        sync.RWMutex
@@ -292,7 +296,7 @@ func (s *Server) newEngine() (*engine.Engine, []Listener, error) {
 		config.Log = s.log()
 	}
 	keepEvents(s.endpoints)
-	setUpHubs(s.endpoints, s.log())
+	s.setUpHubs(s.endpoints)
 	first := Listener{Addr: s.addr, TLS: s.TLS, ProxyFrom: s.ProxyFrom, ForwardedFrom: s.ForwardedFrom}
 	return engine.New(config, s.endpoints), append([]Listener{first}, s.listeners...), nil
 }

@@ -21,6 +21,7 @@ type Hub struct {
 	limit     atomic.Int64                // of a message of a client, in bytes
 	ruled     atomic.Bool                 // there are rules, or were
 	reader    atomic.Pointer[reader]      // nil until a protocol keeps something
+	broker    atomic.Pointer[Broker]      // nil if the hub is alone
 	duplicate atomic.Uint64               // publishes from Go that were duplicates
 
 	mu        sync.Mutex

@@ -107,17 +107,24 @@ func (h *Hub) publishFromGo(channel, event, data []byte, key string) (Published,
 		m.Key = keyOf("", []byte(key))
 	}
 	rules := h.settings.Load()
-	if len(channel) > codec.MaxChannelName ||
-		h.ruled.Load() && (len(channel) > rules.MaxChannelName || !codec.ValidChannelName(channel)) {
+	others, flow := h.others(), pubsub.Refuse.Within(rules.MaxChannels)
+	if len(channel) > codec.MaxChannelName || (others != nil || h.ruled.Load()) && !rules.nameable(channel) {
 		return Published{}, ErrInvalidChannel
 	}
-	p, err := h.table.Publish(m, pubsub.Refuse.Within(rules.MaxChannels))
+	if others != nil {
+		if others.Behind() {
+			return Published{}, ErrOverloaded
+		}
+		flow = flow.Anywhere()
+	}
+	p, err := h.table.Publish(m, flow)
 	switch {
+	case err == nil && p.Duplicate:
+		h.duplicate.Add(1)
 	case err == nil:
-		if p.Duplicate {
-			h.duplicate.Add(1)
-		} else {
-			h.published.Add(1)
+		h.published.Add(1)
+		if others != nil {
+			others.Send(h, m)
 		}
 	case errors.Is(err, pubsub.ErrNoChannel):
 		return Published{}, ErrInvalidChannel
@@ -176,11 +183,17 @@ func (s *Session) Publish(p Publication) Result {
 		m.Key = keyOf(s.user(), p.Key)
 	}
 	flow := pubsub.Slowing(s.desk.worker.Shard).Within(s.desk.hub.settings.Load().MaxChannels)
+	others := s.desk.hub.others()
+	if others != nil {
+		flow = flow.Anywhere()
+	}
 	published, err := s.desk.hub.table.Publish(m, flow)
 	switch {
 	case err == nil:
 		if published.Duplicate {
 			s.desk.counts.Duplicates++
+		} else if others != nil {
+			s.desk.worker.send(others, s.desk.hub, m)
 		}
 		return stored(published, p.Key != nil)
 	case errors.Is(err, pubsub.ErrNoChannel):
@@ -207,8 +220,8 @@ func (s *Session) admit(p *Publication) Result {
 	if !s.may(rules, publishing, p.Channel) {
 		return Result{Code: AccessDenied}
 	}
-	if len(rules.rules) > 0 && (len(p.Channel) > rules.MaxChannelName || !codec.ValidChannelName(p.Channel)) {
-		return Result{Code: InvalidChannel} // a history would make it exist
+	if (len(rules.rules) > 0 || s.desk.hub.others() != nil) && !rules.nameable(p.Channel) {
+		return Result{Code: InvalidChannel} // a history or another process would make it exist
 	}
 	may := rules.OnPublish
 	if may == nil {

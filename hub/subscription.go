@@ -16,9 +16,9 @@ type Event struct {
 	Data    []byte // as it was published, JSON with the codec of this module; nil for none
 	Offset  uint64 // in the channel; 0 where it keeps no history, and in OnPublish
 
-	// Lost, if it is not zero, is how many events were dropped at this place,
-	// because earlier ones were not taken in time. Such an Event has no name and no
-	// data.
+	// Lost, if it is not zero, is how many events are missing at this place, because
+	// earlier ones were not taken in time or did not come from another node of a
+	// cluster. If it is negative some are, perhaps. Such an Event has no name and no data.
 	Lost int
 }
 
@@ -93,7 +93,7 @@ func (s *Subscription) take(m pubsub.Message) {
 		return
 	}
 	e := eventOf(m.Channel, m.Event, m.Data)
-	e.Offset = m.Offset
+	e.Offset, e.Lost = m.Offset, int(m.Lost)
 	s.queue = append(s.queue, e)
 	s.count++
 	s.bytes += n

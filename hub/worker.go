@@ -35,6 +35,7 @@ type Worker struct {
 	expiries expiries
 	watch    *watching // nil if nothing is watched
 	swept    []*Hub    // whose histories this loop sweeps
+	ahead    Broker    // that this loop has sent more than it could pass on; nil for none
 }
 
 // A desk is the part of one hub that lives on one event loop.
@@ -72,7 +73,21 @@ func (w *Worker) Work(now time.Duration) (pause time.Duration) {
 	case pubsub.Ahead:
 		return aheadPause
 	}
+	if w.ahead != nil {
+		if w.ahead.Behind() {
+			return aheadPause
+		}
+		w.ahead = nil
+	}
 	return -1
+}
+
+// send gives a broker an event that a client of this loop has published.
+func (w *Worker) send(b Broker, h *Hub, m pubsub.Message) {
+	b.Send(h, m)
+	if b.Behind() {
+		w.ahead = b
+	}
 }
 
 // Sweep makes the loop look after the histories of these hubs: one loop of a server

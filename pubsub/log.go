@@ -154,6 +154,14 @@ func (l *log) expire(now uint32) {
 	}
 }
 
+// skip forgets all messages, and gives the next offset to a message that is not kept.
+func (l *log) skip() {
+	for l.n > 0 {
+		l.drop()
+	}
+	l.top++
+}
+
 // resize gives the ring room for so many messages, at least for those that are
 // there.
 func (l *log) resize(capacity uint32) {

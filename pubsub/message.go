@@ -21,6 +21,11 @@ type Message struct {
 	// the user.
 	Key []byte
 
+	// Lost, unless it is 0, says that this is no event but a notice: so many messages of
+	// the channel are missing at this place, and if it is negative some, perhaps. Event
+	// and Data are nil then. Hub.Lose makes such messages.
+	Lost int64
+
 	// At is when the message was published, on the clock of Shard.Clock.
 	// Delivery times are measured from it.
 	At time.Duration
@@ -34,9 +39,10 @@ type Message struct {
 // A Flow says what Hub.Publish does where a shard already has more waiting than
 // it should.
 type Flow struct {
-	refuse bool
-	slow   *Shard
-	within int // channels; 0: any number
+	refuse   bool
+	anywhere bool
+	slow     *Shard
+	within   int // channels; 0: any number
 }
 
 var (
@@ -57,6 +63,13 @@ func Slowing(s *Shard) Flow { return Flow{slow: s} }
 // a channel that would be one more than limit.
 func (f Flow) Within(limit int) Flow {
 	f.within = limit
+	return f
+}
+
+// Anywhere returns the flow for a message that is heard elsewhere too: Publish does not
+// return ErrNoChannel, and remembers the message's key, where the channel does not exist.
+func (f Flow) Anywhere() Flow {
+	f.anywhere = true
 	return f
 }
 

@@ -45,6 +45,9 @@ func formsOf(h *hub.Hub, c codec.Codec) *forms {
 		f.threshold.Store(engine.DefaultCompressionThreshold)
 		stamps, _ := c.(offsetCodec)
 		plain := pubsub.Encoding{Base: pubsub.Itself, Kept: true, Encode: func(m pubsub.Message, _ []byte) []byte {
+			if m.Lost != 0 {
+				return lostFrame(c, delivery.Lost{Channel: string(m.Channel), N: uint64(max(m.Lost, 0)), Offset: m.Offset})
+			}
 			return codec.AppendEventFrame(c, codec.Event{Channel: m.Channel, Event: m.Event, Data: m.Data, Offset: m.Offset})
 		}}
 		if names, ok := c.(nameCodec); ok {
@@ -123,14 +126,21 @@ type LossCodec interface {
 // Lost returns a function that makes the frame that tells a client how many
 // events it has lost, nil if the codec is no LossCodec.
 func (p *Protocol) Lost() func(delivery.Lost) []byte {
-	words, ok := p.codec.(LossCodec)
+	if _, ok := p.codec.(LossCodec); !ok {
+		return nil
+	}
+	return func(l delivery.Lost) []byte { return lostFrame(p.codec, l) }
+}
+
+// lostFrame returns the frame that tells a client what it has lost, nil if the codec is
+// no LossCodec.
+func lostFrame(c codec.Codec, l delivery.Lost) []byte {
+	words, ok := c.(LossCodec)
 	if !ok {
 		return nil
 	}
-	return func(l delivery.Lost) []byte {
-		message := words.AppendLost(nil, codec.Lost{N: int(l.N), Channel: []byte(l.Channel), Offset: l.Offset})
-		return codec.AppendFrame(nil, p.codec.Opcode(), message)
-	}
+	message := words.AppendLost(nil, codec.Lost{N: int(l.N), Channel: []byte(l.Channel), Offset: l.Offset})
+	return codec.AppendFrame(nil, c.Opcode(), message)
 }
 
 // eventOf makes an event of a frame in JSON.
