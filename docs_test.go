@@ -88,7 +88,7 @@ func TestDocumentedCode(t *testing.T) {
 
 // The programs in the documentation, and parts of some, can be built.
 func TestDocumentedPrograms(t *testing.T) {
-	programs := fenced(readFile(t, "README.md"), "go")
+	programs := append(fenced(readFile(t, "README.md"), "go"), fenced(readFile(t, "docs/cluster.md"), "go")...)
 	for _, part := range fenced(readFile(t, "docs/tls.md"), "go") {
 		program := "package main\n\nimport (\n"
 		for _, name := range []string{"crypto/tls", module} {
@@ -98,7 +98,7 @@ func TestDocumentedPrograms(t *testing.T) {
 		}
 		programs = append(programs, program+")\n\nfunc main() {\n"+part+"\n_ = err\n}\n")
 	}
-	if len(programs) < 3 {
+	if len(programs) < 4 {
 		t.Fatalf("there are only %d", len(programs))
 	}
 	for _, program := range programs {

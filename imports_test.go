@@ -32,10 +32,12 @@ var imports = map[string][]string{
 	"auth":               {},
 	"codec":              {},
 	"build":              {},
+	"cluster":            {"hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"cluster/embedded":   {},
 	"webrockettest":      append([]string{"."}, inLibrary...),
 	"conformance":        {},
-	"cmd/rocket":         append([]string{".", "cmd/rocket/console", "build"}, inLibrary...),
-	"cmd/rocket/console": append([]string{".", "build"}, inLibrary...),
+	"cmd/rocket":         append([]string{".", "cmd/rocket/console", "cluster", "cluster/embedded", "build"}, inLibrary...),
+	"cmd/rocket/console": append([]string{".", "cluster", "build"}, inLibrary...),
 	"bench":              {"codec", "build"},
 	"cmd/rocket-bench":   {"bench", "codec", "build"},
 	"faults":             {"codec"},
@@ -50,6 +52,8 @@ var importers = map[string][]string{
 	"github.com/klauspost/compress":           {"codec"},
 	"github.com/golang-jwt/jwt":               {"auth"}, // it needs nothing but the standard library
 	"github.com/coder/websocket":              {"cmd/rocket"},
+	"github.com/nats-io/nats.go":              {"cluster"},
+	"github.com/nats-io/nats-server":          {"cluster/embedded"},
 	"github.com/prometheus/client_golang":     {"cmd/rocket/console"},
 	"github.com/prometheus/common":            {"faults"},
 	"github.com/prometheus/client_model":      {"faults"},
@@ -87,6 +91,38 @@ func TestImports(t *testing.T) {
 			checkForeign(t, name, path)
 		}
 	}
+}
+
+// A program that imports the library downloads these modules and no others: those of a
+// cluster come with package cluster only, and nats-server with cluster/embedded only.
+func TestModulesOfTheLibrary(t *testing.T) {
+	client := []string{"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid", "golang.org/x/crypto"}
+	library := []string{
+		"github.com/gobwas/httphead", "github.com/gobwas/ws", "github.com/goccy/go-json",
+		"github.com/golang-jwt/jwt/v5", "github.com/klauspost/compress", "github.com/panjf2000/ants/v2",
+		"github.com/panjf2000/gnet/v2", "go.uber.org/multierr", "go.uber.org/zap",
+		"golang.org/x/sync", "golang.org/x/sys", "gopkg.in/natefinch/lumberjack.v2",
+	}
+	if got := modulesOf(t, "."); !slices.Equal(got, library) {
+		t.Errorf("the library needs %q, want %q", got, library)
+	}
+	for _, module := range modulesOf(t, "./cluster") {
+		if !slices.Contains(library, module) && !slices.Contains(client, module) {
+			t.Errorf("package cluster needs %s", module)
+		}
+	}
+}
+
+// modulesOf returns the modules, sorted, whose packages a package needs.
+func modulesOf(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", pkg).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := strings.Fields(string(out))
+	slices.Sort(modules)
+	return slices.DeleteFunc(slices.Compact(modules), func(path string) bool { return path == module })
 }
 
 func checkForeign(t *testing.T, name, path string) {

@@ -42,10 +42,7 @@ func startAdmin(c *config, s *service) (*admin, error) {
 	}
 	a := &admin{listener: listener, ended: make(chan struct{})}
 	a.server = &http.Server{
-		Handler: console.New(console.Config{
-			Server: s.server, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on",
-			CertificateExpiry: s.certs.expiry, KeySets: s.keys.keySets, Log: s.log,
-		}),
+		Handler:           console.New(s.consoleConfig(c)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       time.Minute,
@@ -58,6 +55,18 @@ func startAdmin(c *config, s *service) (*admin, error) {
 		_ = a.server.Serve(listener)
 	}()
 	return a, nil
+}
+
+// consoleConfig returns what the admin API shows.
+func (s *service) consoleConfig(c *config) console.Config {
+	config := console.Config{
+		Server: s.server, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on",
+		CertificateExpiry: s.certs.expiry, KeySets: s.keys.keySets, Log: s.log,
+	}
+	if s.member != nil {
+		config.Cluster = s.member.Stats
+	}
+	return config
 }
 
 // adminHost returns the host of the address of the API.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -27,6 +28,7 @@ type config struct {
 	proxyFrom           []string
 	forwardedFrom       []string
 	server              webrocket.Config
+	cluster             clusterConfig
 	hubDefaults         hub
 	hubs                []hub
 
@@ -85,14 +87,20 @@ func (s sources) loadFile(c *config) (hubs *node, found problems) {
 		return nil, found
 	}
 	fields := []field{{"Hubs", func(n *node) problems { hubs = n; return nil }}}
+	objects := map[string][]field{}
 	for _, st := range settings() {
-		if st.key == "" {
-			continue
-		}
-		fields = append(fields, field{st.key, func(n *node) problems {
+		read := func(n *node) problems {
 			c.origin[st.flag] = n.where()
 			return st.at(c).fromNode(n)
-		}})
+		}
+		if object, key, nested := strings.Cut(st.key, "."); nested {
+			objects[object] = append(objects[object], field{key, read})
+		} else if st.key != "" {
+			fields = append(fields, field{st.key, read})
+		}
+	}
+	for _, object := range slices.Sorted(maps.Keys(objects)) {
+		fields = append(fields, field{object, func(n *node) problems { return fill(n, objects[object]) }})
 	}
 	found = append(found, fill(root, fields)...)
 	if _, ok := root.value.([]member); ok && hubs == nil {
@@ -154,7 +162,7 @@ func (c *config) check() problems {
 			found = append(found, problem{where: c.origin[rule.flag], what: rule.what})
 		}
 	}
-	return append(found, c.checkAdminPort()...)
+	return append(append(found, c.checkAdminPort()...), c.checkCluster()...)
 }
 
 // checkAdminPort refuses an admin port that is also a port for clients: with
@@ -205,6 +213,7 @@ func (c *config) warnings() []string {
 	if c.admin != "off" && c.adminToken == "" && !isLoopback(adminHost(c.admin)) {
 		ws = append(ws, "the admin port listens beyond this machine without a token: it shows hubs, channels and connections to the network; set ROCKET_ADMIN_TOKEN or AdminToken")
 	}
+	ws = append(ws, c.clusterWarnings()...)
 	for _, h := range c.hubs {
 		if h.access() != locked && !isLoopback(c.host) {
 			ws = append(ws, fmt.Sprintf("the hub at %s is %s, and the server listens beyond this machine", h.path, h.access()))

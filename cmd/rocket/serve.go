@@ -70,6 +70,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 		return err
 	}
 	defer s.keys.close()
+	defer s.member.leave(s.log)
 	defer s.obeySignals()()
 	if err := s.server.Start(); err != nil {
 		return c.startError(err)
@@ -113,10 +114,18 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 		keys.close()
 		return nil, err
 	}
+	member, err := c.join(log)
+	if err != nil {
+		keys.close()
+		return nil, err
+	}
+	if member != nil {
+		server.Broker = member
+	}
 	keys.server.Store(server)
 	c.listen(server, certs)
 	s := &service{
-		server: server, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys,
+		server: server, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys, member: member,
 		manager: newNotifier(p.getenv), goodbye: shutdownTimeout, files: files, memory: memory,
 	}
 	s.config.Store(c)

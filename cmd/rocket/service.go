@@ -55,6 +55,7 @@ type service struct {
 	config  atomic.Pointer[config] // the rest; both are one until a reload
 	certs   *certificates
 	keys    *keyRing
+	member  *clusterMember // of a cluster, nil if there is none
 	manager *notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
 	files   uint64         // that may be open at once

@@ -175,6 +175,7 @@ func settings() []setting {
 			func(c *config) value { return choice(&c.server.IOUring, "auto", "on", "off") },
 		},
 	}
+	all = append(all, clusterSettings()...)
 	for _, h := range hubDefaults() {
 		at := h.at
 		all = append(all, setting{

@@ -97,6 +97,7 @@ func onScreen(text []byte, live bool) []byte {
 // sample is what a server has answered at one time.
 type sample struct {
 	loops    console.Loops
+	cluster  console.Cluster
 	hubs     console.Hubs
 	channels console.Channels
 	slowest  console.Connections
@@ -105,8 +106,9 @@ type sample struct {
 // sample asks a server.
 func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 	for path, to := range map[string]any{
-		"/api/loops": &s.loops,
-		"/api/hubs":  &s.hubs,
+		"/api/loops":   &s.loops,
+		"/api/cluster": &s.cluster,
+		"/api/hubs":    &s.hubs,
 		"/api/channels?sort=published&limit=1000": &s.channels,
 		"/api/connections/slowest?limit=10":       &s.slowest,
 	} {
@@ -144,6 +146,7 @@ func view(before, after sample) []byte {
 	up := time.Duration(after.loops.UptimeSeconds * float64(time.Second)).Round(time.Second)
 	fmt.Fprintf(&b, "Rocket %s  %s  up %v  at most %d connections\n\n", after.loops.Version, state, up, after.loops.MaxConnections)
 	viewLoops(&b, before.loops.Loops, after.loops.Loops, seconds)
+	viewCluster(&b, before.cluster, after.cluster, seconds)
 	viewChannels(&b, before.channels, after.channels, seconds)
 	viewHistory(&b, before.hubs, after.hubs, seconds)
 	viewSlowest(&b, after.slowest)
@@ -201,6 +204,30 @@ func addLoop(sum, l *console.Loop) {
 	sum.BusySeconds += l.BusySeconds
 	sum.Deliveries += l.Deliveries
 	sum.DeliverySeconds += l.DeliverySeconds
+}
+
+// viewCluster shows the nodes of a cluster, if there is one.
+func viewCluster(w io.Writer, before, after console.Cluster, seconds float64) {
+	if after.Cluster == "" {
+		return
+	}
+	state := "connected"
+	if !after.Connected {
+		state = "NOT CONNECTED"
+	}
+	fmt.Fprintf(w, "\ncluster %s, node %s, %s: %s events/s out, %s in, %d gaps, %d events lost, all told %d times\n", after.Cluster, after.Node, state,
+		short(float64(after.SentEvents-before.SentEvents)/seconds), short(float64(after.ReceivedEvents-before.ReceivedEvents)/seconds),
+		after.Gaps, after.LostEvents, after.AllTold)
+	t := table(w)
+	fmt.Fprintln(t, "ALIVE\tSILENT FOR\tLAG\t  NODE")
+	for _, n := range after.Nodes {
+		alive := "yes"
+		if !n.Alive {
+			alive = "no"
+		}
+		fmt.Fprintf(t, "%s\t%.1fs\t%d\t  %s\n", alive, n.SilenceSeconds, n.LagBatches, n.Node)
+	}
+	t.Flush()
 }
 
 func viewChannels(w io.Writer, before, after console.Channels, seconds float64) {

@@ -4,7 +4,7 @@
 // New returns an http.Handler for a port of its own. The main path: console.go
 // and host.go (which handler a request gets, and whether it is allowed),
 // health.go (probes), metrics.go (what Prometheus reads), api.go (what is
-// there, as JSON), history.go (the events that a channel keeps), act.go (what changes something) and object.go (what it is
+// there, as JSON), cluster.go (the nodes of a cluster), history.go (the events that a channel keeps), act.go (what changes something) and object.go (what it is
 // asked in). openapi.yaml describes all of it; a test holds the two together.
 //
 // # Ownership
@@ -32,6 +32,7 @@ import (
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/cluster"
 )
 
 // loopTimeout is how long a request waits for the event loops.
@@ -66,6 +67,10 @@ type Config struct {
 	// before each of them has been fetched once. If nil, there are none.
 	KeySets func() []*auth.KeySet
 
+	// Cluster returns what this process knows of its cluster. If nil, it belongs to
+	// none.
+	Cluster func() cluster.Stats
+
 	// Log receives what was changed through the console. It must be set.
 	Log *slog.Logger
 }
@@ -86,6 +91,7 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", c.ready)
 	mux.Handle("GET /metrics", c.metrics())
 	mux.HandleFunc("GET /openapi.yaml", describe)
+	mux.HandleFunc("GET /api/cluster", c.read(c.cluster))
 	mux.HandleFunc("GET /api/loops", c.read(c.loops))
 	mux.HandleFunc("GET /api/hubs", c.read(c.hubs))
 	mux.HandleFunc("GET /api/channels", c.read(c.channels))

@@ -30,6 +30,10 @@ func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: the server is starting or shutting down, is full or short of memory, or cannot accept connections", http.StatusServiceUnavailable)
 		return
 	}
+	if c.Cluster != nil && !c.Cluster().Connected {
+		http.Error(w, "not ready: there is no connection to NATS, so clients would not hear what other nodes publish", http.StatusServiceUnavailable)
+		return
+	}
 	for _, set := range c.keySets() {
 		select {
 		case <-set.Loaded():

@@ -15,6 +15,7 @@ import (
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/build"
+	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/measure"
 )
@@ -50,6 +51,10 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		r.expiry = c.CertificateExpiry()
 	}
 	r.sets = c.keySets()
+	if c.Cluster != nil {
+		s := c.Cluster()
+		r.cluster = &s
+	}
 	r.collect(to)
 }
 
@@ -61,6 +66,7 @@ type reading struct {
 	server   *webrocket.Server
 	expiry   time.Time // of the certificate; zero if there is no TLS
 	sets     []*auth.KeySet
+	cluster  *cluster.Stats // nil if there is none
 }
 
 func newReading(told webrocket.Stats, server *webrocket.Server) *reading {
@@ -369,6 +375,55 @@ func table() []metric {
 			[]string{"result"},
 			"Fetches of the keys that verify tokens, by result.", collectFetches,
 		},
+		{
+			"rocket_cluster_connected", gauge, nil,
+			"1 if there is a connection to NATS, otherwise 0.", clustered(func(s *cluster.Stats) float64 { return truth(s.Connected) }),
+		},
+		{
+			"rocket_cluster_nodes", gauge, nil,
+			"Nodes of the cluster that were heard of in the last second, this one included.", clustered(aliveNodes),
+		},
+		{
+			"rocket_cluster_reconnects_total", counter, nil,
+			"Connections to NATS after the first.", clustered(func(s *cluster.Stats) float64 { return float64(s.Reconnects) }),
+		},
+		{
+			"rocket_cluster_sent_events_total", counter, nil,
+			"Events of this process for other nodes.", clustered(func(s *cluster.Stats) float64 { return float64(s.SentEvents) }),
+		},
+		{
+			"rocket_cluster_sent_batches_total", counter, nil,
+			"Messages to NATS that these were sent in.", clustered(func(s *cluster.Stats) float64 { return float64(s.SentBatches) }),
+		},
+		{
+			"rocket_cluster_sent_bytes_total", counter, nil,
+			"Bytes of these events.", clustered(func(s *cluster.Stats) float64 { return float64(s.SentBytes) }),
+		},
+		{
+			"rocket_cluster_received_events_total", counter, nil,
+			"Events of other nodes.", clustered(func(s *cluster.Stats) float64 { return float64(s.ReceivedEvents) }),
+		},
+		{
+			"rocket_cluster_lag_batches", gauge,
+			[]string{"node"},
+			"Batches that another node has sent and that are missing here, by node.", collectLag,
+		},
+		{
+			"rocket_cluster_gaps_total", counter, nil,
+			"Gaps that were seen in what other nodes have sent.", clustered(func(s *cluster.Stats) float64 { return float64(s.Gaps) }),
+		},
+		{
+			"rocket_cluster_mended_batches_total", counter, nil,
+			"Batches that came again and filled a gap.", clustered(func(s *cluster.Stats) float64 { return float64(s.Mended) }),
+		},
+		{
+			"rocket_cluster_lost_events_total", counter, nil,
+			"Events of other nodes that did not come, and that subscribers were told of.", clustered(func(s *cluster.Stats) float64 { return float64(s.Told) }),
+		},
+		{
+			"rocket_cluster_all_told_total", counter, nil,
+			"Times that all subscribers were told that events may be missing.", clustered(func(s *cluster.Stats) float64 { return float64(s.ToldAll) }),
+		},
 	}
 }
 
@@ -389,6 +444,37 @@ func collectFetches(r *reading, y yield) {
 	}
 	for result, n := range all {
 		y(float64(n), auth.FetchResult(result).String())
+	}
+}
+
+// clustered is a number of a node of a cluster.
+func clustered(get func(*cluster.Stats) float64) func(*reading, yield) {
+	return func(r *reading, y yield) {
+		if r.cluster != nil {
+			y(get(r.cluster))
+		}
+	}
+}
+
+func aliveNodes(s *cluster.Stats) float64 {
+	n := 1.0
+	for _, p := range s.Peers {
+		n += truth(p.Alive)
+	}
+	return n
+}
+
+// collectLag joins nodes that have one name: one of them has gone.
+func collectLag(r *reading, y yield) {
+	if r.cluster == nil {
+		return
+	}
+	lag := make(map[string]uint64)
+	for _, p := range r.cluster.Peers {
+		lag[p.Node] += p.Lag
+	}
+	for node, n := range lag {
+		y(float64(n), node)
 	}
 }
 

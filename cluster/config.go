@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+)
+
+// Config says which cluster a Node belongs to, and how it reaches NATS.
+type Config struct {
+	// Name is the name of the cluster: letters, digits, "-" and "_". Nodes of other
+	// names share the servers of NATS without hearing each other. If empty, "rocket".
+	Name string
+
+	// Node is the name of this node, which no other node of the cluster has. A node
+	// that is started again keeps it. It must be set.
+	Node string
+
+	// Servers are the URLs of the servers of NATS, such as "nats://10.0.0.1:4222".
+	Servers []string
+
+	// Credentials is the name of a file with a JWT and its seed, as nsc makes it; User
+	// and Password, or Token, are what the servers may want instead. If empty, none.
+	Credentials, User, Password, Token string
+
+	// TLS is for connections to Servers. If nil, what their URLs say.
+	TLS *tls.Config
+
+	// Embedded, if it is set, is a server in this process, which is used instead of
+	// Servers: package embedded starts one.
+	Embedded Embedded
+
+	// Log receives what an operator should know. If nil, slog.Default().
+	Log *slog.Logger
+}
+
+// Embedded is a server of NATS in this process.
+type Embedded interface {
+	InProcessConn() (net.Conn, error)
+
+	// Login returns what the client in this process logs in with.
+	Login() (user, password string)
+
+	// Peers returns how many other nodes there should be.
+	Peers() int
+}
+
+// DefaultName is the name of a cluster that has been given none.
+const DefaultName = "rocket"
+
+var nameable = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// CheckName returns what is wrong with the name of a cluster or a node.
+func CheckName(name string) error {
+	if !nameable.MatchString(name) {
+		return fmt.Errorf("%q cannot name a cluster or a node: want 1 to 64 letters, digits, - and _", name)
+	}
+	return nil
+}
+
+// check returns what is wrong with the settings.
+func (c *Config) check() error {
+	switch {
+	case c.Embedded == nil && len(c.Servers) == 0:
+		return errors.New("neither Servers nor an Embedded one is given")
+	case c.Embedded != nil && len(c.Servers) > 0:
+		return errors.New("both Servers and an Embedded one are given")
+	}
+	for _, name := range []string{c.Name, c.Node} {
+		if err := CheckName(name); err != nil {
+			return err
+		}
+	}
+	if c.Credentials != "" {
+		if _, err := os.ReadFile(c.Credentials); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+// Package cluster answers the question: how do several nodes act as one?
+//
+// A Node connects the hubs of this process with those of the same name in other processes.
+// It is a hub.Broker: what is published in one process reaches the subscribers in all. The
+// nodes talk through NATS: servers of the user's, or those that package embedded starts
+// inside each process. This package alone imports the client of NATS.
+//
+// # The main path
+//
+// Node.Send (node.go) puts an event, which its own process has delivered already, into the
+// batch that is being filled (outbox.go). A goroutine closes the batch, numbers it, keeps
+// it for those that miss it, and publishes it to NATS; while it does, the next one fills.
+// In another process Node.receive takes the batch apart (wire.go), if its number is the next
+// of that node (peer.go), and gives each event to the hub of its name.
+//
+// Every node numbers its batches from 1, and says four times a second how far it has come.
+// A node that sees a gap keeps what came after it, and asks the origin for what is missing.
+// What the origin does not keep any more it names by channels and counts, as far as it
+// remembers them. Whatever does not come in the end is told to the subscribers: those of
+// the channels concerned, or all. So NATS may lose, delay or repeat what it likes.
+//
+// exchange.go has all these rules; it knows no socket and no clock, so a test can lose,
+// shuffle and split as it likes, and count.
+//
+// # Promises
+//
+// What one publisher publishes on one node reaches each subscriber on every node in that
+// order, each event once, or the subscriber is told that some are missing. Publishers on
+// different nodes have no common order. A node that ends without a word, as it does when it is
+// killed, may have had events that it had not sent: subscribers on other nodes are told that
+// some may be missing.
+//
+// # Ownership
+//
+// Methods of Node may be called from any goroutine. Event loops only put events into a
+// batch, under a lock that nobody holds for long. Three goroutines belong to a Node, beside
+// those of the NATS client: one sends, one keeps time, and one tells subscribers what is
+// lost. Close waits for them.
+//
+// # Limits
+//
+// A node keeps 8 MiB of what it has sent, 1 MiB of counts of what came before, and 8 MiB
+// for each other node of what came after a gap. A node that is not heard of for 10 seconds
+// is taken for lost. An event has at most what NATS allows for a message, 1 MiB unless its
+// servers say otherwise; a larger one reaches this process only, and the others are told.
+// All nodes hear all events: that is cheaper than interest by channel unless a node wants
+// less than about half of them.
+package cluster

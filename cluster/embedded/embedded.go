@@ -1,0 +1,173 @@
+// Package embedded answers the question: how does a server of NATS run inside a node?
+//
+// Start runs one that other nodes reach at one port, for routes alone: clients of NATS
+// find none, beside the Node of this process, which package cluster connects through
+// memory. Only cmd/rocket imports this package: programs that use the servers that they have
+// need not link one.
+//
+// # Who may join
+//
+// Nodes that are reached over a network prove who they are, and nobody reads what they
+// send. A shared secret is enough for both: each node makes an authority of it, the same on
+// all nodes, and a certificate of its own by that authority (authority.go). Or there are
+// certificates in files.
+//
+// # Ownership
+//
+// The goroutines are those of nats-server; Shutdown waits for them.
+//
+// # Limits
+//
+// There are no streams, no disk and no accounts. A message has 8 MiB at most.
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Config says where the server of a node listens, and for whom.
+type Config struct {
+	// Name is the name of the cluster, Node that of the node.
+	Name, Node string
+
+	// Listen is the "host:port" at which other nodes reach this one.
+	Listen string
+
+	// Routes are the addresses of all nodes, as "host:port", perhaps with this one.
+	Routes []string
+
+	// Secret lets nodes in that have it, and encrypts between them. If empty, everybody
+	// that reaches Listen is let in, unless TLS is set.
+	Secret string
+
+	// TLS is the node's certificate and the authorities of the others' ones, instead of
+	// those made of the Secret. If nil and there is no Secret, nothing is encrypted.
+	TLS *tls.Config
+
+	// Log receives warnings and errors. If nil, slog.Default().
+	Log *slog.Logger
+}
+
+// A Server is a server of NATS in this process. It is a cluster.Embedded.
+type Server struct {
+	server         *server.Server
+	user, password string
+	peers          int
+}
+
+// maxPayload is how many bytes a message may have.
+const maxPayload = 8 << 20
+
+// reportEvery is how many attempts to reach another node fail before it is logged again:
+// there is one in a second.
+const reportEvery = 600
+
+// startTimeout is how long the server may take until it listens.
+const startTimeout = 10 * time.Second
+
+// Start starts a server. It returns an error if the address cannot be listened on, or the
+// settings are wrong.
+func Start(c Config) (*Server, error) {
+	host, port, err := splitAddress(c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if err := free(c.Listen); err != nil {
+		return nil, err
+	}
+	o := &server.Options{
+		ServerName: c.Node, Host: "127.0.0.1", Port: server.RANDOM_PORT, // routes begin only if clients have a port
+		Username: "rocket", Password: rand.Text(), NoSigs: true, MaxPayload: maxPayload, MaxPending: 64 << 20,
+		ConnectErrorReports: reportEvery, ReconnectErrorReports: reportEvery,
+		Cluster: server.ClusterOpts{Name: c.Name, Host: host, Port: port, NoAdvertise: true, ConnectRetries: -1, PoolSize: 1},
+	}
+	if c.Secret != "" {
+		sum := sha256.Sum256([]byte("rocket cluster password\x00" + c.Secret))
+		o.Cluster.Username, o.Cluster.Password = "rocket", hex.EncodeToString(sum[:])
+	}
+	if o.Cluster.TLSConfig = c.TLS; c.TLS == nil && c.Secret != "" {
+		if o.Cluster.TLSConfig, err = authorityOf(c.Secret, c.Node); err != nil {
+			return nil, err
+		}
+	}
+	if o.Cluster.TLSConfig != nil {
+		o.Cluster.TLSTimeout = 5
+	}
+	s := &Server{user: o.Username, password: o.Password}
+	for _, address := range c.Routes {
+		if _, _, err := splitAddress(address); err != nil {
+			return nil, fmt.Errorf("route: %w", err)
+		}
+		route := &url.URL{Scheme: "nats-route", Host: address}
+		if c.Secret != "" {
+			route.User = url.UserPassword(o.Cluster.Username, o.Cluster.Password)
+		}
+		o.Routes = append(o.Routes, route)
+		if address != c.Listen {
+			s.peers++
+		}
+	}
+	if s.server, err = server.NewServer(o); err != nil {
+		return nil, err
+	}
+	s.server.SetLoggerV2(&logger{log: c.log().With("node", c.Node)}, false, false, false)
+	s.server.Start()
+	if !s.server.ReadyForConnections(startTimeout) {
+		s.server.Shutdown()
+		return nil, errors.New("the server of NATS inside this process does not start")
+	}
+	return s, nil
+}
+
+// free returns an error if an address cannot be listened on. nats-server would end the
+// process.
+func free(address string) error {
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func splitAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err == nil {
+		port, err = strconv.Atoi(text)
+	}
+	return host, port, err
+}
+
+func (c *Config) log() *slog.Logger {
+	if c.Log == nil {
+		return slog.Default()
+	}
+	return c.Log
+}
+
+// InProcessConn makes Server a cluster.Embedded.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
+
+// Peers makes Server a cluster.Embedded.
+func (s *Server) Peers() int { return s.peers }
+
+// Login returns what the client of this process logs in with.
+func (s *Server) Login() (user, password string) { return s.user, s.password }
+
+// Shutdown ends the server, and waits for that.
+func (s *Server) Shutdown() {
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+}

@@ -1,0 +1,380 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+var seeds = flag.Int("seeds", 40, "networks that TestExchange simulates")
+
+// A network carries the messages of simulated nodes, and loses, delays and repeats them.
+type network struct {
+	t     *testing.T
+	rand  *rand.Rand
+	now   time.Duration
+	nodes []*simulated
+	queue []letter
+	loss  float64 // of messages
+	split map[*simulated]bool
+	all   []*simulated // also those that have ended
+}
+
+// A letter is a message on its way.
+type letter struct {
+	at       time.Duration
+	from, to *simulated
+	message  []byte
+}
+
+// A simulated is a node with one channel for each other node, and what its subscribers have
+// been told.
+type simulated struct {
+	*exchange
+	net    *network
+	sent   int                 // events that it has published
+	heard  map[string][]string // events and notices, by channel
+	behind map[*simulated]time.Duration
+}
+
+func (n *network) start(name string) *simulated {
+	s := &simulated{net: n, heard: map[string][]string{}, behind: map[*simulated]time.Duration{}}
+	s.exchange = newExchange(n.rand.Uint64(), name, s)
+	n.nodes = append(n.nodes, s)
+	n.all = append(n.all, s)
+	s.beat(beatHello)
+	return s
+}
+
+// channel is where a node publishes.
+func (s *simulated) channel() string { return fmt.Sprintf("%s-%x", s.name, s.id) }
+
+// put publishes an event at a node.
+func (s *simulated) put(size int) {
+	s.sent++
+	s.out.put(&record{hub: []byte("/"), channel: []byte(s.channel()), event: []byte(strconv.Itoa(s.sent)), data: make([]byte, size)})
+}
+
+func (s *simulated) tellAll(message []byte) {
+	for _, to := range s.net.nodes {
+		if to != s {
+			s.net.send(s, to, message)
+		}
+	}
+}
+
+func (s *simulated) tell(node uint64, message []byte) {
+	for _, to := range s.net.nodes {
+		if to.id == node {
+			s.net.send(s, to, message)
+		}
+	}
+}
+
+func (s *simulated) publish(r *record) {
+	s.heard[string(r.channel)] = append(s.heard[string(r.channel)], string(r.event))
+}
+
+func (s *simulated) lose(r *record) {
+	if r != nil {
+		s.heard[string(r.channel)] = append(s.heard[string(r.channel)], fmt.Sprintf("lost %d", r.lost))
+		return
+	}
+	for _, other := range s.net.all {
+		s.heard[other.channel()] = append(s.heard[other.channel()], "lost some")
+	}
+}
+
+// send puts a message on its way: in order, unless it is delayed.
+func (n *network) send(from, to *simulated, message []byte) {
+	if n.split[from] != n.split[to] || n.rand.Float64() < n.loss {
+		return
+	}
+	at := max(n.now+time.Duration(n.rand.IntN(2000))*time.Microsecond, from.behind[to])
+	from.behind[to] = at
+	if n.rand.IntN(50) == 0 {
+		at += time.Duration(n.rand.IntN(300)) * time.Millisecond
+	}
+	n.queue = append(n.queue, letter{at, from, to, slices.Clone(message)})
+	if n.rand.IntN(100) == 0 {
+		n.queue = append(n.queue, letter{at + time.Second, from, to, slices.Clone(message)})
+	}
+}
+
+// advance delivers what arrives until a time.
+func (n *network) advance(until time.Duration) {
+	for {
+		first := -1
+		for i, l := range n.queue {
+			if l.at <= until && (first < 0 || l.at < n.queue[first].at) {
+				first = i
+			}
+		}
+		if first < 0 {
+			break
+		}
+		l := n.queue[first]
+		n.queue = slices.Delete(n.queue, first, first+1)
+		n.now = max(n.now, l.at)
+		if slices.Contains(n.nodes, l.to) {
+			l.to.take(n.now, l.message)
+		}
+	}
+	n.now = until
+}
+
+// run lets time pass, in steps of a tick, in which do is called.
+func (n *network) run(d time.Duration, do func()) {
+	for end := n.now + d; n.now < end; {
+		for range 5 {
+			do()
+			for _, s := range n.nodes {
+				s.flush()
+			}
+			n.advance(n.now + beatEvery/5)
+		}
+		for _, s := range n.nodes {
+			s.beat(0)
+			s.tick(n.now)
+		}
+	}
+}
+
+// kill ends a node without a word.
+func (n *network) kill(s *simulated) {
+	n.nodes = slices.DeleteFunc(n.nodes, func(other *simulated) bool { return other == s })
+}
+
+// check finds what a subscriber of a node's channel has not been told.
+func (n *network) check(subscriber, publisher *simulated, from int) {
+	n.t.Helper()
+	next, some := from, false
+	for _, heard := range subscriber.heard[publisher.channel()] {
+		var lost int
+		if heard == "lost some" {
+			some = true
+			continue
+		}
+		if _, err := fmt.Sscanf(heard, "lost %d", &lost); err == nil {
+			next += lost
+			continue
+		}
+		event, _ := strconv.Atoi(heard)
+		if event < next || event > next && !some {
+			n.t.Fatalf("%s hears event %d of %s where %d is next", subscriber.name, event, publisher.name, next)
+		}
+		next, some = event+1, false
+	}
+	if next <= publisher.sent && !some {
+		n.t.Fatalf("%s has not heard of event %d of %s, which has published %d", subscriber.name, next, publisher.name, publisher.sent)
+	}
+}
+
+// Whatever the network does, the subscribers of each node get what every other node has
+// published in its order, each event once, or are told that some are missing. Once the
+// network is whole, nothing is left out untold.
+func TestExchange(t *testing.T) {
+	for seed := range uint64(*seeds) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			n := &network{t: t, rand: rand.New(rand.NewPCG(seed, 0)), split: map[*simulated]bool{}}
+			started := map[[2]*simulated]int{} // what a publisher had published when a subscriber began
+			begin := func(name string) *simulated {
+				s := n.start(name)
+				for range 3 {
+					n.run(beatEvery, func() {})
+				}
+				for _, other := range n.all {
+					started[[2]*simulated{s, other}] = other.sent
+				}
+				s.settle()
+				return s
+			}
+			for i := range 3 {
+				begin(string(rune('a' + i)))
+			}
+			publish := func() {
+				for _, s := range n.nodes {
+					for range n.rand.IntN(4) {
+						s.put(n.rand.IntN(1 << n.rand.IntN(17)))
+					}
+				}
+			}
+			for range 6 {
+				n.loss = []float64{0, 0.01, 0.3}[n.rand.IntN(3)]
+				victim := n.nodes[n.rand.IntN(len(n.nodes))]
+				switch n.rand.IntN(5) {
+				case 0:
+					n.split[victim] = true
+					n.run(time.Duration(n.rand.IntN(15000))*time.Millisecond, publish)
+					n.split[victim] = false
+				case 1:
+					victim.put(10) // it is lost with the node
+					n.kill(victim)
+					n.run(time.Second, publish)
+					n.loss = 0
+					begin(victim.name)
+				case 2:
+					publish()
+					n.loss = 0
+					victim.beat(beatBye)
+					n.run(time.Second, func() {})
+					n.kill(victim)
+					begin(victim.name)
+				default:
+					n.run(3*time.Second, publish)
+				}
+			}
+			n.loss = 0
+			n.run(15*time.Second, func() {})
+			for _, subscriber := range n.nodes {
+				for _, publisher := range n.all {
+					if publisher != subscriber {
+						n.check(subscriber, publisher, started[[2]*simulated{subscriber, publisher}]+1)
+					}
+				}
+			}
+		})
+	}
+}
+
+// pair returns two nodes that know each other.
+func pair(t *testing.T) (n *network, a, b *simulated) {
+	n = &network{t: t, rand: rand.New(rand.NewPCG(1, 1)), split: map[*simulated]bool{}}
+	a, b = n.start("a"), n.start("b")
+	n.run(2*beatEvery, func() {})
+	a.settle()
+	b.settle()
+	return n, a, b
+}
+
+// In a split that is longer than what a node keeps, the others are told how many events of
+// which channels they have lost, and get the rest.
+func TestLossesAreCounted(t *testing.T) {
+	n, a, b := pair(t)
+	n.split[b] = true
+	const kept = 40
+	for range 300 + kept {
+		a.put(200_000)
+	}
+	n.run(time.Second, func() {})
+	n.split[b] = false
+	n.run(time.Second, func() {})
+	heard := b.heard[a.channel()]
+	var lost int
+	if _, err := fmt.Sscanf(heard[0], "lost %d", &lost); err != nil || lost+len(heard)-1 != a.sent || lost < 250 {
+		t.Errorf("got %q, then %d events of %d", heard[0], len(heard)-1, a.sent)
+	}
+	n.check(b, a, 1)
+	if b.counts.toldAll > 0 {
+		t.Error("subscribers of all channels were told")
+	}
+}
+
+// If nobody knows any more which channels had what is lost, all subscribers are told.
+func TestLossesForgotten(t *testing.T) {
+	n, a, b := pair(t)
+	n.split[b] = true
+	for range 30 {
+		for i := range 10_000 {
+			a.out.put(&record{hub: []byte("/"), channel: strconv.AppendInt([]byte("some-channel-with-a-long-name-"), int64(i), 10), event: []byte("e")})
+		}
+	}
+	n.run(time.Second, func() {})
+	n.split[b] = false
+	n.run(time.Second, func() {})
+	if b.counts.toldAll != 1 {
+		t.Errorf("all were told %d times, want once", b.counts.toldAll)
+	}
+	a.put(1)
+	n.run(beatEvery, func() {})
+	if heard := b.heard[a.channel()]; !slices.Equal(heard, []string{"lost some", "1"}) {
+		t.Errorf("got %q", heard)
+	}
+}
+
+// What a node keeps is bounded, whatever it publishes and whoever does not hear it.
+func TestMemoryIsBounded(t *testing.T) {
+	n, a, b := pair(t)
+	for range 3000 {
+		a.put(60_000)
+		if a.out.bytes > ringMax+batchMax || a.out.traced > traceMax {
+			t.Fatalf("%d bytes are kept, and %d of counts", a.out.bytes, a.out.traced)
+		}
+	}
+	n.loss = 0.9 // so that b has gaps that stay
+	n.run(2*time.Second, func() { a.put(60_000) })
+	for range 300 {
+		a.put(60_000)
+		for _, m := range a.out.take() {
+			b.take(n.now, m)
+		}
+	}
+	for _, p := range b.peers {
+		if p.bytes > heldMax {
+			t.Errorf("%d bytes are held", p.bytes)
+		}
+	}
+}
+
+// An event that NATS has no room for is told as lost, and the others come.
+func TestTooLarge(t *testing.T) {
+	n, a, b := pair(t)
+	a.out.setMax(10_000)
+	a.put(1)
+	a.put(10_000)
+	a.put(9_000)
+	n.run(beatEvery, func() {})
+	if heard := b.heard[a.channel()]; !slices.Equal(heard, []string{"1", "lost 1", "3"}) {
+		t.Errorf("got %q", heard)
+	}
+}
+
+// A node that ends in order leaves nothing to tell; one that is killed does, once.
+func TestEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(*simulated)
+		want []string
+	}{
+		{"in order", func(s *simulated) { s.beat(beatBye) }, []string{"1"}},
+		{"killed", func(*simulated) {}, []string{"1", "lost some"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n, a, b := pair(t)
+			a.put(1)
+			n.run(beatEvery, func() {})
+			tt.end(a)
+			n.run(beatEvery, func() {})
+			n.kill(a)
+			n.run(30*time.Second, func() {})
+			if heard := b.heard[a.channel()]; !slices.Equal(heard, tt.want) {
+				t.Errorf("got %q, want %q", heard, tt.want)
+			}
+		})
+	}
+}
+
+// What is no message of a node changes nothing, and is counted.
+func FuzzTake(f *testing.F) {
+	f.Add(appendBeat(nil, 5, beat{"n", 7, beatHello}))
+	f.Add(appendRecord(appendNumbered(nil, kindBatch, 5, 8), &record{hub: []byte("/"), channel: []byte("c"), event: []byte("e"), data: []byte("1"), key: []byte("k")}))
+	f.Add(appendRecord(appendNumbered(nil, kindGone, 5, 8), &record{hub: []byte("/"), channel: []byte("c"), lost: 3}))
+	f.Add(appendAsk(nil, 5, 1, 9))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		n := &network{t: t, rand: rand.New(rand.NewPCG(1, 1)), split: map[*simulated]bool{}}
+		s := n.start("a")
+		s.put(10)
+		s.flush()
+		s.take(0, appendBeat(nil, 5, beat{"n", 7, 0}))
+		known := maps.Clone(s.peers)
+		s.take(0, message)
+		if s.counts.unknown > 0 && (len(s.peers) != len(known) || s.counts.events > 0) {
+			t.Errorf("a message that is counted as unreadable was obeyed")
+		}
+	})
+}

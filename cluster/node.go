@@ -1,0 +1,306 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/measure"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// A Node is this process as a part of a cluster. It is a hub.Broker: set it as
+// webrocket.Server.Broker before the server starts. Make it with Start.
+type Node struct {
+	config   Config
+	log      *slog.Logger
+	exchange *exchange
+	conn     *nats.Conn
+	subjects subjects
+	hubs     sync.Map // *hub.Hub by name
+
+	connected  atomic.Bool // asking conn could block an event loop
+	reconnects atomic.Uint64
+	wake       chan struct{} // there is something to send
+	loseAll    chan struct{} // all subscribers are to be told
+	done       chan struct{} // closed by Close
+	closing    sync.Once
+	running    sync.WaitGroup
+}
+
+// subjects are where nodes of one cluster talk.
+type subjects struct {
+	all   string // what this node says to all
+	heard string // what all say to all
+	to    string // before the incarnation of one
+}
+
+func subjectsOf(name string, id uint64) subjects {
+	prefix := "rk." + name + "."
+	return subjects{all: prefix + "c." + token(id), heard: prefix + "c.*", to: prefix + "to."}
+}
+
+func token(id uint64) string { return strconv.FormatUint(id, 36) }
+
+// Times of a Node.
+const (
+	connectMax = 2 * time.Second        // that Start waits for a connection
+	settleMin  = 500 * time.Millisecond // that it waits for the beats of others
+	settleMax  = 2 * time.Second        // that it waits for nodes which should be there
+	retryAfter = time.Millisecond       // between attempts to deliver where subscribers are not fast enough
+	toldOver   = 5 * time.Second        // over which all subscribers are told that some events may be lost
+)
+
+// pendingMax is how many bytes of messages may wait here before NATS drops some. They are
+// asked for again then.
+const pendingMax = 64 << 20
+
+// Start connects a node to its cluster. It waits for some time for the servers and the other
+// nodes, and goes on trying in the background if they are not there: the hubs serve
+// their own clients meanwhile. An error says what is wrong with the settings. Close ends it.
+func Start(c Config) (*Node, error) {
+	c.Name = cmp.Or(c.Name, DefaultName)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // it does not fail
+	n := &Node{
+		config: c, log: cmp.Or(c.Log, slog.Default()).With("cluster", c.Name, "node", c.Node),
+		wake: make(chan struct{}, 1), loseAll: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	n.exchange = newExchange(binary.LittleEndian.Uint64(id[:])|1, c.Node, n)
+	n.subjects = subjectsOf(c.Name, n.exchange.id)
+	first := make(chan struct{}) // closed when there is a connection
+	if err := n.connect(sync.OnceFunc(func() { close(first) })); err != nil {
+		return nil, err
+	}
+	n.running.Go(n.send)
+	n.running.Go(n.keepTime)
+	n.running.Go(n.tellAllLost)
+	n.settle(first)
+	return n, nil
+}
+
+// connect begins to connect. up is called when there is a connection.
+func (n *Node) connect(up func()) error {
+	subscribed := make(chan struct{}) // closed when conn is set, and hears what others answer
+	defer close(subscribed)
+	options := []nats.Option{
+		nats.Name("rocket " + n.config.Node), nats.NoEcho(), nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
+		nats.ReconnectBufSize(-1), // what cannot be sent now is kept here, and asked for
+		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2), nats.FlusherTimeout(5 * time.Second),
+		nats.ConnectHandler(func(*nats.Conn) { <-subscribed; n.isConnected(up) }),
+		nats.ReconnectHandler(func(*nats.Conn) { n.reconnects.Add(1); <-subscribed; n.isConnected(up) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			n.connected.Store(false)
+			if err != nil {
+				n.log.Warn("the connection to NATS is lost; this process serves its own clients meanwhile", "error", err)
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			n.log.Warn("NATS reports an error", "error", err)
+		}),
+	}
+	c := &n.config
+	switch {
+	case c.Credentials != "":
+		options = append(options, nats.UserCredentials(c.Credentials))
+	case c.Token != "":
+		options = append(options, nats.Token(c.Token))
+	case c.User != "":
+		options = append(options, nats.UserInfo(c.User, c.Password))
+	}
+	if c.TLS != nil {
+		options = append(options, nats.Secure(c.TLS))
+	}
+	if c.Embedded != nil {
+		options = append(options, nats.InProcessServer(c.Embedded), nats.UserInfo(c.Embedded.Login()))
+	}
+	var err error
+	if n.conn, err = nats.Connect(strings.Join(c.Servers, ","), options...); err != nil {
+		return err
+	}
+	for _, subject := range []string{n.subjects.heard, n.subjects.to + token(n.exchange.id)} {
+		s, err := n.conn.Subscribe(subject, n.receive)
+		if err == nil {
+			err = s.SetPendingLimits(-1, pendingMax)
+		}
+		if err != nil {
+			n.conn.Close()
+			return err
+		}
+	}
+	return nil
+}
+
+// isConnected notes a connection, new or again.
+func (n *Node) isConnected(up func()) {
+	if most := n.conn.MaxPayload(); most > 0 {
+		n.exchange.out.setMax(int(most))
+	}
+	n.connected.Store(true)
+	n.log.Info("connected to NATS", "server", n.conn.ConnectedServerName())
+	n.exchange.beat(beatHello)
+	up()
+}
+
+// settle waits until the other nodes are known.
+func (n *Node) settle(connected <-chan struct{}) {
+	defer n.exchange.settle()
+	select {
+	case <-connected:
+	case <-time.After(connectMax):
+		n.log.Warn("NATS is not there yet; this process serves its own clients meanwhile")
+		return
+	}
+	want := 0
+	if n.config.Embedded != nil {
+		want = n.config.Embedded.Peers()
+	}
+	for waited := time.Duration(0); waited < settleMin || waited < settleMax && n.exchange.alive() < want; waited += beatEvery {
+		time.Sleep(beatEvery)
+		n.exchange.beat(beatHello)
+	}
+}
+
+// Join makes Node a hub.Broker.
+func (n *Node) Join(h *hub.Hub) { n.hubs.Store(h.Name(), h) }
+
+// Send makes Node a hub.Broker.
+func (n *Node) Send(h *hub.Hub, m pubsub.Message) {
+	n.exchange.out.put(&record{hub: []byte(h.Name()), channel: m.Channel, event: m.Event, data: m.Data, key: m.Key})
+	select {
+	case n.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// Behind makes Node a hub.Broker. Without a connection nobody is slowed: what is published
+// meanwhile is kept, and asked for later.
+func (n *Node) Behind() bool { return n.connected.Load() && n.exchange.out.behind() }
+
+// send sends what is put into the outbox.
+func (n *Node) send() {
+	for {
+		select {
+		case <-n.wake:
+			n.exchange.flush()
+		case <-n.done:
+			return
+		}
+	}
+}
+
+// keepTime says how far this node has come, and looks after the others.
+func (n *Node) keepTime() {
+	beats := time.NewTicker(beatEvery)
+	defer beats.Stop()
+	for {
+		select {
+		case <-beats.C:
+			n.exchange.beat(0)
+			n.exchange.tick(measure.Now())
+		case <-n.done:
+			return
+		}
+	}
+}
+
+// tellAllLost tells all subscribers that some events may be lost, when it is asked for.
+func (n *Node) tellAllLost() {
+	wait := func(d time.Duration) {
+		select {
+		case <-time.After(d):
+		case <-n.done:
+		}
+	}
+	for {
+		select {
+		case <-n.loseAll:
+			n.log.Warn("events of other nodes may be missing; all subscribers are told")
+			n.hubs.Range(func(_, h any) bool {
+				h.(*hub.Hub).LoseAll(toldOver, wait)
+				return true
+			})
+		case <-n.done:
+			return
+		}
+	}
+}
+
+// receive takes a message from NATS.
+func (n *Node) receive(m *nats.Msg) { n.exchange.take(measure.Now(), m.Data) }
+
+// tellAll makes Node a world. What cannot be sent is asked for again.
+func (n *Node) tellAll(message []byte) { _ = n.conn.Publish(n.subjects.all, message) }
+
+// tell makes Node a world.
+func (n *Node) tell(node uint64, message []byte) {
+	_ = n.conn.Publish(n.subjects.to+token(node), message)
+}
+
+// publish makes Node a world. It waits for subscribers that cannot be served as fast as
+// events come: then more waits in the client of NATS, up to pendingMax.
+func (n *Node) publish(r *record) {
+	h, ok := n.hubs.Load(string(r.hub))
+	if !ok {
+		return // another node serves a hub that this one does not
+	}
+	m := pubsub.Message{Channel: r.channel, Event: r.event, Data: r.data, Key: r.key}
+	for errors.Is(h.(*hub.Hub).Receive(m), hub.ErrOverloaded) {
+		select {
+		case <-time.After(retryAfter):
+		case <-n.done:
+			return
+		}
+	}
+}
+
+// lose makes Node a world.
+func (n *Node) lose(r *record) {
+	if r == nil {
+		select {
+		case n.loseAll <- struct{}{}:
+		default: // it is asked for already
+		}
+		return
+	}
+	if h, ok := n.hubs.Load(string(r.hub)); ok {
+		h.(*hub.Hub).Lose(string(r.channel), r.lost)
+	}
+}
+
+// Connected reports whether there is a connection to NATS.
+func (n *Node) Connected() bool { return n.connected.Load() }
+
+// Close sends what is left, tells the other nodes that nothing follows, and ends the
+// connection. Close it after the server has been shut down. It waits until ctx is done, and
+// returns an error if what is left may not have reached NATS.
+func (n *Node) Close(ctx context.Context) (err error) {
+	n.closing.Do(func() {
+		n.exchange.beat(beatBye)
+		if n.connected.Load() {
+			if err = n.conn.FlushWithContext(ctx); err != nil {
+				err = fmt.Errorf("cluster: the last events may not have reached other nodes: %w", err)
+			}
+		}
+		close(n.done)
+		n.conn.Close()
+		n.running.Wait()
+	})
+	return err
+}

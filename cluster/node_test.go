@@ -1,0 +1,333 @@
+package cluster_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nu7hatch/webrocket/cluster"
+	"github.com/nu7hatch/webrocket/cluster/embedded"
+	"github.com/nu7hatch/webrocket/hub"
+)
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// A member is a node with its own server, and one hub.
+type member struct {
+	*cluster.Node
+	server *embedded.Server
+	hub    *hub.Hub
+}
+
+// freePorts returns addresses that nobody listens on.
+func freePorts(t *testing.T, n int) (addresses []string) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses
+}
+
+// join starts a node.
+func join(t *testing.T, c embedded.Config) *member {
+	t.Helper()
+	c.Name = "test"
+	server, err := embedded.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := hub.New("/", hub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := cluster.Start(cluster.Config{Name: c.Name, Node: c.Node, Embedded: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Join(node)
+	m := &member{node, server, h}
+	t.Cleanup(m.end)
+	return m
+}
+
+// end ends a node in order. Ending twice does nothing.
+func (m *member) end() {
+	_ = m.Close(context.Background())
+	m.server.Shutdown()
+}
+
+// joinAll starts n nodes at the same time.
+func joinAll(t *testing.T, n int, secret func(i int) string) []*member {
+	t.Helper()
+	addresses := freePorts(t, n)
+	all := make([]*member, n)
+	var starting sync.WaitGroup
+	for i := range all {
+		starting.Go(func() {
+			all[i] = join(t, embedded.Config{Node: "n" + strconv.Itoa(i), Listen: addresses[i], Routes: addresses, Secret: secret(i)})
+		})
+	}
+	starting.Wait()
+	return all
+}
+
+func noSecret(int) string { return "" }
+
+// An ear is what a subscription has heard.
+type ear struct {
+	mu    sync.Mutex
+	heard []string
+}
+
+func (m *member) listen(t *testing.T, channel string) *ear {
+	t.Helper()
+	e := new(ear)
+	s, err := m.hub.Subscribe(channel, func(event hub.Event) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		text := event.Event + string(event.Data)
+		if event.Lost != 0 {
+			text = fmt.Sprint("lost ", event.Lost)
+		}
+		e.heard = append(e.heard, text)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return e
+}
+
+func (e *ear) all() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.heard)
+}
+
+// waitFor waits until something has come true.
+func waitFor(t *testing.T, what string, come func() bool) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(time.Millisecond) {
+		if come() {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", what)
+}
+
+// What is published on one node is heard on all, once and in its order, with the data byte
+// for byte, also where the channel has no subscriber on the publisher's node.
+func TestPublishAnywhere(t *testing.T) {
+	nodes := joinAll(t, 3, func(int) string { return "one secret" })
+	ears := make([]*ear, len(nodes))
+	for i, m := range nodes {
+		ears[i] = m.listen(t, "news")
+	}
+	const each = 300 // all of them may wait for one subscription
+	var publishing sync.WaitGroup
+	for i, m := range nodes {
+		publishing.Go(func() {
+			for k := range each {
+				for m.hub.PublishJSON("news", "e"+strconv.Itoa(i), []byte(fmt.Sprintf(`[%d, "\u00e9"]`, k))) != nil {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+	}
+	publishing.Wait()
+	for i, e := range ears {
+		waitFor(t, "all events at node "+strconv.Itoa(i), func() bool { return len(e.all()) >= each*len(nodes) })
+		next := make([]int, len(nodes))
+		for _, heard := range e.all() {
+			from, data, _ := strings.Cut(strings.TrimPrefix(heard, "e"), "[")
+			n, err := strconv.Atoi(from)
+			if err != nil || data != fmt.Sprintf(`%d, "\u00e9"]`, next[n]) {
+				t.Fatalf("node %d: got %q after %v", i, heard, next)
+			}
+			next[n]++
+		}
+	}
+	only := nodes[2].listen(t, "elsewhere")
+	if err := nodes[0].hub.Publish("elsewhere", "e", 1); err != nil {
+		t.Errorf("a channel that has subscribers on another node only: got %v", err)
+	}
+	waitFor(t, "the event of another node", func() bool { return slices.Equal(only.all(), []string{"e1"}) })
+}
+
+// An event with a key is published once in the whole cluster, whichever nodes it is given to.
+func TestKeysAcrossNodes(t *testing.T) {
+	nodes := joinAll(t, 2, noSecret)
+	a, b := nodes[0].listen(t, "c"), nodes[1].listen(t, "c")
+	first, err := nodes[0].hub.PublishKeyed("c", "paid", []byte("1"), "order-1")
+	if err != nil || first.Duplicate {
+		t.Fatalf("got %v, %v", first, err)
+	}
+	waitFor(t, "the event at the other node", func() bool { return len(b.all()) == 1 })
+	if again, err := nodes[1].hub.PublishKeyed("c", "paid", []byte("1"), "order-1"); err != nil || !again.Duplicate {
+		t.Errorf("the same at another node: got %v, %v", again, err)
+	}
+	if err := nodes[1].hub.Publish("c", "end", nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the end", func() bool { return len(a.all()) > 1 && len(b.all()) > 1 })
+	for _, e := range []*ear{a, b} {
+		if got := e.all(); !slices.Equal(got, []string{"paid1", "end"}) {
+			t.Errorf("got %q", got)
+		}
+	}
+	if _, err := nodes[0].hub.PublishKeyed("nobody", "paid", nil, "k"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the key of a channel without subscribers", func() bool {
+		p, err := nodes[1].hub.PublishKeyed("nobody", "paid", nil, "k")
+		return err == nil && p.Duplicate || p != hub.Published{} && err != nil
+	})
+}
+
+// A node without the secret does not get in, and hears nothing.
+func TestSecret(t *testing.T) {
+	nodes := joinAll(t, 3, func(i int) string { return []string{"right", "wrong", "right"}[i] })
+	stranger, friend := nodes[1].listen(t, "c"), nodes[2].listen(t, "c")
+	if err := nodes[0].hub.Publish("c", "e", nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the event at the node with the secret", func() bool { return len(friend.all()) == 1 })
+	if got := stranger.all(); len(got) > 0 {
+		t.Errorf("the node with another secret hears %q", got)
+	}
+	for i, want := range []int{1, 0, 1} {
+		if got := len(nodes[i].Stats().Peers); got != want {
+			t.Errorf("node %d knows %d others, want %d", i, got, want)
+		}
+	}
+}
+
+// With a secret the nodes speak TLS, and want a certificate that is made of the secret.
+func TestEncrypted(t *testing.T) {
+	address := freePorts(t, 1)[0]
+	join(t, embedded.Config{Node: "tls", Listen: address, Secret: "secret"})
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the other side is asked what it wants
+	if err == nil {
+		defer c.Close()
+		_, err = c.Read(make([]byte, 1))
+	}
+	if err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("a connection without a certificate: got %v", err)
+	}
+}
+
+// natsServer starts a server of NATS at an address.
+func natsServer(t *testing.T, address string) *server.Server {
+	t.Helper()
+	at, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: at.Port, NoSigs: true, NoLog: true, Authorization: "token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server of NATS does not start")
+	}
+	t.Cleanup(s.Shutdown)
+	return s
+}
+
+// While NATS is away a node serves its own clients; what others could not hear meanwhile
+// comes later: nothing is lost and nobody is told.
+func TestServerRestarts(t *testing.T) {
+	address := freePorts(t, 1)[0]
+	nats := natsServer(t, address)
+	var nodes []*cluster.Node
+	var hubs []*hub.Hub
+	for i := range 2 {
+		h, err := hub.New("/", hub.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := cluster.Start(cluster.Config{Node: "n" + strconv.Itoa(i), Servers: []string{"nats://" + address}, Token: "token"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close(context.Background()) })
+		h.Join(n)
+		nodes, hubs = append(nodes, n), append(hubs, h)
+	}
+	own, other := (&member{hub: hubs[0]}).listen(t, "c"), (&member{hub: hubs[1]}).listen(t, "c")
+	nats.Shutdown()
+	waitFor(t, "the end of the connection", func() bool { return !nodes[0].Connected() && !nodes[1].Connected() })
+	for k := range 1000 {
+		if err := hubs[0].Publish("c", strconv.Itoa(k), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "all events on their own node", func() bool { return len(own.all()) == 1000 })
+	natsServer(t, address)
+	waitFor(t, "all events", func() bool { return len(other.all()) >= 1000 })
+	for k, got := range other.all() {
+		if got != strconv.Itoa(k) {
+			t.Fatalf("got %q where %d is next", got, k)
+		}
+	}
+	if s := nodes[1].Stats(); s.ToldAll+s.Told > 0 || s.Reconnects != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// A node that ends in order costs nothing; one whose process is gone does, and
+// subscribers are told.
+func TestNodeEnds(t *testing.T) {
+	nodes := joinAll(t, 3, noSecret)
+	e := nodes[0].listen(t, "c")
+	if err := nodes[2].hub.Publish("c", "last", nil); err != nil {
+		t.Fatal(err)
+	}
+	nodes[2].end()
+	waitFor(t, "the last event", func() bool { return slices.Equal(e.all(), []string{"last"}) })
+	nodes[1].server.Shutdown() // without a word
+	waitFor(t, "the notice", func() bool { return slices.Contains(e.all(), "lost -1") })
+	if got := nodes[0].Stats().ToldAll; got != 1 {
+		t.Errorf("all were told %d times, want once", got)
+	}
+}
+
+// What is wrong with the settings is said at the start.
+func TestConfig(t *testing.T) {
+	for _, c := range []cluster.Config{
+		{Node: "a"},
+		{Servers: []string{"nats://127.0.0.1:1"}},
+		{Node: "a b", Servers: []string{"nats://127.0.0.1:1"}},
+		{Name: "x.y", Node: "a", Servers: []string{"nats://127.0.0.1:1"}},
+		{Node: "a", Servers: []string{"nats://127.0.0.1:1"}, Credentials: "/no/such/file"},
+	} {
+		if n, err := cluster.Start(c); err == nil {
+			t.Errorf("%+v is obeyed", c)
+			_ = n.Close(t.Context())
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := embedded.Start(embedded.Config{Name: "test", Node: "a", Listen: l.Addr().String()}); err == nil {
+		t.Error("a port that is taken is listened on")
+	}
+}

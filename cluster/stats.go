@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/nu7hatch/webrocket/measure"
+)
+
+// Stats is what a Node has counted since it started, and how it is connected.
+type Stats struct {
+	Cluster, Node string
+	Connected     bool
+	Reconnects    uint64
+	Server        string // of NATS, by its name; "" without a connection
+
+	SentEvents, SentBatches, SentBytes uint64 // of this process
+	TooLarge                           uint64 // events that NATS has no room for: other nodes were told of a loss
+	ReceivedEvents                     uint64 // of other nodes
+	Gaps                               uint64 // in what other nodes have sent, that were seen
+	Mended                             uint64 // batches that came again and filled a gap
+	Told                               uint64 // events that subscribers were told of as lost
+	ToldAll                            uint64 // times that all subscribers were told that some may be lost
+	Unreadable                         uint64 // messages that are not of this version
+
+	Peers []PeerStats // other nodes, by name
+}
+
+// PeerStats is what a Node knows of another one.
+type PeerStats struct {
+	Node    string
+	Alive   bool          // it has been heard of in the last second
+	Silence time.Duration // since it was heard of
+	Lag     uint64        // batches that it has sent and that are missing here
+}
+
+// silentAfter is how long an unheard node counts as alive.
+const silentAfter = time.Second
+
+// Stats returns the numbers as they are now. Any goroutine.
+func (n *Node) Stats() Stats {
+	x := n.exchange
+	s := Stats{Cluster: n.config.Name, Node: n.config.Node, Connected: n.connected.Load(), Reconnects: n.reconnects.Load()}
+	if s.Connected {
+		s.Server = n.conn.ConnectedServerName()
+	}
+	x.out.mu.Lock()
+	s.SentEvents, s.SentBytes, s.TooLarge, s.SentBatches = x.out.counts.events, x.out.counts.bytes, x.out.counts.tooLarge, x.out.sent
+	x.out.mu.Unlock()
+	now := measure.Now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := &x.counts
+	s.ReceivedEvents, s.Gaps, s.Mended, s.Told, s.ToldAll, s.Unreadable = c.events, c.gaps, c.mended, c.told, c.toldAll, c.unknown
+	for _, p := range x.peers {
+		if p.left || p.name == "" {
+			continue
+		}
+		one := PeerStats{Node: p.name, Silence: max(now-p.heard, 0)}
+		one.Alive = one.Silence < silentAfter
+		one.Lag = p.top + 1 - p.next
+		s.Peers = append(s.Peers, one)
+	}
+	slices.SortFunc(s.Peers, func(a, b PeerStats) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Silence, b.Silence))
+	})
+	return s
+}
+
+// alive returns how many other nodes are known and have not left.
+func (x *exchange) alive() (n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range x.peers {
+		if !p.left && !p.gone && p.name != "" {
+			n++
+		}
+	}
+	return n
+}

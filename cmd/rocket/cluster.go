@@ -1,0 +1,331 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nu7hatch/webrocket/cluster"
+	"github.com/nu7hatch/webrocket/cluster/embedded"
+)
+
+// clusterConfig is which cluster the server belongs to: with a server of NATS of its own
+// if there is an address to listen on, with others if they are named, or to none.
+type clusterConfig struct {
+	name, node, listen string
+	routes             []string
+	secret             string
+	tls                tlsFiles
+
+	servers                            []string
+	credentials, user, password, token string
+	natsTLS                            tlsFiles
+}
+
+// tlsFiles are a certificate, its key, and the authorities of the other side.
+type tlsFiles struct{ cert, key, ca string }
+
+// on reports whether the server belongs to a cluster.
+func (c *clusterConfig) on() bool { return c.listen != "" || len(c.servers) > 0 }
+
+// clusterSettings are the settings of the objects Cluster and NATS.
+func clusterSettings() []setting {
+	return []setting{
+		{
+			"Cluster.Listen", "cluster-listen", "ADDRESS", "", restart, "address at which other nodes reach this one, as host:port; empty: no server of NATS in this process",
+			func(c *config) value { return text(&c.cluster.listen, wantAddress, checkAddress) },
+		},
+		{
+			"Cluster.Routes", "cluster-routes", "LIST", "", restart, "addresses of all nodes, this one among them; the same list for each",
+			func(c *config) value { return list(&c.cluster.routes, wantAddress, checkAddress) },
+		},
+		{
+			"Cluster.Secret", "cluster-secret", "SECRET", "", restart, "what the nodes have in common: lets them in, and encrypts between them",
+			func(c *config) value { return secret(&c.cluster.secret) },
+		},
+		{
+			"Cluster.Name", "cluster-name", "NAME", cluster.DefaultName, restart, "name of the cluster; nodes of other names do not hear each other",
+			func(c *config) value { return text(&c.cluster.name, "a name", cluster.CheckName) },
+		},
+		{
+			"Cluster.Node", "cluster-node", "NAME", "", restart, "name of this node, which it keeps; empty: the machine's name and a port",
+			func(c *config) value { return text(&c.cluster.node, "a name", checkNode) },
+		},
+		{
+			"Cluster.TLSCertFile", "cluster-tls-cert", "FILE", "", restart, "certificate of this node, in PEM, instead of one that is made of the secret",
+			func(c *config) value { return file(&c.cluster.tls.cert, checkReadable) },
+		},
+		{
+			"Cluster.TLSKeyFile", "cluster-tls-key", "FILE", "", restart, "private key of that certificate",
+			func(c *config) value { return file(&c.cluster.tls.key, checkReadable) },
+		},
+		{
+			"Cluster.TLSCAFile", "cluster-tls-ca", "FILE", "", restart, "authorities, in PEM, one of which must have signed the certificates of other nodes",
+			func(c *config) value { return file(&c.cluster.tls.ca, checkReadable) },
+		},
+		{
+			"NATS.Servers", "nats-servers", "LIST", "", restart, "servers of NATS that connect the nodes, as nats://host:4222; empty: none",
+			func(c *config) value {
+				return list(&c.cluster.servers, `a URL such as "nats://10.0.0.1:4222"`, checkNATS)
+			},
+		},
+		{
+			"NATS.Credentials", "nats-credentials", "FILE", "", restart, "file with the JWT and the seed of a user",
+			func(c *config) value { return file(&c.cluster.credentials, checkReadable) },
+		},
+		{
+			"NATS.User", "nats-user", "NAME", "", restart, "user, if the servers want one",
+			func(c *config) value { return text(&c.cluster.user, "a name", nil) },
+		},
+		{
+			"NATS.Password", "nats-password", "SECRET", "", restart, "password of the user",
+			func(c *config) value { return secret(&c.cluster.password) },
+		},
+		{
+			"NATS.Token", "nats-token", "SECRET", "", restart, "token, if the servers want that",
+			func(c *config) value { return secret(&c.cluster.token) },
+		},
+		{
+			"NATS.TLSCertFile", "nats-tls-cert", "FILE", "", restart, "certificate that is shown to the servers, in PEM",
+			func(c *config) value { return file(&c.cluster.natsTLS.cert, checkReadable) },
+		},
+		{
+			"NATS.TLSKeyFile", "nats-tls-key", "FILE", "", restart, "private key of that certificate",
+			func(c *config) value { return file(&c.cluster.natsTLS.key, checkReadable) },
+		},
+		{
+			"NATS.TLSCAFile", "nats-tls-ca", "FILE", "", restart, "authorities, in PEM, of the servers' certificates; empty: those of the machine",
+			func(c *config) value { return file(&c.cluster.natsTLS.ca, checkReadable) },
+		},
+	}
+}
+
+const wantAddress = `an address such as "10.0.0.1:9774"`
+
+// checkAddress accepts what a node can listen on and be reached at.
+func checkAddress(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if n, notNumber := strconv.Atoi(port); s != "" && (err != nil || notNumber != nil || n < 1 || n > 65535) {
+		return errWant
+	}
+	return checkHost(host)
+}
+
+// checkNode accepts the name of a node, or none.
+func checkNode(s string) error {
+	if s == "" {
+		return nil
+	}
+	return cluster.CheckName(s)
+}
+
+// checkNATS accepts the URL of a server of NATS.
+func checkNATS(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		return errWant
+	}
+	return nil
+}
+
+// checkCluster finds what is wrong with the settings of the cluster together.
+func (c *config) checkCluster() problems {
+	var found problems
+	cl := &c.cluster
+	host, _, _ := net.SplitHostPort(cl.listen)
+	beyond := cl.listen != "" && !isLoopback(host)
+	for _, rule := range []struct {
+		broken     bool
+		flag, what string
+	}{
+		{cl.listen != "" && len(cl.servers) > 0, "nats-servers", "there is a server of NATS in this process already, by Cluster.Listen; give one of the two"},
+		{cl.listen == "" && len(cl.routes) > 0, "cluster-routes", "routes need Cluster.Listen: the address at which other nodes reach this one"},
+		{cl.listen == "" && cl.secret != "", "cluster-secret", "a secret needs Cluster.Listen; servers of NATS have users and passwords of their own, in NATS"},
+		{beyond && cl.secret == "" && cl.tls == tlsFiles{}, "cluster-listen", "other machines reach this address; give the nodes a Cluster.Secret, or certificates"},
+		{cl.tls.partly(), "cluster-tls-cert", "want all three of TLSCertFile, TLSKeyFile and TLSCAFile"},
+		{(cl.natsTLS.cert != "") != (cl.natsTLS.key != ""), "nats-tls-cert", "a certificate needs its key, and a key its certificate"},
+		{cl.password != "" && cl.user == "", "nats-password", "a password needs its user; give NATS.User"},
+		{cl.secret != "" && len(cl.secret) < secretMin, "cluster-secret", fmt.Sprintf("whoever guesses it reads everything; give at least %d characters, as of: openssl rand -hex 16", secretMin)},
+	} {
+		if rule.broken {
+			found = append(found, problem{where: c.origin[rule.flag], what: rule.what})
+		}
+	}
+	return found
+}
+
+// secretMin is how long the secret of a cluster is at least: what is sent between nodes can
+// be recorded, and secrets tried at leisure.
+const secretMin = 16
+
+// partly reports whether some of the files are named, and some are not.
+func (f tlsFiles) partly() bool {
+	n := 0
+	for _, name := range []string{f.cert, f.key, f.ca} {
+		if name != "" {
+			n++
+		}
+	}
+	return n == 1 || n == 2
+}
+
+// clusterWarnings returns what is allowed for a cluster but seldom meant.
+func (c *config) clusterWarnings() (ws []string) {
+	cl := &c.cluster
+	if !cl.on() {
+		return nil
+	}
+	if cl.listen != "" && len(cl.routes) > 0 && !slices.Contains(cl.routes, cl.listen) && !everyAddress(cl.listen) {
+		ws = append(ws, fmt.Sprintf("Cluster.Routes lack the address of this node, %s: the list is the same on each node, and names them all", cl.listen))
+	}
+	for _, h := range c.hubs {
+		if h.MaxMessageSize > payloadMin {
+			ws = append(ws, fmt.Sprintf("the hub at %s takes messages of more than 1 MiB; what NATS has no room for does not reach other nodes, and their clients are told", h.path))
+		}
+	}
+	return ws
+}
+
+// payloadMin is what servers of NATS take at least, unless they are told otherwise.
+const payloadMin = 1<<20 - 4<<10
+
+// everyAddress reports whether an address is none that others could name.
+func everyAddress(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	return host == "" || net.ParseIP(host).IsUnspecified()
+}
+
+// config returns the TLS of the files, nil if there are none.
+func (f tlsFiles) config() (*tls.Config, error) {
+	if f == (tlsFiles{}) {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return nil, err
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if f.ca != "" {
+		text, err := os.ReadFile(f.ca)
+		if err != nil {
+			return nil, err
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s: there is no certificate in PEM in it", f.ca)
+		}
+		c.ClientCAs, c.ClientAuth = c.RootCAs, tls.RequireAndVerifyClientCert
+	}
+	return c, nil
+}
+
+// notNameable is what machines have in their names, and nodes have not.
+var notNameable = regexp.MustCompile(`[^A-Za-z0-9_-]`)
+
+// nodeName returns the name of this node: that of the machine, and of the port at which
+// other nodes or clients reach it, since there may be several nodes on a machine.
+func (c *config) nodeName() (string, error) {
+	if c.cluster.node != "" {
+		return c.cluster.node, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("this machine has no name; give Cluster.Node: %w", err)
+	}
+	port := strconv.Itoa(c.port)
+	if c.cluster.listen != "" {
+		_, port, _ = net.SplitHostPort(c.cluster.listen)
+	}
+	return notNameable.ReplaceAllString(name[:min(len(name), 50)], "-") + "-" + port, nil
+}
+
+// A clusterMember is this process in a cluster.
+type clusterMember struct {
+	*cluster.Node
+	server *embedded.Server // nil if the servers are others
+}
+
+// join makes this process a node of its cluster, if it has one; otherwise it returns nil.
+func (c *config) join(log *slog.Logger) (*clusterMember, error) {
+	if !c.cluster.on() {
+		return nil, nil
+	}
+	m, err := c.joinOne(log)
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	return m, nil
+}
+
+func (c *config) joinOne(log *slog.Logger) (*clusterMember, error) {
+	cl := &c.cluster
+	node, err := c.nodeName()
+	if err != nil {
+		return nil, err
+	}
+	config := cluster.Config{
+		Name: cl.name, Node: node, Servers: cl.servers, Log: log,
+		Credentials: cl.credentials, User: cl.user, Password: cl.password, Token: cl.token,
+	}
+	if config.TLS, err = cl.natsTLS.config(); err != nil {
+		return nil, err
+	}
+	m := new(clusterMember)
+	if cl.listen != "" {
+		if m.server, err = cl.embed(node, log); err != nil {
+			return nil, err
+		}
+		config.Embedded = m.server
+	}
+	if m.Node, err = cluster.Start(config); err != nil {
+		m.stop()
+		return nil, err
+	}
+	return m, nil
+}
+
+// embed starts a server of NATS in this process.
+func (c *clusterConfig) embed(node string, log *slog.Logger) (*embedded.Server, error) {
+	between, err := c.tls.config()
+	if err != nil {
+		return nil, err
+	}
+	return embedded.Start(embedded.Config{
+		Name: c.name, Node: node, Listen: c.listen, Routes: c.routes, Secret: c.secret, TLS: between, Log: log,
+	})
+}
+
+// goodbyeTimeout is how long the last events may take to NATS.
+const goodbyeTimeout = 2 * time.Second
+
+// leave ends what join began. The server of webrocket has been shut down before.
+func (m *clusterMember) leave(log *slog.Logger) {
+	if m == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
+	defer cancel()
+	if err := m.Close(ctx); err != nil {
+		log.Warn(err.Error())
+	}
+	m.stop()
+}
+
+// stop ends the server of NATS in this process, if there is one.
+func (m *clusterMember) stop() {
+	if m.server != nil {
+		m.server.Shutdown()
+	}
+}

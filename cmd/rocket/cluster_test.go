@@ -1,0 +1,210 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/nu7hatch/webrocket/cmd/rocket/console"
+)
+
+// freeAddresses returns addresses of this machine that nobody listens on.
+func freeAddresses(t *testing.T, n int) (all []string) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		all = append(all, l.Addr().String())
+	}
+	return all
+}
+
+// A running node is a server, its URL, and its admin port.
+type runningNode struct {
+	*process
+	url, admin string
+}
+
+// startNodes starts servers at the same time, each with its own arguments.
+func startNodes(t *testing.T, vars []string, args ...[]string) []runningNode {
+	t.Helper()
+	nodes := make([]runningNode, len(args))
+	for i := range args {
+		p := start(t, vars, append([]string{"-port", "0", "-admin", "127.0.0.1:0"}, args[i]...)...)
+		nodes[i] = runningNode{process: p}
+	}
+	for i := range nodes {
+		nodes[i].url = nodes[i].stdout.want(`(ws://localhost:\d+)/ `)[1]
+		nodes[i].admin = nodes[i].stdout.want(`admin +(http://\S+)`)[1]
+		nodes[i].stdout.want(`^Ready`)
+	}
+	return nodes
+}
+
+// cluster returns what a node says of its cluster.
+func (n *runningNode) cluster() (c console.Cluster) {
+	n.t.Helper()
+	_, text := ask(n.t, n.admin+"/api/cluster")
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		n.t.Fatal(err)
+	}
+	return c
+}
+
+// hearEachOther publishes at each node, and looks whether all hear it.
+func hearEachOther(t *testing.T, nodes []runningNode) {
+	t.Helper()
+	readers := make([]*process, len(nodes))
+	for i, n := range nodes {
+		readers[i] = start(t, nil, "subscribe", "-url", n.url, "news")
+		readers[i].stderr.want(`^subscribed`)
+	}
+	for i, n := range nodes {
+		start(t, nil, "publish", "-url", n.url, "news", fmt.Sprint(i)).wantStatus(0)
+		for _, r := range readers {
+			r.stdout.want(fmt.Sprintf(`^{"event":"message","channel":"news","data":%d}$`, i))
+		}
+	}
+}
+
+// Three servers with one line of configuration each are a cluster: what is published on one
+// is heard on all. One that is killed and started again is a part of it again, and one that
+// ends in order leaves nothing to tell.
+func TestClusterEndToEnd(t *testing.T) {
+	addresses := freeAddresses(t, 3)
+	args := func(i int) []string {
+		return []string{"-cluster-listen", addresses[i], "-cluster-routes", strings.Join(addresses, ","), "-cluster-node", fmt.Sprint("n", i)}
+	}
+	vars := []string{"ROCKET_CLUSTER_SECRET=sixteen characters"}
+	nodes := startNodes(t, vars, args(0), args(1), args(2))
+	hearEachOther(t, nodes)
+	for i := range nodes {
+		c := nodes[i].cluster()
+		if !c.Connected || len(c.Nodes) != 2 || c.ReceivedEvents != 2 || c.SentEvents != 1 {
+			t.Errorf("node %d: got %+v", i, c)
+		}
+	}
+	for path, want := range map[string]string{
+		"/metrics": "\nrocket_cluster_nodes 3\n",
+		"/readyz":  "ok\n",
+	} {
+		if _, got := ask(t, nodes[0].admin+path); !strings.Contains(got, want) {
+			t.Errorf("%s lacks %q:\n%s", path, want, got)
+		}
+	}
+	if out, err := exec.Command(rocket, "top", "-admin", strings.TrimPrefix(nodes[0].admin, "http://"), "-interval", "1ms").Output(); err != nil || !strings.Contains(string(out), "cluster rocket, node n0, connected") {
+		t.Errorf("top: %v\n%s", err, out)
+	}
+
+	nodes[1].signal(syscall.SIGKILL)
+	<-nodes[1].ended
+	nodes[2].signal(syscall.SIGTERM)
+	nodes[2].wantStatus(0)
+	started := startNodes(t, vars, args(1), args(2))
+	nodes[1], nodes[2] = started[0], started[1]
+	waitFor(t, "the nodes that began anew", func() bool { return alive(nodes[0].cluster()) == 2 })
+	hearEachOther(t, nodes)
+}
+
+// alive counts the other nodes that are there.
+func alive(c console.Cluster) (n int) {
+	for _, node := range c.Nodes {
+		if node.Alive {
+			n++
+		}
+	}
+	return n
+}
+
+// With servers of NATS that are there already the nodes need no port of their own. Without
+// them a node serves its own clients, and says that it is not ready.
+func TestClusterWithNATSEndToEnd(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "nats-server")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
+		t.Fatalf("nats-server: %v\n%s", err, out)
+	}
+	address := freeAddresses(t, 1)[0]
+	startNATS := func() (stop func()) {
+		_, port, _ := net.SplitHostPort(address)
+		nats := exec.Command(program, "-a", "127.0.0.1", "-p", port, "--user", "rocket", "--pass", "password")
+		if err := nats.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stop = sync.OnceFunc(func() {
+			_ = nats.Process.Kill()
+			_ = nats.Wait()
+		})
+		t.Cleanup(stop)
+		return stop
+	}
+	stop := startNATS()
+	vars := []string{"ROCKET_NATS_SERVERS=nats://" + address, "ROCKET_NATS_USER=rocket", "ROCKET_NATS_PASSWORD=password"}
+	nodes := startNodes(t, vars, []string{"-cluster-node", "a"}, []string{"-cluster-node", "b"}, []string{"-cluster-node", "c"})
+	hearEachOther(t, nodes)
+
+	stop()
+	ready := func(n *runningNode) bool {
+		status, _ := ask(t, n.admin+"/readyz")
+		return status == http.StatusOK
+	}
+	waitFor(t, "a node that is not ready", func() bool { return !ready(&nodes[0]) })
+	hearEachOther(t, nodes[:1])
+	startNATS()
+	waitFor(t, "nodes that are ready again", func() bool { return ready(&nodes[0]) && ready(&nodes[1]) && ready(&nodes[2]) })
+	hearEachOther(t, nodes)
+}
+
+// What is wrong with the settings of a cluster is said with the place and the remedy.
+func TestCheckCluster(t *testing.T) {
+	for _, tt := range []struct{ settings, want string }{
+		{`"Cluster": {"Listen": "127.0.0.1:9774"}`, "ok"},
+		{`"Cluster": {"Listen": "10.0.0.1:9774", "Routes": ["10.0.0.1:9774", "10.0.0.2:9774"], "Secret": "sixteen characters"}`, "ok"},
+		{`"NATS": {"Servers": ["nats://127.0.0.1:4222"], "Token": "t"}`, "ok"},
+		{`"Cluster": {"Listen": "10.0.0.1:9774"}`, "Cluster.Listen: other machines reach this address; give the nodes a Cluster.Secret, or certificates"},
+		{`"Cluster": {"Listen": ":9774"}`, "other machines reach this address"},
+		{`"Cluster": {"Listen": "10.0.0.1"}`, `Cluster.Listen: want an address such as "10.0.0.1:9774", not "10.0.0.1"`},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Secret": "short"}`, "Cluster.Secret: whoever guesses it reads everything; give at least 16 characters"},
+		{`"Cluster": {"Routes": ["10.0.0.1:9774"]}`, "Cluster.Routes: routes need Cluster.Listen"},
+		{`"Cluster": {"Secret": "sixteen characters"}, "NATS": {"Servers": ["nats://h"]}`, "Cluster.Secret: a secret needs Cluster.Listen"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774"}, "NATS": {"Servers": ["nats://h"]}`, "NATS.Servers: there is a server of NATS in this process already"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Node": "a b"}`, "Cluster.Node: "},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "TLSCertFile": "../../go.mod"}`, "Cluster.TLSCertFile: want all three of TLSCertFile, TLSKeyFile and TLSCAFile"},
+		{`"NATS": {"Servers": ["http://h"]}`, `NATS.Servers[0]: want a URL such as "nats://10.0.0.1:4222"`},
+		{`"NATS": {"Servers": ["nats://h"], "Password": "p"}`, "NATS.Password: a password needs its user"},
+		{`"Cluster": {"Lisen": "127.0.0.1:9774"}`, "Cluster.Lisen: unknown key; did you mean Listen?"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9775"]}`, "warning: Cluster.Routes lack the address of this node, 127.0.0.1:9774"},
+		{`"MaxMessageSize": "2MB", "NATS": {"Servers": ["nats://h"]}`, "warning: the hub at / takes messages of more than 1 MiB"},
+	} {
+		file := writeFile(t, fmt.Sprintf(`{%s, "Hubs": [{"Path": "/"}]}`, tt.settings))
+		stdout, stderr, _ := call("check", file)
+		if got := stdout + stderr; !strings.Contains(got, tt.want) || (tt.want == "ok") != (!strings.Contains(got, "warning") && stderr == "") {
+			t.Errorf("%s: got\n%swant %s", tt.settings, got, tt.want)
+		}
+	}
+}
+
+// ask asks an admin port.
+func ask(t testing.TB, url string) (status int, body string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
