@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: help all build server dist package-test image-test run test race conformance fuzz faults faults-short microbench million lint fmt clean
+.PHONY: help all js js-package build server dist package-test image-test run test race conformance fuzz faults faults-short microbench million lint fmt clean
 
 all: fmt lint test ## what is done without a target: fmt, lint, test
 
@@ -31,6 +31,14 @@ race: ## all tests, with the race detector
 conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node and Chromium as clients, nginx, HAProxy and Caddy in between
 	cd conformance/node && npm ci --no-audit --no-fund --ignore-scripts
 	$(GO) test -count=1 -tags clients ./conformance
+
+js: server ## the JavaScript client: built, its size, its package in clean projects, with a fake server and with bin/rocket
+	cd js && npm ci --no-audit --no-fund --ignore-scripts
+	cd js && npm run -s all
+	@cmp js/dist/webrocket.js js/webrocket.js || { echo "the server embeds another bundle: cp js/dist/webrocket.js js/webrocket.js"; exit 1; }
+
+js-package: ## the JavaScript client as a package for npm, in js/
+	cd js && npm ci --no-audit --no-fund --ignore-scripts && npm run -s build && npm pack
 
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)

@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"build":              {},
 	"cluster":            {"hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
 	"cluster/embedded":   {},
+	"js":                 {},
 	"webrockettest":      append([]string{"."}, inLibrary...),
 	"conformance":        {},
 	"cmd/rocket":         append([]string{".", "cmd/rocket/console", "cluster", "cluster/embedded", "build"}, inLibrary...),

@@ -38,6 +38,7 @@ func TestPromises(t *testing.T) {
 	tests, seen, linked := readTests(t), map[string]bool{}, map[string]bool{}
 	makefiles := readFile(t, "Makefile") + readFile(t, "bench/bench.mk")
 	scenarios := readFile(t, "bench/README.md")
+	titles := readTogether(t, "js/test/*/*.test.ts")
 	for _, p := range promises(t) {
 		if seen[p.text] {
 			t.Errorf("%q is there twice", p.text)
@@ -55,6 +56,8 @@ func TestPromises(t *testing.T) {
 			switch verb {
 			case "faults:":
 				ok = faults.Named(rest) != nil
+			case "js:":
+				ok = strings.Contains(titles, "('"+rest+"', ")
 			case "make":
 				ok = regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(rest) + `\b[^=\n]*:`).MatchString(makefiles)
 			case "rocket-bench":
@@ -72,6 +75,20 @@ func TestPromises(t *testing.T) {
 			t.Errorf("%s has no promise in %s", name, ledger)
 		}
 	}
+}
+
+// readTogether returns the files that match a pattern, one after another.
+func readTogether(t *testing.T, pattern string) string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, name := range names {
+		all.WriteString(readFile(t, name))
+	}
+	return all.String()
 }
 
 // documents are the names of all documents for users.

@@ -1,0 +1,2 @@
+// What a page gets as the global webrocket.
+export * from './index.js'

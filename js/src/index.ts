@@ -1,0 +1,5 @@
+export { Client } from './client.js'
+export { RocketError, type Code } from './errors.js'
+export { events } from './events.js'
+export { webSocket, type WebSocketClass } from './websocket.js'
+export type * from './types.js'

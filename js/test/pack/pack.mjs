@@ -1,0 +1,68 @@
+// Installs the packed package into clean projects, and runs or compiles them.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+process.chdir(new URL('../..', import.meta.url).pathname)
+const root = mkdtempSync(join(tmpdir(), 'rocket-pack-'))
+const run = (command, args, cwd) => execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+const tool = name => resolve('node_modules/.bin', name)
+const tsc = version => resolve(`node_modules/${version}/bin/tsc`)
+const [{ filename }] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', root], '.'))
+
+function project(name, type, files) {
+  const directory = join(root, name)
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'package.json'), JSON.stringify({ name, private: true, type }))
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text)
+  run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--no-package-lock', join(root, filename)], directory)
+  return directory
+}
+
+function expect(what, got, want) {
+  if (!got.includes(want)) throw new Error(`${what}: got ${got}, want ${want}`)
+  console.log(`${what}: ok`)
+}
+
+const use = `
+const client = new Client('ws://localhost/', { transports: [webSocket(class {})] })
+console.log(client.state.state, new RocketError('offline').code)
+`
+try {
+  const esm = project('esm', 'module', { 'a.js': `import { Client, RocketError, webSocket } from 'webrocket'\n${use}` })
+  expect('ESM', run('node', ['a.js'], esm), 'idle offline')
+  const cjs = project('cjs', 'commonjs', { 'a.js': `const { Client, RocketError, webSocket } = require('webrocket')\n${use}` })
+  expect('CommonJS', run('node', ['a.js'], cjs), 'idle offline')
+
+  const source = `
+import { Client, RocketError, events, type State } from 'webrocket'
+const client = new Client('ws://localhost/', { minDelay: 100 })
+const state: State = client.state
+client.subscribe<{ n: number }>('c', { onEvent: e => { const n: number = e.data.n; void n } }).unsubscribe()
+export async function f(): Promise<number | undefined> {
+  for await (const e of events<number>(client, 'c')) if ('reason' in e) void e.missed; else return e.data
+  try { return (await client.publish('c', 'e')).offset } catch (e) { if (e instanceof RocketError && e.maybeSent) throw e }
+  return undefined
+}
+console.log(state.state)
+`
+  const options = ['--strict', '--noEmit', '--target', 'es2022', '--lib', 'es2022,dom']
+  for (const version of ['typescript', 'typescript-5.4']) {
+    for (const [kind, type, module] of [['ESM', 'module', 'node16'], ['CommonJS', 'commonjs', 'node16'], ['bundler', 'module', 'bundler']]) {
+      const directory = project(`ts-${version}-${kind}`, type, { 'a.ts': source })
+      const modules = module === 'bundler' ? ['--module', 'esnext', '--moduleResolution', 'bundler'] : ['--module', module]
+      run(tsc(version), [...options, ...modules, 'a.ts'], directory)
+      console.log(`${version}, ${kind}: ok`)
+    }
+  }
+
+  const vite = project('vite', 'module', {
+    'index.html': '<script type="module" src="a.ts"></script>',
+    'a.ts': source,
+  })
+  run(tool('vite'), ['build', '--logLevel', 'error'], vite)
+  expect('Vite', run('sh', ['-c', 'cat dist/assets/*.js'], vite), 'unknown_outcome')
+} finally {
+  rmSync(root, { recursive: true, force: true })
+}
