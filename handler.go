@@ -43,11 +43,13 @@ type SlowPolicy = engine.SlowPolicy
 
 // What may happen to a slow reader: it is closed with 1013; it loses the events
 // that have waited longest, and is told how many; it gets only the newest event
-// of each channel and name.
+// of each channel and name; it gets the events of channels with a history later, at its
+// own pace, as long as they are kept, and loses the others as with DropOldest.
 const (
 	Disconnect = engine.Disconnect
 	DropOldest = engine.DropOldest
 	Conflate   = engine.Conflate
+	Replay     = engine.Replay
 )
 
 // Codec is an encoding of the native protocol: JSON, or one of your own.
@@ -116,8 +118,8 @@ func (h *HubHandler) check() error {
 	if h.Codec == nil {
 		return errors.New("the handler has no codec; use NewJSONHandler")
 	}
-	if _, ok := h.Codec.(native.LossCodec); h.SlowReaders == DropOldest && !ok {
-		return errors.New("the codec has no AppendLost; with DropOldest a client must be told which events it lost")
+	if _, ok := h.Codec.(native.LossCodec); (h.SlowReaders == DropOldest || h.SlowReaders == Replay) && !ok {
+		return errors.New("the codec has no AppendLost; with DropOldest or Replay a client must be told which events it lost")
 	}
 	if err := checkLists(h.Origins, h.Subprotocols); err != nil {
 		return err

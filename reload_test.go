@@ -391,7 +391,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		for i := 0; ; i++ {
 			next := locked()
 			next.MaxSubscriptions = 1 + i%3
-			next.SlowReaders = []webrocket.SlowPolicy{webrocket.Disconnect, webrocket.Conflate, webrocket.DropOldest}[i%3]
+			next.SlowReaders = []webrocket.SlowPolicy{webrocket.Disconnect, webrocket.Conflate, webrocket.DropOldest, webrocket.Replay}[i%4]
 			if err := s.Reload(s.Config, hubs{"/": next}); err != nil {
 				t.Errorf("Reload: %v", err)
 			}

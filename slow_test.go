@@ -220,8 +220,10 @@ func TestReloadToConflate(t *testing.T) {
 
 func TestDropOldestNeedsANotice(t *testing.T) {
 	h := webrocket.NewHandler(struct{ webrocket.Codec }{codec.JSON{}})
-	h.SlowReaders = webrocket.DropOldest
-	if err := webrocket.NewServer("").Handle("/", h); err == nil {
-		t.Error("a codec without a notice may drop events")
+	for _, policy := range []webrocket.SlowPolicy{webrocket.DropOldest, webrocket.Replay} {
+		h.SlowReaders = policy
+		if err := webrocket.NewServer("").Handle("/", h); err == nil {
+			t.Errorf("policy %d: a codec without a notice may drop events", policy)
+		}
 	}
 }

@@ -178,8 +178,8 @@ func (s *Server) register(path string, h Handler) (*Endpoint, error) {
 		return nil, err
 	case endpoint == nil || endpoint.Protocol == nil:
 		return nil, errors.New("Register returned no endpoint with a Protocol")
-	case endpoint.SlowReaders == DropOldest && endpoint.Lost == nil:
-		return nil, errors.New("Register returned an endpoint with DropOldest and without Lost")
+	case (endpoint.SlowReaders == DropOldest || endpoint.SlowReaders == Replay) && endpoint.Lost == nil:
+		return nil, errors.New("Register returned an endpoint with DropOldest or Replay and without Lost")
 	}
 	if err := checkLists(endpoint.Origins, endpoint.Subprotocols); err != nil {
 		return nil, err

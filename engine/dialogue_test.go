@@ -27,6 +27,7 @@ type testLoop struct {
 	byFd   map[int32]*testConn // connections that are not closed
 	script script
 	work   func() time.Duration
+	keeper *keeper // that gives events again, nil for none
 }
 
 // script is what the Protocol of a test does beside taking notes.
@@ -59,6 +60,14 @@ func (tl *testLoop) Work(time.Duration) time.Duration {
 		return -1
 	}
 	return tl.work()
+}
+
+func (*testLoop) Resume(uint64) {}
+
+func (tl *testLoop) FallBehind(id uint64, channel string, offset uint64) {
+	if tl.keeper != nil {
+		tl.keeper.fallBehind(id, channel, offset)
+	}
 }
 
 func (tl *testLoop) Written() {

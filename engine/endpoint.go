@@ -42,7 +42,7 @@ type Endpoint struct {
 	SlowReaders SlowPolicy
 
 	// Lost makes the frame that tells a client how many events of a channel it
-	// has lost. It must be set if SlowReaders is DropOldest.
+	// has lost. It must be set if SlowReaders is DropOldest or Replay.
 	Lost func(delivery.Lost) []byte
 
 	// Compression lets clients agree on permessage-deflate (RFC 7692), without

@@ -53,6 +53,7 @@ type Loop struct {
 
 	dirty   []*Conn // something waits to be written
 	leaving []departure
+	fallen  []*Conn // have falls that the worker has not been told of
 	doomed  []*Conn // to be closed at the end of the turn
 	buried  []*Conn // closed: their slots are free from the end of the turn
 
@@ -65,6 +66,7 @@ type Loop struct {
 	unseen    int // how many there are to look at yet
 	drain     drain
 	sliceEnd  time.Time
+	working   bool // the worker is called
 	inRow     bool // the turn follows another directly, in the same slice
 	batch     batch
 	scratch   []byte                 // where the frames of a write are joined
@@ -250,9 +252,13 @@ func (l *Loop) protect(f func()) {
 // work lets the worker work. One that panics is left alone until the next turn.
 func (l *Loop) work() (pause time.Duration) {
 	pause = -1
-	if l.worker != nil {
-		l.protect(func() { pause = l.worker.Work(l.elapsed()) })
+	if l.worker == nil {
+		return pause
 	}
+	l.working = true
+	l.protect(func() { pause = l.worker.Work(l.elapsed()) })
+	l.working = false
+	l.tellFalls()
 	return pause
 }
 

@@ -69,7 +69,7 @@ func TestStatsOfSlowReaders(t *testing.T) {
 // What is done to slow readers beside disconnecting them is counted, and so are
 // events that may be dropped.
 func TestStatsOfDroppedEvents(t *testing.T) {
-	for slow, name := range map[SlowPolicy]string{DropOldest: "drop-oldest", Conflate: "conflate"} {
+	for slow, name := range map[SlowPolicy]string{DropOldest: "drop-oldest", Conflate: "conflate", Replay: "replay"} {
 		tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: slow, Lost: lossNotice})
 		tc := tl.open()
 		tc.room = 0

@@ -211,6 +211,9 @@ func (c *Conn) took(b []byte, n int) {
 	case n < len(b):
 		o.sealed = bytes.Clone(b[n:])
 	}
+	if c.parked && c.endpoint.SlowReaders == Replay && c.ahead() == 0 {
+		c.unpark()
+	}
 }
 
 // blocked arranges for the rest to be written once the socket takes more.
@@ -255,6 +258,7 @@ func (o *outbox) advance(n int) {
 	done := 0
 	for done < len(o.frames) && n >= len(o.frames[done]) {
 		n -= len(o.frames[done])
+		o.forget(done)
 		done++
 	}
 	o.sent = n
@@ -317,15 +321,24 @@ func (c *Conn) deliver(r *run, alone bool) {
 // unwritten queues the rest of a run of which the socket took n bytes.
 func (c *Conn) unwritten(items []delivery.Item, n int, err error) {
 	o := c.outbox()
+	if !c.blocked(err) {
+		return
+	}
+	for len(items) > 0 && n >= len(items[0].Frame) {
+		n -= len(items[0].Frame)
+		items = items[1:]
+	}
 	for i := range items {
+		if c.fallsBack(&items[i]) {
+			continue
+		}
 		o.frames = append(o.frames, items[i].Frame)
 		o.bytes += len(items[i].Frame)
-	}
-	if c.endpoint.SlowReaders != Disconnect {
-		o.mark(items)
+		if c.endpoint.SlowReaders != Disconnect {
+			o.mark(items[i : i+1])
+		}
 	}
 	o.advance(n)
-	if c.blocked(err) {
-		c.limit()
-	}
+	c.limit()
+	c.loop.tellFalls()
 }

@@ -19,6 +19,7 @@ type Case struct {
 var Cases = []Case{
 	{Name: "stalled", Does: "1 of 5,000 subscribers stops reading, then 1 in 10, under fan-out", run: stalled},
 	{Name: "policies", Does: "readers stall for a while and read on, under each policy for slow readers", run: policies},
+	{Name: "crawl", Does: "100 readers take 1 KB a second while 5 MB are published, and then catch up", run: crawl},
 	{Name: "halfopen", Does: "10,000 handshakes at 1 byte a second, 1,000 half ClientHellos, 2,000 half messages", run: halfopen},
 	{Name: "storm", Does: "15,000 subscribers drop at once, and come back at once", run: storm},
 	{Name: "files", Does: "twice as many connections as a server may have open files, with handshakes and without a word", run: files},

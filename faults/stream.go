@@ -28,14 +28,25 @@ func streamEvent(n int) string {
 
 func streamCommand(n int) string { return `{"publish":` + streamEvent(n) + `}` }
 
+// withoutOffset returns an event as it is where its channel keeps no history, and the offset, 0 if there is none.
+func withoutOffset(message []byte) (event []byte, offset int) {
+	head, tail, found := bytes.Cut(message, []byte(`,"offset":`))
+	offset, err := strconv.Atoi(strings.TrimSuffix(string(tail), "}"))
+	if !found || err != nil {
+		return message, 0
+	}
+	return append(head[:len(head):len(head)], '}'), offset
+}
+
 // hearing is what one subscriber of a stream has heard.
 type hearing struct {
 	heard   int
-	doubled int // that came again, or out of order
-	skipped int // that did not come, without a notice
-	lost    int // that did not come, and the subscriber was told
-	notices int // in which it was told
-	broken  int // messages that are none of the stream
+	doubled int                 // that came again, or out of order
+	skipped int                 // that did not come, without a notice
+	lost    int                 // that did not come, and the subscriber was told
+	missing [streamChannels]int // of these, by channel
+	notices int                 // in which it was told
+	broken  int                 // messages that are none of the stream
 
 	next   [streamChannels]int // number that comes next, by channel
 	newest [streamTopics]int   // number that came last, and 1
@@ -59,12 +70,13 @@ func (h *hearing) take(message []byte) {
 	err := json.Unmarshal(message, &m)
 	number, _, _ := strings.Cut(m.Data, " ")
 	n, noNumber := strconv.Atoi(number)
+	message, offset := withoutOffset(message)
 	switch {
 	case err != nil:
 		h.broken++
 	case m.Lost > 0:
 		h.tell(m.Channel, m.Lost)
-	case noNumber != nil || n < 0 || !bytes.Equal(message, []byte(streamEvent(n))):
+	case noNumber != nil || n < 0 || !bytes.Equal(message, []byte(streamEvent(n))) || offset > 0 && offset != n/streamChannels+1:
 		h.broken++
 	default:
 		h.event(n)
@@ -76,6 +88,7 @@ func (h *hearing) tell(channel string, n int) {
 	for i := range h.next {
 		if streamChannel(i) == channel {
 			h.lost += n
+			h.missing[i] += n
 			h.notices++
 			h.next[i] += n * streamChannels
 			return
@@ -122,6 +135,9 @@ func (h *hearing) add(o *hearing) {
 	h.doubled += o.doubled
 	h.skipped += o.skipped
 	h.lost += o.lost
+	for i, n := range o.missing {
+		h.missing[i] += n
+	}
 	h.notices += o.notices
 	h.broken += o.broken
 }

@@ -1,6 +1,10 @@
 package faults
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 // A listener notices what is missing, doubled or not whole.
 func TestHearing(t *testing.T) {
@@ -9,6 +13,9 @@ func TestHearing(t *testing.T) {
 			messages = append(messages, streamEvent(n))
 		}
 		return messages
+	}
+	offset := func(n, offset int) string {
+		return fmt.Sprintf(`%s,"offset":%d}`, strings.TrimSuffix(streamEvent(n), "}"), offset)
 	}
 	tests := []struct {
 		name     string
@@ -22,10 +29,12 @@ func TestHearing(t *testing.T) {
 		{"the first is missing", events(3), hearing{heard: 1, skipped: 1}, 1},
 		{"one comes twice", events(0, 1, 1, 2), hearing{heard: 4, doubled: 1}, 3},
 		{"two change places", events(3, 0), hearing{heard: 2, skipped: 1, doubled: 1}, 1},
-		{"some are lost", append([]string{`{"lost":2,"channel":"c0"}`}, events(6, 1, 2)...), hearing{heard: 3, lost: 2, notices: 1}, 4},
-		{"more are lost than that", append([]string{`{"lost":2,"channel":"c0"}`}, events(9)...), hearing{heard: 1, lost: 2, skipped: 1, notices: 1}, 1},
-		{"fewer are lost than that", append([]string{`{"lost":2,"channel":"c0"}`}, events(3)...), hearing{heard: 1, lost: 2, doubled: 1, notices: 1}, 1},
+		{"some are lost", append([]string{`{"lost":2,"channel":"c0"}`}, events(6, 1, 2)...), hearing{heard: 3, lost: 2, missing: [streamChannels]int{2}, notices: 1}, 4},
+		{"more are lost than that", append([]string{`{"lost":2,"channel":"c0"}`}, events(9)...), hearing{heard: 1, lost: 2, missing: [streamChannels]int{2}, skipped: 1, notices: 1}, 1},
+		{"fewer are lost than that", append([]string{`{"lost":2,"channel":"c0"}`}, events(3)...), hearing{heard: 1, lost: 2, missing: [streamChannels]int{2}, doubled: 1, notices: 1}, 1},
 		{"lost in a channel that is none", []string{`{"lost":2,"channel":"d"}`}, hearing{broken: 1}, 0},
+		{"offsets", []string{offset(0, 1), offset(3, 2), offset(1, 1)}, hearing{heard: 3}, 2},
+		{"a wrong offset", []string{offset(0, 1), offset(3, 3)}, hearing{heard: 1, broken: 1}, 1},
 		{"half an event", []string{streamEvent(7)[:100] + `"}`}, hearing{broken: 1}, 0},
 		{"not JSON", []string{"{"}, hearing{broken: 1}, 0},
 	}

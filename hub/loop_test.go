@@ -23,11 +23,12 @@ type loop struct {
 	heard  map[uint64][]string
 	closed map[uint64]string
 
-	notices map[uint64][]Notice
+	notices  map[uint64][]Notice
+	sessions map[uint64]*Session
 }
 
 func newLoop(t testing.TB) *loop {
-	l := &loop{t: t, heard: map[uint64][]string{}, closed: map[uint64]string{}, notices: map[uint64][]Notice{}}
+	l := &loop{t: t, heard: map[uint64][]string{}, closed: map[uint64]string{}, notices: map[uint64][]Notice{}, sessions: map[uint64]*Session{}}
 	l.worker = NewWorker(l, func() time.Duration { return l.now })
 	return l
 }
@@ -48,6 +49,8 @@ func (l *loop) Close(id uint64, code uint16, reason string) {
 }
 
 func (l *loop) Notice(id uint64, n Notice) { l.notices[id] = append(l.notices[id], n) }
+
+func (l *loop) Session(id uint64) *Session { return l.sessions[id] }
 
 func (l *loop) Name(id uint64) string { return fmt.Sprint("connection ", id) }
 
@@ -86,6 +89,7 @@ func (l *loop) knock(h *Hub, header map[string]string) (member, error) {
 		l.t.Fatal(err)
 	}
 	m := member{new(Session), l, l.ids}
+	l.sessions[m.id] = m.Session
 	return m, m.Open(l.now, l.worker, h, l.ids, 0, &r, client{})
 }
 

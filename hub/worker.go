@@ -20,6 +20,9 @@ type Out interface {
 	// for it.
 	Notice(id uint64, n Notice)
 
+	// Session returns the session of the connection, nil if it has none.
+	Session(id uint64) *Session
+
 	// Name returns how logs name the connection.
 	Name(id uint64) string
 }
@@ -93,6 +96,15 @@ func (w *Worker) send(b Broker, h *Hub, m pubsub.Message) {
 // Sweep makes the loop look after the histories of these hubs: one loop of a server
 // does.
 func (w *Worker) Sweep(hubs []*Hub) { w.swept = hubs }
+
+// FallBehind makes the session of a connection hear events of a channel again, from this
+// offset on, because its client reads slowly. If the channel does not keep them any more
+// the client is told.
+func (w *Worker) FallBehind(id uint64, channel string, offset uint64) {
+	if s := w.out.Session(id); s != nil {
+		s.desk.hub.table.FallBehind(&s.subscriber, []byte(channel), offset)
+	}
+}
 
 // Command returns where a protocol may decode the command that it is obeying. It
 // is the loop's, so that no command costs an allocation.

@@ -121,6 +121,14 @@ func (o out) Notice(id uint64, n hub.Notice) {
 	}
 }
 
+// Session returns the session of a connection, nil if it has none.
+func (o out) Session(id uint64) *hub.Session {
+	if c := o.Conn(id); c != nil {
+		return SessionOf(c)
+	}
+	return nil
+}
+
 // Name returns how logs name a connection.
 func (o out) Name(id uint64) string {
 	if c := o.Conn(id); c != nil {

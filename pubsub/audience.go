@@ -226,6 +226,12 @@ func (a *audience) count(n int) {
 	a.shard.stats.Subscriptions += n
 }
 
+// countBehind notes that so many members more are served by no walk.
+func (a *audience) countBehind(n int32) {
+	a.behind += n
+	a.shard.stats.Behind += int(n)
+}
+
 // leave removes the member at index i. It is the one place where memberships end.
 func (a *audience) leave(i int) {
 	gone := a.members[i]
@@ -234,7 +240,7 @@ func (a *audience) leave(i int) {
 	} else {
 		i = a.setBehind(i)
 	}
-	a.behind--
+	a.countBehind(-1)
 	last := len(a.ids) - 1
 	a.swap(i, last)
 	a.members[last] = nil
@@ -256,7 +262,7 @@ func (a *audience) setBehind(i int) int {
 	}
 	last := a.end() - 1
 	a.swap(i, last)
-	a.behind++
+	a.countBehind(1)
 	return last
 }
 
@@ -265,7 +271,7 @@ func (a *audience) setBehind(i int) int {
 func (a *audience) setServed(i int) {
 	first := a.end()
 	a.swap(i, first)
-	a.behind--
+	a.countBehind(-1)
 	a.swap(first, a.cursor)
 	a.cursor++
 }

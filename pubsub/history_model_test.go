@@ -81,6 +81,7 @@ func FuzzHistory(f *testing.F) {
 			for what, n := range map[string]int{
 				"events": sum.events, "recoveries with a replay": sum.replayed, "losses told": sum.lost, "members above base": sum.early,
 				"positions expired": sum.expired, "channels forgotten": sum.forgotten, "pages": sum.pages, "panics": sum.panics, "evictions": sum.evicted,
+				"queues that were full": sum.fallen,
 			} {
 				if n < enough {
 					f.Errorf("%s: got %d, so this is not tested", what, n)
@@ -92,7 +93,7 @@ func FuzzHistory(f *testing.F) {
 
 // historyCounts tells what a run has met.
 type historyCounts struct {
-	steps, events, lost, replayed, early, expired, forgotten, pages, panics, evicted int
+	steps, events, lost, replayed, early, expired, forgotten, pages, panics, evicted, fallen int
 }
 
 func (c *historyCounts) add(o *historyCounts) {
@@ -106,6 +107,7 @@ func (c *historyCounts) add(o *historyCounts) {
 	c.pages += o.pages
 	c.panics += o.panics
 	c.evicted += o.evicted
+	c.fallen += o.fallen
 }
 
 // A view is what a client knows of a channel: its position.
@@ -113,6 +115,7 @@ type view struct {
 	position   uint64
 	subscribed bool
 	whole      bool            // what it missed was pending: nothing of it may be lost
+	fall       uint64          // the first message that it was given and dropped, which the hub does not know yet
 	excepted   map[uint64]bool // messages that it was left out of
 }
 
@@ -130,6 +133,7 @@ type historyModel struct {
 	seed  uint64
 	input []byte
 	ended bool
+	calm  bool // all clients read
 	r     *rand.Rand
 
 	hub      *Hub
@@ -400,6 +404,7 @@ func (m *historyModel) work(loop, slice int) State {
 	s := m.loops[loop]
 	s.left = slice
 	defer func() {
+		defer m.fallBack(s)
 		if s.panicked {
 			s.panicked = false
 			m.panics++
@@ -422,6 +427,9 @@ func (m *historyModel) heard(id uint64, item *delivery.Item) {
 		m.fatalf("%d is gone and hears %q", id, item.Frame)
 	}
 	v := c.view(channel)
+	if v.fall > 0 {
+		return // it has no room for that
+	}
 	switch want := []string{"", "+", "~", "-"}[c.form]; {
 	case !v.subscribed:
 		m.fatalf("%d hears %s without a subscription", id, channel)
@@ -436,11 +444,35 @@ func (m *historyModel) heard(id uint64, item *delivery.Item) {
 	}
 	v.position = offset
 	m.events++
+	if !m.calm && m.one(50) { // its queue is full: it gives back some of what it was given
+		v.fall = offset - min(offset-1, uint64(m.choose(4)))
+		v.position = v.fall - 1
+	}
+}
+
+// fallBack tells the hub, after Work, what the clients of a loop had no room for.
+func (m *historyModel) fallBack(s *historySink) {
+	for _, c := range m.users {
+		for _, channel := range m.channels {
+			v := c.view(channel)
+			if v.fall == 0 {
+				continue
+			}
+			if c.loop != s || !m.hub.FallBehind(c.sub, []byte(channel), v.fall) {
+				m.fatalf("%d cannot have %d of %s again", c.id, v.fall, channel)
+			}
+			v.fall, v.whole = 0, false
+			m.fallen++
+		}
+	}
 }
 
 // lose is a notice that comes to a client.
 func (m *historyModel) lose(id uint64, l delivery.Lost) {
 	v := m.clients[id].view(l.Channel)
+	if v.fall > 0 {
+		return // it will be given that, or be told
+	}
 	m.skip(m.clients[id], l.Channel, l.Offset-l.N+1)
 	switch {
 	case v.whole && l.N > 0:
@@ -505,12 +537,16 @@ func (m *historyModel) page(channel string) {
 // fall makes a member give back what it has had last.
 func (m *historyModel) fall(c *client, channel string) {
 	v := c.view(channel)
-	to := v.position - min(v.position, uint64(m.choose(4)))
-	if got := m.hub.FallBehind(c.sub, []byte(channel), to); got != v.subscribed {
-		m.fatalf("FallBehind: got %v, want %v", got, v.subscribed)
+	next := v.position - min(v.position, uint64(m.choose(4)))
+	if m.one(8) {
+		next = m.top[channel] + 1
 	}
-	if v.subscribed {
-		v.position, v.whole = to, false
+	want := v.subscribed && next > 0 && next <= v.position
+	if got := m.hub.FallBehind(c.sub, []byte(channel), next); got != want {
+		m.fatalf("FallBehind to %d from %d: got %v, want %v", next, v.position, got, want)
+	}
+	if want {
+		v.position, v.whole = next-1, false
 	}
 }
 
@@ -552,6 +588,15 @@ func (m *historyModel) end() {
 	if m.t.Failed() {
 		return
 	}
+	m.calm = true
+	for _, channel := range m.channels { // the last message is for every form
+		p, err := m.hub.Publish(Message{Channel: []byte(channel), At: m.now}, Always)
+		if err != nil {
+			m.fatalf("Publish: %v", err)
+		}
+		m.top[channel] = p.Offset
+		m.sent[channel][p.Offset] = m.now
+	}
 	for i, s := range m.loops {
 		s.panics = false
 		for _, c := range m.users {
@@ -564,7 +609,7 @@ func (m *historyModel) end() {
 				m.fatalf("Work does not come to an end")
 			}
 		}
-		if len(s.shard.catchup.readers)+len(s.shard.catchup.early) > 0 {
+		if len(s.shard.catchup.readers)+len(s.shard.catchup.early)+s.shard.Stats().Behind > 0 {
 			m.fatalf("somebody is behind at the end")
 		}
 	}

@@ -485,9 +485,10 @@ func TestFallBehind(t *testing.T) {
 		{"no member", other, "c", 2, false},
 		{"no channel", sub, "d", 2, false},
 		{"more than it has", sub, "c", 6, false},
-		{"what it has", sub, "c", 5, true},
-		{"less", sub, "c", 2, true},
-		{"still less", sub, "c", 1, true},
+		{"no message", sub, "c", 0, false},
+		{"what it has had last", sub, "c", 5, true},
+		{"less", sub, "c", 3, true},
+		{"still less", sub, "c", 2, true},
 	} {
 		if got := h.FallBehind(tt.s, []byte(tt.channel), tt.offset); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)

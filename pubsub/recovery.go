@@ -153,19 +153,19 @@ func (ch *channel) start(at *seat, start *Start) (b Begun, base uint64) {
 	return b, base
 }
 
-// FallBehind makes a member read the channel's log from a position on: what it had of
-// later messages it must have dropped. So nothing need be queued for a slow reader
-// while the log keeps it. It reports whether s is a member that has had so
-// much. Loop of s only; not within Sink.Deliver.
+// FallBehind makes a member read the channel's log from the message at offset on: that
+// one, and those behind it, it must have dropped. So nothing need be queued for a slow
+// reader while the log keeps it. It reports whether s is a member that has been given
+// that message. Loop of s only; not within Shard.Work.
 func (h *Hub) FallBehind(s *Subscriber, name []byte, offset uint64) bool {
 	i := h.find(s, name)
 	if i < 0 {
 		return false
 	}
 	a := s.subs[i].audience
-	if offset > a.base && s.subs[i].index < a.end() {
+	if offset == 0 || offset > a.position(s.subs[i].index) {
 		return false
 	}
-	s.seat.shard.fallBehind(a, s, offset)
+	s.seat.shard.fallBehind(a, s, before(offset))
 	return true
 }

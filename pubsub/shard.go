@@ -70,6 +70,10 @@ type Shard struct {
 type Stats struct {
 	Subscriptions int
 
+	// Behind is how many of them read the log, or wait for it: the subscriber was
+	// away, or is slow.
+	Behind int
+
 	// Delivery is how long it took from the publishing of the first message of a
 	// run until its walk on this loop had ended and all that was delivered in the
 	// same turn had been written, if there is a Clock.

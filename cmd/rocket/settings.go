@@ -218,8 +218,8 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return size(&h.MaxQueuedBytes, 1, 0) },
 		},
 		{
-			"SlowReaders", "slow-readers", "POLICY", "disconnect", "what happens to a slow reader above that: disconnect, drop-oldest or conflate",
-			func(h *hub) value { return choice(&h.SlowReaders, "disconnect", "drop-oldest", "conflate") },
+			"SlowReaders", "slow-readers", "POLICY", "disconnect", "what happens to a slow reader above that: disconnect, drop-oldest, conflate or replay",
+			func(h *hub) value { return choice(&h.SlowReaders, "disconnect", "drop-oldest", "conflate", "replay") },
 		},
 		{
 			"MaxSubscriptions", "max-subscriptions", "N", "128", "subscriptions that one connection may have",

@@ -240,14 +240,14 @@ func table() []metric {
 			"rocket_slow_readers_total", counter,
 			[]string{"policy"},
 			"Slow readers over the limit, by what was done to them.", func(r *reading, y yield) {
-				each(y, r.total.Slow, []string{"conflate", "disconnect", "drop-oldest"})
+				each(y, r.total.Slow, []string{"conflate", "disconnect", "drop-oldest", "replay"})
 			},
 		},
 		{
 			"rocket_dropped_events_total", counter,
 			[]string{"policy"},
 			"Events that slow readers were not given, by policy.", func(r *reading, y yield) {
-				each(y, r.total.Dropped, []string{"conflate", "drop-oldest"})
+				each(y, r.total.Dropped, []string{"conflate", "drop-oldest", "replay"})
 			},
 		},
 		{
@@ -296,6 +296,12 @@ func table() []metric {
 			"rocket_subscriptions", gauge,
 			[]string{"loop"},
 			"Subscriptions, by loop.", perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Shard.Subscriptions) }),
+		},
+		{
+			"rocket_subscriptions_behind", gauge,
+			[]string{"loop"},
+			"Subscriptions that read a history, because their client was away or reads slowly, by loop.",
+			perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Shard.Behind) }),
 		},
 		{
 			"rocket_loop_connections", gauge,

@@ -180,6 +180,8 @@ func TestMetricsAreSumsOverLoops(t *testing.T) {
 		`rocket_loop_busy_seconds_total{loop="1"}`:               b.Busy.Seconds(),
 		`rocket_subscriptions{loop="0"}`:                         float64(a.Shard.Subscriptions),
 		`rocket_subscriptions{loop="1"}`:                         float64(b.Shard.Subscriptions),
+		`rocket_subscriptions_behind{loop="0"}`:                  float64(a.Shard.Behind),
+		`rocket_subscriptions_behind{loop="1"}`:                  float64(b.Shard.Behind),
 		`rocket_loop_stale{loop="0"}`:                            0,
 		`rocket_loop_stale{loop="1"}`:                            1,
 		`rocket_loop_turn_seconds_sum`:                           (a.Turns.Sum + b.Turns.Sum).Seconds(),
