@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
+	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
 	"github.com/nu7hatch/webrocket/protocol"
 )
@@ -18,7 +20,8 @@ import (
 // a hub of the same name, which is the path if Hub is nil: the hub, its
 // connections, channels and subscriptions stay and obey the new settings. A
 // connection that logged in with a secret that is gone, or with a token whose key is
-// gone, is closed with 4401.
+// gone, is closed with 4401. Subscriptions that other Rules do not allow any more end, and
+// their clients are told.
 // Handlers of other kinds, and hubs of other names, begin anew: their
 // connections stay if the Endpoint's Protocol equals the one before, and are
 // closed with 1001 otherwise. The handlers must never have been in use, except
@@ -225,6 +228,34 @@ func (n *reloading) install() {
 		old := h.Config()
 		h.Obey(*config)
 		s.endRevoked(h, old)
+		if !slices.Equal(old.Rules, config.Rules) {
+			s.endForbidden(h)
+		}
+	}
+}
+
+// recheckMax is how many subscriptions a loop looks at before it serves its clients again.
+const recheckMax = 4096
+
+// endForbidden ends the subscriptions that the rules of a hub do not allow any more.
+func (s *Server) endForbidden(h *Hub) {
+	for _, l := range s.running().Loops() {
+		l.Post(func() { endForbidden(l, h, 0) })
+	}
+}
+
+// endForbidden does the same on one loop, in slices, from a place in its table on.
+func endForbidden(l *engine.Loop, h *Hub, place int) {
+	seen := 0
+	next, more := l.Slice(place, func(c *Conn) bool {
+		if m := protocol.SessionOf(c); m != nil && m.Hub() == h {
+			seen += m.Subscriptions()
+			m.DropForbidden()
+		}
+		return seen < recheckMax
+	})
+	if more {
+		l.Post(func() { endForbidden(l, h, next) })
 	}
 }
 

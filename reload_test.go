@@ -2,6 +2,7 @@ package webrocket_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -691,4 +692,48 @@ func TestWelcomeAfterReload(t *testing.T) {
 		}
 		ask(want)
 	}
+}
+
+// A reload with other rules ends the subscriptions that they do not allow, of all connections,
+// however many there are, and leaves the others alone.
+func TestReloadRulesTakeRightsAway(t *testing.T) {
+	with := func(rules ...webrocket.Rule) hubs {
+		h := locked()
+		h.MaxSubscriptions = -1
+		h.Rules = rules
+		return hubs{"/": h}
+	}
+	s := serve(t, with())
+	var clients []*client
+	for range 3 {
+		c := login(t, s, "/", "read-write", "rw")
+		c.write(`{"subscribe":{"channels":[{"channel":"open"},{"channel":"closed"}]}}`)
+		c.want(`{"ok":true,"results":[{"ok":true,"channel":"open"},{"ok":true,"channel":"closed"}]}`)
+		clients = append(clients, c)
+	}
+	// more than a loop looks at in one turn
+	for i := range 50 {
+		list := make([]string, 100)
+		for j := range list {
+			list[j] = fmt.Sprintf(`{"channel":"%d-%d"}`, i, j)
+		}
+		clients[0].write(`{"subscribe":{"channels":[` + strings.Join(list, ",") + `]}}`)
+		if got, err := clients[0].read(); err != nil || strings.Contains(got, `"err"`) {
+			t.Fatalf("got %s, %v", got, err)
+		}
+	}
+	reload(t, s, with(webrocket.Rule{Match: "closed", Subscribe: webrocket.Nobody}))
+	for _, c := range clients {
+		c.want(`{"unsubscribed":"rule","channel":"closed"}`)
+		c.write(`{"subscribe":{"channel":"closed"}}`)
+		c.want(`{"err":"access_denied"}`)
+	}
+	clients[0].write(`{"publish":{"event":"e","channel":"open"}}`)
+	clients[0].want(`{"ok":true}`)
+	for _, c := range clients {
+		c.want(`{"event":"e","channel":"open"}`)
+	}
+	reload(t, s, with())
+	clients[1].write(`{"subscribe":{"channel":"closed"}}`)
+	clients[1].want(`{"ok":true}`)
 }

@@ -369,3 +369,110 @@ func TestKeyGoneFromSet(t *testing.T) {
 	out.write(`{"logout":true}`)
 	out.want(`{"ok":true}`)
 }
+
+// A rule subscribes each user to a channel of their own, and a login says where the client is
+// in it.
+func TestForcedByRule(t *testing.T) {
+	h := tokenHub(t)
+	h.Rules = []webrocket.Rule{{
+		Match: "inbox:{user}", Subscribe: webrocket.Owner, Force: true,
+		History: webrocket.History{Size: 3, TTL: time.Hour},
+	}}
+	token := signed(t, auth.Claims{User: "carol"})
+	talkOf(t, serve(t, hubs{"/": h}), strings.ReplaceAll(`
+		a > {"auth":{"token":"TOKEN"},"id":1}
+		a ? "user":"carol"
+		a < {"subscribed":"rule","channel":"inbox:carol","epoch":"EPOCH","offset":0}
+		b > {"auth":{"access":"read-write","secret":"backend"}}
+		b < {"ok":true}
+		b > {"publish":{"event":"e","channel":"inbox:carol"}}
+		b < {"ok":true,"offset":1}
+		a < {"event":"e","channel":"inbox:carol","offset":1}
+		a > {"logout":true}
+		a < {"ok":true}
+		b > {"publish":{"event":"f","channel":"inbox:carol"}}
+		b < {"ok":true,"offset":2}
+		a > {"auth":{"token":"TOKEN","since":{"inbox:carol":{"epoch":"EPOCH","offset":1}}}}
+		a ? "user":"carol"
+		a < {"subscribed":"rule","channel":"inbox:carol","epoch":"EPOCH","offset":1,"top":2,"recovered":true}
+		a < {"event":"f","channel":"inbox:carol","offset":2}
+		a > {"logout":true}
+		a < {"ok":true}
+		a > {"auth":{"token":"TOKEN","since":{"inbox:carol":{"epoch":"older","offset":1},"x":{"epoch":"older","offset":1}}}}
+		a ? "user":"carol"
+		a < {"subscribed":"rule","channel":"inbox:carol","reason":"epoch","epoch":"EPOCH","offset":2,"recovered":false}
+		a > {"auth":{"token":"TOKEN","since":{"x":1}}}
+		a < {"err":"invalid_data","reason":"auth: since is a number, not an object"}`, "TOKEN", token))
+}
+
+// The sessions of a user, or that of one client, are subscribed to a channel from Go, and
+// unsubscribed, and their clients are told before any event of it.
+func TestSubscribeSessions(t *testing.T) {
+	h := tokenHub(t)
+	h.MaxSubscriptions = 2
+	s := serve(t, hubs{"/": h})
+	login := func(user string) (c *client, id string) {
+		c = dial(t, s, "/")
+		c.write(`{"auth":{"token":"` + signed(t, auth.Claims{User: user}) + `"}}`)
+		reply, err := c.read()
+		found := clientID.FindString(reply)
+		if err != nil || found == "" {
+			t.Fatalf("got %s, %v", reply, err)
+		}
+		return c, found[len(`"client":"`) : len(found)-1]
+	}
+	a, id := login("42")
+	b, _ := login("42")
+	other, _ := login("43")
+	give := func(who webrocket.Sessions, channel string, hear, refused int) {
+		t.Helper()
+		n, no, err := s.SubscribeSessions(t.Context(), "/", who, channel)
+		if n != hear || no != refused || err != nil {
+			t.Fatalf("%v, %s: got %d, %d, %v, want %d, %d", who, channel, n, no, err, hear, refused)
+		}
+	}
+	user := webrocket.Sessions{User: "42"}
+	give(user, "kept:7", 2, 0)
+	if err := s.Hub("/").Publish("kept:7", "e", 1); err != nil {
+		t.Fatal(err)
+	}
+	epoch := s.Hub("/").Epoch()
+	for _, c := range []*client{a, b} {
+		c.want(`{"subscribed":"admin","channel":"kept:7","epoch":"` + epoch + `","offset":0}`)
+		c.want(`{"event":"e","channel":"kept:7","data":1,"offset":1}`)
+	}
+	give(webrocket.Sessions{Client: id}, "plain", 1, 0)
+	a.want(`{"subscribed":"admin","channel":"plain"}`)
+	give(user, "third", 1, 1) // the first connection may have no more
+	b.want(`{"subscribed":"admin","channel":"third"}`)
+	give(webrocket.Sessions{User: "nobody"}, "plain", 0, 0)
+
+	n, err := s.UnsubscribeSessions(t.Context(), "/", user, "kept:7")
+	if n != 2 || err != nil {
+		t.Fatalf("UnsubscribeSessions: got %d, %v, want 2", n, err)
+	}
+	for _, c := range []*client{a, b} {
+		c.want(`{"unsubscribed":"admin","channel":"kept:7"}`)
+		c.write(`{"subscribe":{"channel":"kept:7"}}`)
+		c.want(`{"err":"access_denied"}`)
+	}
+	other.write(`{"ping":true}`)
+	other.want(`{"ok":true}`)
+
+	for name, tt := range map[string]struct {
+		path    string
+		who     webrocket.Sessions
+		channel string
+		want    error
+	}{
+		"no hub":        {"/nowhere", user, "c", webrocket.ErrNoHub},
+		"nobody":        {"/", webrocket.Sessions{}, "c", webrocket.ErrBadSessions},
+		"both":          {"/", webrocket.Sessions{User: "42", Client: id}, "c", webrocket.ErrBadSessions},
+		"no client":     {"/", webrocket.Sessions{Client: "AAAAAAAAAAA"}, "c", webrocket.ErrNoConnection},
+		"no such names": {"/", user, "a\nb", webrocket.ErrBadChannelName},
+	} {
+		if _, _, err := s.SubscribeSessions(t.Context(), tt.path, tt.who, tt.channel); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, err, tt.want)
+		}
+	}
+}

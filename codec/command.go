@@ -74,6 +74,9 @@ type Command struct {
 	Signature    Signature // of the channel, with an empty Hex for none (Subscribe)
 	Limit        int       // -1 if it was not given (History)
 
+	// Positions has where the client is in channels that its token subscribes it to, nil for none (Auth with a Token)
+	Positions map[string]Position
+
 	Channels []Command // a Subscribe for each channel of a list, 1 to MaxList; nil if there is no list (Subscribe)
 }
 
@@ -150,10 +153,11 @@ type Login struct {
 // versions may have more.
 type Notice struct {
 	Expires      int    // seconds until the token expires: the client gets a new one
-	Subscribed   string // who began a subscription: "token"
-	Unsubscribed string // why one has ended: "access_denied", "expired" or "revoked"
+	Subscribed   string // who began a subscription: "token", "rule" or "admin"
+	Unsubscribed string // why one has ended: "access_denied", "expired", "revoked", "rule" or "admin"
 
 	Channel []byte // of Subscribed and Unsubscribed
+	Reason  string // of Subscribed: why a position was not recovered, "" for none
 	Begun   *Begun // of Subscribed, nil where the channel has no history
 }
 

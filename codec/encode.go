@@ -176,6 +176,9 @@ func (JSON) AppendNotice(dst []byte, n Notice) []byte {
 		return append(strconv.AppendInt(append(dst, `{"expires":`...), int64(n.Expires), 10), '}')
 	}
 	dst = appendString(append(dst, `,"channel":`...), n.Channel)
+	if n.Reason != "" {
+		dst = appendString(append(dst, `,"reason":`...), []byte(n.Reason))
+	}
 	if n.Begun != nil {
 		dst = n.Begun.append(dst)
 	}

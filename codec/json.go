@@ -179,8 +179,30 @@ func (m member) parseToken(args []member, cmd *Command) (reason string) {
 		reason = "auth: there is a token and an access or a secret; send one of them"
 	case cmd.Token == "":
 		reason = "auth: token is empty"
+	default:
+		cmd.Positions, reason = m.positions(args, "since")
 	}
 	return reason
+}
+
+// positions reads an object with a position for each of some channels, which may be missing.
+func (m member) positions(args []member, name string) (of map[string]Position, reason string) {
+	value := last(args, name)
+	if value == nil {
+		return nil, ""
+	}
+	all, reason := member{m.name + ": " + name, value}.args()
+	for _, channel := range all {
+		var p Position
+		if p, reason = m.position([]member{{name, channel.value}}, name, ""); reason != "" {
+			return nil, reason
+		}
+		if of == nil {
+			of = make(map[string]Position, len(all))
+		}
+		of[channel.name] = p
+	}
+	return of, reason
 }
 
 func (m member) parseChannel(cmd *Command) (reason string) {

@@ -83,6 +83,8 @@ func (s *scanner) auth(cmd *Command) bool {
 		case string(name) == "token" && token == nil:
 			token = s.text()
 			ok = token != nil
+		case string(name) == "since":
+			return false // this is for parseCommand
 		default:
 			ok = string(name) != "access" && string(name) != "secret" && string(name) != "token" && s.value(scanDepth)
 		}

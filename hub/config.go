@@ -125,6 +125,7 @@ type settings struct {
 	Config
 	generation uint32 // one more than those before
 	rules      []compiled
+	forcing    []*compiled // those of the rules that have Force
 }
 
 // withDefaults returns settings in which every limit is a number to compare with.
@@ -135,7 +136,8 @@ func (c Config) withDefaults() *settings {
 	c.MaxFailedLogins = limit(c.MaxFailedLogins, DefaultMaxFailedLogins)
 	c.CommandRate = min(max(c.CommandRate, 0), rate.Max)
 	c.ByteRate = min(max(c.ByteRate, 0), rate.Max)
-	return &settings{Config: c, rules: compileRules(c.Rules)}
+	rules := compileRules(c.Rules)
+	return &settings{Config: c, rules: rules, forcing: forcing(rules)}
 }
 
 // allow reports whether a secret gives access. Where there are tokens, an access without

@@ -25,6 +25,10 @@ type Rule struct {
 	// once, as far as they are kept. If zero, none.
 	Rewind int
 
+	// Force subscribes each user who logs in to the one channel that Match with the
+	// name of the user is. Match has {user} then, and no other wildcard.
+	Force bool
+
 	// Subscribe, Publish and ReadHistory say who may do that. ReadHistory is as
 	// Subscribe if it is ByDefault.
 	Subscribe, Publish, ReadHistory Right
@@ -109,7 +113,11 @@ func (r *Rule) Check() error {
 	if (r.Subscribe == Owner || r.Publish == Owner || r.ReadHistory == Owner) && !strings.Contains(r.Match, "{user}") {
 		return errors.New(`"owner" needs {user} in Match: it says whose the channel is`)
 	}
-	return CheckMatch(r.Match)
+	p, err := compile(r.Match)
+	if err == nil && r.Force && p.of("1") == "" {
+		err = errors.New("Force needs {user} in Match, and no other wildcard: it says which channel is whose")
+	}
+	return err
 }
 
 // CheckMatch returns what is wrong with the Match of a rule, nil if it is a pattern.
@@ -213,6 +221,28 @@ type compiled struct {
 	pattern *pattern
 }
 
+// of returns the channel of a user by a pattern whose only wildcard is {user}, "" for
+// other patterns.
+func (p *pattern) of(user string) string {
+	var name strings.Builder
+	users := 0
+	for _, part := range p.parts {
+		switch part.kind {
+		case 0:
+			name.WriteString(part.literal)
+		case 'u':
+			name.WriteString(user)
+			users++
+		default:
+			return ""
+		}
+	}
+	if users == 0 {
+		return ""
+	}
+	return name.String()
+}
+
 // compileRules makes rules ready to match. They have been checked.
 func compileRules(rules []Rule) []compiled {
 	var all []compiled
@@ -232,6 +262,22 @@ func (s *settings) rule(channel string) (r *compiled, owner string) {
 		}
 	}
 	return nil, ""
+}
+
+// forcing returns the rules that have Force.
+func forcing(rules []compiled) (all []*compiled) {
+	for i := range rules {
+		if rules[i].Force {
+			all = append(all, &rules[i])
+		}
+	}
+	return all
+}
+
+// owned reports whether a rule counts for a channel, and makes a user its owner.
+func (s *settings) owned(rule *compiled, channel, user string) bool {
+	counts, owner := s.rule(channel)
+	return counts == rule && owner == user
 }
 
 // shadowed returns the index of an earlier rule that matches every name that rule i

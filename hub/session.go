@@ -36,6 +36,9 @@ func (s *Session) may(rules *settings, what action, channel []byte) bool {
 	if rule == nil || what == subscribing && s.token().forces(string(channel)) {
 		return granted
 	}
+	if what == subscribing && rule.Force && owner == s.user() {
+		return true
+	}
 	return rule.right(what).allows(granted, owner, s.user())
 }
 
@@ -167,8 +170,9 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 	s.access, s.writer, s.generation = access, rules.Secrets.Writer(secret), rules.generation
 	if s.token() != nil {
 		s.endToken()
-		s.dropForbidden(rules)
+		s.dropForbidden(rules, EndedByRights)
 	}
+	s.force(rules, nil)
 	return Result{Login: &Login{User: s.user(), Expires: -1}}
 }
 
@@ -224,9 +228,6 @@ func (s *Session) SubscribeFrom(channel []byte, start pubsub.Start) Result {
 	}
 	if !asks && len(rules.rules) == 0 {
 		_, err := h.table.Subscribe(rules.MaxChannels, &s.subscriber, channel)
-		if err == nil {
-			s.noteHeard(channel)
-		}
 		return subscribed(err)
 	}
 	was := h.table.Subscribed(&s.subscriber, channel)
@@ -242,10 +243,7 @@ func (s *Session) SubscribeFrom(channel []byte, start pubsub.Start) Result {
 	}
 	r := subscribed(err)
 	if r.Code == NotRecovered && was {
-		s.Unsubscribe(channel) // so that what is heard is known
-	}
-	if r.OK() {
-		s.noteHeard(channel)
+		s.Unsubscribe(channel) // so that what was granted for it is forgotten
 	}
 	if begun.Epoch != "" || start.Since.Epoch != "" {
 		r.Begun = &Begun{begun, start.Since.Epoch != ""}
@@ -306,7 +304,7 @@ func (s *Session) Hears(channel []byte) bool {
 func (s *Session) Unsubscribe(channel []byte) {
 	s.desk.hub.table.Unsubscribe(&s.subscriber, channel)
 	if t := s.token(); t != nil {
-		delete(t.heard, string(channel))
+		delete(t.given, string(channel))
 		delete(t.channels, string(channel))
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nu7hatch/webrocket/auth"
@@ -16,18 +15,23 @@ import (
 type Notice struct {
 	Expires      time.Duration // the token expires in so long: get a new one
 	Unsubscribed string        // why a subscription has ended: one of the reasons below
-	Subscribed   string        // who began a subscription: ByToken
+	Subscribed   string        // who began a subscription: one of those below
 
 	Channel string // of Subscribed and Unsubscribed
 	Begun   *Begun // of Subscribed, nil where the channel has no history
+	Reason  string // of Subscribed: why a position was not recovered, "" if it was or there was none
 }
 
 // Why a subscription begins or ends that the client did not ask for.
 const (
 	ByToken       = "token"         // the token says that its bearer hears the channel
+	ByRule        = "rule"          // a rule says that the user hears it: Rule.Force
+	ByServer      = "admin"         // the program, or the admin API, has subscribed the session
 	EndedByRights = "access_denied" // the new login does not allow it
 	EndedByExpiry = "expired"       // the token for the channel has expired
 	EndedByRevoke = "revoked"       // it was revoked, or its key is gone
+	EndedByRule   = "rule"          // the rules have changed, and do not allow it any more
+	EndedByServer = "admin"         // the program, or the admin API, has ended it
 )
 
 // A Proof is a token or a signature for one channel.
@@ -51,12 +55,12 @@ type Login struct {
 	Expires time.Duration // until the token expires; negative for a login without one
 }
 
-// A bearer is what a session has that has logged in with a token. Sessions without one
-// have none.
+// A bearer is what a session has that has logged in with a token, or that others have
+// subscribed to a channel. Other sessions have none.
 type bearer struct {
 	connected *Identity           // that OnConnect returned
 	grant     *auth.Grant         // nil after a logout, and while the login is by a secret
-	heard     map[string]struct{} // the channels it hears
+	given     map[string]struct{} // channels that it hears by Give, whatever its rights
 	channels  map[string]proven   // those that it has a token of their own for
 	notices   []Notice            // to be told behind the reply
 
@@ -100,17 +104,22 @@ func (t *bearer) grants(what action, channel []byte) bool {
 	return t.grant.May(rightFor[what], string(channel)) || t.channels[string(channel)].grant.May(rightFor[what], string(channel)) || what == subscribing && t.forces(string(channel))
 }
 
-// forces reports whether the token subscribes its bearer to a channel.
+// forces reports whether the token subscribes its bearer to a channel, or Give has.
 func (t *bearer) forces(channel string) bool {
-	return t != nil && t.grant != nil && slices.Contains(t.grant.Forced, channel)
+	if t == nil {
+		return false
+	}
+	_, given := t.given[channel]
+	return given || t.grant != nil && slices.Contains(t.grant.Forced, channel)
 }
 
 // LoginToken grants what a token of Config.Tokens says, in place of an earlier login.
-// wall is the time by which tokens expire, now is the loop's. What happens to
+// wall is the time by which tokens expire, now is the loop's. since has where the client is
+// in channels that it is subscribed to by the login, nil for none. What happens to
 // subscriptions is among the Notices. A token that is refused ends the earlier login, as
 // in Login, but not if it is over (token_expired), cannot be verified yet (unavailable)
 // or is of another user (access_denied).
-func (s *Session) LoginToken(now time.Duration, wall time.Time, token string) Result {
+func (s *Session) LoginToken(now time.Duration, wall time.Time, token string, since map[string]pubsub.Position) Result {
 	rules := s.desk.hub.settings.Load()
 	grant, err := s.verify(wall, rules.Tokens, token)
 	s.desk.counts.Tokens[reasonOf(err)]++
@@ -121,16 +130,13 @@ func (s *Session) LoginToken(now time.Duration, wall time.Time, token string) Re
 	if t.grant == nil {
 		t.channels = nil // they are of no user, or of another
 	}
-	if s.subscriber.Len() != len(t.heard) {
-		s.leave() // it cannot be said which of them the token allows
-	}
 	t.grant = grant
 	s.access, s.writer, s.generation = auth.None, false, rules.generation
 	t.end = after(now, grant.End.Sub(wall))
 	t.renew = after(now, grant.RenewAt(wall, rand.Float64()).Sub(wall))
 	s.schedule()
-	s.dropForbidden(rules)
-	s.force(now, rules)
+	s.dropForbidden(rules, EndedByRights)
+	s.force(rules, since)
 	return Result{Login: &Login{User: s.user(), Expires: max(grant.Expires.Sub(wall), 0)}}
 }
 
@@ -214,8 +220,7 @@ func (s *Session) DropRevoked(wall time.Time) {
 func (s *Session) dropProven(channel, why string) {
 	delete(s.token().channels, channel)
 	if s.Hears([]byte(channel)) && !s.may(s.desk.hub.settings.Load(), subscribing, []byte(channel)) {
-		s.Unsubscribe([]byte(channel))
-		s.desk.worker.out.Notice(s.subscriber.ID(), Notice{Unsubscribed: why, Channel: channel})
+		s.endTold(channel, why)
 	}
 }
 
@@ -270,7 +275,7 @@ func after(now, d time.Duration) time.Duration { return now + min(d, never-now) 
 func (s *Session) leave() {
 	s.subscriber.Leave()
 	if t := s.token(); t != nil {
-		t.heard, t.channels = nil, nil
+		t.given, t.channels = nil, nil
 	}
 }
 
@@ -282,53 +287,6 @@ func (s *Session) endToken() {
 	}
 	t.grant, t.end, t.renew, t.channels = nil, never, never, nil
 	s.schedule()
-}
-
-// noteHeard remembers that the session hears a channel, if its rights may change.
-func (s *Session) noteHeard(channel []byte) {
-	t := s.token()
-	if t == nil {
-		return
-	}
-	if t.heard == nil {
-		t.heard = make(map[string]struct{})
-	}
-	t.heard[string(channel)] = struct{}{}
-}
-
-// dropForbidden ends the subscriptions that the session has no right for any more.
-func (s *Session) dropForbidden(rules *settings) {
-	t := s.token()
-	for channel := range t.heard {
-		if !s.may(rules, subscribing, []byte(channel)) {
-			s.end(channel, EndedByRights)
-		}
-	}
-	slices.SortFunc(t.notices, func(a, b Notice) int { return strings.Compare(a.Channel, b.Channel) })
-}
-
-// end ends a subscription, which the client is told.
-func (s *Session) end(channel, why string) {
-	s.Unsubscribe([]byte(channel))
-	t := s.token()
-	t.notices = append(t.notices, Notice{Unsubscribed: why, Channel: channel})
-}
-
-// force begins the subscriptions that the token names. One that a limit or OnSubscribe
-// refuses does not begin.
-func (s *Session) force(now time.Duration, rules *settings) {
-	t := s.token()
-	for _, channel := range t.grant.Forced {
-		if s.Hears([]byte(channel)) {
-			continue
-		}
-		r := s.SubscribeFrom([]byte(channel), pubsub.Start{Now: now})
-		if !r.OK() {
-			s.desk.hub.Log().Debug("a token's subscription was refused", "code", r.Code.String())
-			continue
-		}
-		t.notices = append(t.notices, Notice{Subscribed: ByToken, Channel: channel, Begun: r.Begun})
-	}
 }
 
 // Notices returns what the client is to be told behind the reply to its command, once.

@@ -66,8 +66,11 @@ func (i *issuer) sign(c auth.Claims, grants ...string) string {
 }
 
 // show sends a token, when the loop's time is what has passed since noon.
-func (m member) show(token string) Result {
-	return m.LoginToken(m.loop.now, noon.Add(m.loop.now), token)
+func (m member) show(token string) Result { return m.showSince(token, nil) }
+
+// showSince is show with where the client is in channels.
+func (m member) showSince(token string, since map[string]pubsub.Position) Result {
+	return m.LoginToken(m.loop.now, noon.Add(m.loop.now), token, since)
 }
 
 // told returns what has been told behind the reply, in short.
@@ -212,8 +215,10 @@ func TestTokenAfterSecret(t *testing.T) {
 	m := newLoop(t).enter(newHub(t, Config{Tokens: k.tokens(), Secrets: secrets}))
 	m.login(auth.ReadWrite, "rw")
 	m.Subscribe([]byte("c"))
-	m.show(k.token("42"))
-	want(t, "subscriptions", m.Subscriptions(), 0)
+	m.Subscribe([]byte("d"))
+	m.show(k.token("42", "d=subscribe"))
+	wantTold(t, m, "access_denied c")
+	want(t, "subscriptions", m.Subscriptions(), 1)
 	want(t, "publish", m.publish("c", "x").Code, AccessDenied)
 }
 

@@ -35,6 +35,15 @@ func (s *Subscriber) ID() uint64 { return s.id }
 // Len returns the number of subscriptions. Loop only.
 func (s *Subscriber) Len() int { return len(s.subs) }
 
+// Channels returns the names of the channels that s is a member of. Loop only.
+func (s *Subscriber) Channels() []string {
+	names := make([]string, 0, len(s.subs))
+	for i := range s.subs {
+		names = append(names, s.subs[i].audience.channel.name)
+	}
+	return names
+}
+
 // Leave ends all subscriptions. Loop only.
 func (s *Subscriber) Leave() {
 	for len(s.subs) > 0 {

@@ -40,6 +40,7 @@ func readRule(r *webrocket.Rule, n *node) problems {
 			})
 		}},
 		{"Rewind", integer(&r.Rewind, 1, rules.MaxHistorySize).fromNode},
+		{"Force", boolean(&r.Force).fromNode},
 		{"Subscribe", right(&r.Subscribe).fromNode},
 		{"Publish", right(&r.Publish).fromNode},
 		{"ReadHistory", right(&r.ReadHistory).fromNode},
@@ -137,6 +138,9 @@ func (q *question) print(w io.Writer, h hub) error {
 		rewind = fmt.Sprintf("%d events", ruling.Rewind)
 	}
 	fmt.Fprintf(t, "  rewind\t%s\n", rewind)
+	if ruling.Rule >= 0 && h.Rules[ruling.Rule].Force {
+		fmt.Fprintf(t, "  force\t%s is subscribed at login\n", ruling.Owner)
+	}
 	for _, v := range []struct {
 		what, secret string
 		rules.Verdict

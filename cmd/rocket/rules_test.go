@@ -81,7 +81,7 @@ func TestCheckWarnsOfShadowedRules(t *testing.T) {
 func TestRulesThatAreWrong(t *testing.T) {
 	for _, tt := range []struct{ rules, want string }{
 		{`{}`, `:2: Hubs[0].Rules: want a list of rules such as [{"Match": "chat:*"}], not an object`},
-		{`[7]`, `:2: Hubs[0].Rules[0]: want an object with Match, History, Rewind, Subscribe, Publish, ReadHistory, not 7`},
+		{`[7]`, `:2: Hubs[0].Rules[0]: want an object with Match, History, Rewind, Force, Subscribe, Publish, ReadHistory, not 7`},
 		{`[{}]`, `:2: Hubs[0].Rules[0]: Match is missing; write a pattern such as "chat:*"`},
 		{"[\n{\"Match\": \"a**b\"}]", `:3: Hubs[0].Rules[0].Match: "a**b": ** stands at the end only`},
 		{`[{"Match": "x", "History": {"Size": 1}}]`, `:2: Hubs[0].Rules[0]: History needs both Size and TTL; with one of them nothing would be kept`},

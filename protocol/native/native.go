@@ -208,7 +208,7 @@ func (p *Protocol) subscribe(c *engine.Conn, s *hub.Session, cmd *codec.Command)
 // login logs in. A failure is logged at level debug.
 func (p *Protocol) login(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.Result {
 	if cmd.Token != "" {
-		result := s.LoginToken(c.Loop().Time(), time.Now(), cmd.Token)
+		result := s.LoginToken(c.Loop().Time(), time.Now(), cmd.Token, positionsOf(cmd.Positions))
 		if !result.OK() {
 			p.hub.Log().Debug("a token was refused", "address", protocol.Address(c.RemoteAddr()), "code", result.Code.String())
 		}
@@ -275,7 +275,7 @@ func (p *Protocol) Notice(c *engine.Conn, n hub.Notice) {
 	}
 	c.Send(p.codec.Opcode(), words.AppendNotice(nil, codec.Notice{
 		Expires: seconds(n.Expires), Subscribed: n.Subscribed, Unsubscribed: n.Unsubscribed,
-		Channel: []byte(n.Channel), Begun: begunOf(n.Begun, true),
+		Channel: []byte(n.Channel), Reason: n.Reason, Begun: begunOf(n.Begun, true),
 	}))
 }
 

@@ -3,6 +3,7 @@ package native
 import (
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // begunOf returns where a subscription began as the codec has it. ok says that it did.
@@ -14,6 +15,18 @@ func begunOf(b *hub.Begun, ok bool) *codec.Begun {
 		Position: codec.Position{Epoch: b.Epoch, Offset: b.Offset}, Top: b.Top, Replays: b.Top > b.Offset,
 		Asked: b.Asked && ok, Recovered: b.Recovered, Lost: b.Lost,
 	}
+}
+
+// positionsOf returns positions as the hub has them.
+func positionsOf(of map[string]codec.Position) map[string]pubsub.Position {
+	var all map[string]pubsub.Position
+	for channel, p := range of {
+		if all == nil {
+			all = make(map[string]pubsub.Position, len(of))
+		}
+		all[channel] = pubsub.Position(p)
+	}
+	return all
 }
 
 // replyOf returns a result as the codec has it.

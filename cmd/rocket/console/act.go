@@ -268,6 +268,69 @@ func (c *console) revoke(r *http.Request) (any, error) {
 	return revokeAnswer{true}, nil
 }
 
+type sessionsRequest struct{ hub, user, client, channel string }
+
+func (q *sessionsRequest) fields() fields {
+	return fields{
+		{"hub", &q.hub, required},
+		{"user", &q.user, optional},
+		{"client", &q.client, optional},
+		{"channel", &q.channel, required},
+	}
+}
+
+// read reads whose sessions are meant.
+func (q *sessionsRequest) read(r *http.Request) (webrocket.Sessions, error) {
+	if err := decode(r, q.fields()); err != nil {
+		return webrocket.Sessions{}, err
+	}
+	if (q.user == "") == (q.client == "") {
+		return webrocket.Sessions{}, badRequest("want either user or client")
+	}
+	return webrocket.Sessions{User: q.user, Client: q.client}, nil
+}
+
+type subscribeAnswer struct {
+	Subscribed int `json:"subscribed"`
+	Refused    int `json:"refused"`
+}
+
+// subscribe subscribes the open sessions of a user, or a client, to a channel.
+func (c *console) subscribe(r *http.Request) (any, error) {
+	var ask sessionsRequest
+	who, err := ask.read(r)
+	if err != nil {
+		return nil, err
+	}
+	hear, refused, err := c.Server.SubscribeSessions(r.Context(), ask.hub, who, ask.channel)
+	if err != nil {
+		return nil, err
+	}
+	c.Log.Info("sessions were subscribed through the admin API", "hub", ask.hub, "user", ask.user,
+		"client", ask.client, "channel", ask.channel, "subscribed", hear, "refused", refused)
+	return subscribeAnswer{hear, refused}, nil
+}
+
+type unsubscribeAnswer struct {
+	Unsubscribed int `json:"unsubscribed"`
+}
+
+// unsubscribe ends such subscriptions.
+func (c *console) unsubscribe(r *http.Request) (any, error) {
+	var ask sessionsRequest
+	who, err := ask.read(r)
+	if err != nil {
+		return nil, err
+	}
+	n, err := c.Server.UnsubscribeSessions(r.Context(), ask.hub, who, ask.channel)
+	if err != nil {
+		return nil, err
+	}
+	c.Log.Info("sessions were unsubscribed through the admin API", "hub", ask.hub, "user", ask.user,
+		"client", ask.client, "channel", ask.channel, "unsubscribed", n)
+	return unsubscribeAnswer{n}, nil
+}
+
 type debugRequest struct {
 	connection, hub, channel string
 	every, seconds           int

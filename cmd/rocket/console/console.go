@@ -101,6 +101,8 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("POST /api/publish", c.change(c.publish))
 	mux.HandleFunc("POST /api/disconnect", c.change(c.disconnect))
 	mux.HandleFunc("POST /api/revoke", c.change(c.revoke))
+	mux.HandleFunc("POST /api/subscribe", c.change(c.subscribe))
+	mux.HandleFunc("POST /api/unsubscribe", c.change(c.unsubscribe))
 	mux.HandleFunc("POST /api/debug", c.change(c.debug))
 	if c.Profiling {
 		mux.HandleFunc("/debug/pprof/", c.guarded(pprof.Index))

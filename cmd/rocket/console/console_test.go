@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +61,15 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"POST", "/api/revoke", `{"user":"42","jti":"x"}`, 400},
 		{"POST", "/api/revoke", `{"user":"42"}`, 404}, // no hub takes tokens
 		{"POST", "/api/revoke", strings.Repeat(" ", 8<<20+1), 413},
+		{"POST", "/api/subscribe", `{"hub":"/","user":"42","channel":"c"}`, 200},
+		{"POST", "/api/subscribe", `{"hub":"/","user":"42","client":"x","channel":"c"}`, 400},
+		{"POST", "/api/subscribe", `{"hub":"/","user":"42","channel":"\n"}`, 400},
+		{"POST", "/api/subscribe", `{"hub":"/","client":"x","channel":"c"}`, 404},
+		{"POST", "/api/subscribe", strings.Repeat(" ", 8<<20+1), 413},
+		{"POST", "/api/unsubscribe", `{"hub":"/","user":"42","channel":"c"}`, 200},
+		{"POST", "/api/unsubscribe", `{"hub":"/","channel":"c"}`, 400},
+		{"POST", "/api/unsubscribe", `{"hub":"/nowhere","user":"42","channel":"c"}`, 404},
+		{"POST", "/api/unsubscribe", strings.Repeat(" ", 8<<20+1), 413},
 	} {
 		o.ask(r.method, r.path, r.body, r.status)
 		if r.status == 200 && strings.HasPrefix(r.path, "/api/") {
@@ -102,7 +112,11 @@ func serveTokens(t *testing.T, s *webrocket.Server) *auth.Key {
 // withTokens asks a server whose hub takes tokens.
 func (o *operator) withTokens() {
 	o.t.Helper()
-	with := operate(o.t, func(_ *console, s *webrocket.Server) { serveTokens(o.t, s) })
+	var served *webrocket.Server
+	with := operate(o.t, func(_ *console, s *webrocket.Server) {
+		serveTokens(o.t, s)
+		served = s
+	})
 	with.seen = o.seen
 	for _, body := range []string{`{"user":"42"}`, `{"user":"42","before":1764460000}`, `{"jti":"5f1c"}`} {
 		with.ask("POST", "/api/revoke", body, 200)
@@ -114,6 +128,11 @@ func (o *operator) withTokens() {
 	if log := with.log.String(); !strings.Contains(log, "tokens were revoked through the admin API") {
 		o.t.Errorf("the log does not say that tokens were revoked:\n%s", log)
 	}
+	tokens, now := served.Hub("/tokens").Config().Tokens, time.Now()
+	for i := 0; tokens.RevokeID(now, strconv.Itoa(i)) == nil; i++ {
+	}
+	with.ask("POST", "/api/revoke", `{"jti":"one more"}`, 503)
+	with.ask("POST", "/api/revoke", `{"jti":"5f1c"}`, 200) // is kept already
 }
 
 // Logins with tokens are counted by why they were refused, from the start.
@@ -156,7 +175,7 @@ func (o *operator) withoutToken() {
 	o.t.Helper()
 	open := operate(o.t, func(c *console, _ *webrocket.Server) { c.Token = "" })
 	open.seen = o.seen
-	for _, path := range []string{"/api/publish", "/api/disconnect", "/api/debug", "/api/revoke"} {
+	for _, path := range []string{"/api/publish", "/api/disconnect", "/api/debug", "/api/revoke", "/api/subscribe", "/api/unsubscribe"} {
 		open.askAs("", "POST", path, "{}", http.StatusForbidden)
 		open.askAs("any", "POST", path, "{}", http.StatusForbidden)
 	}
@@ -204,6 +223,8 @@ func (o *operator) whileALoopIsStuck() {
 	busy.ask("GET", fmt.Sprintf("/api/connections?after=%d-0", loop), "", 503)
 	busy.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 503)
 	busy.ask("POST", "/api/debug", `{"hub":"/","channel":"news"}`, 503)
+	busy.ask("POST", "/api/subscribe", `{"hub":"/","user":"42","channel":"c"}`, 503)
+	busy.ask("POST", "/api/unsubscribe", `{"hub":"/","user":"42","channel":"c"}`, 503)
 	series := fmt.Sprintf(`rocket_loop_stale{loop="%d"}`, loop)
 	if text := busy.ask("GET", "/metrics", "", 200); value(text, series) != "1" {
 		o.t.Errorf("the metrics do not say that loop %d is stale:\n%s", loop, text)

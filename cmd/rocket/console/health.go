@@ -64,9 +64,10 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, webrocket.ErrNotRecovered):
 		return http.StatusGone
-	case errors.Is(err, webrocket.ErrBadCursor), errors.Is(err, auth.ErrBadRevocation):
+	case errors.Is(err, webrocket.ErrBadCursor), errors.Is(err, auth.ErrBadRevocation),
+		errors.Is(err, webrocket.ErrBadChannelName):
 		return http.StatusBadRequest
-	case errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrStopped):
+	case errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrStopped), errors.Is(err, auth.ErrTooManyRevocations):
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
