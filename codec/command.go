@@ -129,10 +129,10 @@ type Reply struct {
 	Reason string // for the developer of the client, in plain words, "" for none
 	ID     []byte // what ParseCommand gave, nil for none
 
-	Begun  *Begun  // of a subscribe or a failed recovery where the channel has a history, otherwise nil
-	Stored *Stored // of a publish to such a channel or with a key, otherwise nil
-	Page   *Page   // of a history command, otherwise nil
-	Login  *Login  // of an auth, otherwise nil
+	Begun  *Begun // of a subscribe or a failed recovery where the channel has a history, otherwise nil
+	Stored Stored // of a publish to such a channel or with a key, otherwise zero
+	Page   *Page  // of a history command, otherwise nil
+	Login  *Login // of an auth, otherwise nil
 
 	Channel []byte  // of one of Results, otherwise nil
 	Results []Reply // of a subscribe with a list of channels, one for each in their order; otherwise nil

@@ -29,9 +29,7 @@ func (JSON) AppendReply(dst []byte, r Reply) []byte {
 	if r.Begun != nil {
 		dst = r.Begun.append(dst)
 	}
-	if r.Stored != nil {
-		dst = r.Stored.append(dst)
-	}
+	dst = r.Stored.append(dst)
 	if r.Page != nil {
 		dst = r.Page.append(dst)
 	}
@@ -89,7 +87,7 @@ func (b *Begun) append(dst []byte) []byte {
 	return dst
 }
 
-func (s *Stored) append(dst []byte) []byte {
+func (s Stored) append(dst []byte) []byte {
 	if s.Offset > 0 {
 		dst = appendNumber(dst, `,"offset":`, s.Offset)
 	}

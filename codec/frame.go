@@ -2,6 +2,7 @@ package codec
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/gobwas/ws"
 )
@@ -181,6 +182,7 @@ func appendHeader(dst []byte, op Opcode, n int, mask byte) []byte {
 
 // AppendFrame extends dst by a whole, unmasked frame. It copies payload.
 func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
+	dst = slices.Grow(dst, frameHeaderMax+len(payload)) // at once
 	return append(AppendHeader(dst, op, len(payload)), payload...)
 }
 

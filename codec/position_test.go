@@ -65,9 +65,9 @@ func TestRepliesWithHistory(t *testing.T) {
 			Reply{Err: "not_recovered", Reason: "epoch", ID: []byte("2"), Begun: &Begun{Position: Position{"k4", 0}}},
 			`{"err":"not_recovered","reason":"epoch","id":2,"epoch":"k4","offset":0}`,
 		},
-		{"stored", Reply{Stored: &Stored{Offset: 5}}, `{"ok":true,"offset":5}`},
-		{"duplicate", Reply{Stored: &Stored{Offset: 5, Keyed: true, Duplicate: true}}, `{"ok":true,"offset":5,"duplicate":true}`},
-		{"a key without a history", Reply{Stored: &Stored{Keyed: true}}, `{"ok":true,"duplicate":false}`},
+		{"stored", Reply{Stored: Stored{Offset: 5}}, `{"ok":true,"offset":5}`},
+		{"duplicate", Reply{Stored: Stored{Offset: 5, Keyed: true, Duplicate: true}}, `{"ok":true,"offset":5,"duplicate":true}`},
+		{"a key without a history", Reply{Stored: Stored{Keyed: true}}, `{"ok":true,"duplicate":false}`},
 		{
 			"page",
 			Reply{Page: &Page{Epoch: "k3", First: 1, Top: 2, Events: [][]byte{[]byte(`{"a":1}`), []byte(`{"b":2}`)}, More: true}},

@@ -15,6 +15,7 @@ import (
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/hub"
 )
 
 // A crowd is a server on one loop with many clients, who are connected by wires
@@ -49,15 +50,15 @@ func message(s string) []byte {
 	return codec.AppendMaskedFrame(nil, codec.OpText, []byte(s), [4]byte{1, 2, 3, 4})
 }
 
-// newCrowd returns a server to which nobody is connected.
-func newCrowd(tb testing.TB) *crowd {
+// newCrowd returns a server to which nobody is connected. Its hub has these rules.
+func newCrowd(tb testing.TB, rules ...hub.Rule) *crowd {
 	tb.Helper()
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	s.Config.Loops = 1
 	s.Config.PingInterval = 1000 * time.Hour
 	c := &crowd{hub: webrocket.NewJSONHandler()}
-	c.hub.Channels = []string{"all", "few"}
+	c.hub.Channels, c.hub.Rules = []string{"all", "few"}, rules
 	visit := make(visitor, 1)
 	for path, h := range map[string]webrocket.Handler{"/": c.hub, "/visit": visit} {
 		if err := s.Handle(path, h); err != nil {

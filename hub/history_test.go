@@ -171,7 +171,7 @@ func TestRulesVanish(t *testing.T) {
 	want(t, "publish without the rule", m.publish("c", "2").Code, AccessDenied)
 	want(t, "subscribe without the rule", l.enter(h).Subscribe([]byte("c")).Code, AccessDenied)
 	m.login(auth.ReadWrite, "rw")
-	if r := m.publish("c", "3"); !r.OK() || r.Stored != nil {
+	if r := m.publish("c", "3"); !r.OK() || r.Stored != (Stored{}) {
 		t.Errorf("got %+v, want no offset", r)
 	}
 	want(t, "history", m.History([]byte("c"), pubsub.Query{Limit: -1}).Code, NotAvailable)

@@ -195,7 +195,7 @@ func (s *Session) Publish(p Publication) Result {
 		} else if others != nil {
 			s.desk.worker.send(others, s.desk.hub, m)
 		}
-		return stored(published, p.Key != nil)
+		return Result{Stored: Stored{published, p.Key != nil}}
 	case errors.Is(err, pubsub.ErrNoChannel):
 		return Result{Code: InvalidChannel}
 	case errors.Is(err, pubsub.ErrFull):
@@ -203,15 +203,6 @@ func (s *Session) Publish(p Publication) Result {
 	default:
 		return Result{Code: InternalError, Reason: err.Error()}
 	}
-}
-
-// stored is the result of a publish. Where there is nothing to say it allocates
-// nothing.
-func stored(p pubsub.Published, keyed bool) Result {
-	if p.Offset == 0 && !keyed {
-		return Result{}
-	}
-	return Result{Stored: &Stored{p, keyed}}
 }
 
 // admit returns why a session may not publish an event, or success.

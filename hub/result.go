@@ -50,7 +50,7 @@ type Result struct {
 	Reason string // for developers, in plain words; "" if the code says it all
 
 	Begun  *Begun       // where a subscription began, if the channel has a history or a position was asked for
-	Stored *Stored      // what became of a publish, if the channel has a history or there was a key
+	Stored Stored       // what became of a publish, if the channel has a history or there was a key
 	Page   *pubsub.Page // what a history command asked for
 	Login  *Login       // of a login that succeeded
 }

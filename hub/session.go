@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"time"
+	"unsafe"
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
@@ -32,7 +33,8 @@ func (s *Session) may(rules *settings, what action, channel []byte) bool {
 	if len(rules.rules) == 0 {
 		return granted
 	}
-	rule, owner := rules.rule(string(channel))
+	// A copy would be one for each publish. Nothing of the name is kept.
+	rule, owner := rules.rule(unsafe.String(unsafe.SliceData(channel), len(channel)))
 	if rule == nil || what == subscribing && s.token().forces(string(channel)) {
 		return granted
 	}

@@ -238,16 +238,19 @@ func (p *Protocol) reply(c *engine.Conn, cmd *codec.Command, result hub.Result, 
 	}
 	reply := replyOf(result, cmd.ID)
 	reply.Results = each
-	var room []byte
+	size := replySize
 	if result.Login != nil {
 		reply.Login = p.welcome(c, result.Login)
-		room = make([]byte, 0, welcomeSize)
+		size = welcomeSize
 	}
-	c.Send(p.codec.Opcode(), p.codec.AppendReply(room, reply))
+	c.Send(p.codec.Opcode(), p.codec.AppendReply(make([]byte, 0, size), reply))
 }
 
-// welcomeSize is enough for most replies to auth, in bytes.
-const welcomeSize = 192
+// Enough for most replies, and for those to auth, in bytes.
+const (
+	replySize   = 64
+	welcomeSize = 192
+)
 
 // welcome is what a client is told that has logged in.
 func (p *Protocol) welcome(c *engine.Conn, l *hub.Login) *codec.Login {

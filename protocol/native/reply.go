@@ -31,11 +31,11 @@ func positionsOf(of map[string]codec.Position) map[string]pubsub.Position {
 
 // replyOf returns a result as the codec has it.
 func replyOf(r hub.Result, id []byte) codec.Reply {
-	reply := codec.Reply{Err: r.Code.String(), Reason: r.Reason, ID: id}
-	reply.Begun = begunOf(r.Begun, r.OK())
-	if s := r.Stored; s != nil {
-		reply.Stored = &codec.Stored{Offset: s.Offset, Keyed: s.Keyed, Duplicate: s.Duplicate}
+	reply := codec.Reply{
+		Err: r.Code.String(), Reason: r.Reason, ID: id,
+		Stored: codec.Stored{Offset: r.Stored.Offset, Keyed: r.Stored.Keyed, Duplicate: r.Stored.Duplicate},
 	}
+	reply.Begun = begunOf(r.Begun, r.OK())
 	if page := r.Page; page != nil {
 		reply.Page = &codec.Page{Epoch: page.Epoch, First: page.First, Top: page.Top, More: page.More}
 		for _, item := range page.Items {
