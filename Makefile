@@ -43,10 +43,10 @@ js-package: ## the JavaScript client as a package for npm, in js/
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
-faults: build ## what goes wrong on purpose, about 13 minutes; FAULTS="-clock" or names of cases; needs root
+faults: build ## what goes wrong on purpose, about 21 minutes; FAULTS="-clock" or names of cases; needs root
 	$(BIN)/rocket-faults $(FAULTS)
 
-faults-short: build ## a cut of it, about 2 minutes
+faults-short: build ## a cut of it, about 3 minutes
 	$(BIN)/rocket-faults -short $(FAULTS)
 
 microbench: ## the benchmarks of the packages

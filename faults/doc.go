@@ -16,6 +16,7 @@
 //	sleepers.go  subscribers that do not read
 //	crowd.go     many connections that do the same at the same time
 //	stream.go    events of which each is known, for readers that miss some
+//	follower.go  subscribers that keep their position, and come back with it
 //	table.go     the findings, for a terminal and for the document
 //
 // # What an audience checks
@@ -25,6 +26,9 @@
 // is lost, what is not the next is doubled or out of order. A latency is from
 // the time at which a publish was due until the member has read it, so a server
 // that stops for a while cannot hide it.
+//
+// A follower wants the next number too, also behind an absence, unless it is told
+// that some are missing. So nothing can be lost untold, however it comes and goes.
 //
 // # What counts as unharmed
 //

@@ -89,6 +89,11 @@ func freeAddr() string {
 
 // start gives the server a life, at the address that it has had before.
 func (s *server) start(ctx context.Context) error {
+	return s.startUntil(ctx, "rocket is ready", s.isReady)
+}
+
+// startUntil is start for a server that is not waited for until it is ready, but until ok says so.
+func (s *server) startUntil(ctx context.Context, what string, ok func() bool) error {
 	host, port, _ := net.SplitHostPort(s.addr)
 	args := append([]string{s.t.binary}, s.args...)
 	args = append(args, "-host", host, "-port", port, "-admin", s.admin, "-loops", "2")
@@ -108,7 +113,7 @@ func (s *server) start(ctx context.Context) error {
 		close(p.ended)
 	}()
 	s.process = p
-	err := s.t.until(ctx, patience, "rocket is ready", func() bool { return s.isReady() || p.hasEnded() })
+	err := s.t.until(ctx, patience, what, func() bool { return ok() || p.hasEnded() })
 	if err == nil && p.hasEnded() {
 		err = errors.New("rocket ended at once")
 	}
