@@ -32,7 +32,7 @@ conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node
 	cd conformance/node && npm ci --no-audit --no-fund --ignore-scripts
 	$(GO) test -count=1 -tags clients ./conformance
 
-js: server ## the JavaScript client: built, its size, its package in clean projects, with a fake server and with bin/rocket
+js: server ## the JavaScript client: built, its size, its package in clean projects; with a fake server, bin/rocket and Chromium
 	cd js && npm ci --no-audit --no-fund --ignore-scripts
 	cd js && npm run -s all
 	@cmp js/dist/webrocket.js js/webrocket.js || { echo "the server embeds another bundle: cp js/dist/webrocket.js js/webrocket.js"; exit 1; }

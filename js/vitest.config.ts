@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  test: { include: ['test/{unit,server}/**/*.test.ts'], testTimeout: 60_000, pool: 'threads', maxWorkers: 2 },
+  test: { include: ['test/{unit,server,browser}/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, pool: 'threads', maxWorkers: 2 },
 })

@@ -7,7 +7,7 @@ process.chdir(new URL('..', import.meta.url).pathname)
 rmSync('dist', { recursive: true, force: true })
 
 const common = { bundle: true, target: 'es2022', external: ['react'], logLevel: 'warning' }
-const entryPoints = ['src/index.ts']
+const entryPoints = ['src/index.ts', 'src/stream.ts', 'src/react.ts']
 for (const format of ['esm', 'cjs']) {
   await build({ ...common, entryPoints, format, outdir: `dist/${format}` })
   execFileSync('node_modules/.bin/tsc', ['--noEmit', 'false', '--emitDeclarationOnly', '--declaration', '--outDir', `dist/${format}`], { stdio: 'inherit' })

@@ -5,7 +5,9 @@ import { build } from 'esbuild'
 process.chdir(new URL('..', import.meta.url).pathname)
 const limits = [
   ['Client', 5000, `export { Client } from './dist/esm/index.js'`],
+  ['Client, stream', 6000, `export { Client } from './dist/esm/index.js'; export { stream } from './dist/esm/stream.js'`],
   ['everything of webrocket', 6000, `export * from './dist/esm/index.js'`],
+  ['webrocket/react', 1000, `export * from './dist/esm/react.js'`],
 ]
 for (const [what, limit, contents] of limits) {
   const { outputFiles } = await build({

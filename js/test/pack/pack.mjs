@@ -26,18 +26,19 @@ function expect(what, got, want) {
 }
 
 const use = `
-const client = new Client('ws://localhost/', { transports: [webSocket(class {})] })
+const client = new Client('ws://localhost/', { transports: [webSocket(class {}), stream()] })
 console.log(client.state.state, new RocketError('offline').code)
 `
 try {
-  const esm = project('esm', 'module', { 'a.js': `import { Client, RocketError, webSocket } from 'webrocket'\n${use}` })
+  const esm = project('esm', 'module', { 'a.js': `import { Client, RocketError, webSocket } from 'webrocket'\nimport { stream } from 'webrocket/stream'\n${use}` })
   expect('ESM', run('node', ['a.js'], esm), 'idle offline')
-  const cjs = project('cjs', 'commonjs', { 'a.js': `const { Client, RocketError, webSocket } = require('webrocket')\n${use}` })
+  const cjs = project('cjs', 'commonjs', { 'a.js': `const { Client, RocketError, webSocket } = require('webrocket')\nconst { stream } = require('webrocket/stream')\n${use}` })
   expect('CommonJS', run('node', ['a.js'], cjs), 'idle offline')
 
   const source = `
 import { Client, RocketError, events, type State } from 'webrocket'
-const client = new Client('ws://localhost/', { minDelay: 100 })
+import { stream } from 'webrocket/stream'
+const client = new Client('ws://localhost/', { transports: [stream()] })
 const state: State = client.state
 client.subscribe<{ n: number }>('c', { onEvent: e => { const n: number = e.data.n; void n } }).unsubscribe()
 export async function f(): Promise<number | undefined> {
