@@ -28,7 +28,7 @@ test: ## all tests
 race: ## all tests, with the race detector
 	$(GO) test -race -shuffle=on $(PACKAGES)
 
-conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node and Chromium as clients, nginx, HAProxy and Caddy in between
+conformance: ## the RFCs, as docs/conformance.md lists them; openssl, curl, Node, Chromium and backends in five languages as clients, nginx, HAProxy and Caddy in between
 	cd conformance/node && npm ci --no-audit --no-fund --ignore-scripts
 	$(GO) test -count=1 -tags clients ./conformance
 

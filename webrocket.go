@@ -480,6 +480,27 @@ func (s *Server) RefuseHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "This server has just started. Try again.", http.StatusServiceUnavailable)
 }
 
+// Pipe connects a client within the process, as engine.Engine.Pipe does: for what
+// brings the clients of another transport to the server's handlers. Any goroutine.
+func (s *Server) Pipe(from string) (net.Conn, error) {
+	e := s.running()
+	if e == nil {
+		return nil, errors.New("webrocket: the server has not been started")
+	}
+	conn, err := e.Pipe(from)
+	if err != nil {
+		return nil, fmt.Errorf("webrocket: %w", err)
+	}
+	return conn, nil
+}
+
+// AllowsOrigin reports whether pages of an origin may connect to the handler at a
+// path. Any goroutine.
+func (s *Server) AllowsOrigin(path, origin string) bool {
+	e := s.running()
+	return e != nil && e.Allows(path, origin)
+}
+
 // HTTPStats is what a Server has counted of the connections that its HTTP has.
 type HTTPStats = engine.HTTPStats
 

@@ -75,6 +75,8 @@ func (e *Engine) judge(c *Conn, n int) refusal {
 		return full
 	case e.memoryShort.Load():
 		return noMemory
+	case c.transport.isPipe():
+		return admitted
 	case c.transport.awaitsProxyHeader(), c.transport.awaitsForwarded():
 		return admitted // the rates are checked when the client's address is known
 	}

@@ -32,7 +32,7 @@ type Config struct {
 
 	// MaxHTTPConnections is how many connections may be open for HTTP, beside
 	// MaxConnections; a further one is refused with 503. If zero, 1,000, or a
-	// thirty-second of the open files that the process may have, if that is less.
+	// sixty-fourth of the open files that the process may have, if that is less.
 	MaxHTTPConnections int
 
 	// ReusePort allows a port on which another process of the same user listens

@@ -35,6 +35,7 @@
 //
 // A request that opens no WebSocket connection leaves the loops with its socket, if
 // there is a Config.HTTP: handover.go, then http.go and httpconn.go on net/http.
+// pipe.go connects clients within the process.
 //
 // life.go is the engine's life from start to stop, drain.go and shared.go the
 // way to replace a process without refusing clients, reload.go new settings for

@@ -50,6 +50,7 @@ type Engine struct {
 	attached map[gnet.EventLoop]*Loop // guarded by mu
 
 	clock       atomic.Uint32 // ticks since the start
+	piped       atomic.Uint32 // pipes so far
 	conns       atomic.Int64
 	admitted    atomic.Int64 // those that hold one of MaxConnections places
 	refused     atomic.Int64 // those that wait for the answer that refuses them

@@ -51,17 +51,23 @@ func (h *handler) OnTick() (time.Duration, gnet.Action) {
 func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	l := h.e.loopOf(socket.EventLoop())
 	var in *listener
+	var pipe *piped
 	switch from := socket.Context().(type) {
 	case *pump:
 		l.pump = from
 		return nil, gnet.None
 	case *listener:
 		in = from
+	case *piped:
+		in, pipe = pipes, from
 	default:
 		in = l.listenerOf(socket.LocalAddr())
 	}
 	c := &Conn{socket: socket, fd: int32(socket.Fd())}
-	if in != nil {
+	switch {
+	case pipe != nil:
+		c.transport = pipe.transportOf(c)
+	case in != nil:
 		c.transport = newTransport(c, in)
 	}
 	socket.SetContext(c)

@@ -248,7 +248,7 @@ func httpDefault(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return int(min(files/32, 1000))
+	return int(min(files/64, 1000))
 }
 
 func filesOpen(t *testing.T) int {

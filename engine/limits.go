@@ -34,9 +34,13 @@ func FileLimit() (uint64, error) {
 // are so many loops.
 func ReservedFiles(loops int) int { return reservedFiles + filesPerLoop*loops }
 
-// httpShare is which part of the open files HTTP connections may have, if
-// Config.MaxHTTPConnections does not say how many there may be.
-const httpShare = 32
+// httpShare is the part of the open files that may be HTTP connections, if
+// Config.MaxHTTPConnections does not say how many there may be. httpFiles is how many
+// files are reserved for each: its own, and the client's end of a Pipe.
+const (
+	httpShare = 64
+	httpFiles = 2
+)
 
 // httpLimit returns how many HTTP connections there may be if wanted are asked
 // for, 0 for the default.
@@ -58,7 +62,7 @@ func connectionLimit(wanted, loops, http int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	reserved := uint64(ReservedFiles(loops) + http)
+	reserved := uint64(ReservedFiles(loops) + httpFiles*http)
 	if files <= reserved {
 		return 0, fmt.Errorf("engine: the limit of %d open files leaves none for connections; raise it to at least %d (ulimit -n)", files, 2*reserved)
 	}

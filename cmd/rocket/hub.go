@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/httpapi"
 )
 
 // hub is the configuration of one hub: what the command adds to the settings that
@@ -13,7 +14,8 @@ import (
 type hub struct {
 	path, codec, log string
 	morePaths        []string
-	tokens           *tokens // nil if no token opens it
+	tokens           *tokens       // nil if no token opens it
+	keys             []httpapi.Key // for the HTTP API
 	webrocket.HubConfig
 	webrocket.Endpoint
 }
@@ -154,6 +156,14 @@ func (h *hub) read(n *node) problems {
 	}
 	if h.codec == codecEcho && h.tokens != nil {
 		found = append(found, n.problem("an Echo hub has no Tokens; remove them"))
+	}
+	if h.codec == codecEcho && len(h.keys) > 0 {
+		found = append(found, n.problem("an Echo hub has no Keys; remove them"))
+	}
+	for _, path := range h.paths() {
+		if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); slices.Contains(reserved, first) {
+			found = append(found, n.problem("the path %s is for HTTP requests, as all below /%s/ are; choose another", path, first))
+		}
 	}
 	return found
 }

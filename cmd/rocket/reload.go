@@ -115,7 +115,7 @@ func (s *service) apply(c *config) error {
 		return err
 	}
 	s.logs.setLevel(c.logLevel)
-	return nil
+	return s.api.SetKeys(c.keys()) // which have been checked
 }
 
 // needRestart names the settings that differ in next and cannot be reloaded.

@@ -114,6 +114,11 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 		keys.close()
 		return nil, err
 	}
+	api, err := c.mount(server)
+	if err != nil {
+		keys.close()
+		return nil, err
+	}
 	member, err := c.join(log)
 	if err != nil {
 		keys.close()
@@ -125,7 +130,7 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 	keys.server.Store(server)
 	c.listen(server, certs)
 	s := &service{
-		server: server, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys, member: member,
+		server: server, api: api, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys, member: member,
 		manager: newNotifier(p.getenv), goodbye: shutdownTimeout, files: files, memory: memory,
 	}
 	s.config.Store(c)

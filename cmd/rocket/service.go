@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/httpapi"
 )
 
 // shutdownTimeout is how long clients have for the closing handshake when the
@@ -48,6 +49,7 @@ func signalDocs() []signalDoc {
 // service is a server that runs, and obeys signals.
 type service struct {
 	server  *webrocket.Server
+	api     *httpapi.API
 	log     *slog.Logger
 	logs    *logs
 	sources sources

@@ -119,7 +119,7 @@ func settings() []setting {
 			func(c *config) value { return integer(&c.server.MaxConnections, 0, 0) },
 		},
 		{
-			"MaxHTTPConnections", "max-http-connections", "N", "0", reload, "connections open at once for HTTP, beside MaxConnections; 0: 1,000, or a thirty-second of the open files",
+			"MaxHTTPConnections", "max-http-connections", "N", "0", reload, "connections open at once for HTTP, beside MaxConnections; 0: 1,000, or a sixty-fourth of the open files",
 			func(c *config) value { return integer(&c.server.MaxHTTPConnections, 0, 0) },
 		},
 		{
@@ -318,6 +318,10 @@ func hubSettings() []hubSetting {
 		{
 			key: "Tokens", doc: "which [tokens](#tokens) open the hub; with it an empty secret opens nothing",
 			at: func(h *hub) value { return tokenObject(&h.tokens) },
+		},
+		{
+			key: "Keys", doc: "list of keys with which backends publish and read by HTTP, as `rocket key new` prints them: [http.md](http.md#keys)",
+			at: func(h *hub) value { return apiKeyList(&h.keys) },
 		},
 	}, hubDefaults()...)
 }

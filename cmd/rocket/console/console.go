@@ -33,6 +33,7 @@ import (
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/cluster"
+	"github.com/nu7hatch/webrocket/httpapi"
 )
 
 // loopTimeout is how long a request waits for the event loops.
@@ -71,6 +72,10 @@ type Config struct {
 	// none.
 	Cluster func() cluster.Stats
 
+	// API is the HTTP API of the server, which is served here too, below /v1/. If nil,
+	// it is not.
+	API *httpapi.API
+
 	// Log receives what was changed through the console. It must be set.
 	Log *slog.Logger
 }
@@ -104,6 +109,9 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("POST /api/subscribe", c.change(c.subscribe))
 	mux.HandleFunc("POST /api/unsubscribe", c.change(c.unsubscribe))
 	mux.HandleFunc("POST /api/debug", c.change(c.debug))
+	if c.API != nil {
+		mux.HandleFunc(httpapi.Prefix, c.api)
+	}
 	if c.Profiling {
 		mux.HandleFunc("/debug/pprof/", c.guarded(pprof.Index))
 		mux.HandleFunc("/debug/pprof/cmdline", c.guarded(pprof.Cmdline))
@@ -112,6 +120,15 @@ func (c *console) handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", c.guarded(pprof.Trace))
 	}
 	return mux
+}
+
+// api answers what is for the HTTP API, which has keys of its own.
+func (c *console) api(w http.ResponseWriter, r *http.Request) {
+	if err := c.misnamed(r); err != nil {
+		reply(w, nil, err)
+		return
+	}
+	c.API.ServeHTTP(w, r)
 }
 
 func describe(w http.ResponseWriter, _ *http.Request) {

@@ -17,6 +17,7 @@ import (
 	"github.com/nu7hatch/webrocket/build"
 	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/httpapi"
 	"github.com/nu7hatch/webrocket/measure"
 )
 
@@ -55,6 +56,9 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		s := c.Cluster()
 		r.cluster = &s
 	}
+	if c.API != nil {
+		r.requests = c.API.Requests()
+	}
 	r.collect(to)
 }
 
@@ -67,6 +71,7 @@ type reading struct {
 	expiry   time.Time // of the certificate; zero if there is no TLS
 	sets     []*auth.KeySet
 	cluster  *cluster.Stats // nil if there is none
+	requests []httpapi.Requests
 }
 
 func newReading(told webrocket.Stats, server *webrocket.Server) *reading {
@@ -207,6 +212,15 @@ func table() []metric {
 		{
 			"rocket_http_connections_accepted_total", counter, nil,
 			"Connections whose first request was for HTTP.", func(r *reading, y yield) { y(float64(r.server.HTTPStats().Accepted)) },
+		},
+		{
+			"rocket_http_requests_total", counter,
+			[]string{"route", "status"},
+			"Requests to the HTTP API that have been answered, by route and status.", func(r *reading, y yield) {
+				for _, q := range r.requests {
+					y(float64(q.Count), q.Route, strconv.Itoa(q.Status))
+				}
+			},
 		},
 		{
 			"rocket_certificate_expiry_seconds", gauge, nil,

@@ -1,0 +1,501 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/httpapi"
+	"github.com/nu7hatch/webrocket/js"
+)
+
+// A fixture is a server with an API, and what its clients need.
+type fixture struct {
+	*webrocket.Server
+	api *httpapi.API
+	url string
+	key string // may do all in every channel of "/"
+	t   *testing.T
+}
+
+// serve starts a server with hubs by path.
+func serve(t *testing.T, hubs map[string]*webrocket.HubHandler, adjust ...func(*webrocket.Server)) *fixture {
+	t.Helper()
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	s.Config.Loops = 2
+	for path, h := range hubs {
+		if err := s.Handle(path, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, digest, err := httpapi.NewKey("all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{Server: s, key: key, t: t}
+	f.api, err = httpapi.New(httpapi.Config{Server: s, Keys: map[string][]httpapi.Key{
+		"/": {{Name: "all", SHA256: digest, Channels: []string{"*"}, May: []string{"publish", "read"}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.HTTP = f.api
+	for _, a := range adjust {
+		a(s)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+	f.url = "http://" + s.Addr().String()
+	return f
+}
+
+// locked is a hub that needs secrets, and keeps what is said in chat:*.
+func locked() *webrocket.HubHandler {
+	h := webrocket.NewJSONHandler()
+	h.Secrets = webrocket.Credentials{ReadOnly: "r", ReadWrite: "rw"}
+	h.Rules = []webrocket.Rule{{Match: "chat:*", History: webrocket.History{Size: 100, TTL: time.Minute}}}
+	return h
+}
+
+// ask sends a request, and returns the status, header and body of the answer.
+func (f *fixture) ask(method, path, key, body string, fields ...string) (*http.Response, string) {
+	f.t.Helper()
+	r, err := http.NewRequestWithContext(f.t.Context(), method, f.url+path, strings.NewReader(body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	for _, field := range fields {
+		name, value, _ := strings.Cut(field, ": ")
+		r.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	describedAnswer(f.t, r, response, answer)
+	return response, strings.TrimSpace(string(answer))
+}
+
+func (f *fixture) want(method, path, key, body string, status int, answer string) {
+	f.t.Helper()
+	if response, got := f.ask(method, path, key, body); response.StatusCode != status || !strings.Contains(got, answer) {
+		f.t.Errorf("%s %s %.80s: got %s %s\nwant %d with %s", method, path, body, response.Status, got, status, answer)
+	}
+}
+
+// subscribe returns a WebSocket client that hears channels, and its messages.
+func (f *fixture) subscribe(secret string, channels ...string) *client {
+	f.t.Helper()
+	ws, _, err := websocket.Dial(f.t.Context(), "ws://"+f.Addr().String()+"/", nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = ws.CloseNow() })
+	c := &client{ws, f.t}
+	c.send(fmt.Sprintf(`{"auth":{"access":"read-only","secret":%q}}`, secret))
+	c.read()
+	for _, channel := range channels {
+		c.send(fmt.Sprintf(`{"subscribe":{"channel":%q}}`, channel))
+		c.read()
+	}
+	return c
+}
+
+type client struct {
+	*websocket.Conn
+	t *testing.T
+}
+
+func (c *client) send(m string) {
+	c.t.Helper()
+	if err := c.Write(c.t.Context(), websocket.MessageText, []byte(m)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *client) read() string {
+	c.t.Helper()
+	_, m, err := c.Read(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(m)
+}
+
+func (c *client) want(want string) {
+	c.t.Helper()
+	if got := c.read(); got != want {
+		c.t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestPublish(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	c := f.subscribe("r", "news", "orders/1 ü")
+	f.want("POST", "/v1/publish/news?event=e", f.key, ` {"a": 1e999} `, 200, `{"ok":true,"heard":true}`)
+	c.want(`{"event":"e","channel":"news","data":{"a": 1e999}}`)
+	f.want("POST", "/v1/publish/orders%2F1%20%C3%BC", f.key, "", 200, `{"ok":true,"heard":true}`)
+	c.want(`{"event":"message","channel":"orders/1 ü"}`)
+	f.want("POST", "/v1/publish", f.key, `{"channel":"news","event":"e","data":[1, 2]}`, 200, `{"ok":true,"heard":true}`)
+	c.want(`{"event":"e","channel":"news","data":[1, 2]}`)
+	f.want("POST", "/v1/publish/nowhere", f.key, "1", 200, `{"ok":true,"heard":false}`)
+	f.want("POST", "/v1/publish/chat:1", f.key, "1", 200, `{"ok":true,"heard":true,"offset":1}`)
+	f.want("POST", "/v1/publish", f.key, `{"messages":[{"channel":"news","data":1},{"channel":"","data":2},{"channel":"news","data":3}]}`, 200,
+		`{"results":[{"ok":true,"heard":true},{"err":"invalid_channel_name"`)
+	c.want(`{"event":"message","channel":"news","data":1}`)
+	c.want(`{"event":"message","channel":"news","data":3}`)
+}
+
+// Each refusal has a code, and says what to mend.
+func TestRefusals(t *testing.T) {
+	h := locked()
+	h.MaxMessageSize = 1000
+	f := serve(t, map[string]*webrocket.HubHandler{"/": h, "/other": webrocket.NewJSONHandler()})
+	narrow, digest, _ := httpapi.NewKey("narrow")
+	reader, readDigest, _ := httpapi.NewKey("reader")
+	slow, slowDigest, _ := httpapi.NewKey("slow")
+	err := f.api.SetKeys(map[string][]httpapi.Key{"/": {
+		{Name: "narrow", SHA256: digest, Channels: []string{"orders:*", "news"}, May: []string{"publish"}},
+		{Name: "reader", SHA256: readDigest, Channels: []string{"*"}, May: []string{"read"}},
+		{Name: "slow", SHA256: slowDigest, Channels: []string{"*"}, May: []string{"publish"}, Rate: 2},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		method, path, key, body string
+		status                  int
+		want                    string
+	}{
+		{"POST", "/v1/publish/news", "", "1", 401, `"err":"invalid_credentials","message":"want a key`},
+		{"POST", "/v1/publish/news", "rk_x_y", "1", 401, `"message":"the server has no such key`},
+		{"POST", "/v1/publish/news", f.key, "1", 401, `no such key`},
+		{"POST", "/v1/publish/chat:1", narrow, "1", 403, `the key \"narrow\" is not for the channel \"chat:1\"; it is for orders:*, news`},
+		{"POST", "/v1/publish/ordersx", narrow, "1", 403, `access_denied`},
+		{"POST", "/v1/publish/orders:", narrow, "1", 200, `"ok":true`},
+		{"POST", "/v1/publish/news", reader, "1", 403, `may not publish; it may read`},
+		{"GET", "/v1/channels", narrow, "", 403, `may not read; it may publish`},
+		{"GET", "/v1/channels", "", "", 401, `invalid_credentials`},
+		{"POST", "/v1/publish/news?hub=/other", narrow, "1", 403, `the key \"narrow\" is not for the hub /other`},
+		{"POST", "/v1/publish/news?hub=/nowhere", "", "1", 404, `invalid_hub`},
+		{"POST", "/v1/publish/news?hub=/other", "", "1", 200, `"heard":false`}, // everybody may
+		{"POST", "/v1/publish/news", narrow, "hello", 400, `a text needs quotes around it`},
+		{"POST", "/v1/publish/news", narrow, "\xff", 400, `not UTF-8`},
+		{"POST", "/v1/publish/news", narrow, `"` + strings.Repeat("x", 1000) + `"`, 413, `too_large`},
+		{"POST", "/v1/publish/news", narrow, strings.Repeat(" ", 1<<20+1), 413, `1 MiB`},
+		{"POST", "/v1/publish/" + strings.Repeat("x", 256), reader, "1", 403, `access_denied`},
+		{"POST", "/v1/publish", narrow, `{"channel":"news","chanel":1}`, 400, `unknown field \"chanel\"`},
+		{"POST", "/v1/publish", narrow, `{"channel":7}`, 400, `channel: want another type than number`},
+		{"POST", "/v1/publish", narrow, `{"channel":"news"} {}`, 400, `something follows`},
+		{"POST", "/v1/publish", narrow, `{"channel":"news"`, 400, `not JSON`},
+		{"POST", "/v1/publish", narrow, `[]`, 400, `want another type than array`},
+		{"POST", "/v1/publish", narrow, `{"messages":[]}`, 400, `want 1 to 100, not 0`},
+		{"POST", "/v1/publish", narrow, `{"messages":[` + strings.Repeat(`{},`, 100) + `{}]}`, 400, `want 1 to 100, not 101`},
+		{"POST", "/v1/publish", narrow, `{"messages":[{}],"channel":"news"}`, 400, `messages stands alone`},
+		{"POST", "/v1/publish", narrow, `{"channel":"news","id":"` + strings.Repeat("x", 129) + `"}`, 400, `more than 128 bytes`},
+		{"GET", "/v1/publish", narrow, "", 405, `method_not_allowed`},
+		{"GET", "/v1/", narrow, "", 404, `docs/http.md`},
+		{"GET", "/v1/history/news", reader, "", 404, `not_available`},
+		{"GET", "/v1/history/chat:1?since=1", reader, "", 400, `epoch goes with since`},
+		{"GET", "/v1/channels?limit=0", reader, "", 400, `1 to 1000`},
+		{"POST", "/v1/publish/a", slow, "1", 200, `"ok"`},
+		{"POST", "/v1/publish/a", slow, "1", 200, `"ok"`},
+		{"POST", "/v1/publish/a", slow, "1", 429, `the key \"slow\" may publish 2 events a second`},
+	} {
+		f.want(tt.method, tt.path, tt.key, tt.body, tt.status, tt.want)
+	}
+	if r, _ := f.ask("POST", "/v1/publish/a", slow, "1"); r.Header.Get("Retry-After") != "1" {
+		t.Errorf("429: got %v, want Retry-After", r.Header)
+	}
+	if r, _ := f.ask("POST", "/v1/publish/a", "", "1"); r.Header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("401: got %v, want WWW-Authenticate", r.Header)
+	}
+	if r, _ := f.ask("GET", "/v1/publish", "", ""); r.Header.Get("Allow") != "POST" {
+		t.Errorf("405: got %v, want Allow", r.Header)
+	}
+}
+
+// Everybody may publish without a key where everybody may over WebSocket, but pages
+// only if the hub wants their origin.
+func TestOpenHub(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	h.Origins = []string{"https://example.com"}
+	h.Rules = []webrocket.Rule{{Match: "read:*", Publish: webrocket.Nobody}}
+	f := serve(t, map[string]*webrocket.HubHandler{"/": h})
+	f.want("POST", "/v1/publish/news", "", "1", 200, `"ok":true`)
+	f.want("POST", "/v1/publish/read:1", "", "1", 401, `want a key`)
+	f.want("POST", "/v1/publish/read:1", f.key, "1", 200, `"ok":true`)
+	for origin, status := range map[string]int{"https://example.com": 200, "https://elsewhere.example": 403} {
+		if r, got := f.ask("POST", "/v1/publish/news", "", "1", "Origin: "+origin); r.StatusCode != status {
+			t.Errorf("%s: got %s %s, want %d", origin, r.Status, got, status)
+		}
+	}
+	h = webrocket.NewJSONHandler()
+	h.OnPublish = func(*webrocket.Session, webrocket.Event) error { return nil }
+	f = serve(t, map[string]*webrocket.HubHandler{"/": h})
+	f.want("POST", "/v1/publish/news", "", "1", 401, `want a key`)
+}
+
+// An event with an id is published once.
+func TestIdempotency(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	c := f.subscribe("r", "chat:1")
+	for i := range 3 {
+		r, got := f.ask("POST", "/v1/publish/chat:1", f.key, "1", "Idempotency-Key: a")
+		want, replayed := `{"ok":true,"heard":true,"offset":1}`, ""
+		if i > 0 {
+			want, replayed = `{"ok":true,"heard":true,"offset":1,"duplicate":true}`, "true"
+		}
+		if got != want || r.Header.Get("Idempotency-Replayed") != replayed {
+			t.Errorf("%d: got %s %v, want %s", i, got, r.Header, want)
+		}
+	}
+	f.want("POST", "/v1/publish", f.key, `{"channel":"chat:1","data":2,"id":"a"}`, 200, `"duplicate":true`)
+	f.want("POST", "/v1/publish", f.key, `{"channel":"chat:1","data":2,"id":"b"}`, 200, `{"ok":true,"heard":true,"offset":2}`)
+	c.want(`{"event":"message","channel":"chat:1","data":1,"offset":1}`)
+	c.want(`{"event":"message","channel":"chat:1","data":2,"offset":2}`)
+}
+
+// A client whose connection ends between its request and the answer asks again with
+// the same id: the event is delivered once, and the order of each client is kept.
+func TestBrokenPublishers(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	const publishers, events = 32, 60
+	c := f.subscribe("r", "news")
+	var clients sync.WaitGroup
+	for p := range publishers {
+		clients.Go(func() {
+			var conn net.Conn
+			var answer *bufio.Reader
+			for i := 0; i < events; {
+				if conn == nil {
+					var err error
+					if conn, err = net.Dial("tcp", f.Addr().String()); err != nil {
+						t.Error(err)
+						return
+					}
+					answer = bufio.NewReader(conn)
+				}
+				body := fmt.Sprintf(`[%d,%d]`, p, i)
+				fmt.Fprintf(conn, "POST /v1/publish/news HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %d-%d\r\nContent-Length: %d\r\n\r\n%s",
+					f.key, p, i, len(body), body)
+				if (p+i)%7 == 3 { // killed before the answer, and not told whether it came to that
+					_ = conn.Close()
+					fresh, err := net.Dial("tcp", f.Addr().String())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					conn, answer = fresh, bufio.NewReader(fresh)
+					fmt.Fprintf(conn, "POST /v1/publish/news HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %d-%d\r\nContent-Length: %d\r\n\r\n%s",
+						f.key, p, i, len(body), body)
+				}
+				response, err := http.ReadResponse(answer, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, _ := io.ReadAll(response.Body)
+				if response.StatusCode != 200 {
+					t.Errorf("got %s %s", response.Status, got)
+					return
+				}
+				i++
+			}
+			_ = conn.Close()
+		})
+	}
+	var next [publishers]int
+	for range publishers * events {
+		var e struct{ Data [2]int }
+		if err := json.Unmarshal([]byte(c.read()), &e); err != nil {
+			t.Fatal(err)
+		}
+		if p, i := e.Data[0], e.Data[1]; next[p] != i {
+			t.Fatalf("publisher %d: got %d, want %d", p, i, next[p])
+		}
+		next[e.Data[0]]++
+	}
+	clients.Wait()
+	f.want("POST", "/v1/publish/news", f.key, `"end"`, 200, `"ok"`)
+	c.want(`{"event":"message","channel":"news","data":"end"}`)
+}
+
+// Pages load the client from the server, and ask by its ETag whether it has changed.
+func TestScript(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	r, body := f.ask("GET", "/v1/webrocket.js", "", "")
+	if r.StatusCode != 200 || body != strings.TrimSpace(string(js.Bundle())) || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/javascript") {
+		t.Errorf("got %s, %d bytes, %v", r.Status, len(body), r.Header)
+	}
+	if r, _ := f.ask("GET", "/v1/webrocket.js", "", "", "If-None-Match: "+r.Header.Get("ETag")); r.StatusCode != 304 {
+		t.Errorf("with its ETag: got %s, want 304", r.Status)
+	}
+}
+
+func TestReads(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	narrow, digest, _ := httpapi.NewKey("narrow")
+	_, allDigest, _ := httpapi.NewKey("all")
+	_ = allDigest
+	f.subscribe("r", "a:1", "a:2", "b:1", "chat:1")
+	f.want("POST", "/v1/publish/chat:1", f.key, `"x"`, 200, `"ok"`)
+	f.want("GET", "/v1/channels", f.key, "", 200, `{"channels":[{"channel":"a:1","subscribers":1,"published":0},{"channel":"a:2"`)
+	f.want("GET", "/v1/channels?prefix=a:&limit=1", f.key, "", 200, `{"channels":[{"channel":"a:1","subscribers":1,"published":0}],"more":true}`)
+	f.want("GET", "/v1/channels/a:1", f.key, "", 200, `{"channel":"a:1","subscribers":1,"published":0}`)
+	f.want("GET", "/v1/channels/a:", f.key, "", 200, `{"channel":"a:","subscribers":0,"published":0}`)
+	f.want("GET", "/v1/history/chat:1", f.key, "", 200, `"first":1,"top":1,"events":[{"event":"message","channel":"chat:1","data":"x","offset":1}],"more":false}`)
+	f.want("GET", "/v1/history/chat:1?since=0&epoch=other", f.key, "", 410, `not_recovered`)
+	if err := f.api.SetKeys(map[string][]httpapi.Key{"/": {{
+		Name: "narrow", SHA256: digest, Channels: []string{"b:*", "a:1"}, May: []string{"read"},
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	f.want("GET", "/v1/channels", narrow, "", 200, `{"channels":[{"channel":"a:1","subscribers":1,"published":0},{"channel":"b:1","subscribers":1,"published":0}],"more":false}`)
+	f.want("GET", "/v1/channels?prefix=a", narrow, "", 200, `{"channels":[{"channel":"a:1","subscribers":1,"published":0}],"more":false}`)
+	f.want("GET", "/v1/channels/a:2", narrow, "", 403, `access_denied`)
+}
+
+// Keys change while clients publish: whoever has a key of both before and after is
+// never refused.
+func TestKeysChangeUnderLoad(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	_, a, _ := httpapi.NewKey("a")
+	_, b, _ := httpapi.NewKey("b")
+	stays, digest, _ := httpapi.NewKey("stays")
+	keys := func(other string) map[string][]httpapi.Key {
+		return map[string][]httpapi.Key{"/": {
+			{Name: "stays", SHA256: digest, Channels: []string{"*"}, May: []string{"publish"}},
+			{Name: "other", SHA256: other, Channels: []string{"*"}, May: []string{"publish"}},
+		}}
+	}
+	if err := f.api.SetKeys(keys(a)); err != nil {
+		t.Fatal(err)
+	}
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for range 50 {
+				f.want("POST", "/v1/publish/news", stays, "1", 200, `"ok":true`)
+			}
+		})
+	}
+	for i := range 100 {
+		if err := f.api.SetKeys(keys([]string{a, b}[i%2])); err != nil {
+			t.Error(err)
+		}
+	}
+	clients.Wait()
+}
+
+func TestBadKeys(t *testing.T) {
+	_, digest, _ := httpapi.NewKey("a")
+	good := httpapi.Key{Name: "a", SHA256: digest, Channels: []string{"*"}, May: []string{"read"}}
+	for want, spoil := range map[string]func(*httpapi.Key){
+		"Name":     func(k *httpapi.Key) { k.Name = "a b" },
+		"SHA256":   func(k *httpapi.Key) { k.SHA256 = digest[:63] },
+		"Channels": func(k *httpapi.Key) { k.Channels = []string{"orders.*"} },
+		"May":      func(k *httpapi.Key) { k.May = []string{"write"} },
+		"Rate":     func(k *httpapi.Key) { k.Rate = -1 },
+	} {
+		k := good
+		spoil(&k)
+		if err := k.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+	_, err := httpapi.New(httpapi.Config{Server: webrocket.NewServer(":0"), Keys: map[string][]httpapi.Key{"/": {good, good}}})
+	if err == nil || !strings.Contains(err.Error(), "two keys") {
+		t.Errorf("two of one name: got %v", err)
+	}
+	if _, _, err := httpapi.NewKey(""); err == nil {
+		t.Error("a key without a name: no error")
+	}
+}
+
+// Whatever comes as a body is answered, and the connection goes on or ends.
+func FuzzPublishBody(f *testing.F) {
+	for _, s := range []string{`{"channel":"news"}`, `{"messages":[{"channel":"a","data":1}]}`, "", "null", `{"messages":null}`, `{"data":{}}`} {
+		f.Add([]byte(s))
+	}
+	h := locked()
+	s := webrocket.NewServer("127.0.0.1:0")
+	if err := s.Handle("/", h); err != nil {
+		f.Fatal(err)
+	}
+	key, digest, _ := httpapi.NewKey("a")
+	api, err := httpapi.New(httpapi.Config{Server: s, Keys: map[string][]httpapi.Key{
+		"/": {{Name: "a", SHA256: digest, Channels: []string{"*"}, May: []string{"publish"}}},
+	}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, path := range []string{"/v1/publish", "/v1/publish/news"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+key)
+			w := newRecorder()
+			api.ServeHTTP(w, r)
+			var answer struct {
+				OK      bool
+				Err     string
+				Message string
+				Results []json.RawMessage
+			}
+			if err := json.Unmarshal(w.Bytes(), &answer); err != nil {
+				t.Fatalf("%s %q: got %d %q", path, body, w.status, w.Bytes())
+			}
+			if ok := w.status == 200; ok != (answer.Err == "") || !ok && answer.Message == "" {
+				t.Errorf("%s %q: got %d %s", path, body, w.status, w.Bytes())
+			}
+		}
+	})
+}
+
+type recorder struct {
+	bytes.Buffer
+	header http.Header
+	status int
+}
+
+func newRecorder() *recorder { return &recorder{header: make(http.Header)} }
+
+func (r *recorder) Header() http.Header    { return r.header }
+func (r *recorder) WriteHeader(status int) { r.status = status }

@@ -1,0 +1,228 @@
+// Package httpapi answers the question: how does a program use a hub without
+// WebSocket?
+//
+// An API is an http.Handler for everything below /v1/, to be mounted in
+// Server.HTTP. The main path: httpapi.go (which request is for what), key.go (who
+// may ask), publish.go and read.go (what backends ask), stream.go and commands.go
+// (a connection for clients that WebSocket does not reach, as Server-Sent Events
+// and POST), pipe.go and sse.go (what such a stream is made of), problem.go (how a
+// request is refused). openapi.yaml describes all of it; a test holds the two
+// together.
+//
+// # Ownership
+//
+// Every request runs on a goroutine of net/http. A stream is a WebSocket connection
+// within the process (Server.Pipe), so rights, order, recovery and what happens to
+// slow readers are those of the hub. Methods of API may be called from any
+// goroutine.
+//
+// # Limits
+//
+// The body of a request has at most 1 MiB, a batch at most 100 events, a POST to
+// /v1/commands at most 64 commands.
+package httpapi
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/js"
+)
+
+// OpenAPI is the description of the requests that an API takes.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
+
+// Prefix is what the paths of all requests for an API begin with.
+const Prefix = "/v1/"
+
+const (
+	bodyMax     = 1 << 20
+	bodyTimeout = 10 * time.Second
+)
+
+// Config says what an API serves.
+type Config struct {
+	// Server has the hubs. It must be set.
+	Server *webrocket.Server
+
+	// Keys open the hubs, by path. Without a key a hub takes only the events that
+	// everybody may publish, and tells nothing.
+	Keys map[string][]Key
+
+	// Log receives what an operator should know. If nil, slog.Default().
+	Log *slog.Logger
+}
+
+// API is the HTTP API of a Server. Make it with New.
+type API struct {
+	server *webrocket.Server
+	log    *slog.Logger
+	routes []route
+	keys   atomic.Pointer[keyring]
+	counts counts
+
+	mu      sync.Mutex
+	streams map[string]*stream // by session, guarded by mu
+}
+
+// New returns the API of a server, or what is wrong with its keys.
+func New(c Config) (*API, error) {
+	a := &API{server: c.Server, log: c.Log, streams: make(map[string]*stream)}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	a.routes = routesOf(a)
+	return a, a.SetKeys(c.Keys)
+}
+
+// A route is what one kind of request is answered by.
+type route struct {
+	name    string // in metrics: the path, without what stands for a channel
+	methods string // "GET", or "POST"; separated by ", "
+	cors    bool   // pages of other origins may read the answer
+	answer  func(http.ResponseWriter, *http.Request) error
+}
+
+// routesOf returns all routes of an API.
+func routesOf(a *API) []route {
+	return []route{
+		{"/v1/publish/{channel}", "POST", false, a.publishData},
+		{"/v1/publish", "POST", false, a.publishBody},
+		{"/v1/channels", "GET, HEAD", false, a.channels},
+		{"/v1/channels/{channel}", "GET, HEAD", false, a.channel},
+		{"/v1/history/{channel}", "GET, HEAD", false, a.history},
+		{"/v1/stream", "GET", true, a.stream},
+		{"/v1/commands", "POST", true, a.commands},
+		{"/v1/webrocket.js", "GET, HEAD", false, script},
+		{"/v1/openapi.yaml", "GET, HEAD", true, describe},
+	}
+}
+
+// routeOf returns the route of a request, nil if there is none, and the channel in
+// its path: all that follows, so that a name may have a "/".
+func (a *API) routeOf(path string) (*route, string) {
+	for i := range a.routes {
+		r := &a.routes[i]
+		prefix, ok := strings.CutSuffix(r.name, "{channel}")
+		if !ok {
+			if path == r.name {
+				return r, ""
+			}
+			continue
+		}
+		if rest, ok := strings.CutPrefix(path, prefix); ok && rest != "" {
+			if channel, err := url.PathUnescape(rest); err == nil {
+				return r, channel
+			}
+		}
+	}
+	return nil, ""
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	route, channel := a.routeOf(r.URL.EscapedPath())
+	counted := &countedWriter{ResponseWriter: w}
+	name := "none"
+	defer func() { a.counts.add(name, counted.status) }()
+	if route == nil {
+		refuse(counted, r, &problem{http.StatusNotFound, "not_found", "there is nothing at this path; docs/http.md has what there is", 0})
+		return
+	}
+	name = route.name
+	if route.cors && allowOrigin(counted, r) {
+		return
+	}
+	r.SetPathValue("channel", channel)
+	err := errMethod
+	if isOneOf(r.Method, route.methods) {
+		err = route.answer(counted, r)
+	} else {
+		counted.Header().Set("Allow", route.methods)
+	}
+	if err != nil {
+		refuse(counted, r, err)
+	}
+}
+
+func isOneOf(method, methods string) bool {
+	for m := range strings.SplitSeq(methods, ", ") {
+		if m == method {
+			return true
+		}
+	}
+	return false
+}
+
+// allowOrigin lets the page that sent a request read the answer, whatever it is. The
+// hub's own list of origins is checked elsewhere. It reports whether the request was
+// only a page's question whether it may ask.
+func allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); origin != "" {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Expose-Headers", "Retry-After")
+	}
+	if r.Method != http.MethodOptions {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID")
+	h.Set("Access-Control-Max-Age", "7200")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// script is GET /v1/webrocket.js: the JavaScript client that fits this server.
+func script(w http.ResponseWriter, r *http.Request) error {
+	js.Handler().ServeHTTP(w, r)
+	return nil
+}
+
+func describe(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, err := w.Write(OpenAPI)
+	return err
+}
+
+// readBody reads the body of a request, which has bodyTimeout to arrive.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// Where a server has no deadlines, as in a test, the body comes without one.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &problem{http.StatusRequestEntityTooLarge, "too_large", "the body has more than 1 MiB", 0}
+	case err != nil:
+		return nil, &problem{http.StatusRequestTimeout, "timeout", "the body has not come whole within 10 s", 0}
+	case !utf8.Valid(body):
+		return nil, invalid("the body is not UTF-8")
+	}
+	return body, nil
+}
+
+// reply sends an answer as JSON.
+func reply(w http.ResponseWriter, status int, answer any) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// If the answer cannot be written, the client has gone.
+	_ = json.NewEncoder(w).Encode(answer)
+	return nil
+}

@@ -1,0 +1,180 @@
+package httpapi
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+const (
+	listMax   = 1000
+	offsetMax = 1<<53 - 1 // the greatest offset that the protocol takes
+)
+
+// channelStats is what is told of a channel.
+type channelStats struct {
+	Channel     string `json:"channel"`
+	Subscribers int    `json:"subscribers"`
+	Published   uint64 `json:"published"`
+}
+
+// channels is GET /v1/channels.
+func (a *API) channels(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	c, err := a.callerOf(r, query.Get("hub"))
+	if err != nil {
+		return err
+	}
+	if c.key == nil {
+		return errNoKey
+	}
+	if !slices.Contains(c.key.May, mayRead) {
+		return denied("the key %q may not read; it may %s", c.key.Name, strings.Join(c.key.May, ", "))
+	}
+	limit, err := strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
+	if err != nil || limit < 1 || limit > listMax {
+		return invalid("limit: want a number from 1 to %d", listMax)
+	}
+	answer := struct {
+		Channels []channelStats `json:"channels"`
+		More     bool           `json:"more"`
+	}{Channels: []channelStats{}}
+	for _, known := range c.key.Channels {
+		prefix, ok := auth.Pattern(known)
+		if !ok {
+			prefix = known
+		}
+		prefix, ok = narrower(prefix, query.Get("prefix"))
+		if !ok {
+			continue
+		}
+		list, total, err := a.server.Channels(c.hub, prefix, pubsub.ByName, limit)
+		if err != nil {
+			return err
+		}
+		answer.More = answer.More || total > len(list)
+		for _, s := range list {
+			if c.mayUse(a, mayRead, s.Name) == nil {
+				answer.Channels = append(answer.Channels, channelStats{s.Name, s.Subscribers, s.Published})
+			}
+		}
+	}
+	slices.SortFunc(answer.Channels, func(a, b channelStats) int { return strings.Compare(a.Channel, b.Channel) })
+	answer.Channels = slices.CompactFunc(answer.Channels, func(a, b channelStats) bool { return a.Channel == b.Channel })
+	answer.More = answer.More || len(answer.Channels) > limit
+	answer.Channels = answer.Channels[:min(limit, len(answer.Channels))]
+	return reply(w, http.StatusOK, answer)
+}
+
+// narrower returns the longer of two prefixes, if one begins with the other.
+func narrower(a, b string) (string, bool) {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	return a, strings.HasPrefix(a, b)
+}
+
+// channel is GET /v1/channels/{channel}.
+func (a *API) channel(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.reader(r)
+	if err != nil {
+		return err
+	}
+	name := r.PathValue("channel")
+	list, _, err := a.server.Channels(c.hub, name, pubsub.ByName, 1)
+	if err != nil {
+		return err
+	}
+	answer := channelStats{Channel: name} // of a channel that does not exist, too
+	if len(list) == 1 && list[0].Name == name {
+		answer = channelStats{name, list[0].Subscribers, list[0].Published}
+	}
+	return reply(w, http.StatusOK, answer)
+}
+
+// reader returns who asks for the channel of a request, if it may read that.
+func (a *API) reader(r *http.Request) (*caller, error) {
+	c, err := a.callerOf(r, r.URL.Query().Get("hub"))
+	if err != nil {
+		return nil, err
+	}
+	return c, c.mayUse(a, mayRead, r.PathValue("channel"))
+}
+
+// historyPage is a part of what a channel keeps, as the protocol's history.
+type historyPage struct {
+	Epoch  string         `json:"epoch"`
+	First  uint64         `json:"first"`
+	Top    uint64         `json:"top"`
+	Events []historyEvent `json:"events"`
+	More   bool           `json:"more"`
+}
+
+type historyEvent struct {
+	Event   string          `json:"event"`
+	Channel string          `json:"channel"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	Offset  uint64          `json:"offset"`
+}
+
+// history is GET /v1/history/{channel}.
+func (a *API) history(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.reader(r)
+	if err != nil {
+		return err
+	}
+	ask, err := historyQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	page, err := a.server.History(c.hub, r.PathValue("channel"), ask)
+	if errors.Is(err, webrocket.ErrNotRecovered) {
+		return &problem{http.StatusGone, "not_recovered", "what follows this position is not kept any more, or the server was restarted: load the present state", 0}
+	}
+	if err != nil {
+		return err
+	}
+	answer := historyPage{page.Epoch, page.First, page.Top, []historyEvent{}, page.More}
+	for _, e := range page.Events {
+		answer.Events = append(answer.Events, historyEvent{e.Event, e.Channel, e.Data, e.Offset})
+	}
+	return reply(w, http.StatusOK, answer)
+}
+
+// historyQuery returns what the parameters of a request ask for.
+func historyQuery(query url.Values) (q webrocket.HistoryQuery, err error) {
+	switch {
+	case query.Has("since") && query.Has("until"):
+		return q, invalid("want since or until, not both")
+	case (query.Has("since") || query.Has("until")) != (query.Get("epoch") != ""):
+		return q, invalid("epoch goes with since or until")
+	}
+	for name, to := range map[string]*webrocket.Position{"since": &q.Since, "until": &q.Until} {
+		if !query.Has(name) {
+			continue
+		}
+		to.Epoch = query.Get("epoch")
+		to.Offset, err = strconv.ParseUint(query.Get(name), 10, 64)
+		if err != nil || to.Offset > offsetMax {
+			return q, invalid("%s: want a number from 0 to %d", name, uint64(offsetMax))
+		}
+	}
+	q.Limit, err = strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
+	if err != nil || q.Limit < 0 || q.Limit > listMax {
+		return q, invalid("limit: want a number from 0 to %d", listMax)
+	}
+	if q.Limit == 0 {
+		q.Limit = math.MinInt // only how far it goes
+	}
+	return q, nil
+}
