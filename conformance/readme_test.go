@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,8 +19,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The page in README.md, opened as a file, shows in Chromium what rocket publish
-// sends. Only the port is another than in the text.
+// The page in README.md, opened as a file, shows in Chromium what rocket publish and
+// curl send, also after a kill -9 of the server. Only the port is another than in the
+// text.
 func TestReadmePage(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -27,7 +29,7 @@ func TestReadmePage(t *testing.T) {
 	}
 	_, page, found := strings.Cut(string(readme), "\n```html\n")
 	page, _, ended := strings.Cut(page, "```\n")
-	if !found || !ended || strings.Count(page, "'ws://localhost:9772/'") != 1 {
+	if !found || !ended || strings.Count(page, "//localhost:9772/") != 2 {
 		t.Fatal("README.md has no such page")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -37,10 +39,15 @@ func TestReadmePage(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", rocket, "../cmd/rocket").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	url := firstMatch(t, exec.CommandContext(ctx, rocket, "-port", "0", "-admin", "off"), `"address":"[^"]*:(\d+)"`)
-	url = "ws://localhost:" + url + "/"
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	serve := func() *exec.Cmd {
+		server := exec.CommandContext(ctx, rocket, "-port", port, "-admin", "off")
+		firstMatch(t, server, `"msg":"(serving)"`)
+		return server
+	}
+	server := serve()
 	file := filepath.Join(dir, "news.html")
-	if err := os.WriteFile(file, []byte(strings.Replace(page, "ws://localhost:9772/", url, 1)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(page, "//localhost:9772/", "//localhost:"+port+"/")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// As a user has it but for what a machine without a screen, and root, take.
@@ -48,22 +55,38 @@ func TestReadmePage(t *testing.T) {
 		"--disable-dev-shm-usage", "--user-data-dir="+filepath.Join(dir, "profile"), "--remote-debugging-port=0", "file://"+file),
 		`DevTools listening on ws://([^/]+)/`)
 	shows := textOf(ctx, t, tools)
-	for attempt := 0; ; attempt++ {
-		// The channel has no subscribers until the page has subscribed.
-		out, err := exec.CommandContext(ctx, rocket, "publish", "-url", url, "news", `{"title":"hello"}`).CombinedOutput()
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil || !strings.Contains(string(out), "it has no subscribers") {
-			t.Fatalf("publish: %v\n%s", err, out)
+	wait := func(want string) {
+		t.Helper()
+		for got := ""; !strings.Contains(got, want); {
+			if got = shows(); ctx.Err() != nil {
+				t.Fatalf("the page shows %q, want %q", got, want)
+			}
 		}
 	}
-	want := `{"event":"message","channel":"news","data":{"title":"hello"}}`
-	for got := ""; !strings.Contains(got, want); {
-		if got = shows(); ctx.Err() != nil {
-			t.Fatalf("the page shows %q, want %q", got, want)
+	for _, data := range []string{`{"title":"hello"}`, `{"title":"again"}`} {
+		for attempt := 0; ; attempt++ {
+			// The channel has no subscribers until the page has subscribed.
+			out, err := exec.CommandContext(ctx, "curl", "-s", "localhost:"+port+"/v1/publish/news", "-d", data).CombinedOutput()
+			if err == nil && strings.Contains(string(out), `"heard":true`) {
+				break
+			}
+			if ctx.Err() != nil || err != nil || !strings.Contains(string(out), `"heard":false`) {
+				t.Fatalf("curl: %v\n%s", err, out)
+			}
+		}
+		wait(data)
+		if data == `{"title":"hello"}` {
+			_ = syscall.Kill(-server.Process.Pid, syscall.SIGKILL)
+			wait("waiting")
+			serve()
 		}
 	}
+	wait("events may be missing")
+	command := exec.CommandContext(ctx, rocket, "publish", "-url", "ws://localhost:"+port+"/", "news", `{"title":"by the command"}`)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("publish: %v\n%s", err, out)
+	}
+	wait(`{"title":"by the command"}`)
 }
 
 // firstMatch starts a command that goes on until the end of the test, and returns

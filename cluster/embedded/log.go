@@ -57,7 +57,7 @@ func (l *logger) again(text string, now time.Time) bool {
 }
 
 func (l *logger) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
-func (l *logger) Warnf(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
+func (l *logger) Warnf(format string, v ...any)  { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 
 func (l *logger) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 func (l *logger) Debugf(string, ...any)           {}
