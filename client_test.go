@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -149,10 +150,12 @@ func (c *client) wantClose(code int) {
 //	? part      it gets a message with this part, next of all
 //	! code      it gets a Close frame, next of all
 //
-// Lines that begin with # say what for.
+// A client id that a login is said to have stands for the one that it has, in later
+// lines too. Lines that begin with # say what for.
 func talk(t *testing.T, s *webrocket.Server, dialogue string) {
 	t.Helper()
 	clients := map[string]*client{}
+	var ids []string // that are said, and those that they stand for
 	for line := range strings.Lines(dialogue) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -174,7 +177,16 @@ func talk(t *testing.T, s *webrocket.Server, dialogue string) {
 		case ">":
 			c.write(text)
 		case "<":
-			c.want(strings.Replace(text, ",…}", "}", 1))
+			if id := loginID.FindStringSubmatch(text); id != nil && !slices.Contains(ids, id[1]) {
+				got, err := c.read()
+				has := loginID.FindStringSubmatch(got)
+				if err != nil || has == nil {
+					t.Fatalf("got %q, %v, want the reply to a login", got, err)
+				}
+				ids = append(ids, id[1], has[1])
+				continue
+			}
+			c.want(strings.NewReplacer(append(ids, ",…}", "}")...).Replace(text))
 		case "?":
 			if got, err := c.read(); err != nil || !strings.Contains(got, text) {
 				t.Fatalf("got %q, %v, want something with %q", got, err, text)
@@ -187,6 +199,9 @@ func talk(t *testing.T, s *webrocket.Server, dialogue string) {
 		}
 	}
 }
+
+// loginID finds the client id in the reply to a login.
+var loginID = regexp.MustCompile(`^{"ok":true.*"client":"([\w-]{11})"`)
 
 // locked is a hub with both secrets.
 func locked() *webrocket.HubHandler {

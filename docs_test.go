@@ -21,6 +21,7 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
 	hubpkg "github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/presence"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -53,11 +54,14 @@ func TestDocumentedDialogue(t *testing.T) {
 	for _, block := range blocks {
 		dialogue := regexp.MustCompile(`(?m)^(\w+) +`).ReplaceAllString(block, "$1 ")
 		h := locked()
+		h.Tokens = tokenHub(t).Tokens
 		h.Rules = []webrocket.Rule{
 			{Match: "chat:*", History: webrocket.History{Size: 100, TTL: time.Hour}},
 			{Match: "price:*", History: webrocket.History{Size: 1, TTL: time.Hour}, Rewind: 1},
+			{Match: "room:*", Presence: webrocket.Presence{Mode: webrocket.PresenceUsers}},
 		}
 		s := serve(t, hubs{"/": h})
+		dialogue = people(t).Replace(dialogue)
 		talk(t, s, strings.ReplaceAll(dialogue, documentedEpoch, s.Hub("/").Epoch()))
 	}
 }
@@ -131,6 +135,9 @@ func TestDocumentedLimits(t *testing.T) {
 		fmt.Sprintf("| time for which a key is remembered | %.0f s |", pubsub.DefaultKeyWindow.Seconds()),
 		fmt.Sprintf("| keys that a hub remembers | %d,000 |", pubsub.DefaultKeys/1000),
 		fmt.Sprintf("| length of a key | %d bytes |", codec.MaxKey),
+		fmt.Sprintf("| members that are listed | %d,000 |", presence.DefaultMaxMembers/1000),
+		fmt.Sprintf("| members up to which notices name them | %d,000 |", presence.DefaultMaxListed/1000),
+		fmt.Sprintf("| time between two notices about a channel | %d ms |", presence.DefaultInterval.Milliseconds()),
 	} {
 		if !strings.Contains(document, "\n"+row) {
 			t.Errorf("docs/protocol.md lacks the row %q", row)

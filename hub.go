@@ -48,6 +48,22 @@ type HistoryQuery = hub.HistoryQuery
 // HistoryPage is a part of a channel's history.
 type HistoryPage = hub.HistoryPage
 
+// Presence says whether and how others see who is in a channel.
+type Presence = hub.Presence
+
+// Modes of Presence.
+const (
+	PresenceOff     = hub.PresenceOff     // others do not see it
+	PresenceClients = hub.PresenceClients // each connection is a member
+	PresenceUsers   = hub.PresenceUsers   // each user is one, however many connections they have
+)
+
+// PresencePage is a part of the list of those that are present in a channel.
+type PresencePage = hub.PresencePage
+
+// PresenceEntry is one of them.
+type PresenceEntry = hub.PresenceEntry
+
 // Ruling is what the rules of a hub say of one channel.
 type Ruling = hub.Ruling
 
@@ -72,8 +88,9 @@ type Event = hub.Event
 // Subscription is a subscription of the program itself, made by Hub.Subscribe.
 type Subscription = hub.Subscription
 
-// Errors of Publish and History.
+// Errors of Publish, History and Presence.
 var (
+	ErrNoPresence     = hub.ErrNoPresence
 	ErrNoHistory      = hub.ErrNoHistory
 	ErrNotRecovered   = hub.ErrNotRecovered
 	ErrInvalidChannel = hub.ErrInvalidChannel
@@ -199,6 +216,16 @@ func (s *Server) History(path, channel string, q HistoryQuery) (HistoryPage, err
 		return HistoryPage{}, err
 	}
 	return h.History(channel, q)
+}
+
+// Presence returns who is present in a channel of the hub at path, as Hub.Presence
+// does. It returns ErrNoHub if there is none.
+func (s *Server) Presence(path, channel string, after uint64, limit int) (PresencePage, error) {
+	h, err := s.hub(path)
+	if err != nil {
+		return PresencePage{}, err
+	}
+	return h.Presence(channel, after, limit)
 }
 
 // newWorker makes what works for the hubs on a loop. The first loop looks after

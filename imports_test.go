@@ -14,25 +14,26 @@ const module = "github.com/nu7hatch/webrocket"
 
 // inLibrary is what a user of the root package gets with it.
 var inLibrary = []string{
-	"protocol/native", "protocol", "engine", "hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate",
+	"protocol/native", "protocol", "engine", "hub", "presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate",
 }
 
 // imports says which packages of this module each one may import, whether
 // directly or through others. "." is the root package.
 var imports = map[string][]string{
 	".":                  inLibrary,
-	"protocol":           {"engine", "hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
-	"protocol/native":    {"protocol", "engine", "hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
-	"hub":                {"pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"protocol":           {"engine", "hub", "presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"protocol/native":    {"protocol", "engine", "hub", "presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"hub":                {"presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
 	"engine":             {"codec", "measure", "rate", "pubsub/delivery"},
 	"rate":               {},
+	"presence":           {},
 	"pubsub":             {"measure", "pubsub/delivery"},
 	"pubsub/delivery":    {},
 	"measure":            {},
 	"auth":               {},
 	"codec":              {},
 	"build":              {},
-	"cluster":            {"hub", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"cluster":            {"hub", "presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
 	"cluster/embedded":   {},
 	"js":                 {},
 	"httpapi":            append([]string{".", "js"}, inLibrary...),

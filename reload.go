@@ -251,6 +251,7 @@ func endForbidden(l *engine.Loop, h *Hub, place int) {
 		if m := protocol.SessionOf(c); m != nil && m.Hub() == h {
 			seen += m.Subscriptions()
 			m.DropForbidden()
+			m.Reattend()
 		}
 		return seen < recheckMax
 	})

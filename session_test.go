@@ -410,13 +410,13 @@ func TestDialogues(t *testing.T) {
 			a > 7
 			a < {"err":"invalid_data","reason":"the message is a number, not an object"}
 			a > {}
-			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping"}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history, ping and presence"}
 			a > {"id":7}
-			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping","id":7}
+			a < {"err":"invalid_data","reason":"there is no command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history, ping and presence","id":7}
 			a > {"dance":true}
-			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping"}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history, ping and presence"}
 			a > {"dance":true,"id":7}
-			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history and ping","id":7}
+			a < {"err":"invalid_data","reason":"dance: unknown command; the commands are auth, subscribe, unsubscribe, publish, logout, disconnect, history, ping and presence","id":7}
 			a > {"Logout":true}
 			a < {"err":"invalid_data","reason":"Logout: unknown command; did you mean logout?"}
 			a > {"logout":true,"disconnect":true}

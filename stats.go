@@ -40,7 +40,8 @@ type HubStats struct {
 
 	Kept       pubsub.HistoryStats // by the channels that have a history
 	Recoveries []RecoveryStats     // one for each result that there can be
-	Duplicates uint64              // publishes that were not obeyed because their key had been used
+	Presence   hub.PresenceStats
+	Duplicates uint64 // publishes that were not obeyed because their key had been used
 }
 
 // RecoveryStats counts subscriptions from a position with one result: "recovered", or
@@ -151,7 +152,7 @@ func (s *Server) hubStats(loops []LoopStats) []HubStats {
 		all = append(all, HubStats{
 			Name: h.Name(), Connections: sum.Sessions, Channels: h.Len(),
 			Published: h.Published(), Commands: commandStats(&sum), Tokens: tokenStats(h, &sum),
-			Kept: h.HistoryStats(), Recoveries: recoveryStats(&sum), Duplicates: h.Duplicates() + sum.Duplicates,
+			Kept: h.HistoryStats(), Presence: h.PresenceStats(), Recoveries: recoveryStats(&sum), Duplicates: h.Duplicates() + sum.Duplicates,
 		})
 	}
 	return all

@@ -34,11 +34,12 @@ const (
 	Disconnect
 	History
 	Ping
+	Presence
 
 	Kinds // how many there are, with the zero value
 )
 
-var kindNames = [...]string{"none", "auth", "subscribe", "unsubscribe", "publish", "logout", "disconnect", "history", "ping"}
+var kindNames = [...]string{"none", "auth", "subscribe", "unsubscribe", "publish", "logout", "disconnect", "history", "ping", "presence"}
 
 // String returns the name that the command has on the wire, "none" for the zero value.
 func (k Kind) String() string {
@@ -63,7 +64,7 @@ type Command struct {
 	Secret string // (Auth)
 	Token  string // not empty, unless there is an Access (Auth); of the channel, "" for none (Subscribe)
 
-	Channel []byte // any string: see ValidChannelName (Subscribe, Unsubscribe, Publish, History)
+	Channel []byte // any string: see ValidChannelName (all but Auth, Logout and Disconnect)
 	Event   []byte // not empty (Publish)
 	Data    []byte // JSON exactly as it was sent, nil if there is none (Publish)
 	Key     []byte // 1 to MaxKey bytes, nil if there is none (Publish)
@@ -72,7 +73,9 @@ type Command struct {
 	Rewind       int       // at least 1, 0 if it was not asked for (Subscribe)
 	Strict       bool      // (Subscribe)
 	Signature    Signature // of the channel, with an empty Hex for none (Subscribe)
-	Limit        int       // -1 if it was not given (History)
+	Limit        int       // -1 if it was not given (History, Presence)
+	Watch        bool      // tell who comes and goes (Subscribe)
+	After        uint64    // at most MaxOffset (Presence)
 
 	// Positions has where the client is in channels that its token subscribes it to, nil for none (Auth with a Token)
 	Positions map[string]Position
@@ -108,7 +111,7 @@ const (
 //
 //	// AppendLost extends dst by what a slow reader is told that has missed events of a channel.
 //	AppendLost(dst []byte, l Lost) []byte
-//	// AppendNotice extends dst by what a client is told about its token and what it hears by it.
+//	// AppendNotice extends dst by what a client is told about its token, what it hears by it, and who comes and goes.
 //	AppendNotice(dst []byte, n Notice) []byte
 type Codec interface {
 	// Opcode is the kind of frame that the messages travel in.
@@ -134,8 +137,9 @@ type Reply struct {
 	Page   *Page  // of a history command, otherwise nil
 	Login  *Login // of an auth, otherwise nil
 
-	Channel []byte  // of one of Results, otherwise nil
-	Results []Reply // of a subscribe with a list of channels, one for each in their order; otherwise nil
+	Channel []byte   // of one of Results, otherwise nil
+	Results []Reply  // of a subscribe with a list of channels, one for each in their order; otherwise nil
+	Present *Present // of a presence command, or a subscribe with Watch where there is presence, otherwise nil
 }
 
 // Login says what came of a login, and what a client needs to know of the server. Later versions may have more members.
@@ -156,9 +160,35 @@ type Notice struct {
 	Subscribed   string // who began a subscription: "token", "rule" or "admin"
 	Unsubscribed string // why one has ended: "access_denied", "expired", "revoked", "rule" or "admin"
 
-	Channel []byte // of Subscribed and Unsubscribed
+	Channel []byte // of all but Expires
 	Reason  string // of Subscribed: why a position was not recovered, "" for none
 	Begun   *Begun // of Subscribed, nil where the channel has no history
+
+	Moves *Moves // who has come and gone
+}
+
+// Present says who is present in a channel. Later versions may have more members.
+type Present struct {
+	Version        uint64 // of the list
+	Clients, Users int    // how many there are
+	Listed         bool   // the members are told, and not only their number
+	Members        []Member
+	More           bool // there are more behind the last one
+}
+
+// A Member is one entry of the list of those that are present. Later versions may have more members.
+type Member struct {
+	Client string // "" where the member is a user
+	User   string // "" for none
+	Info   string // JSON, "" for none
+	At     uint64 // the version at which it joined or left
+}
+
+// Moves are the changes of a channel's list after one version, up to another. Later versions may have more members.
+type Moves struct {
+	From, Version  uint64
+	Clients, Users int
+	Joined, Left   []Member
 }
 
 // Begun says where a subscription began. Later versions may have more members.

@@ -33,6 +33,9 @@ func (JSON) AppendReply(dst []byte, r Reply) []byte {
 	if r.Page != nil {
 		dst = r.Page.append(dst)
 	}
+	if r.Present != nil {
+		dst = r.Present.append(dst)
+	}
 	if r.Results != nil {
 		dst = appendResults(dst, r.Results)
 	}
@@ -111,6 +114,56 @@ func (p *Page) append(dst []byte) []byte {
 	return strconv.AppendBool(append(dst, `],"more":`...), p.More)
 }
 
+func (p *Present) append(dst []byte) []byte {
+	dst = appendNumber(dst, `,"version":`, p.Version)
+	dst = appendNumber(dst, `,"clients":`, uint64(p.Clients))
+	dst = appendNumber(dst, `,"users":`, uint64(p.Users))
+	if p.Listed {
+		dst = appendMembers(append(dst, `,"members":`...), p.Members)
+		dst = strconv.AppendBool(append(dst, `,"more":`...), p.More)
+	}
+	return dst
+}
+
+func (m *Moves) append(dst []byte) []byte {
+	dst = appendNumber(dst, `{"from":`, m.From)
+	dst = appendNumber(dst, `,"version":`, m.Version)
+	dst = appendNumber(dst, `,"clients":`, uint64(m.Clients))
+	dst = appendNumber(dst, `,"users":`, uint64(m.Users))
+	if len(m.Joined) > 0 {
+		dst = appendMembers(append(dst, `,"joined":`...), m.Joined)
+	}
+	if len(m.Left) > 0 {
+		dst = appendMembers(append(dst, `,"left":`...), m.Left)
+	}
+	return append(dst, '}')
+}
+
+func appendMembers(dst []byte, all []Member) []byte {
+	dst = append(dst, '[')
+	for i, m := range all {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = m.append(dst)
+	}
+	return append(dst, ']')
+}
+
+func (m *Member) append(dst []byte) []byte {
+	dst = append(dst, '{')
+	if m.Client != "" {
+		dst = append(appendString(append(dst, `"client":`...), []byte(m.Client)), ',')
+	}
+	if m.User != "" {
+		dst = append(appendString(append(dst, `"user":`...), []byte(m.User)), ',')
+	}
+	if m.Info != "" {
+		dst = append(append(append(dst, `"info":`...), m.Info...), ',')
+	}
+	return append(appendNumber(dst, `"at":`, m.At), '}')
+}
+
 func appendNumber(dst []byte, name string, n uint64) []byte {
 	return strconv.AppendUint(append(dst, name...), n, 10)
 }
@@ -163,11 +216,14 @@ func (JSON) AppendLost(dst []byte, l Lost) []byte {
 	return append(dst, '}')
 }
 
-// AppendNotice extends dst by {"expires":n}, {"subscribed":…,"channel":…} or {"unsubscribed":…,"channel":…}.
+// AppendNotice extends dst by {"expires":n}, {"subscribed":…,"channel":…}, {"unsubscribed":…,"channel":…} or
+// {"presence":…,"channel":…}.
 func (JSON) AppendNotice(dst []byte, n Notice) []byte {
 	switch {
 	case n.Subscribed != "":
 		dst = appendString(append(dst, `{"subscribed":`...), []byte(n.Subscribed))
+	case n.Moves != nil:
+		dst = n.Moves.append(append(dst, `{"presence":`...))
 	case n.Unsubscribed != "":
 		dst = appendString(append(dst, `{"unsubscribed":`...), []byte(n.Unsubscribed))
 	default:

@@ -146,6 +146,10 @@ func (m member) parse(cmd *Command) (reason string) {
 		cmd.Kind = History
 		return m.parseHistory(cmd)
 	}
+	if m.name == "presence" {
+		cmd.Kind = Presence
+		return m.parsePresence(cmd)
+	}
 	return unknownCommand(m.name)
 }
 
@@ -239,7 +243,7 @@ func (m member) parseSubscribe(cmd *Command) (reason string) {
 }
 
 // inList are the arguments of a subscribe that stand in each object of a list of channels, and not beside it.
-var inList = []string{"channel", "since", "rewind", "strict", "token", "signature"}
+var inList = []string{"channel", "since", "rewind", "strict", "token", "signature", "presence"}
 
 // parseList reads a subscribe that has a list of channels.
 func (m member) parseList(list []byte, args []member, cmd *Command) (reason string) {
@@ -283,6 +287,7 @@ func (m member) parseOne(args []member, earlier string, cmd *Command) (reason st
 	cmd.Since, reason = m.position(args, "since", reason)
 	cmd.Rewind, reason = m.count(args, "rewind", 1, 0, reason)
 	cmd.Strict, reason = m.truth(args, "strict", reason)
+	cmd.Watch, reason = m.truth(args, "presence", reason)
 	if reason == "" && (last(args, "token") != nil || last(args, "signature") != nil) {
 		reason = m.parseProof(args, cmd)
 	}
@@ -329,6 +334,23 @@ func (m member) parseHistory(cmd *Command) (reason string) {
 		reason = "history: since and until are both there; send one of them"
 	}
 	return reason
+}
+
+func (m member) parsePresence(cmd *Command) (reason string) {
+	args, reason := m.args()
+	channel, reason := m.text(args, "channel", reason)
+	cmd.Channel = []byte(channel)
+	cmd.Limit, reason = m.count(args, "limit", 0, -1, reason)
+	value := last(args, "after")
+	if reason != "" || value == nil {
+		return reason
+	}
+	after, err := strconv.ParseUint(string(value), 10, 64)
+	if err != nil || after > MaxOffset {
+		return wrongType("presence: after", value, "a whole number up to 2^53-1")
+	}
+	cmd.After = after
+	return ""
 }
 
 // position reads a position, which may be missing.

@@ -146,7 +146,7 @@ func (s *scanner) arg(name []byte, cmd *Command) bool {
 			return s.value(scanDepth)
 		}
 		field = &cmd.Key
-	case "since", "rewind", "strict", "token", "signature", "channels":
+	case "since", "rewind", "strict", "token", "signature", "channels", "presence":
 		if cmd.Kind != Subscribe {
 			return s.value(scanDepth)
 		}

@@ -258,7 +258,9 @@ func (c *Conn) dropOldest(policy string) {
 			return false
 		}
 		excess -= costOf(o.frames[i])
-		o.lag.lost.add(t.channel, t.offset)
+		if t.event != delivery.Notice {
+			o.lag.lost.add(t.channel, t.offset)
+		}
 		return true
 	})
 	o.lag.front = max(o.lag.front, 1)

@@ -41,6 +41,52 @@ func trim(messages []string) []string {
 	return messages
 }
 
+// A notice of how things are by now is dropped like an event, and nobody is told; events
+// of the same channel that are dropped beside it keep their count.
+func TestNoticesAreDropped(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 1000, SlowReaders: DropOldest, Lost: lossNotice})
+	tc := tl.open()
+	tc.room = 10
+	for i := range 20 {
+		event := "e"
+		if i%2 > 0 {
+			event = delivery.Notice
+		}
+		tc.publish("c", event, pad(fmt.Sprint(event, i)))
+	}
+	tl.turn()
+	tc.read(unlimited)
+	heard, lost := 0, 0
+	for _, m := range trim(tc.texts()) {
+		if _, err := fmt.Sscanf(m, "lost %d of c", &lost); err != nil && strings.HasPrefix(m, "e") {
+			heard++
+		}
+	}
+	if lost == 0 || heard+lost != 10 {
+		t.Errorf("%d events came and %d were lost, want 10 in all", heard, lost)
+	}
+	if n := tl.Stats().Dropped["drop-oldest"]; n <= uint64(lost) {
+		t.Errorf("%d were dropped, want more than the %d events", n, lost)
+	}
+}
+
+// With conflate the newest notice of a channel stays beside the newest events.
+func TestNoticesAreConflated(t *testing.T) {
+	tl := newTestLoop(t, Config{}, Endpoint{MaxQueuedBytes: 10_000, SlowReaders: Conflate})
+	tc := tl.open()
+	tc.room = 10
+	for i := range 50 {
+		tc.publish("c", "e", pad(fmt.Sprint("e", i)))
+		tc.publish("c", delivery.Notice, pad(fmt.Sprint("n", i)))
+	}
+	tl.turn()
+	tc.read(unlimited)
+	got := trim(tc.texts())
+	if n := len(got); n > 10 || got[n-2] != "e49" || got[n-1] != "n49" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // The oldest events go, never a reply nor the frame that is being sent, and the
 // client is told where they would have been.
 func TestDropOldest(t *testing.T) {

@@ -29,6 +29,7 @@ var Cases = []Case{
 	{Name: "network", Does: "latency, small pieces, throttling, resets, a black hole and late ends, through proxies", run: network},
 	{Name: "partition", Does: "all packets of some clients are dropped, for a short and for a long time", run: partition, apart: true},
 	{Name: "vanished", Does: "1,000 clients are gone without a Close frame, and are published to", run: vanished, apart: true},
+	{Name: "members", Does: "10,000 join and leave a channel with presence within 5 s; others are killed, or cut off", run: members, apart: true},
 	{Name: "kill", Does: "kill -9 and a restart under load, again and again", run: kill},
 	{Name: "comeback", Does: "kill -9 under load, while clients leave and come back with their position", run: comeback},
 	{Name: "herd", Does: "15,000 clients of 1,500 channels drop, and come back with their position while publishes go on", run: herd},

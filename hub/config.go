@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/nu7hatch/webrocket/auth"
@@ -126,6 +127,7 @@ type settings struct {
 	generation uint32 // one more than those before
 	rules      []compiled
 	forcing    []*compiled // those of the rules that have Force
+	presence   bool        // a rule has presence
 }
 
 // withDefaults returns settings in which every limit is a number to compare with.
@@ -137,7 +139,8 @@ func (c Config) withDefaults() *settings {
 	c.CommandRate = min(max(c.CommandRate, 0), rate.Max)
 	c.ByteRate = min(max(c.ByteRate, 0), rate.Max)
 	rules := compileRules(c.Rules)
-	return &settings{Config: c, rules: rules, forcing: forcing(rules)}
+	present := slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Presence.Mode != PresenceOff })
+	return &settings{Config: c, rules: rules, forcing: forcing(rules), presence: present}
 }
 
 // allow reports whether a secret gives access. Where there are tokens, an access without

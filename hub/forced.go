@@ -32,7 +32,7 @@ func (s *Session) begin(rules *settings, channel, by string, since pubsub.Positi
 	if s.Hears(name) {
 		return
 	}
-	start := pubsub.Start{Since: since, Now: s.desk.worker.Clock()}
+	start := Start{Start: pubsub.Start{Since: since, Now: s.desk.worker.Clock()}}
 	if !s.may(rules, readingHistory, name) {
 		start.Since = pubsub.Position{}
 	}
@@ -56,7 +56,7 @@ func (s *Session) Give(channel string) Result {
 		t.given = make(map[string]struct{})
 	}
 	t.given[channel] = struct{}{}
-	r := s.SubscribeFrom(name, pubsub.Start{Now: s.desk.worker.Clock()})
+	r := s.SubscribeFrom(name, Start{Start: pubsub.Start{Now: s.desk.worker.Clock()}})
 	switch {
 	case !r.OK() && !given:
 		delete(t.given, channel)

@@ -72,7 +72,7 @@ func TestRecoveriesAreCounted(t *testing.T) {
 		m.publish("c", "x")
 	}
 	from := func(epoch string, offset uint64, strict bool) {
-		m.SubscribeFrom([]byte("c"), pubsub.Start{Since: pubsub.Position{Epoch: epoch, Offset: offset}, Strict: strict})
+		m.SubscribeFrom([]byte("c"), Start{Start: pubsub.Start{Since: pubsub.Position{Epoch: epoch, Offset: offset}, Strict: strict}})
 	}
 	from(h.Epoch(), 4, true)
 	from(h.Epoch(), 1, true)

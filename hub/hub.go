@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/presence"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -15,6 +16,8 @@ import (
 type Hub struct {
 	name      string
 	table     *pubsub.Hub
+	presence  *presence.Table
+	notices   *pubsub.Hub // of who comes and goes, with the same forms as the table
 	settings  atomic.Pointer[settings]
 	log       atomic.Pointer[slog.Logger] // with the name of the hub
 	published atomic.Uint64               // events from Go
@@ -23,6 +26,7 @@ type Hub struct {
 	reader    atomic.Pointer[reader]      // nil until a protocol keeps something
 	broker    atomic.Pointer[Broker]      // nil if the hub is alone
 	duplicate atomic.Uint64               // publishes from Go that were duplicates
+	adding    sync.Mutex                  // held while a form is added to both tables
 
 	mu        sync.Mutex
 	serverLog *slog.Logger // guarded by mu
@@ -35,7 +39,11 @@ func New(name string, c Config) (*Hub, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	h := &Hub{name: name, table: pubsub.NewHub(), serverLog: slog.Default()}
+	h := &Hub{
+		name: name, table: pubsub.NewHub(), presence: presence.NewTable(), notices: pubsub.NewHub(),
+		serverLog: slog.Default(),
+	}
+	h.notices.KeepEvents() // of which there is one
 	h.limit.Store(codec.DefaultMaxMessageSize)
 	h.Obey(c)
 	return h, nil
@@ -122,8 +130,20 @@ func (h *Hub) Share(key any, create func() any) any {
 }
 
 // AddForm registers a further way in which sessions hear events, as
-// pubsub.Hub.AddForm does.
-func (h *Hub) AddForm(e pubsub.Encoding) pubsub.Form { return h.table.AddForm(e) }
+// pubsub.Hub.AddForm does. They do not hear who comes and goes.
+func (h *Hub) AddForm(e pubsub.Encoding) pubsub.Form {
+	silent := func(pubsub.Message, []byte) []byte { return nil }
+	return h.AddForms(e, pubsub.Encoding{Base: pubsub.Itself, Encode: silent})
+}
+
+// AddForms is AddForm for sessions that hear who comes and goes, too. Messages with
+// such notices have a *presence.Notice as their Value, no data and no offset.
+func (h *Hub) AddForms(events, notices pubsub.Encoding) pubsub.Form {
+	h.adding.Lock()
+	defer h.adding.Unlock()
+	h.notices.AddForm(notices)
+	return h.table.AddForm(events)
+}
 
 // FormsLeft returns how many more forms there is room for.
 func (h *Hub) FormsLeft() int { return h.table.FormsLeft() }

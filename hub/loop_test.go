@@ -52,6 +52,8 @@ func (l *loop) Notice(id uint64, n Notice) { l.notices[id] = append(l.notices[id
 
 func (l *loop) Session(id uint64) *Session { return l.sessions[id] }
 
+func (l *loop) ClientID(id uint64) string { return fmt.Sprint("client", id) }
+
 func (l *loop) Name(id uint64) string { return fmt.Sprint("connection ", id) }
 
 // turn lets time pass, and delivers what has been published.

@@ -52,7 +52,9 @@ type Result struct {
 	Begun  *Begun       // where a subscription began, if the channel has a history or a position was asked for
 	Stored Stored       // what became of a publish, if the channel has a history or there was a key
 	Page   *pubsub.Page // what a history command asked for
-	Login  *Login       // of a login that succeeded
+
+	Presence *Presences // what a presence command asked for, or how many are there
+	Login    *Login     // of a login that succeeded
 }
 
 // Begun says where a subscription began.

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,9 +30,12 @@ type Rule struct {
 	// name of the user is. Match has {user} then, and no other wildcard.
 	Force bool
 
-	// Subscribe, Publish and ReadHistory say who may do that. ReadHistory is as
-	// Subscribe if it is ByDefault.
-	Subscribe, Publish, ReadHistory Right
+	// Presence says whether subscribers can see who else is there.
+	Presence Presence
+
+	// Subscribe, Publish, ReadHistory and ReadPresence say who may do that. The last
+	// two are as Subscribe if they are ByDefault.
+	Subscribe, Publish, ReadHistory, ReadPresence Right
 }
 
 // History says how many events of a channel are kept, and for how long. Nothing is
@@ -55,7 +59,7 @@ const (
 type Right uint8
 
 const (
-	// ByDefault is Granted, or for ReadHistory what Subscribe is.
+	// ByDefault is Granted, or for ReadHistory and ReadPresence what Subscribe is.
 	ByDefault Right = iota
 
 	// Granted is for sessions whose login gives that access.
@@ -82,6 +86,8 @@ func (r *Rule) right(what action) Right {
 		return r.Publish
 	case what == readingHistory && r.ReadHistory != ByDefault:
 		return r.ReadHistory
+	case what == readingPresence && r.ReadPresence != ByDefault:
+		return r.ReadPresence
 	}
 	return r.Subscribe
 }
@@ -110,7 +116,10 @@ func (r *Rule) Check() error {
 	case r.Rewind < 0 || r.Rewind > 0 && h.Size == 0:
 		return errors.New("Rewind needs a History to take the events from")
 	}
-	if (r.Subscribe == Owner || r.Publish == Owner || r.ReadHistory == Owner) && !strings.Contains(r.Match, "{user}") {
+	if err := r.Presence.Check(); err != nil {
+		return err
+	}
+	if slices.Contains([]Right{r.Subscribe, r.Publish, r.ReadHistory, r.ReadPresence}, Owner) && !strings.Contains(r.Match, "{user}") {
 		return errors.New(`"owner" needs {user} in Match: it says whose the channel is`)
 	}
 	p, err := compile(r.Match)

@@ -16,8 +16,11 @@ type Ruling struct {
 	History History
 	Rewind  int
 
+	// Presence is who others can see there, with the defaults filled in.
+	Presence Presence
+
 	// Who may do what.
-	Subscribe, Publish, ReadHistory Verdict
+	Subscribe, Publish, ReadHistory, ReadPresence Verdict
 }
 
 // A Verdict says who may do something with a channel.
@@ -35,9 +38,9 @@ func (c *Config) Ruling(channel, user string) Ruling {
 	rule, owner := s.rule(channel)
 	if rule == nil {
 		granted := Verdict{Right: Granted}
-		return Ruling{Rule: -1, Subscribe: granted, Publish: granted, ReadHistory: granted}
+		return Ruling{Rule: -1, Subscribe: granted, Publish: granted, ReadHistory: granted, ReadPresence: granted}
 	}
-	r := Ruling{Owner: owner, History: rule.History, Rewind: rule.Rewind}
+	r := Ruling{Owner: owner, History: rule.History, Rewind: rule.Rewind, Presence: rule.Presence.WithDefaults()}
 	for i := range s.rules {
 		if &s.rules[i] == rule {
 			r.Rule = i
@@ -47,7 +50,7 @@ func (c *Config) Ruling(channel, user string) Ruling {
 		r.History.Bytes = kept.Bytes
 	}
 	for what, verdict := range map[action]*Verdict{
-		subscribing: &r.Subscribe, publishing: &r.Publish, readingHistory: &r.ReadHistory,
+		subscribing: &r.Subscribe, publishing: &r.Publish, readingHistory: &r.ReadHistory, readingPresence: &r.ReadPresence,
 	} {
 		right := max(rule.right(what), Granted)
 		*verdict = Verdict{right, right.allows(false, owner, user)}

@@ -21,6 +21,7 @@ const (
 	subscribing action = iota
 	publishing
 	readingHistory
+	readingPresence
 )
 
 // may reports whether the session may do something with a channel.
@@ -135,6 +136,7 @@ func closeError(err error) *codec.CloseError {
 
 // Close ends the session and its subscriptions.
 func (s *Session) Close() {
+	s.departAll()
 	s.subscriber.Leave()
 	s.desk.worker.forget(s)
 	s.desk.counts.Sessions--
@@ -174,6 +176,7 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 		s.endToken()
 		s.dropForbidden(rules, EndedByRights)
 	}
+	s.identify()
 	s.force(rules, nil)
 	return Result{Login: &Login{User: s.user(), Expires: -1}}
 }
@@ -184,6 +187,7 @@ func (s *Session) Grant(access auth.Access) {
 	s.access, s.writer = access, false
 	s.generation = forGood
 	s.endToken()
+	s.identify()
 }
 
 // forGood is the generation of access that no change of secrets revokes.
@@ -205,18 +209,29 @@ func (s *Session) Logout() {
 // Subscribe makes the session hear a channel, which begins to exist if need be.
 // The name is not kept.
 func (s *Session) Subscribe(channel []byte) Result {
-	return s.SubscribeFrom(channel, pubsub.Start{})
+	return s.SubscribeFrom(channel, Start{})
+}
+
+// A Start says how a subscription begins.
+type Start struct {
+	pubsub.Start
+
+	// Presence says that the client wants to be told who comes and goes, where the
+	// channel's rule has Presence. It needs the right to read that.
+	Presence bool
 }
 
 // SubscribeFrom is Subscribe from a position on, where the channel has a history.
 // The client must be told the result before anything else of the channel. The
 // start's Now is by the clock of measure.Now.
-func (s *Session) SubscribeFrom(channel []byte, start pubsub.Start) Result {
+func (s *Session) SubscribeFrom(channel []byte, start Start) Result {
 	h := s.desk.hub
 	rules := h.settings.Load()
 	asks := start.Since.Epoch != "" || start.Rewind > 0
 	switch {
-	case !s.may(rules, subscribing, channel), asks && !s.may(rules, readingHistory, channel):
+	case !s.may(rules, subscribing, channel),
+		asks && !s.may(rules, readingHistory, channel),
+		start.Presence && !s.may(rules, readingPresence, channel):
 		return Result{Code: AccessDenied}
 	case len(channel) > rules.MaxChannelName || !codec.ValidChannelName(channel):
 		return Result{Code: InvalidChannelName, Reason: rules.whyInvalid(channel)}
@@ -233,19 +248,23 @@ func (s *Session) SubscribeFrom(channel []byte, start pubsub.Start) Result {
 		return subscribed(err)
 	}
 	was := h.table.Subscribed(&s.subscriber, channel)
-	if rule, _ := rules.rule(string(channel)); rule != nil && !asks && !was {
+	rule, _ := rules.rule(string(channel))
+	if rule != nil && !asks && !was {
 		start.Rewind = rule.Rewind
 		if start.Now == 0 {
 			start.Now = measure.Now() // so that nothing that has expired is delivered
 		}
 	}
-	begun, err := h.table.SubscribeFrom(rules.MaxChannels, &s.subscriber, channel, start)
+	begun, err := h.table.SubscribeFrom(rules.MaxChannels, &s.subscriber, channel, start.Start)
 	if start.Since.Epoch != "" && (err == nil || errors.Is(err, pubsub.ErrNotRecovered)) {
 		s.desk.counts.Recoveries[recoveryOf(begun)]++
 	}
 	r := subscribed(err)
 	if r.Code == NotRecovered && was {
 		s.Unsubscribe(channel) // so that what was granted for it is forgotten
+	}
+	if r.OK() {
+		r.Presence = s.attend(rule, channel, start.Presence)
 	}
 	if begun.Epoch != "" || start.Since.Epoch != "" {
 		r.Begun = &Begun{begun, start.Since.Epoch != ""}
@@ -304,6 +323,7 @@ func (s *Session) Hears(channel []byte) bool {
 
 // Unsubscribe ends what Subscribe began, if anything.
 func (s *Session) Unsubscribe(channel []byte) {
+	s.depart(channel)
 	s.desk.hub.table.Unsubscribe(&s.subscriber, channel)
 	if t := s.token(); t != nil {
 		delete(t.given, string(channel))

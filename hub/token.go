@@ -94,7 +94,7 @@ func (s *Session) bear() *bearer {
 }
 
 // rightFor is what a token must grant for an action.
-var rightFor = [...]auth.Right{subscribing: auth.Subscribe, publishing: auth.Publish, readingHistory: auth.History}
+var rightFor = [...]auth.Right{subscribing: auth.Subscribe, publishing: auth.Publish, readingHistory: auth.History, readingPresence: auth.Presence}
 
 // grants reports whether one of the session's tokens allows something.
 func (t *bearer) grants(what action, channel []byte) bool {
@@ -136,6 +136,7 @@ func (s *Session) LoginToken(now time.Duration, wall time.Time, token string, si
 	t.renew = after(now, grant.RenewAt(wall, rand.Float64()).Sub(wall))
 	s.schedule()
 	s.dropForbidden(rules, EndedByRights)
+	s.identify()
 	s.force(rules, since)
 	return Result{Login: &Login{User: s.user(), Expires: max(grant.Expires.Sub(wall), 0)}}
 }
@@ -143,7 +144,7 @@ func (s *Session) LoginToken(now time.Duration, wall time.Time, token string, si
 // SubscribeProven is SubscribeFrom with a token or a signature for the channel, which a
 // session needs a login for, of any kind. What it grants ends when it expires, or with
 // the subscription. If it is refused, nothing changes.
-func (s *Session) SubscribeProven(now time.Duration, wall time.Time, channel []byte, p Proof, start pubsub.Start) Result {
+func (s *Session) SubscribeProven(now time.Duration, wall time.Time, channel []byte, p Proof, start Start) Result {
 	rules := s.desk.hub.settings.Load()
 	if s.access == auth.None && (s.token() == nil || s.token().grant == nil) {
 		return Result{Code: AccessDenied}
@@ -167,6 +168,7 @@ func (s *Session) SubscribeProven(now time.Duration, wall time.Time, channel []b
 	default:
 		delete(t.channels, string(channel))
 	}
+	s.identify()
 	s.schedule()
 	return r
 }
@@ -222,6 +224,7 @@ func (s *Session) dropProven(channel, why string) {
 	if s.Hears([]byte(channel)) && !s.may(s.desk.hub.settings.Load(), subscribing, []byte(channel)) {
 		s.endTold(channel, why)
 	}
+	s.identify()
 }
 
 // errNoTokens refuses tokens where there is no key for them.
@@ -273,6 +276,7 @@ func after(now, d time.Duration) time.Duration { return now + min(d, never-now) 
 
 // leave ends all subscriptions.
 func (s *Session) leave() {
+	s.departAll()
 	s.subscriber.Leave()
 	if t := s.token(); t != nil {
 		t.given, t.channels = nil, nil

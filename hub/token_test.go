@@ -323,7 +323,7 @@ func TestTokenRules(t *testing.T) {
 
 // prove subscribes with a token for the channel.
 func (m member) prove(channel, token string) Result {
-	return m.SubscribeProven(m.loop.now, noon.Add(m.loop.now), []byte(channel), Proof{Token: token}, pubsub.Start{})
+	return m.SubscribeProven(m.loop.now, noon.Add(m.loop.now), []byte(channel), Proof{Token: token}, Start{})
 }
 
 // channelToken returns a token of a user for one channel, for a time from noon.
@@ -404,7 +404,7 @@ func TestRefreshAfterStrictFailure(t *testing.T) {
 	m.show(login)
 	m.Subscribe([]byte("a"))
 	m.Subscribe([]byte("b"))
-	strict := pubsub.Start{Since: pubsub.Position{Epoch: "another", Offset: 1}, Strict: true}
+	strict := Start{Start: pubsub.Start{Since: pubsub.Position{Epoch: "another", Offset: 1}, Strict: true}}
 	want(t, "strict", m.SubscribeFrom([]byte("a"), strict).Code, NotRecovered)
 	m.show(login)
 	wantTold(t, m)
@@ -424,8 +424,8 @@ func TestChannelTokenAfterStrictFailure(t *testing.T) {
 	proof := Proof{Token: k.sign(auth.Claims{
 		User: "42", Channel: "c", Rights: auth.Subscribe | auth.Publish | auth.History, Expires: noon.Add(time.Hour),
 	})}
-	want(t, "at first", m.SubscribeProven(0, noon, []byte("c"), proof, pubsub.Start{}).Code, Success)
-	strict := pubsub.Start{Since: pubsub.Position{Epoch: "another", Offset: 1}, Strict: true}
+	want(t, "at first", m.SubscribeProven(0, noon, []byte("c"), proof, Start{}).Code, Success)
+	strict := Start{Start: pubsub.Start{Since: pubsub.Position{Epoch: "another", Offset: 1}, Strict: true}}
 	want(t, "strict", m.SubscribeProven(0, noon, []byte("c"), proof, strict).Code, NotRecovered)
 	want(t, "hears it", m.Hears([]byte("c")), false)
 	want(t, "publish", m.publish("c", "x").Code, AccessDenied)

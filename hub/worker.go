@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/presence"
 	"github.com/nu7hatch/webrocket/pubsub"
 	"github.com/nu7hatch/webrocket/rate"
 )
@@ -25,6 +26,9 @@ type Out interface {
 
 	// Name returns how logs name the connection.
 	Name(id uint64) string
+
+	// ClientID returns how others than the operator name it.
+	ClientID(id uint64) string
 }
 
 // A Worker is the part of all hubs that lives on one event loop. It belongs to
@@ -37,8 +41,9 @@ type Worker struct {
 	meters   map[*Session]*rate.Meter // there is none where a hub limits nothing: not a byte for each
 	expiries expiries
 	watch    *watching // nil if nothing is watched
-	swept    []*Hub    // whose histories this loop sweeps
-	ahead    Broker    // that this loop has sent more than it could pass on; nil for none
+	present  map[*Session]*attendance
+	swept    []*Hub // whose histories this loop sweeps
+	ahead    Broker // that this loop has sent more than it could pass on; nil for none
 }
 
 // A desk is the part of one hub that lives on one event loop.
@@ -46,6 +51,7 @@ type desk struct {
 	hub    *Hub
 	worker *Worker
 	counts Counts
+	queue  presence.Queue // what is to be done about who is there
 }
 
 // NewWorker returns the Worker of the loop behind out. It reads the clock when
@@ -69,6 +75,9 @@ func (w *Worker) Work(now time.Duration) (pause time.Duration) {
 	w.expire(now)
 	for _, h := range w.swept {
 		h.table.Sweep(w.Clock())
+	}
+	for _, d := range w.desks {
+		d.tellPresence()
 	}
 	switch w.Shard.Work() {
 	case pubsub.More:

@@ -129,6 +129,14 @@ func (o out) Session(id uint64) *hub.Session {
 	return nil
 }
 
+// ClientID returns how others than the operator name a connection.
+func (o out) ClientID(id uint64) string {
+	if c := o.Conn(id); c != nil {
+		return ClientID(c)
+	}
+	return ""
+}
+
 // Name returns how logs name a connection.
 func (o out) Name(id uint64) string {
 	if c := o.Conn(id); c != nil {

@@ -11,6 +11,10 @@ type Message struct {
 	Event   []byte
 	Data    []byte // in the format of the hub, nil for none
 
+	// Value is for the Encode of a form, where a message is no event. Nothing here looks
+	// at it.
+	Value any
+
 	// Offset is the place of the message in its channel, from 1. Publish sets it. 0:
 	// the channel keeps no history.
 	Offset uint64

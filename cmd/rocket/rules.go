@@ -9,6 +9,7 @@ import (
 
 	"github.com/nu7hatch/webrocket"
 	rules "github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/presence"
 )
 
 // ruleList is the list of a hub's channel rules.
@@ -41,9 +42,23 @@ func readRule(r *webrocket.Rule, n *node) problems {
 		}},
 		{"Rewind", integer(&r.Rewind, 1, rules.MaxHistorySize).fromNode},
 		{"Force", boolean(&r.Force).fromNode},
+		{"Presence", func(n *node) problems {
+			found := fill(n, []field{
+				{"Mode", presenceMode(&r.Presence.Mode).fromNode},
+				{"Interval", durationWithin(&r.Presence.Interval, presence.MinInterval, presence.MaxInterval).fromNode},
+				{"LeaveAfter", durationWithin(&r.Presence.LeaveAfter, time.Millisecond, presence.MaxLeaveAfter).fromNode},
+				{"MaxListed", integer(&r.Presence.MaxListed, 1, presence.MaxMembersListed).fromNode},
+				{"MaxMembers", integer(&r.Presence.MaxMembers, 1, presence.MaxMembersListed).fromNode},
+			})
+			if len(found) == 0 && r.Presence == (webrocket.Presence{}) {
+				found = problems{n.problem(`Presence needs a Mode: "clients" or "users"`)}
+			}
+			return found
+		}},
 		{"Subscribe", right(&r.Subscribe).fromNode},
 		{"Publish", right(&r.Publish).fromNode},
 		{"ReadHistory", right(&r.ReadHistory).fromNode},
+		{"ReadPresence", right(&r.ReadPresence).fromNode},
 	}
 	found := fill(n, fields)
 	if len(found) > 0 {
@@ -64,6 +79,20 @@ func right(p *webrocket.Right) value {
 	v.set = func(s string) error {
 		err := set(s)
 		*p = rules.Rights[word]
+		return err
+	}
+	return v
+}
+
+// presenceMode is the name of a mode of presence.
+func presenceMode(p *presence.Mode) value {
+	var word string
+	v := oneOf(&word, "clients", "users")
+	v.get = func() any { return *p }
+	set := v.set
+	v.set = func(s string) error {
+		err := set(s)
+		*p = presence.Modes[word]
 		return err
 	}
 	return v
@@ -141,6 +170,7 @@ func (q *question) print(w io.Writer, h hub) error {
 	if ruling.Rule >= 0 && h.Rules[ruling.Rule].Force {
 		fmt.Fprintf(t, "  force\t%s is subscribed at login\n", ruling.Owner)
 	}
+	fmt.Fprintf(t, "  presence\t%s\n", presenceIn(ruling.Presence))
 	for _, v := range []struct {
 		what, secret string
 		rules.Verdict
@@ -148,10 +178,23 @@ func (q *question) print(w io.Writer, h hub) error {
 		{"subscribe", "for reading", ruling.Subscribe},
 		{"publish", "for publishing", ruling.Publish},
 		{"read history", "for reading", ruling.ReadHistory},
+		{"read presence", "for reading", ruling.ReadPresence},
 	} {
 		fmt.Fprintf(t, "  %s\t%v: %s\n", v.what, v.Right, q.verdict(v.Verdict, v.secret))
 	}
 	return t.Flush()
+}
+
+// presenceIn says what others see of who is in a channel.
+func presenceIn(p webrocket.Presence) string {
+	if p.Mode == webrocket.PresenceOff {
+		return "none"
+	}
+	text := fmt.Sprintf("%v, up to %d listed; notices at most every %v, with names up to %d", p.Mode, p.MaxMembers, p.Interval, p.MaxListed)
+	if p.LeaveAfter > 0 {
+		text += fmt.Sprintf("; a user leaves after %v", brief(p.LeaveAfter))
+	}
+	return text
 }
 
 // verdict says who may do something.

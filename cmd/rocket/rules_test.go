@@ -29,6 +29,7 @@ func TestCheckExplainsTheExampleOfTheDocs(t *testing.T) {
 func TestCheckExplainsAChannel(t *testing.T) {
 	name := writeFile(t, `{"Hubs": [{"Path": "/", "MaxChannelName": 20, "Rules": [
 		{"Match": "chat:*", "Subscribe": "user", "History": {"Size": 1, "TTL": "1m30s", "Bytes": "2KB"}, "Rewind": 1},
+		{"Match": "room:*", "ReadPresence": "user", "Presence": {"Mode": "users", "LeaveAfter": "1m", "MaxMembers": 50}},
 		{"Match": "user:{user}", "Publish": "owner", "ReadHistory": "nobody"}]}, {"Path": "/echo", "Codec": "Echo"}]}`)
 	for _, tt := range []struct {
 		name, args string
@@ -36,20 +37,24 @@ func TestCheckExplainsAChannel(t *testing.T) {
 		status     int
 	}{
 		{"first", "-channel chat:1", []string{
-			"rule          1: chat:*", "history       1 events for 1m30s, at most 2048 bytes", "rewind        1 events",
-			"subscribe     user: every user, and who has logged in for reading",
-			"publish       grant: who has logged in for publishing\n",
+			"rule           1: chat:*", "history        1 events for 1m30s, at most 2048 bytes", "rewind         1 events",
+			"subscribe      user: every user, and who has logged in for reading",
+			"publish        grant: who has logged in for publishing\n",
 		}, 0},
 		{"with a user", "-channel chat:1 -user ann", []string{
-			"subscribe     user: the user ann, and who has logged in for reading",
-			"publish       grant: who has logged in for publishing; not the user ann without that\n",
+			"subscribe      user: the user ann, and who has logged in for reading",
+			"publish        grant: who has logged in for publishing; not the user ann without that\n",
 		}, 0},
 		{"of another", "-channel user:bob -user ann", []string{
-			"rule          2: user:{user}", "history       none", "publish       owner: who has logged in for publishing; not the user ann",
-			"read history  nobody: no client",
+			"rule           3: user:{user}", "history        none", "publish        owner: who has logged in for publishing; not the user ann",
+			"read history   nobody: no client",
 		}, 0},
-		{"of nobody", "-channel user:bob", []string{"publish       owner: the owner, and who has logged in for publishing"}, 0},
-		{"of no rule", "-channel other", []string{"rule          none matches"}, 0},
+		{"with presence", "-channel room:1 -user ann", []string{
+			"presence       users, up to 50 listed; notices at most every 250ms, with names up to 50; a user leaves after 1m",
+			"read presence  user: the user ann, and who has logged in for reading",
+		}, 0},
+		{"of nobody", "-channel user:bob", []string{"publish        owner: the owner, and who has logged in for publishing"}, 0},
+		{"of no rule", "-channel other", []string{"rule           none matches"}, 0},
 		{"no channel", "-user ann", []string{"give -channel too"}, 2},
 		{"no hub", "-channel a -hub /b", []string{"-hub /b: there is no hub"}, 2},
 		{"no channels", "-channel a -hub /echo", []string{"-hub /echo: there is no hub"}, 2},
@@ -81,13 +86,18 @@ func TestCheckWarnsOfShadowedRules(t *testing.T) {
 func TestRulesThatAreWrong(t *testing.T) {
 	for _, tt := range []struct{ rules, want string }{
 		{`{}`, `:2: Hubs[0].Rules: want a list of rules such as [{"Match": "chat:*"}], not an object`},
-		{`[7]`, `:2: Hubs[0].Rules[0]: want an object with Match, History, Rewind, Force, Subscribe, Publish, ReadHistory, not 7`},
+		{`[7]`, `:2: Hubs[0].Rules[0]: want an object with Match, History, Rewind, Force, Presence, Subscribe, Publish, ReadHistory, ReadPresence, not 7`},
 		{`[{}]`, `:2: Hubs[0].Rules[0]: Match is missing; write a pattern such as "chat:*"`},
 		{"[\n{\"Match\": \"a**b\"}]", `:3: Hubs[0].Rules[0].Match: "a**b": ** stands at the end only`},
 		{`[{"Match": "x", "History": {"Size": 1}}]`, `:2: Hubs[0].Rules[0]: History needs both Size and TTL; with one of them nothing would be kept`},
 		{`[{"Match": "x", "History": {"Size": 0}}]`, `:2: Hubs[0].Rules[0].History.Size: want a whole number from 1 to 100000, not 0`},
 		{`[{"Match": "x", "History": {"TTL": "25h"}}]`, `:2: Hubs[0].Rules[0].History.TTL: want a duration from 1s to 24h such as "10m", not "25h"`},
 		{`[{"Match": "x", "History": {"Bytes": 0}}]`, `:2: Hubs[0].Rules[0].History.Bytes: want a number of bytes, at least 1, such as 512 or "64KB", not 0`},
+		{`[{"Match": "x", "Presence": {}}]`, `:2: Hubs[0].Rules[0].Presence: Presence needs a Mode: "clients" or "users"`},
+		{`[{"Match": "x", "Presence": {"Mode": "all"}}]`, `:2: Hubs[0].Rules[0].Presence.Mode: want clients or users, not "all"`},
+		{`[{"Match": "x", "Presence": {"Interval": "1s"}}]`, `:2: Hubs[0].Rules[0]: Presence needs a Mode: "clients" or "users"`},
+		{`[{"Match": "x", "Presence": {"Mode": "clients", "LeaveAfter": "5s"}}]`, `:2: Hubs[0].Rules[0]: Presence.LeaveAfter needs the Mode "users": a connection does not come back`},
+		{`[{"Match": "x", "Presence": {"Mode": "users", "MaxMembers": 10, "MaxListed": 11}}]`, `:2: Hubs[0].Rules[0]: Presence.MaxListed is 11; want 1 to MaxMembers, which is 10`},
 		{`[{"Match": "x", "Rewind": 1}]`, `:2: Hubs[0].Rules[0]: Rewind needs a History to take the events from`},
 		{`[{"Match": "x", "Subscribe": "owner"}]`, `:2: Hubs[0].Rules[0]: "owner" needs {user} in Match: it says whose the channel is`},
 		{`[{"Match": "x", "Publish": "all"}]`, `:2: Hubs[0].Rules[0].Publish: want grant, owner, user or nobody, not "all"`},

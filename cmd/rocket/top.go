@@ -149,6 +149,7 @@ func view(before, after sample) []byte {
 	viewCluster(&b, before.cluster, after.cluster, seconds)
 	viewChannels(&b, before.channels, after.channels, seconds)
 	viewHistory(&b, before.hubs, after.hubs, seconds)
+	viewPresence(&b, before.hubs, after.hubs, seconds)
 	viewSlowest(&b, after.slowest)
 	return b.Bytes()
 }
@@ -290,6 +291,24 @@ func recoveries(h console.History) (recovered, failed uint64) {
 		}
 	}
 	return recovered, failed
+}
+
+// viewPresence shows the hubs in whose channels somebody is present.
+func viewPresence(w io.Writer, before, after console.Hubs, seconds float64) {
+	notices := map[string]uint64{}
+	for _, h := range before.Hubs {
+		notices[h.Hub] = h.Presence.Notices
+	}
+	t := table(w)
+	title := "\npresence:\nCHANNELS\tMEMBERS\tNOTICES/s\t  HUB\n"
+	for _, h := range after.Hubs {
+		if p := h.Presence; p.Channels > 0 {
+			fmt.Fprintf(t, "%s%d\t%d\t%s\t  %s\n", title, p.Channels, p.Members,
+				short(float64(p.Notices-notices[h.Hub])/seconds), h.Hub)
+			title = ""
+		}
+	}
+	t.Flush()
 }
 
 func viewSlowest(w io.Writer, slowest console.Connections) {

@@ -44,7 +44,7 @@ func TestView(t *testing.T) {
 	before.hubs.Hubs = []console.Hub{{Hub: "/chat", History: console.History{Evicted: 10, Recoveries: map[string]uint64{"recovered": 4, "epoch": 1, "ahead": 1}}}}
 	after.hubs.Hubs = []console.Hub{
 		{Hub: "/", History: console.History{Recoveries: map[string]uint64{"recovered": 0}}}, // keeps nothing
-		{Hub: "/chat", History: console.History{
+		{Hub: "/chat", Presence: console.Presence{Channels: 3, Members: 240, Notices: 18}, History: console.History{
 			Channels: 12, Bytes: 3_400_000, Evicted: 30, Recoveries: map[string]uint64{"recovered": 104, "epoch": 3, "ahead": 5},
 		}},
 	}
@@ -65,6 +65,10 @@ func TestView(t *testing.T) {
 kept events:
   CHANNELS  BYTES  EVICTED/s  RECOVERED/s  NOT  HUB
         12   3.4M         10           50    3  /chat
+
+presence:
+  CHANNELS  MEMBERS  NOTICES/s  HUB
+         3      240          9  /chat
 
 slowest readers:
   QUEUED B  FRAMES  SUBS  CONNECTION

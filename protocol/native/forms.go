@@ -9,6 +9,7 @@ import (
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/presence"
 	"github.com/nu7hatch/webrocket/pubsub"
 	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
@@ -53,7 +54,7 @@ func formsOf(h *hub.Hub, c codec.Codec) *forms {
 		if names, ok := c.(nameCodec); ok {
 			plain.Event = func(frame []byte) string { return names.EventName(codec.Payload(frame)) }
 		}
-		f.plain = h.AddForm(plain)
+		f.plain = h.AddForms(plain, pubsub.Encoding{Base: pubsub.Itself, Encode: noticesIn(c)})
 		if _, ok := c.(codec.JSON); ok {
 			h.Reader(f.plain, eventOf)
 		}
@@ -72,13 +73,32 @@ func formsOf(h *hub.Hub, c codec.Codec) *forms {
 				return codec.StampDeflated(open, c.Opcode(), stamps.AppendOffset(nil, offset))
 			}
 		}
-		f.deflated = h.AddForm(deflated)
+		f.deflated = h.AddForms(deflated, pubsub.Encoding{Base: f.plain, Costly: true, Encode: deflated.Encode})
 		return f
 	}
 	if !reflect.ValueOf(c).Comparable() {
 		return create().(*forms)
 	}
 	return h.Share(formsKey{c}, create).(*forms)
+}
+
+// noticesIn returns a function that makes the frame of a notice of who comes and goes:
+// nothing if the codec is no NoticeCodec.
+func noticesIn(c codec.Codec) func(pubsub.Message, []byte) []byte {
+	words, ok := c.(NoticeCodec)
+	if !ok {
+		return func(pubsub.Message, []byte) []byte { return nil }
+	}
+	return func(m pubsub.Message, _ []byte) []byte {
+		n := m.Value.(*presence.Notice)
+		return codec.AppendFrame(nil, c.Opcode(), words.AppendNotice(nil, codec.Notice{
+			Channel: m.Channel,
+			Moves: &codec.Moves{
+				From: n.From, Version: n.Version, Clients: n.Clients, Users: n.Users,
+				Joined: membersOf(n.Joined), Left: membersOf(n.Left),
+			},
+		}))
+	}
 }
 
 // SetThresholds sets which events are compressed, by the endpoints of a server.

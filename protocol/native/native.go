@@ -159,6 +159,8 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 		return s.History(cmd.Channel, pubsub.Query{
 			Since: pubsub.Position(cmd.Since), Until: pubsub.Position(cmd.Until), Limit: cmd.Limit, Now: c.Loop().Began(),
 		})
+	case codec.Presence:
+		return s.Presence(cmd.Channel, cmd.After, cmd.Limit)
 	case codec.Unsubscribe:
 		s.Unsubscribe(cmd.Channel)
 	case codec.Publish:
@@ -192,7 +194,8 @@ func (p *Protocol) subscribeEach(c *engine.Conn, s *hub.Session, list []codec.Co
 
 // subscribe begins to hear a channel, perhaps with a token or a signature for it.
 func (p *Protocol) subscribe(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.Result {
-	start := pubsub.Start{Since: pubsub.Position(cmd.Since), Rewind: cmd.Rewind, Strict: cmd.Strict, Now: c.Loop().Began()}
+	start := hub.Start{Presence: cmd.Watch}
+	start.Start = pubsub.Start{Since: pubsub.Position(cmd.Since), Rewind: cmd.Rewind, Strict: cmd.Strict, Now: c.Loop().Began()}
 	if cmd.Token == "" && cmd.Signature.Hex == "" {
 		return s.SubscribeFrom(cmd.Channel, start)
 	}
@@ -263,8 +266,8 @@ func (p *Protocol) welcome(c *engine.Conn, l *hub.Login) *codec.Login {
 // wholeSeconds returns a time in seconds, rounded up.
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// A NoticeCodec is a codec that can tell a client about its token and what it hears by
-// it.
+// A NoticeCodec is a codec that can tell a client about its token, what it hears by it,
+// and who comes and goes.
 type NoticeCodec interface {
 	AppendNotice(dst []byte, n codec.Notice) []byte
 }

@@ -3,6 +3,7 @@ package native
 import (
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/presence"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -29,6 +30,15 @@ func positionsOf(of map[string]codec.Position) map[string]pubsub.Position {
 	return all
 }
 
+// membersOf returns entries of a list as the codec has them.
+func membersOf(list []presence.Entry) []codec.Member {
+	var all []codec.Member
+	for _, e := range list {
+		all = append(all, codec.Member(e))
+	}
+	return all
+}
+
 // replyOf returns a result as the codec has it.
 func replyOf(r hub.Result, id []byte) codec.Reply {
 	reply := codec.Reply{
@@ -36,6 +46,12 @@ func replyOf(r hub.Result, id []byte) codec.Reply {
 		Stored: codec.Stored{Offset: r.Stored.Offset, Keyed: r.Stored.Keyed, Duplicate: r.Stored.Duplicate},
 	}
 	reply.Begun = begunOf(r.Begun, r.OK())
+	if p := r.Presence; p != nil {
+		reply.Present = &codec.Present{
+			Version: p.Version, Clients: p.Clients, Users: p.Users, Listed: p.Listed, More: p.More,
+			Members: membersOf(p.Members),
+		}
+	}
 	if page := r.Page; page != nil {
 		reply.Page = &codec.Page{Epoch: page.Epoch, First: page.First, Top: page.Top, More: page.More}
 		for _, item := range page.Items {

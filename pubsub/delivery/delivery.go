@@ -9,6 +9,11 @@ package delivery
 // subscriptions, so another run may come for it in the same turn of its loop.
 const Several = 1 << 63
 
+// Notice is the Event of a message that is no event but says how things are by now. No
+// event can have that name. Where a later one of the same channel waits, a slow reader
+// need not get it, and is not told that it is missing.
+const Notice = "\xff"
+
 // An Item is one message in the form that the members of a run hear.
 type Item struct {
 	Frame   []byte // immutable, and may be kept

@@ -87,6 +87,7 @@ type Hub struct {
 	Published   uint64    `json:"published"`
 	Commands    []Command `json:"commands"`
 	History     History   `json:"history"`
+	Presence    Presence  `json:"presence"`
 }
 
 // History is what the channels of a hub keep, and what clients had of it.
@@ -121,7 +122,7 @@ func (c *console) hubs(r *http.Request) (any, error) {
 		for _, k := range h.Commands {
 			commands = append(commands, Command(k))
 		}
-		answer.Hubs = append(answer.Hubs, Hub{h.Name, h.Connections, h.Channels, h.Published, commands, historyOf(&h)})
+		answer.Hubs = append(answer.Hubs, Hub{h.Name, h.Connections, h.Channels, h.Published, commands, historyOf(&h), Presence(h.Presence)})
 	}
 	return answer, nil
 }

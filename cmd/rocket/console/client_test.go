@@ -50,7 +50,9 @@ func operate(t *testing.T, change func(*console, *webrocket.Server)) *operator {
 	s.Config.Loops = 2
 	h := webrocket.NewJSONHandler()
 	h.Channels = []string{"news"}
-	h.Rules = []webrocket.Rule{{Match: "chat:*", History: webrocket.History{Size: 3, TTL: time.Hour}}}
+	h.Rules = []webrocket.Rule{{Match: "chat:*", History: webrocket.History{Size: 3, TTL: time.Hour}}, {
+		Match: "room:*", Presence: webrocket.Presence{Mode: webrocket.PresenceClients},
+	}}
 	h.MaxMessageSize = 4096
 	if err := s.Handle("/", h); err != nil {
 		t.Fatal(err)
@@ -231,12 +233,21 @@ func (c *client) do(message, want string) {
 
 func (c *client) want(want string) {
 	c.t.Helper()
+	if got := c.next(); terse(got) != want {
+		c.t.Fatalf("got %s, want %s", got, want)
+	}
+}
+
+// next reads a message.
+func (c *client) next() string {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	_, got, err := c.conn.Read(ctx)
-	if err != nil || terse(string(got)) != want {
-		c.t.Fatalf("got %s, %v, want %s", got, err, want)
+	if err != nil {
+		c.t.Fatal(err)
 	}
+	return string(got)
 }
 
 // terse returns a reply to a login without what it says of the connection, which is

@@ -4,8 +4,10 @@
 // New returns an http.Handler for a port of its own. The main path: console.go
 // and host.go (which handler a request gets, and whether it is allowed),
 // health.go (probes), metrics.go (what Prometheus reads), api.go (what is
-// there, as JSON), cluster.go (the nodes of a cluster), history.go (the events that a channel keeps), act.go (what changes something) and object.go (what it is
-// asked in). openapi.yaml describes all of it; a test holds the two together.
+// there, as JSON), cluster.go (the nodes of a cluster), history.go (the events
+// that a channel keeps), presence.go (who is in a channel), act.go (what changes
+// something) and object.go (what it is asked in). openapi.yaml describes all of it;
+// a test holds the two together.
 //
 // # Ownership
 //
@@ -103,6 +105,7 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /api/connections", c.read(c.connections))
 	mux.HandleFunc("GET /api/connections/slowest", c.read(c.slowest))
 	mux.HandleFunc("GET /api/history", c.change(c.history)) // nobody reads events without a token
+	mux.HandleFunc("GET /api/presence", c.change(c.presence))
 	mux.HandleFunc("POST /api/publish", c.change(c.publish))
 	mux.HandleFunc("POST /api/disconnect", c.change(c.disconnect))
 	mux.HandleFunc("POST /api/revoke", c.change(c.revoke))

@@ -47,6 +47,9 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"GET", "/api/history?hub=/", "", 400},
 		{"GET", "/api/history?hub=/&channel=news", "", 404},
 		{"GET", "/api/history?hub=/&channel=chat:1&epoch=other&since=1", "", 410},
+		{"GET", "/api/presence?hub=/&channel=room:1", "", 200},
+		{"GET", "/api/presence?hub=/", "", 400},
+		{"GET", "/api/presence?hub=/&channel=news", "", 404},
 		{"POST", "/api/publish", `{"messages":[{"hub":"/","channel":"news","event":"e"}]}`, 200},
 		{"POST", "/api/publish", `{}`, 400},
 		{"POST", "/api/publish", strings.Repeat(" ", 8<<20+1), 413},
@@ -180,6 +183,7 @@ func (o *operator) withoutToken() {
 		open.askAs("any", "POST", path, "{}", http.StatusForbidden)
 	}
 	open.askAs("", "GET", "/api/history?hub=/&channel=chat:1", "", http.StatusForbidden)
+	open.askAs("", "GET", "/api/presence?hub=/&channel=room:1", "", http.StatusForbidden)
 	for _, path := range []string{"/api/loops", "/api/cluster", "/api/hubs", "/api/channels", "/api/connections", "/api/connections/slowest"} {
 		open.askAs("", "GET", path, "", http.StatusOK)
 		open.host = "evil.example"

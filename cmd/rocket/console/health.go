@@ -60,7 +60,7 @@ func statusOf(err error) int {
 	case errors.As(err, &f):
 		return f.status
 	case errors.Is(err, webrocket.ErrNoHub), errors.Is(err, webrocket.ErrNoConnection),
-		errors.Is(err, webrocket.ErrNoHistory), errors.Is(err, webrocket.ErrNoTokens):
+		errors.Is(err, webrocket.ErrNoHistory), errors.Is(err, webrocket.ErrNoPresence), errors.Is(err, webrocket.ErrNoTokens):
 		return http.StatusNotFound
 	case errors.Is(err, webrocket.ErrNotRecovered):
 		return http.StatusGone

@@ -309,7 +309,7 @@ func table() []metric {
 		{
 			"rocket_subscriptions", gauge,
 			[]string{"loop"},
-			"Subscriptions, by loop.", perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Shard.Subscriptions) }),
+			"Subscriptions, by loop; those to the notices of who is present count, too.", perLoop(func(l *webrocket.LoopStats) float64 { return float64(l.Shard.Subscriptions) }),
 		},
 		{
 			"rocket_subscriptions_behind", gauge,
@@ -374,6 +374,21 @@ func table() []metric {
 			"rocket_duplicate_publishes_total", counter,
 			[]string{"hub"},
 			"Publishes that were not obeyed because their key had been used, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Duplicates) }),
+		},
+		{
+			"rocket_presence_members", gauge,
+			[]string{"hub"},
+			"Members of all lists of who is present, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Presence.Members) }),
+		},
+		{
+			"rocket_presence_channels", gauge,
+			[]string{"hub"},
+			"Channels in which somebody is present, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Presence.Channels) }),
+		},
+		{
+			"rocket_presence_notices_total", counter,
+			[]string{"hub"},
+			"Notices of who has come and gone, each counted once for all that hear it, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Presence.Notices) }),
 		},
 		{
 			"rocket_server_published_total", counter,
