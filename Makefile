@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: help all js js-package build server dist package-test image-test run test race conformance fuzz faults faults-short microbench million lint fmt clean
+.PHONY: help all js js-package build server dist package-test image-test run test race conformance fuzz faults faults-short microbench million stored lint fmt clean
 
 all: fmt lint test ## what is done without a target: fmt, lint, test
 
@@ -55,6 +55,10 @@ microbench: ## the benchmarks of the packages
 CONNS ?= 1000000
 million: ## CONNS connections, a million by default, without sockets: memory, publish, garbage collection
 	$(GO) test -run '^$$' -bench Million -benchtime 20x -timeout 10m ./engine -conns $(CONNS)
+
+CHANNELS ?= 1000000
+stored: ## CHANNELS channels, a million by default, that keep ten events each: memory, garbage collection, sweep
+	$(GO) test -run '^$$' -bench Stored -benchtime 1x -timeout 10m ./protocol/native -channels $(CHANNELS)
 
 lint: ## gofumpt, golangci-lint, and whether Kubernetes would read its manifests
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \

@@ -574,8 +574,8 @@ func TestBytesOfHistories(t *testing.T) {
 	})
 	each := (full - with) / messages
 	t.Logf("%.0f bytes a channel without a log, %.0f with an empty one, %.1f a message beside its frame", without, with, each)
-	if with-without > 72 || each > 20 {
-		t.Errorf("got %.0f bytes for a log and %.1f for a message, want at most 72 and 20", with-without, each)
+	if without > 190 || with-without > 72 || each > 20 {
+		t.Errorf("got %.0f bytes for a channel, %.0f for a log and %.1f for a message, want at most 190, 72 and 20", without, with-without, each)
 	}
 }
 
