@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/nu7hatch/webrocket"
@@ -19,10 +20,15 @@ import (
 type pipe struct {
 	net.Conn
 	buffer []byte // what has been read and is no whole frame yet
+	full   bool   // the last read has taken all that it could
 }
 
-// readMax is how many bytes are read at once.
-const readMax = 64 << 10
+// How many bytes are read at once: few, so that a stream on which little happens keeps
+// no large buffer, and many behind a read that has taken all that it could.
+const (
+	readMin = 4 << 10
+	readMax = 64 << 10
+)
 
 // dial opens a WebSocket connection to a hub, with the header of a request, so that
 // the hub judges it as one that comes over WebSocket.
@@ -63,7 +69,7 @@ func (a *API) dial(r *http.Request, hub string) (*pipe, error) {
 	}
 	behind := make([]byte, answer.Buffered())
 	_, _ = io.ReadFull(answer, behind) // they are there
-	return &pipe{conn, behind}, nil
+	return &pipe{Conn: conn, buffer: behind}, nil
 }
 
 var errStopping = &problem{http.StatusServiceUnavailable, "stopping", "this server is stopping; try again later", 1}
@@ -117,10 +123,18 @@ func (p *pipe) next(f func(op codec.Opcode, payload []byte) bool) error {
 		if done {
 			return nil
 		}
-		room := len(p.buffer)
-		p.buffer = append(p.buffer, make([]byte, readMax)...)
-		n, err := p.Read(p.buffer[room:])
-		p.buffer = p.buffer[:room+n]
+		most := readMin
+		if p.full {
+			most = readMax
+		}
+		begun := len(p.buffer)
+		if begun == 0 && cap(p.buffer) > most {
+			p.buffer = nil
+		}
+		p.buffer = slices.Grow(p.buffer, most)[:begun+most]
+		n, err := p.Read(p.buffer[begun:])
+		p.buffer = p.buffer[:begun+n]
+		p.full = n == most
 		if n == 0 && err != nil {
 			return err //nolint:wrapcheck // whether it is a time-out is for the caller
 		}

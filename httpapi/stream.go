@@ -151,7 +151,7 @@ func (s *stream) flush(w http.ResponseWriter, control *http.ResponseController) 
 		return true
 	}
 	_, err := w.Write(s.out)
-	if s.out = s.out[:0]; cap(s.out) > readMax {
+	if s.out = s.out[:0]; cap(s.out) > readMin {
 		s.out = nil
 	}
 	return err == nil && control.Flush() == nil
