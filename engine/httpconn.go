@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,7 @@ type httpConn struct {
 	patience   time.Duration        // for a client to take httpPiece; 0 or less: for ever
 	closed     sync.Once
 
+	buffer  []byte // empty: where a header block is read to
 	held    []byte // has been read from the connection
 	passed  int    // bytes of held that net/http may have
 	body    int64  // bytes behind them that it may have too; -1: all
@@ -56,6 +58,9 @@ type httpConn struct {
 	mu    sync.Mutex
 	timed bool // the handler has set a deadline for writing; guarded by mu
 }
+
+// headPiece is how many bytes are read at once while a header block is not whole.
+const headPiece = 4 << 10
 
 // refusedMethod is the method of the request that net/http gets for one that is
 // refused, so that the answer comes in its turn.
@@ -122,9 +127,14 @@ func (c *httpConn) readHead() error {
 		c.held = request
 		c.pass(n)
 	default:
-		piece := make([]byte, 4<<10)
-		n, err := c.Conn.Read(piece)
-		c.held = append(c.held, piece[:n]...)
+		begun := len(c.held)
+		if begun == 0 {
+			c.buffer = slices.Grow(c.buffer, headPiece)
+			c.held = c.buffer
+		}
+		c.held = slices.Grow(c.held, headPiece)[:begun+headPiece]
+		n, err := c.Conn.Read(c.held[begun:])
+		c.held = c.held[:begun+n]
 		if n == 0 {
 			return err
 		}

@@ -21,10 +21,10 @@ const (
 	unreadMax = 16 << 20
 
 	// A client may send unreadShare even if unreadMax is used up, and at most
-	// eagerMax otherwise: a request of 8 KiB in records of one byte, directly
-	// after the handshake, is legal.
+	// eagerMax otherwise: a request of 8 KiB in records of one byte, or an HTTP
+	// request with a body of 1 MiB, directly after the handshake, is legal.
 	unreadShare = 16 << 10
-	eagerMax    = 256 << 10
+	eagerMax    = 2 << 20
 
 	// tlsPatience is how long a client may keep a goroutine waiting, in ticks,
 	// while other handshakes wait for a goroutine. If many wait, it is two
