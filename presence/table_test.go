@@ -284,3 +284,21 @@ func inUse() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// A user who comes back and goes again stays for the whole of LeaveAfter from then on.
+func TestLeaveAfterBeginsAnew(t *testing.T) {
+	table, q := NewTable(), new(Queue)
+	c := Config{Mode: Users, LeaveAfter: 5 * time.Second}
+	ann := &Who{Client: "c", User: "ann"}
+	table.Leave(q, 0, table.Join(q, 0, "c", c, ann))
+	table.Leave(q, 3*time.Second, table.Join(q, 3*time.Second, "c", c, ann))
+	for _, tt := range []struct {
+		at   time.Duration
+		want int
+	}{{5 * time.Second, 1}, {8*time.Second - 1, 1}, {8 * time.Second, 0}} {
+		tell(table, q, tt.at)
+		if got := table.Page("c", 0, 10); len(got.Members) != tt.want || got.Users != tt.want {
+			t.Errorf("after %v: got %+v, want %d members", tt.at, got, tt.want)
+		}
+	}
+}
