@@ -30,8 +30,7 @@ const soon = (f: () => Promise<void>) => vi.waitFor(f, { timeout: 20_000, interv
 test('the page of the manual, opened as a file', async () => {
   const manual = readFileSync(new URL('../../../docs/javascript.md', import.meta.url), 'utf8')
   const html = /^```html\n(.*?)^```$/ms.exec(manual)![1]!
-  writeFileSync(join(directory, 'index.html'), html.replace('ws://localhost:9772/', rocket.url))
-  writeFileSync(join(directory, 'webrocket.js'), bundle())
+  writeFileSync(join(directory, 'index.html'), html.replaceAll('localhost:9772', `127.0.0.1:${rocket.port}`))
   const page = await browser.newPage()
   const errors = errorsOf(page)
   await page.goto('file://' + join(directory, 'index.html'))

@@ -50,7 +50,7 @@ describe.each(['docs/javascript.md', 'js/README.md'])('%s', name => {
 
   test.each(blocks.map((block, i) => [i + 1, block] as const))('block %i runs and prints what it says', async (i, block) => {
     const file = join(directory, `${i}.mjs`)
-    const alias = { webrocket: join(root, 'src/index.ts'), around: join(directory, 'around.mjs') }
+    const alias = { webrocket: join(root, 'src/index.ts'), 'webrocket/stream': join(root, 'src/stream.ts'), around: join(directory, 'around.mjs') }
     writeFileSync(alias.around, around())
     const source = block.replaceAll('ws://localhost:9772/', rocket.url).replaceAll('wss://rt.example.com/', rocket.url)
     await build({
