@@ -131,7 +131,11 @@ func (l *Loop) drainMore() {
 	for ; d.closed < due && d.cursor < len(l.conns); d.cursor++ {
 		if c := l.conns[d.cursor]; c != nil && c.state != opening {
 			d.closed++
-			c.goAway()
+			if d.window > 0 {
+				c.moveOn()
+			} else {
+				c.goAway()
+			}
 		}
 	}
 }
@@ -147,6 +151,15 @@ func (l *Loop) closeAll(spare bool) {
 }
 
 var errGoingAway = &codec.CloseError{Code: codec.StatusGoingAway, Reason: "server is stopping"}
+
+// moveOn is goAway for a connection whose turn has come in a drain.
+func (c *Conn) moveOn() {
+	if c.state == open {
+		c.Close(c.endpoint.Moving.Code, c.endpoint.Moving.Reason)
+		return
+	}
+	c.goAway()
+}
 
 // goAway begins the closing handshake because the server is stopping.
 func (c *Conn) goAway() {

@@ -60,6 +60,39 @@ func TestDrainIsEven(t *testing.T) {
 	}
 }
 
+// An endpoint may have a code of its own for connections that are closed one after the
+// other: a client that comes back at once meets no crowd. Those that are closed
+// together, at the end or because there is no window, get the other one.
+func TestDrainMoving(t *testing.T) {
+	endpoint := Endpoint{
+		GoingAway: &codec.CloseError{Code: 4100, Reason: "later"},
+		Moving:    &codec.CloseError{Code: 4200, Reason: "at once"},
+	}
+	tl := newTestLoop(t, Config{Loops: 1}, endpoint)
+	tc := tl.open()
+	tl.Post(func() { tl.drainOver(inTicks(time.Second)) })
+	tl.turn()
+	tl.advance(time.Second)
+	tc.wantClose(4200)
+	late := tl.open()
+	tl.advance(drainMin * tick)
+	late.wantClose(4100)
+
+	tl = newTestLoop(t, Config{Loops: 1}, endpoint)
+	tc = tl.open()
+	tl.Post(func() { tl.drainOver(0) })
+	tl.turn()
+	tc.wantClose(4100)
+
+	endpoint.Moving = nil
+	tl = newTestLoop(t, Config{Loops: 1}, endpoint)
+	tc = tl.open()
+	tl.Post(func() { tl.drainOver(inTicks(time.Second)) })
+	tl.turn()
+	tl.advance(time.Second)
+	tc.wantClose(4100)
+}
+
 // Loops that have one connection each do not all close it on the same tick.
 func TestDrainOfSeveralLoops(t *testing.T) {
 	const window = 10 * time.Second

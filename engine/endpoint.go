@@ -57,6 +57,10 @@ type Endpoint struct {
 	// 1001 (RFC 6455 §7.4.1).
 	GoingAway *codec.CloseError
 
+	// Moving closes those that a drain closes one after the other, over a window, so
+	// that they do not come back together. If nil, GoingAway does.
+	Moving *codec.CloseError
+
 	// SlowReader closes a slow reader. If nil, ErrSlowReader: 1013.
 	SlowReader *codec.CloseError
 
@@ -87,6 +91,9 @@ func (e Endpoint) withDefaults() *Endpoint {
 	}
 	if e.Unfinished == nil {
 		e.Unfinished = errHalfSent
+	}
+	if e.Moving == nil {
+		e.Moving = e.GoingAway
 	}
 	return &e
 }

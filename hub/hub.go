@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/measure"
 	"github.com/nu7hatch/webrocket/presence"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
@@ -27,6 +28,7 @@ type Hub struct {
 	broker    atomic.Pointer[Broker]      // nil if the hub is alone
 	duplicate atomic.Uint64               // publishes from Go that were duplicates
 	adding    sync.Mutex                  // held while a form is added to both tables
+	reserved  atomic.Pointer[func(channel []byte) bool]
 
 	mu        sync.Mutex
 	serverLog *slog.Logger // guarded by mu
@@ -127,6 +129,42 @@ func (h *Hub) Share(key any, create func() any) any {
 		h.shared[key] = v
 	}
 	return v
+}
+
+// Reserve says which channels a secret does not open, because a protocol asks for a
+// right of its own: a session may use them by a token that names them, by a rule for
+// them, or if its protocol has called Grant. f runs on any goroutine. If nil, there
+// are none.
+func (h *Hub) Reserve(f func(channel []byte) bool) {
+	if f == nil {
+		h.reserved.Store(nil)
+		return
+	}
+	h.reserved.Store(&f)
+}
+
+// isReserved reports whether a secret does not open a channel.
+func (h *Hub) isReserved(channel []byte) bool {
+	f := h.reserved.Load()
+	return f != nil && (*f)(channel)
+}
+
+// A ChannelNotice of a protocol tells its own clients something about a channel.
+type ChannelNotice struct {
+	Channel []byte
+	Frame   []byte        // kept; not modified any more
+	Forms   []pubsub.Form // it reaches the sessions that hear in one of these
+	Except  *Session      // does not get it, nil for none
+}
+
+// Notify gives sessions that hear a channel a notice, in its place among the channel's
+// events, as pubsub.Hub.Notify does.
+func (h *Hub) Notify(n ChannelNotice) {
+	notice := pubsub.Notice{Channel: n.Channel, Frame: n.Frame, Forms: n.Forms, At: measure.Now()}
+	if n.Except != nil {
+		notice.Except = &n.Except.subscriber
+	}
+	h.table.Notify(notice)
 }
 
 // AddForm registers a further way in which sessions hear events, as

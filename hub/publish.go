@@ -100,12 +100,31 @@ func (h *Hub) checkJSON(channel, event string, data []byte) error {
 	return nil
 }
 
+// PublishExcept is Publish for an event that a protocol has from the program, and has
+// checked: event is UTF-8 and not empty, data is one JSON value, nil for none, of any
+// size. except is a session of the hub that does not get the event, nil for none; it may
+// have ended. Any goroutine.
+func (h *Hub) PublishExcept(channel, event, data []byte, except *Session) error {
+	m := pubsub.Message{Channel: channel, Event: event, Data: data, At: measure.Now()}
+	if except != nil {
+		m.Except = &except.subscriber
+	}
+	_, err := h.publish(m)
+	return err
+}
+
 // publishFromGo admits and delivers an event of the program itself.
 func (h *Hub) publishFromGo(channel, event, data []byte, key string) (Published, error) {
 	m := pubsub.Message{Channel: channel, Event: event, Data: data, At: measure.Now()}
 	if key != "" {
 		m.Key = keyOf("", []byte(key))
 	}
+	return h.publish(m)
+}
+
+// publish delivers an event of the program itself, if its channel may be there.
+func (h *Hub) publish(m pubsub.Message) (Published, error) {
+	channel := m.Channel
 	rules := h.settings.Load()
 	others, flow := h.others(), pubsub.Refuse.Within(rules.MaxChannels)
 	if len(channel) > codec.MaxChannelName || (others != nil || h.ruled.Load()) && !rules.nameable(channel) {
@@ -168,6 +187,10 @@ type Publication struct {
 
 	// ExceptSelf leaves the publishing session out.
 	ExceptSelf bool
+
+	// User is told to subscribers of protocols that tell who has published an event.
+	// "": they are told nothing. It is not checked.
+	User string
 }
 
 // Publish publishes an event, if the session may.
@@ -175,7 +198,7 @@ func (s *Session) Publish(p Publication) Result {
 	if r := s.admit(&p); !r.OK() {
 		return r
 	}
-	m := pubsub.Message{Channel: p.Channel, Event: p.Event, Data: p.Data, At: p.At}
+	m := pubsub.Message{Channel: p.Channel, Event: p.Event, Data: p.Data, User: p.User, At: p.At}
 	if p.ExceptSelf {
 		m.Except = &s.subscriber
 	}

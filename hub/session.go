@@ -30,6 +30,9 @@ func (s *Session) may(rules *settings, what action, channel []byte) bool {
 	if what == publishing {
 		granted = s.access >= auth.ReadWrite
 	}
+	if granted && s.generation != forGood {
+		granted = !s.desk.hub.isReserved(channel)
+	}
 	granted = granted || s.token().grants(what, channel)
 	if len(rules.rules) == 0 {
 		return granted
@@ -162,6 +165,9 @@ func (s *Session) Access() auth.Access { return s.access }
 // Subscriptions returns how many channels the session hears.
 func (s *Session) Subscriptions() int { return s.subscriber.Len() }
 
+// Channels returns the channels that the session hears, in no order.
+func (s *Session) Channels() []string { return s.subscriber.Channels() }
+
 // Login grants access for a secret of the hub. A login that fails ends an
 // earlier one, and counts for Exhausted.
 func (s *Session) Login(access auth.Access, secret string) Result {
@@ -182,7 +188,7 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 }
 
 // Grant gives access without a secret, for a protocol that authenticates
-// clients itself.
+// clients itself, and itself looks after reserved channels.
 func (s *Session) Grant(access auth.Access) {
 	s.access, s.writer = access, false
 	s.generation = forGood

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 var secrets = auth.Credentials{ReadOnly: "r", ReadWrite: "rw"}
@@ -376,6 +377,85 @@ func TestPublisherIsSlowed(t *testing.T) {
 	}
 	if got := len(slow.heard[reader.id]); got != 6 {
 		t.Errorf("the reader: got %d events, want 6", got)
+	}
+}
+
+// A channel that a protocol has reserved is not opened by a secret, but by a token, a
+// rule for it, or the protocol itself.
+func TestReserve(t *testing.T) {
+	l := newLoop(t)
+	h := newHub(t, Config{
+		Secrets: secrets,
+		Rules:   []Rule{{Match: "private-of-{user}", Subscribe: Owner}},
+		OnConnect: func(*Request) (*Identity, error) {
+			return &Identity{User: "ann"}, nil
+		},
+	})
+	h.Reserve(func(channel []byte) bool { return strings.HasPrefix(string(channel), "private-") })
+	m, trusted := l.enter(h).login(auth.ReadWrite, secrets.ReadWrite), l.enter(h)
+	trusted.Grant(auth.ReadWrite)
+	for _, tt := range []struct {
+		name    string
+		m       member
+		channel string
+		want    Code
+	}{
+		{"a secret", m, "private-a", AccessDenied},
+		{"a secret, for another channel", m, "public", Success},
+		{"a rule", m, "private-of-ann", Success},
+		{"a rule for somebody else", m, "private-of-bob", AccessDenied},
+		{"the protocol itself", trusted, "private-a", Success},
+	} {
+		if r := tt.m.Subscribe([]byte(tt.channel)); r.Code != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, r.Code, tt.want)
+		}
+	}
+	if r := m.publish("private-a", "1"); r.Code != AccessDenied {
+		t.Errorf("publishing: got %v, want %v", r.Code, AccessDenied)
+	}
+	if r := trusted.publish("private-a", "1"); !r.OK() {
+		t.Errorf("publishing by the protocol: got %v", r.Code)
+	}
+	h.Reserve(nil)
+	if r := m.Subscribe([]byte("private-a")); !r.OK() {
+		t.Errorf("without reserved channels: got %v", r.Code)
+	}
+}
+
+// A notice reaches the sessions of one form, in its place among the events.
+func TestNotify(t *testing.T) {
+	l := newLoop(t)
+	h := newHub(t, Config{})
+	other := h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: func(m pubsub.Message, _ []byte) []byte {
+		return []byte(string(m.Data) + " of " + m.User)
+	}})
+	a, b, c := l.enter(h).login(auth.ReadWrite, ""), l.enter(h), l.enter(h)
+	for _, m := range []member{b, c} {
+		m.subscriber.SetForm(other)
+		m.Grant(auth.ReadWrite)
+	}
+	for _, m := range []member{a, b, c} {
+		m.Subscribe([]byte("c"))
+	}
+	b.Publish(Publication{Channel: []byte("c"), Event: []byte("e"), Data: []byte("1"), User: "ann"})
+	h.Notify(ChannelNotice{Channel: []byte("c"), Frame: []byte("notice"), Forms: []pubsub.Form{other}, Except: c.Session})
+	h.Notify(ChannelNotice{Channel: []byte("nowhere"), Frame: []byte("notice"), Forms: []pubsub.Form{other}})
+	if err := h.PublishExcept([]byte("c"), []byte("e"), []byte("2"), b.Session); err != nil {
+		t.Fatal(err)
+	}
+	for m, want := range map[member]string{a: "c e 1, c e 2", b: "1 of ann, notice", c: "1 of ann, 2 of "} {
+		if got := m.hears(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := h.Published(); got != 1 {
+		t.Errorf("%d events of the program are counted, want 1", got)
+	}
+	if got := b.Channels(); len(got) != 1 || got[0] != "c" {
+		t.Errorf("hears the channels %q, want c", got)
+	}
+	if err := h.PublishExcept([]byte("nowhere"), []byte("e"), nil, nil); !errors.Is(err, ErrInvalidChannel) {
+		t.Errorf("a channel that nobody hears: got %v", err)
 	}
 }
 

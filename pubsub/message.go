@@ -15,6 +15,9 @@ type Message struct {
 	// at it.
 	Value any
 
+	// User is who has published the message, for forms that tell it. "": they do not.
+	User string
+
 	// Offset is the place of the message in its channel, from 1. Publish sets it. 0:
 	// the channel keeps no history.
 	Offset uint64
