@@ -22,6 +22,7 @@ var inLibrary = []string{
 var imports = map[string][]string{
 	".":                  inLibrary,
 	"protocol":           {"engine", "hub", "presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
+	"protocol/pusher":    {"protocol", "engine", "hub", "presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
 	"protocol/native":    {"protocol", "engine", "hub", "presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
 	"hub":                {"presence", "pubsub", "pubsub/delivery", "auth", "codec", "measure", "rate"},
 	"engine":             {"codec", "measure", "rate", "pubsub/delivery"},
@@ -39,7 +40,7 @@ var imports = map[string][]string{
 	"httpapi":            append([]string{".", "js"}, inLibrary...),
 	"webrockettest":      append([]string{"."}, inLibrary...),
 	"conformance":        {},
-	"cmd/rocket":         append([]string{".", "cmd/rocket/console", "httpapi", "js", "cluster", "cluster/embedded", "build"}, inLibrary...),
+	"cmd/rocket":         append([]string{".", "cmd/rocket/console", "httpapi", "js", "cluster", "cluster/embedded", "build", "protocol/pusher"}, inLibrary...),
 	"cmd/rocket/console": append([]string{".", "httpapi", "js", "cluster", "build"}, inLibrary...),
 	"bench":              {"codec", "build"},
 	"cmd/rocket-bench":   {"bench", "codec", "build"},

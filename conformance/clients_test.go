@@ -289,16 +289,8 @@ func TestBrowser(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--disable-dev-shm-usage", "--ignore-certificate-errors", "--user-data-dir="+t.TempDir(),
-		"--remote-debugging-port=0", // it stays until it is ended
-		pages.URL)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	end := browse(ctx, t, pages.URL)
+	defer end()
 	select {
 	case got := <-results:
 		if got != "ok" {
@@ -307,8 +299,27 @@ func TestBrowser(t *testing.T) {
 	case <-ctx.Done():
 		t.Error("the page has not said anything")
 	}
-	cancel()
-	_ = cmd.Wait()
+}
+
+// browse opens a page in Chromium. What it returns ends that.
+func browse(ctx context.Context, t *testing.T, url string) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--disable-dev-shm-usage", "--ignore-certificate-errors", "--user-data-dir="+t.TempDir(),
+		"--remote-debugging-port=0", // it stays until it is ended
+		url)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	return func() {
+		cancel()
+		_ = cmd.Wait()
+	}
 }
 
 // The script in docs/guarantees.md loads the state when it begins, gets what is

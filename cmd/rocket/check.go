@@ -71,6 +71,13 @@ func printSummary(w io.Writer, c *config) {
 	for _, h := range c.hubs {
 		fmt.Fprintf(t, "  hub\t%s\t%s\t%s\n", strings.Join(h.paths(), ", "), h.codec, h.access())
 	}
+	for _, a := range c.apps {
+		state := "enabled"
+		if !a.enabled {
+			state = "disabled"
+		}
+		fmt.Fprintf(t, "  app\t%s\tPusher\t%s\n", a.ID, state)
+	}
 	t.Flush()
 }
 

@@ -31,6 +31,7 @@ type config struct {
 	cluster             clusterConfig
 	hubDefaults         hub
 	hubs                []hub
+	apps                []app
 
 	strange []string // warnings about variables
 	notes   []string // what is not even a warning
@@ -61,7 +62,7 @@ func (s sources) load() (*config, error) {
 			_ = st.at(c).fromText("default of "+st.flag, st.def)
 		}
 	}
-	hubs, inFile := s.loadFile(c)
+	hubs, apps, inFile := s.loadFile(c)
 	inText := s.loadText(c)
 	// The hubs come last: they begin with the defaults that all others gave.
 	if s.file == "" {
@@ -69,24 +70,30 @@ func (s sources) load() (*config, error) {
 	} else if hubs != nil {
 		inFile = append(inFile, c.readHubs(hubs)...)
 	}
+	if apps != nil {
+		inFile = append(inFile, c.readApps(apps)...)
+	}
 	slices.SortStableFunc(inFile, func(a, b problem) int { return a.line - b.line })
 	return c, slices.Concat(inFile, inText, c.check()).asError()
 }
 
-// loadFile reads the file but for its hubs, which it returns.
-func (s sources) loadFile(c *config) (hubs *node, found problems) {
+// loadFile reads the file but for its hubs and applications, which it returns.
+func (s sources) loadFile(c *config) (hubs, apps *node, found problems) {
 	if s.file == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	data, err := os.ReadFile(s.file)
 	if err != nil {
-		return nil, problems{{where: s.file, what: "cannot read it: " + reason(err)}}
+		return nil, nil, problems{{where: s.file, what: "cannot read it: " + reason(err)}}
 	}
 	root, found := parseDocument(s.file, data)
 	if found != nil {
-		return nil, found
+		return nil, nil, found
 	}
-	fields := []field{{"Hubs", func(n *node) problems { hubs = n; return nil }}}
+	fields := []field{
+		{"Hubs", func(n *node) problems { hubs = n; return nil }},
+		{"Apps", func(n *node) problems { apps = n; return nil }},
+	}
 	objects := map[string][]field{}
 	for _, st := range settings() {
 		read := func(n *node) problems {
@@ -103,10 +110,10 @@ func (s sources) loadFile(c *config) (hubs *node, found problems) {
 		fields = append(fields, field{object, func(n *node) problems { return fill(n, objects[object]) }})
 	}
 	found = append(found, fill(root, fields)...)
-	if _, ok := root.value.([]member); ok && hubs == nil {
+	if _, ok := root.value.([]member); ok && hubs == nil && apps == nil {
 		found = append(found, root.problem(`Hubs is missing; add at least "Hubs": [{"Path": "/"}]`))
 	}
-	return hubs, found
+	return hubs, apps, found
 }
 
 // loadText reads the environment and the flags.
@@ -119,7 +126,7 @@ func (s sources) loadText(c *config) problems {
 		case isServiceLink(where, text):
 			c.notes = append(c.notes, serviceNote(where, text))
 		case st.key == "" && s.file != "":
-			what := fmt.Sprintf("does not go with a file; put it into %s, in Secrets of a hub", s.file)
+			what := fmt.Sprintf("does not go with a file; put it into %s, in %s", s.file, st.inFile())
 			found = append(found, problem{where: where, what: what})
 		default:
 			c.origin[st.flag] = where
@@ -162,7 +169,7 @@ func (c *config) check() problems {
 			found = append(found, problem{where: c.origin[rule.flag], what: rule.what})
 		}
 	}
-	return append(append(found, c.checkAdminPort()...), c.checkCluster()...)
+	return slices.Concat(found, c.checkApps(), c.checkAdminPort(), c.checkCluster())
 }
 
 // checkAdminPort refuses an admin port that is also a port for clients: with

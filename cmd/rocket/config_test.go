@@ -42,7 +42,7 @@ func TestFileProblems(t *testing.T) {
 		},
 		{"key twice", "{\"Port\": 1,\n\"Port\": 2,\n" + hubs + "}", "my.json:2: Port: given twice, first on line 1; remove one"},
 		{"key twice in a hub", `{"Hubs": [{"Path": "/", "Path": "/"}]}`, "my.json:1: Hubs[0].Path: given twice, first on line 1; remove one"},
-		{"not an object", `[]`, "my.json:1: want an object with Hubs, Host, Port, "},
+		{"not an object", `[]`, "my.json:1: want an object with Hubs, Apps, Host, Port, "},
 		{"no hubs", `{}`, `my.json:1: Hubs is missing; add at least "Hubs": [{"Path": "/"}]`},
 		{"empty hubs", `{"Hubs": []}`, `my.json:1: Hubs: want a list of at least one hub such as [{"Path": "/"}], not an empty list`},
 		{"hubs no list", `{"Hubs": {}}`, `my.json:1: Hubs: want a list of at least one hub such as [{"Path": "/"}], not an object`},

@@ -29,11 +29,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var reserved = []string{"v1"}
 
 // mount makes a server answer HTTP.
-func (c *config) mount(s *webrocket.Server) (*httpapi.API, error) {
+func (c *config) mount(s *webrocket.Server, apps *applications) (*httpapi.API, error) {
 	api, err := httpapi.New(httpapi.Config{Server: s, Keys: c.keys(), Log: s.Log})
 	if err != nil {
 		return nil, err
 	}
-	s.HTTP = &front{s, map[string]http.Handler{"v1": api}}
+	s.HTTP = &front{s, map[string]http.Handler{"v1": api, "apps": &apps.table}}
 	return api, nil
 }

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
 const healthHelp = `
@@ -87,7 +89,7 @@ func (p *program) askClientPort(ctx context.Context, c *config, ready bool) erro
 	if c.secure() && c.tlsPort == 0 {
 		scheme = "https://"
 	}
-	url := scheme + hostPort(c.host, c.port) + c.hubs[0].path
+	url := scheme + hostPort(c.host, c.port) + c.anyPath()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -112,6 +114,14 @@ func (p *program) askClientPort(ctx context.Context, c *config, ready bool) erro
 	}
 	fmt.Fprintf(p.stdout, "%s answers\n", url)
 	return nil
+}
+
+// anyPath returns a path at which clients connect.
+func (c *config) anyPath() string {
+	if len(c.hubs) > 0 {
+		return c.hubs[0].path
+	}
+	return new(pusher.Apps).Paths(c.apps[0].Config)[0]
 }
 
 // dialAsProxy connects to the server, and begins with a PROXY header where the server

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"reflect"
 	"runtime/debug"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/nu7hatch/webrocket"
 )
 
 // reload opens the logs again, reads the configuration and the certificate, and
@@ -99,19 +96,19 @@ func (s *service) apply(c *config) error {
 	if err := s.keys.equip(c); err != nil {
 		return err
 	}
-	handlers := make(map[string]webrocket.Handler, len(c.hubs))
-	for _, h := range c.hubs {
-		own, err := h.handlers(s.logs)
-		if err != nil {
-			return err
-		}
-		maps.Copy(handlers, own)
+	handlers, change, err := c.handlers(s.logs, s.apps, s.server)
+	if err != nil {
+		return err
 	}
 	// The server looks at the runtime's limit, so that comes first. Nothing else is
 	// left to fail after Reload.
 	before := applyMemoryLimit(c.server.MemoryLimit, s.memory)
 	if err := s.server.Reload(c.server, handlers); err != nil {
 		debug.SetMemoryLimit(before)
+		change.giveUp()
+		return err
+	}
+	if err := change.install(); err != nil {
 		return err
 	}
 	s.logs.setLevel(c.logLevel)

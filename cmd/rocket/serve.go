@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -71,6 +72,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	}
 	defer s.keys.close()
 	defer s.member.leave(s.log)
+	defer s.apps.close()
 	defer s.obeySignals()()
 	if err := s.server.Start(); err != nil {
 		return c.startError(err)
@@ -109,12 +111,13 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 		return nil, err
 	}
 	keys := &keyRing{log: log}
-	server, err := newServer(c, log, logs, keys)
+	apps := new(applications)
+	server, err := newServer(c, log, logs, keys, apps)
 	if err != nil {
 		keys.close()
 		return nil, err
 	}
-	api, err := c.mount(server)
+	api, err := c.mount(server, apps)
 	if err != nil {
 		keys.close()
 		return nil, err
@@ -122,6 +125,7 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 	member, err := c.join(log)
 	if err != nil {
 		keys.close()
+		apps.close()
 		return nil, err
 	}
 	if member != nil {
@@ -130,7 +134,7 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 	keys.server.Store(server)
 	c.listen(server, certs)
 	s := &service{
-		server: server, api: api, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys, member: member,
+		server: server, api: api, log: log, logs: logs, sources: src, started: c, certs: certs, keys: keys, member: member, apps: apps,
 		manager: newNotifier(p.getenv), goodbye: shutdownTimeout, files: files, memory: memory,
 	}
 	s.config.Store(c)
@@ -205,25 +209,43 @@ func inTheWay(name string) string {
 }
 
 // newServer returns the server of a configuration, with its hubs.
-func newServer(c *config, log *slog.Logger, logs *logs, keys *keyRing) (*webrocket.Server, error) {
+func newServer(c *config, log *slog.Logger, logs *logs, keys *keyRing, apps *applications) (*webrocket.Server, error) {
 	if err := keys.equip(c); err != nil {
 		return nil, err
 	}
 	s := webrocket.NewServer(c.address())
 	s.Log = log
 	s.Config = c.server
-	for _, h := range c.hubs {
-		handlers, err := h.handlers(logs)
-		if err != nil {
+	handlers, change, err := c.handlers(logs, apps, nil)
+	if err != nil {
+		return nil, err
+	}
+	for path, handler := range handlers {
+		if err := s.Handle(path, handler); err != nil {
+			change.giveUp()
 			return nil, err
 		}
-		for _, path := range h.paths() {
-			if err := s.Handle(path, handlers[path]); err != nil {
-				return nil, err
-			}
-		}
 	}
-	return s, nil
+	return s, change.install()
+}
+
+// handlers returns the handlers of all hubs and applications, by path, and what the
+// applications will be. server is the one that runs, nil if there is none yet.
+func (c *config) handlers(logs *logs, apps *applications, server *webrocket.Server) (map[string]webrocket.Handler, *change, error) {
+	all := make(map[string]webrocket.Handler)
+	for _, h := range c.hubs {
+		own, err := h.handlers(logs)
+		if err != nil {
+			return nil, nil, err
+		}
+		maps.Copy(all, own)
+	}
+	change, own, err := apps.prepare(c, all, server)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.Copy(all, own)
+	return all, change, nil
 }
 
 // printStart says what runs.
@@ -236,6 +258,9 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 				fmt.Fprintf(t, "  hub\t%s%s\t%s\t%s\n", base, path, h.codec, h.access())
 			}
 		}
+		for _, a := range c.apps {
+			fmt.Fprintf(t, "  app\t%s\tPusher\t%s\n", base, a.ID)
+		}
 	}
 	fmt.Fprintf(t, "  admin\t%s\n", admin)
 	fmt.Fprintf(t, "  loops\t%d\n", s.Loops())
@@ -246,8 +271,11 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 
 // printHowToLock says how an only hub that is open to everyone is locked.
 func (s *service) printHowToLock(w io.Writer) {
+	if len(s.started.hubs) != 1 {
+		return
+	}
 	only := s.started.hubs[0]
-	if len(s.started.hubs) > 1 || only.access() != open || only.codec == codecEcho {
+	if only.access() != open || only.codec == codecEcho {
 		return
 	}
 	fmt.Fprint(w, "Everyone who can reach the hub may read and publish. To lock it, give it secrets")

@@ -58,6 +58,7 @@ type service struct {
 	certs   *certificates
 	keys    *keyRing
 	member  *clusterMember // of a cluster, nil if there is none
+	apps    *applications
 	manager *notifier
 	goodbye time.Duration  // for the closing handshakes when it ends
 	files   uint64         // that may be open at once

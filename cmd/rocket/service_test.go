@@ -160,9 +160,9 @@ func newService(t *testing.T, log io.Writer) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), started: c, goodbye: 1}
+	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), started: c, apps: new(applications), goodbye: 1}
 	s.config.Store(c)
-	if s.server, err = newServer(c, s.log, nil, new(keyRing)); err != nil {
+	if s.server, err = newServer(c, s.log, nil, new(keyRing), new(applications)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.server.Start(); err != nil {

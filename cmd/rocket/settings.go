@@ -20,6 +20,14 @@ type setting struct {
 	at   func(*config) value
 }
 
+// inFile says where in a file a setting belongs that has no key there.
+func (s setting) inFile() string {
+	if s.flag == "pusher-app" {
+		return "Apps"
+	}
+	return "Secrets of a hub"
+}
+
 // when says when a setting that has changed is in force.
 type when bool
 
@@ -184,6 +192,10 @@ func settings() []setting {
 		})
 	}
 	return append(all, []setting{
+		{
+			"", "pusher-app", "ID:KEY:SECRET", "", reload, "application for Pusher clients, if there is no file",
+			oneApp,
+		},
 		{
 			"", "read-only-secret", "SECRET", "", reload, "secret for reading the hub at /, if there is no file",
 			func(c *config) value { return secret(&c.hubDefaults.Secrets.ReadOnly) },

@@ -1,0 +1,331 @@
+package pusher
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nu7hatch/webrocket/engine"
+	"github.com/nu7hatch/webrocket/hub"
+)
+
+// channels are the channels that connections of the application hear: how many they
+// are, and who is present. Each part has a lock, under which a connection joins and
+// leaves the hub's channel too, and the others are told: so all agree about the order.
+type channels [64]struct {
+	mu   sync.Mutex
+	open map[string]*channel // guarded by mu
+}
+
+// A channel has at least one subscriber. Its fields are guarded by the lock of its
+// part.
+type channel struct {
+	subscribers int
+	members     map[string]*member // of a presence channel, by id of the user
+	order       []string           // their ids, in the order in which they came
+	counting    bool               // the number of subscribers will be told in a while
+}
+
+// A member is a user in a presence channel, who may have several connections.
+type member struct {
+	info  []byte // JSON
+	conns int
+}
+
+var channelSeed = maphash.MakeSeed()
+
+// lock locks the part of a channel and returns its table, which is not nil.
+func (all *channels) lock(name string) (open map[string]*channel, unlock func()) {
+	part := &all[maphash.String(channelSeed, name)%uint64(len(all))]
+	part.mu.Lock()
+	if part.open == nil {
+		part.open = make(map[string]*channel)
+	}
+	return part.open, part.mu.Unlock
+}
+
+// enter makes a connection hear a channel that it does not hear, answers, and tells
+// the others.
+func (a *App) enter(c *engine.Conn, s *conn, name string, kind Kind, who person) *denial {
+	open, unlock := a.channels.lock(name)
+	defer unlock()
+	ch := open[name]
+	if kind.is(Presence) && ch != nil && ch.members[who.id] == nil {
+		if most := a.settings.Load().MaxMembers; len(ch.members) >= most {
+			return tooMuch(fmt.Sprintf("the channel has %d members already", most))
+		}
+	}
+	if r := s.Subscribe([]byte(name)); !r.OK() {
+		return denialOf(r)
+	}
+	ch = a.occupy(open, name)
+	ch.subscribers++
+	fresh := false
+	if kind.is(Presence) {
+		rest := s.rest()
+		if rest.members == nil {
+			rest.members = make(map[string]string)
+		}
+		rest.members[name] = who.id
+		fresh = ch.arrive(who)
+	}
+	send(c, internal("pusher_internal:subscription_succeeded", name, ch.snapshot(kind)))
+	if fresh {
+		a.tell(s, name, "member_added", memberData(who.id, ch.members[who.id].info))
+		a.hooks.memberAdded(name, who.id)
+	}
+	a.count(name, kind, ch)
+	return nil
+}
+
+// denialOf returns why the hub refuses a subscription.
+func denialOf(r hub.Result) *denial {
+	switch r.Code {
+	case hub.LimitExceeded:
+		return tooMuch("there are as many subscriptions or channels as there may be")
+	case hub.InvalidChannelName:
+		return &denial{"InvalidChannel", r.Reason, 400, r.Code}
+	}
+	d := unauthorized("the hub does not allow it")
+	if r.Reason != "" {
+		d.why = r.Reason
+	}
+	return d
+}
+
+// leave ends a subscription, if there is one.
+func (a *App) leave(s *conn, name string) {
+	if !s.Hears([]byte(name)) {
+		return
+	}
+	open, unlock := a.channels.lock(name)
+	defer unlock()
+	s.Unsubscribe([]byte(name))
+	a.left(open, s, name)
+}
+
+// Notice tells a client that a subscription has begun or ended without its doing, as
+// the admin API and rules make it. It makes App a protocol.Noticer.
+func (a *App) Notice(c *engine.Conn, n hub.Notice) {
+	s := c.Value().(*conn)
+	switch {
+	case n.Unsubscribed != "":
+		open, unlock := a.channels.lock(n.Channel)
+		a.left(open, s, n.Channel)
+		unlock()
+		send(c, subscriptionError(n.Channel, "AuthError", "the subscription has ended: "+n.Unsubscribed, 401))
+	case n.Subscribed == "":
+	case KindOf(n.Channel).is(Presence):
+		s.Unsubscribe([]byte(n.Channel)) // nobody knows as whom
+	default:
+		open, unlock := a.channels.lock(n.Channel)
+		defer unlock()
+		ch := a.occupy(open, n.Channel)
+		ch.subscribers++
+		send(c, internal("pusher_internal:subscription_succeeded", n.Channel, "{}"))
+		a.count(n.Channel, KindOf(n.Channel), ch)
+	}
+}
+
+// occupy returns a channel, which begins to have subscribers if need be. Its part is
+// locked.
+func (a *App) occupy(open map[string]*channel, name string) *channel {
+	ch := open[name]
+	if ch == nil {
+		ch = new(channel)
+		open[name] = ch
+		a.hooks.channelOccupied(name)
+	}
+	return ch
+}
+
+// left notes that a connection does not hear a channel any more. The channel's part is
+// locked.
+func (a *App) left(open map[string]*channel, s *conn, name string) {
+	ch := open[name]
+	if ch == nil {
+		return
+	}
+	kind := KindOf(name)
+	ch.subscribers--
+	if kind.is(Presence) && s.more != nil {
+		id := s.more.members[name]
+		delete(s.more.members, name)
+		if ch.depart(id) {
+			a.tell(s, name, "member_removed", `{"user_id":`+string(appendString(nil, []byte(id)))+`}`)
+			a.hooks.memberRemoved(name, id)
+		}
+	}
+	if ch.subscribers <= 0 {
+		delete(open, name)
+		a.cache.misses.forget(name)
+		a.hooks.channelVacated(name)
+		return
+	}
+	a.count(name, kind, ch)
+}
+
+// arrive notes a connection of a user, and reports whether it is the first one.
+func (ch *channel) arrive(who person) bool {
+	if m := ch.members[who.id]; m != nil {
+		m.conns++
+		return false
+	}
+	info := who.info
+	if info == nil {
+		info = []byte("null")
+	}
+	if ch.members == nil {
+		ch.members = make(map[string]*member)
+	}
+	ch.members[who.id] = &member{bytes.Clone(info), 1}
+	ch.order = append(ch.order, who.id)
+	return true
+}
+
+// depart notes that a connection of a user has gone, and reports whether it was the
+// last one.
+func (ch *channel) depart(id string) bool {
+	m := ch.members[id]
+	if m == nil {
+		return false
+	}
+	m.conns--
+	if m.conns > 0 {
+		return false
+	}
+	delete(ch.members, id)
+	if i := slices.Index(ch.order, id); i >= 0 {
+		ch.order = slices.Delete(ch.order, i, i+1)
+	}
+	return true
+}
+
+// snapshot returns the data of the answer to a subscription: for a presence channel
+// who is there.
+func (ch *channel) snapshot(kind Kind) string {
+	if !kind.is(Presence) {
+		return "{}"
+	}
+	ids, hash := []byte(`{"presence":{"ids":[`), []byte(`],"hash":{`)
+	for i, id := range ch.order {
+		if i > 0 {
+			ids, hash = append(ids, ','), append(hash, ',')
+		}
+		ids = appendString(ids, []byte(id))
+		hash = append(appendString(hash, []byte(id)), ':')
+		hash = append(hash, ch.members[id].info...)
+	}
+	all := append(append(ids, hash...), `},"count":`...)
+	return string(append(strconv.AppendInt(all, int64(len(ch.order)), 10), "}}"...))
+}
+
+// snapshot returns the same of a channel by name.
+func (all *channels) snapshot(name string, kind Kind) string {
+	open, unlock := all.lock(name)
+	defer unlock()
+	if ch := open[name]; ch != nil {
+		return ch.snapshot(kind)
+	}
+	return "{}"
+}
+
+// memberData is the data of member_added.
+func memberData(id string, info []byte) string {
+	dst := appendString([]byte(`{"user_id":`), []byte(id))
+	return string(append(append(append(dst, `,"user_info":`...), info...), '}'))
+}
+
+// tell tells the subscribers of a channel, but for one, what has happened there. The
+// channel's part is locked.
+func (a *App) tell(except *conn, name, event, data string) {
+	n := hub.ChannelNotice{
+		Channel: []byte(name), Forms: a.forms.both,
+		Frame: frame(internal("pusher_internal:"+event, name, data)),
+	}
+	if except != nil {
+		n.Except = &except.Session
+	}
+	a.hub.Notify(n)
+}
+
+// How often the number of subscribers is told: at each change while there are few,
+// otherwise once in a while, or each change would cost a message to everyone.
+const (
+	fewSubscribers = 100
+	countInterval  = 5 * time.Second
+)
+
+// count tells how many subscribers a channel has. The channel's part is locked.
+func (a *App) count(name string, kind Kind, ch *channel) {
+	if kind.is(Presence) || !a.settings.Load().SubscriptionCounts {
+		return
+	}
+	switch {
+	case ch.subscribers <= fewSubscribers:
+		a.tellCount(name, ch)
+	case !ch.counting:
+		ch.counting = true
+		time.AfterFunc(countInterval, func() { a.countLater(name) })
+	}
+}
+
+// countLater tells how many subscribers a channel has that had very many.
+func (a *App) countLater(name string) {
+	open, unlock := a.channels.lock(name)
+	defer unlock()
+	if ch := open[name]; ch != nil && ch.counting {
+		ch.counting = false
+		a.tellCount(name, ch)
+	}
+}
+
+func (a *App) tellCount(name string, ch *channel) {
+	a.tell(nil, name, "subscription_count", `{"subscription_count":`+strconv.Itoa(ch.subscribers)+`}`)
+	a.hooks.subscriptionCount(name, ch.subscribers)
+}
+
+// counts returns how many subscribers and members a channel has.
+func (all *channels) counts(name string) (subscribers, members int) {
+	open, unlock := all.lock(name)
+	defer unlock()
+	if ch := open[name]; ch != nil {
+		return ch.subscribers, len(ch.members)
+	}
+	return 0, 0
+}
+
+// users returns the ids of the members of a channel, in the order in which they came.
+func (all *channels) users(name string) []string {
+	open, unlock := all.lock(name)
+	defer unlock()
+	if ch := open[name]; ch != nil {
+		return slices.Clone(ch.order)
+	}
+	return nil
+}
+
+// names returns the names of the channels that begin with prefix, sorted. ok is false
+// if there are more than most.
+func (all *channels) names(prefix string, most int) (names []string, ok bool) {
+	for i := range all {
+		part := &all[i]
+		part.mu.Lock()
+		for name := range part.open {
+			if strings.HasPrefix(name, prefix) && len(names) <= most {
+				names = append(names, name)
+			}
+		}
+		part.mu.Unlock()
+		if len(names) > most {
+			return nil, false
+		}
+	}
+	slices.Sort(names)
+	return names, true
+}

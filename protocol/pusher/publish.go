@@ -1,0 +1,40 @@
+package pusher
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/nu7hatch/webrocket/hub"
+)
+
+// publish sends an event of the HTTP API to its channels. A channel without subscribers
+// is no error. If it returns one, channels in the list before the one that failed have
+// got the event.
+func (a *App) publish(rules *settings, e event) error {
+	var except *hub.Session
+	if e.socketID != "" {
+		except = a.session(e.socketID)
+	}
+	for _, channel := range e.channels {
+		err := a.publishTo(rules, channel, &e, except)
+		switch {
+		case err == nil, errors.Is(err, hub.ErrInvalidChannel):
+		case errors.Is(err, hub.ErrOverloaded), errors.Is(err, hub.ErrFull):
+			return &refused{http.StatusServiceUnavailable, fmt.Sprintf("channel %s: %v", channel, err)}
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) publishTo(rules *settings, channel string, e *event, except *hub.Session) error {
+	if KindOf(channel).is(Cached) {
+		a.cache.mu.Lock()
+		defer a.cache.mu.Unlock()
+		a.cache.put(time.Now(), rules, channel, e.name, e.data)
+	}
+	return a.hub.PublishExcept([]byte(channel), []byte(e.name), e.data, except)
+}

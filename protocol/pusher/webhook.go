@@ -1,0 +1,274 @@
+package pusher
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Webhook is an endpoint of the application that is told what happens. It gets one
+// request after the other, so that it hears things in their order.
+type Webhook struct {
+	// URL is where requests are sent: http or https.
+	URL string
+
+	// Events are the names of what it is told, of HookEvents. If empty, all.
+	Events []string
+
+	// Prefix and Suffix say of which channels it is told. If empty, of all.
+	Prefix, Suffix string
+
+	// Header has further fields of the requests.
+	Header map[string]string
+
+	// Batch is for how long events are gathered that go into one request, of at most
+	// 100 events. If zero, each goes alone.
+	Batch time.Duration
+
+	// Timeout is how long the endpoint may take. If zero, 5 s.
+	Timeout time.Duration
+
+	// PublicOnly refuses to connect to addresses that are not of the public network:
+	// for URLs that the operator has not written.
+	PublicOnly bool
+
+	// MaxQueued is how many events may wait; further ones are lost. If zero, 10,000.
+	MaxQueued int
+}
+
+// How webhooks are delivered.
+const (
+	DefaultWebhookTimeout = 5 * time.Second
+	DefaultMaxQueued      = 10_000
+
+	batchMax   = 100
+	retryFor   = 5 * time.Minute // after the first attempt
+	retryFirst = time.Second     // doubled each time
+	retryMost  = time.Minute
+)
+
+// Check returns what is wrong with the settings, nil if they can be obeyed.
+func (w *Webhook) Check() error {
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%q is not the URL of an endpoint", w.URL)
+	}
+	for _, name := range w.Events {
+		if !slices.Contains(HookEvents, name) {
+			return fmt.Errorf("there is no event %q; want one of %s", name, strings.Join(HookEvents, ", "))
+		}
+	}
+	return nil
+}
+
+// wants reports whether the webhook is told of an event.
+func (w *Webhook) wants(name, channel string) bool {
+	return strings.HasPrefix(channel, w.Prefix) && strings.HasSuffix(channel, w.Suffix) &&
+		(len(w.Events) == 0 || slices.Contains(w.Events, name))
+}
+
+// HookStats is what became of the events for webhooks.
+type HookStats struct {
+	Delivered, Lost uint64 // events
+	Failures        uint64 // requests that were not answered with 2xx
+	Queued          int    // events that wait
+}
+
+// HookStats returns what became of the events for each webhook, in the order of the
+// settings. Any goroutine.
+func (a *App) HookStats() []HookStats {
+	var all []HookStats
+	for _, q := range a.hooks.list() {
+		all = append(all, HookStats{q.delivered.Load(), q.lost.Load(), q.failures.Load(), len(q.events)})
+	}
+	return all
+}
+
+// An endpointQueue delivers the events of a webhook, on one goroutine.
+type endpointQueue struct {
+	app    *App
+	hook   Webhook
+	events chan []byte // JSON objects
+	client *http.Client
+	ctx    context.Context // done when the webhook is not wanted any more
+	cancel context.CancelFunc
+
+	delivered, lost, failures atomic.Uint64
+	full                      atomic.Bool // and the log knows it
+}
+
+func newEndpointQueue(a *App, w Webhook) *endpointQueue {
+	q := &endpointQueue{app: a, hook: w, events: make(chan []byte, cmp.Or(w.MaxQueued, DefaultMaxQueued))}
+	q.ctx, q.cancel = context.WithCancel(context.Background())
+	dialer := &net.Dialer{}
+	if w.PublicOnly {
+		dialer.Control = refusePrivate
+	}
+	q.client = &http.Client{
+		Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConns: 1, IdleConnTimeout: time.Minute},
+		Timeout:   cmp.Or(w.Timeout, DefaultWebhookTimeout),
+		// A redirect could lead to an address that nobody has allowed.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return q
+}
+
+var errPrivate = errors.New("the address is not one of the public network")
+
+// refusePrivate refuses to connect to an address that only this machine, its network or
+// nobody has.
+func refusePrivate(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	ip := at.Addr().Unmap()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedSpace.Contains(ip) || translated.Contains(ip) {
+		return errPrivate
+	}
+	return nil
+}
+
+var (
+	sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // private addresses of carriers (RFC 6598)
+	translated  = netip.MustParsePrefix("64:ff9b::/96")  // of IPv4, perhaps of a private one (RFC 6052)
+)
+
+// push queues an event, or loses it.
+func (q *endpointQueue) push(event []byte) {
+	select {
+	case q.events <- event:
+		if len(q.events) <= cap(q.events)/2 {
+			q.full.Store(false)
+		}
+	default:
+		q.lost.Add(1)
+		if !q.full.Swap(true) {
+			q.app.log().Error("webhook events are lost: too many wait", "endpoint", q.name(), "queued", cap(q.events))
+		}
+	}
+}
+
+// name is the endpoint in logs: a URL may have a password.
+func (q *endpointQueue) name() string {
+	u, err := url.Parse(q.hook.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host + u.Path
+}
+
+// run delivers what is queued until the webhook is not wanted any more.
+func (q *endpointQueue) run() {
+	defer q.client.CloseIdleConnections()
+	for {
+		batch := q.gather()
+		if batch == nil {
+			q.abandon(len(q.events), context.Canceled)
+			return
+		}
+		if err := q.deliver(batch); err != nil {
+			q.abandon(len(batch), err)
+			continue
+		}
+		q.delivered.Add(uint64(len(batch)))
+	}
+}
+
+// abandon notes that events are lost.
+func (q *endpointQueue) abandon(n int, err error) {
+	if n == 0 {
+		return
+	}
+	q.lost.Add(uint64(n))
+	q.app.log().Error("webhook events are lost", "endpoint", q.name(), "events", n, "error", err)
+}
+
+// gather waits for events, and returns those of the next request; nil at the end.
+func (q *endpointQueue) gather() (batch [][]byte) {
+	select {
+	case <-q.ctx.Done():
+		return nil
+	case event := <-q.events:
+		batch = append(batch, event)
+	}
+	if q.hook.Batch <= 0 {
+		return batch
+	}
+	over := time.NewTimer(q.hook.Batch)
+	defer over.Stop()
+	for len(batch) < batchMax {
+		select {
+		case event := <-q.events:
+			batch = append(batch, event)
+		case <-over.C:
+			return batch
+		case <-q.ctx.Done():
+			return batch
+		}
+	}
+	return batch
+}
+
+// deliver sends events until the endpoint has taken them, or it is too late.
+func (q *endpointQueue) deliver(batch [][]byte) error {
+	began, pause := time.Now(), retryFirst
+	for {
+		err := q.post(batch)
+		if err == nil {
+			return nil
+		}
+		q.failures.Add(1)
+		if time.Since(began)+pause > retryFor {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-q.ctx.Done():
+			return err
+		}
+		pause = min(2*pause, retryMost)
+	}
+}
+
+// post sends one request. The signature is of the bytes that are sent.
+func (q *endpointQueue) post(batch [][]byte) error {
+	body := strconv.AppendInt([]byte(`{"time_ms":`), time.Now().UnixMilli(), 10)
+	body = append(body, `,"events":[`...)
+	body = append(append(body, bytes.Join(batch, []byte(","))...), "]}"...)
+	r, err := http.NewRequestWithContext(q.ctx, http.MethodPost, q.hook.URL, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	for name, value := range q.hook.Header {
+		r.Header.Set(name, value)
+	}
+	key := q.app.settings.Load().keys[0]
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", "Rocket")
+	r.Header.Set("X-Pusher-Key", key.Key)
+	r.Header.Set("X-Pusher-Signature", key.sign(string(body)))
+	answer, err := q.client.Do(r)
+	if err != nil {
+		return err
+	}
+	_, _ = io.CopyN(io.Discard, answer.Body, 64<<10) // so that the connection can be used again
+	_ = answer.Body.Close()
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return fmt.Errorf("the endpoint answers %s", answer.Status)
+	}
+	return nil
+}

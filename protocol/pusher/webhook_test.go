@@ -1,0 +1,344 @@
+package pusher
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nu7hatch/webrocket/hub"
+)
+
+// A receiver stands for the endpoint of a webhook, in a bubble where time costs none.
+type receiver struct {
+	t      *testing.T
+	answer func(r *http.Request) (status int, err error) // nil: 200
+
+	mu     sync.Mutex
+	bodies []string // guarded by mu
+}
+
+func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, _ := io.ReadAll(req.Body)
+	if got, want := req.Header.Get("X-Pusher-Signature"), ours.sign(string(body)); got != want || req.Header.Get("X-Pusher-Key") != ours.Key {
+		r.t.Errorf("the signature is %s of %s, want %s of what was sent", got, req.Header.Get("X-Pusher-Key"), want)
+	}
+	if !json.Valid(body) || req.Header.Get("Content-Type") != "application/json" {
+		r.t.Errorf("got %s as %s", body, req.Header.Get("Content-Type"))
+	}
+	status := 200
+	if r.answer != nil {
+		var err error
+		if status, err = r.answer(req); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if status == 200 {
+		_, events, _ := strings.Cut(string(body), `"events":`)
+		r.bodies = append(r.bodies, strings.TrimSuffix(events, "}"))
+	}
+	return &http.Response{StatusCode: status, Status: fmt.Sprint(status), Body: io.NopCloser(strings.NewReader("ok")), Request: req}, nil
+}
+
+// got returns the events of each request that was taken.
+func (r *receiver) got() []string {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.bodies
+	r.bodies = nil
+	return all
+}
+
+// hooked returns an application with a webhook that reaches the receiver.
+func hooked(t *testing.T, w Webhook, r *receiver) (*App, *bytes.Buffer) {
+	t.Helper()
+	h, err := hub.New("app", hub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(bytes.Buffer)
+	c := Config{ID: "1", Keys: []Key{ours, theirs}, Log: slog.New(slog.NewTextHandler(log, nil))}
+	a, err := New(h, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.URL = "http://user:password@receiver.example/hook"
+	r.t = t
+	q := newEndpointQueue(a, w)
+	q.client.Transport = r
+	list := []*endpointQueue{q}
+	a.hooks.endpoints.Store(&list)
+	a.hooks.running.Go(q.run)
+	return a, log
+}
+
+func TestWebhookEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		a, _ := hooked(t, Webhook{}, r)
+		defer a.Close()
+		for _, tt := range []struct {
+			do   func()
+			want string
+		}{
+			{func() { a.hooks.channelOccupied("c") }, `{"name":"channel_occupied","channel":"c"}`},
+			{func() { a.hooks.channelVacated("c") }, `{"name":"channel_vacated","channel":"c"}`},
+			{func() { a.hooks.memberAdded("presence-c", "1") }, `{"name":"member_added","channel":"presence-c","user_id":"1"}`},
+			{func() { a.hooks.memberRemoved("presence-c", "1") }, `{"name":"member_removed","channel":"presence-c","user_id":"1"}`},
+			{func() { a.hooks.cacheMiss("cache-c") }, `{"name":"cache_miss","channel":"cache-c"}`},
+			{func() { a.hooks.subscriptionCount("c", 3) }, `{"name":"subscription_count","channel":"c","subscription_count":3}`},
+			{
+				func() { a.hooks.clientEvent(&message{"client-e", "presence-c", []byte(`{"a":1}`)}, "1.2", "7") },
+				`{"name":"client_event","channel":"presence-c","event":"client-e","data":"{\"a\":1}","socket_id":"1.2","user_id":"7"}`,
+			},
+			{
+				func() { a.hooks.clientEvent(&message{"client-e", "private-c", nil}, "1.2", "") },
+				`{"name":"client_event","channel":"private-c","event":"client-e","data":"","socket_id":"1.2"}`,
+			},
+		} {
+			tt.do()
+			time.Sleep(grace)
+			if got := r.got(); len(got) != 1 || got[0] != "["+tt.want+"]" {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		}
+		if got := a.HookStats()[0]; got != (HookStats{Delivered: 8}) {
+			t.Errorf("counted: %+v", got)
+		}
+	})
+}
+
+// A page that is loaded anew leaves and comes back: nothing has happened.
+func TestWebhookGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		a, _ := hooked(t, Webhook{}, r)
+		defer a.Close()
+		for _, tt := range []struct {
+			name  string
+			after time.Duration
+			want  int
+		}{{"back in time", grace - time.Millisecond, 0}, {"back too late", grace + time.Millisecond, 4}} {
+			a.hooks.memberRemoved("presence-c", "1")
+			a.hooks.channelVacated("presence-c")
+			time.Sleep(tt.after)
+			a.hooks.channelOccupied("presence-c")
+			a.hooks.memberAdded("presence-c", "1")
+			time.Sleep(time.Minute)
+			if got := r.got(); len(got) != tt.want {
+				t.Errorf("%s: got %s, want %d", tt.name, got, tt.want)
+			}
+		}
+	})
+}
+
+func TestWebhookFilter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		a, _ := hooked(t, Webhook{Events: []string{"cache_miss", "member_added"}, Prefix: "presence-", Suffix: "-eu"}, r)
+		defer a.Close()
+		a.hooks.cacheMiss("presence-cache-eu")
+		a.hooks.cacheMiss("presence-cache-us")
+		a.hooks.cacheMiss("cache-eu")
+		a.hooks.channelOccupied("presence-eu")
+		a.hooks.memberAdded("presence-eu", "1")
+		if got := r.got(); len(got) != 2 || !strings.Contains(got[0], "presence-cache-eu") || !strings.Contains(got[1], "member_added") {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+func TestWebhookBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		a, _ := hooked(t, Webhook{Batch: time.Second}, r)
+		defer a.Close()
+		for i := range batchMax + 2 {
+			a.hooks.cacheMiss(fmt.Sprint("cache-", i))
+		}
+		if got := r.got(); len(got) != 1 || strings.Count(got[0], "cache_miss") != batchMax {
+			t.Errorf("got %s", got)
+		}
+		time.Sleep(time.Second)
+		if got := r.got(); len(got) != 1 || strings.Count(got[0], "cache_miss") != 2 || !strings.Contains(got[0], `"cache-100"},{`) {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// An endpoint that fails is tried again, less and less often, for five minutes; then
+// the events are lost, which the log says, and the next have their turn. None overtakes
+// another.
+func TestWebhookRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var attempts []time.Duration
+		var mu sync.Mutex // of attempts and down
+		began, down := time.Now(), true
+		set := func(isDown bool) (before []time.Duration) {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			before, attempts, down = attempts, nil, isDown
+			return before
+		}
+		r := &receiver{}
+		r.answer = func(*http.Request) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			attempts = append(attempts, time.Since(began))
+			switch {
+			case !down:
+				return 200, nil
+			case len(attempts)%2 == 0:
+				return 500, nil
+			}
+			return 0, errors.New("down")
+		}
+		a, log := hooked(t, Webhook{}, r)
+		defer a.Close()
+		a.hooks.cacheMiss("cache-1")
+		a.hooks.cacheMiss("cache-2")
+		time.Sleep(time.Minute)
+		before := set(false)
+		time.Sleep(time.Minute)
+		if got := r.got(); len(got) != 2 || !strings.Contains(got[0], "cache-1") || !strings.Contains(got[1], "cache-2") {
+			t.Errorf("after a minute: got %s, want both in order", got)
+		}
+		want := []int{0, 1, 3, 7, 15, 31, 63, 63} // seconds
+		for i, at := range append(before, set(true)...) {
+			if at != time.Duration(want[i])*time.Second {
+				t.Errorf("attempt %d came after %v, want %v s", i+1, at, want[i])
+			}
+		}
+		a.hooks.cacheMiss("cache-3")
+		time.Sleep(retryFor)
+		set(false)
+		a.hooks.cacheMiss("cache-4")
+		time.Sleep(time.Minute)
+		if got := r.got(); len(got) != 1 || !strings.Contains(got[0], "cache-4") {
+			t.Errorf("after five minutes: got %s, want the next one", got)
+		}
+		if text := log.String(); !strings.Contains(text, "webhook events are lost") || strings.Contains(text, "password") {
+			t.Errorf("the log says %s", text)
+		}
+		if got := a.HookStats()[0]; got.Delivered != 3 || got.Lost != 1 || got.Failures < 10 {
+			t.Errorf("counted: %+v", got)
+		}
+	})
+}
+
+// What waits for an endpoint is bounded, and does not hold up anything else.
+func TestWebhookQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{answer: func(*http.Request) (int, error) { time.Sleep(time.Hour); return 200, nil }}
+		a, log := hooked(t, Webhook{MaxQueued: 5}, r)
+		for i := range 20 {
+			a.hooks.cacheMiss(fmt.Sprint("cache-", i))
+		}
+		synctest.Wait()
+		if got := a.HookStats()[0]; got.Queued > 5 || got.Lost < 14 {
+			t.Errorf("counted: %+v", got)
+		}
+		if got := strings.Count(log.String(), "too many wait"); got != 1 {
+			t.Errorf("the log says it %d times, want once", got)
+		}
+		time.Sleep(2 * time.Hour)
+		a.Close()
+	})
+}
+
+// A webhook that stays after a change of settings goes on, others end.
+func TestWebhookObey(t *testing.T) {
+	got := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- r.URL.Path + string(body)
+	}))
+	defer server.Close()
+	h, err := hub.New("app", hub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{ID: "1", Keys: []Key{ours}, Webhooks: []Webhook{{URL: server.URL + "/a"}, {URL: server.URL + "/b"}}}
+	a, err := New(h, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	stays := a.hooks.list()[0]
+	c.Webhooks = []Webhook{{URL: server.URL + "/c"}, {URL: server.URL + "/a"}}
+	if err := a.Obey(c); err != nil {
+		t.Fatal(err)
+	}
+	if list := a.hooks.list(); len(list) != 2 || list[1] != stays {
+		t.Error("the webhook that is the same has begun anew")
+	}
+	a.hooks.cacheMiss("cache-c")
+	seen := (<-got)[:2] + (<-got)[:2]
+	if seen != "/a/c" && seen != "/c/a" {
+		t.Errorf("got %s", seen)
+	}
+}
+
+// Where the operator says so, no address of the own network is reached, whatever a name
+// stands for, and in any case no redirect is followed.
+func TestWebhookAddresses(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:80": false, "10.1.2.3:80": false, "192.168.0.1:80": false, "169.254.169.254:80": false, "[::1]:80": false,
+		"[fd00::1]:80": false, "0.0.0.0:80": false, "100.64.0.1:80": false, "[::ffff:127.0.0.1]:80": false, "[64:ff9b::7f00:1]:80": false,
+		"8.8.8.8:80": true, "[2001:4860:4860::8888]:443": true,
+	} {
+		if err := refusePrivate("tcp", address, nil); (err == nil) != want {
+			t.Errorf("%s: got %v", address, err)
+		}
+	}
+	reached := 0
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached++
+		http.Redirect(w, r, server.URL+"/other", http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	h, err := hub.New("app", hub.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(h, Config{ID: "1", Keys: []Key{ours}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	q := newEndpointQueue(a, Webhook{URL: server.URL})
+	if err := q.post([][]byte{[]byte("{}")}); err == nil || reached != 1 {
+		t.Errorf("a redirect: got %v after %d requests", err, reached)
+	}
+	q = newEndpointQueue(a, Webhook{URL: server.URL, PublicOnly: true})
+	if err := q.post([][]byte{[]byte("{}")}); !errors.Is(err, errPrivate) || reached != 1 {
+		t.Errorf("the own network: got %v", err)
+	}
+}
+
+// A filter decides by the name of the event and of the channel, whatever they are.
+func FuzzWebhookFilter(f *testing.F) {
+	f.Add("presence-", "-eu", "member_added", "presence-a-eu")
+	f.Add("aba", "ba", "cache_miss", "aba")
+	f.Fuzz(func(t *testing.T, prefix, suffix, name, channel string) {
+		w := Webhook{Prefix: prefix, Suffix: suffix, Events: []string{"member_added"}}
+		want := name == "member_added" && strings.Index(channel, prefix) == 0 && strings.HasSuffix(channel, suffix)
+		if got := w.wants(name, channel); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
