@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 TOOLS   := -modfile=tools/go.mod
 PACKAGES := ./...
 
-.PHONY: help all js js-package build server dist package-test image-test run test race conformance fuzz faults faults-short microbench million stored lint fmt clean
+.PHONY: help all js js-package build server dist package-test image-test run test race conformance fuzz faults cluster-test faults-short microbench million stored lint fmt clean
 
 all: fmt lint test ## what is done without a target: fmt, lint, test
 
@@ -43,8 +43,11 @@ js-package: ## the JavaScript client as a package for npm, in js/
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
-faults: build ## what goes wrong on purpose, about 21 minutes; FAULTS="-clock" or names of cases; needs root
+faults: build ## what goes wrong on purpose, about 23 minutes; FAULTS="-clock" or names of cases; needs root
 	$(BIN)/rocket-faults $(FAULTS)
+
+cluster-test: build ## the case nodes of it alone, 2 minutes: a cluster whose nodes are stopped, cut off, restarted and killed
+	$(BIN)/rocket-faults nodes
 
 faults-short: build ## a cut of it, about 3 minutes
 	$(BIN)/rocket-faults -short $(FAULTS)
@@ -64,7 +67,7 @@ lint: ## gofumpt, golangci-lint, and whether Kubernetes would read its manifests
 	@unformatted=$$($(GO) tool $(TOOLS) gofumpt -l .); \
 		if [ -n "$$unformatted" ]; then echo "not gofumpt'd, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) tool $(TOOLS) golangci-lint run
-	$(GO) -C tools run ./manifest ../deploy/kubernetes.yaml ../docs/proxies.md
+	$(GO) -C tools run ./manifest ../deploy/kubernetes.yaml ../deploy/kubernetes-cluster.yaml ../docs/proxies.md
 
 fmt: ## gofumpt
 	$(GO) tool $(TOOLS) gofumpt -w .

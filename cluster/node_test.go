@@ -30,7 +30,7 @@ type member struct {
 }
 
 // freePorts returns addresses that nobody listens on.
-func freePorts(t *testing.T, n int) (addresses []string) {
+func freePorts(t testing.TB, n int) (addresses []string) {
 	t.Helper()
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,7 +44,7 @@ func freePorts(t *testing.T, n int) (addresses []string) {
 }
 
 // join starts a node.
-func join(t *testing.T, c embedded.Config) *member {
+func join(t testing.TB, c embedded.Config) *member {
 	t.Helper()
 	c.Name = "test"
 	server, err := embedded.Start(c)
@@ -72,7 +72,7 @@ func (m *member) end() {
 }
 
 // joinAll starts n nodes at the same time.
-func joinAll(t *testing.T, n int, secret func(i int) string) []*member {
+func joinAll(t testing.TB, n int, secret func(i int) string) []*member {
 	t.Helper()
 	addresses := freePorts(t, n)
 	all := make([]*member, n)
@@ -329,5 +329,42 @@ func TestConfig(t *testing.T) {
 	defer l.Close()
 	if _, err := embedded.Start(embedded.Config{Name: "test", Node: "a", Listen: l.Addr().String()}); err == nil {
 		t.Error("a port that is taken is listened on")
+	}
+}
+
+// BenchmarkFar measures an event from its publish until it is heard on the same node and on
+// another one, and how many come through.
+func BenchmarkFar(b *testing.B) {
+	nodes := joinAll(b, 2, noSecret)
+	for name, hears := range map[string]*member{"near": nodes[0], "far": nodes[1]} {
+		heard := make(chan struct{}, 1<<20)
+		s, err := hears.hub.Subscribe(name, func(hub.Event) { heard <- struct{}{} })
+		if err != nil {
+			b.Fatal(err)
+		}
+		publish := func() {
+			for nodes[0].hub.PublishJSON(name, "e", []byte(`"0123456789012345678901234567890123456789"`)) != nil {
+				time.Sleep(100 * time.Microsecond)
+			}
+		}
+		b.Run(name+"/latency", func(b *testing.B) {
+			for b.Loop() {
+				publish()
+				<-heard
+			}
+		})
+		b.Run(name+"/throughput", func(b *testing.B) {
+			waiting := 0
+			for b.Loop() {
+				publish()
+				for waiting++; waiting > 500; waiting-- {
+					<-heard
+				}
+			}
+			for ; waiting > 0; waiting-- {
+				<-heard
+			}
+		})
+		s.Close()
 	}
 }

@@ -15,6 +15,7 @@
 //	load.go      the publishers of their events
 //	sleepers.go  subscribers that do not read
 //	crowd.go     many connections that do the same at the same time
+//	nodes.go     a cluster: its publishers and its listeners
 //	stream.go    events of which each is known, for readers that miss some
 //	follower.go  subscribers that keep their position, and come back with it
 //	table.go     the findings, for a terminal and for the document

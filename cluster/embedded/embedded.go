@@ -46,7 +46,7 @@ type Config struct {
 	// Listen is the "host:port" at which other nodes reach this one.
 	Listen string
 
-	// Routes are the addresses of all nodes, as "host:port", perhaps with this one.
+	// Routes are the addresses of all nodes, this one among them, as "host:port".
 	Routes []string
 
 	// Secret lets nodes in that have it, and encrypts between them. If empty, everybody
@@ -116,10 +116,8 @@ func Start(c Config) (*Server, error) {
 			route.User = url.UserPassword(o.Cluster.Username, o.Cluster.Password)
 		}
 		o.Routes = append(o.Routes, route)
-		if address != c.Listen {
-			s.peers++
-		}
 	}
+	s.peers = max(len(c.Routes)-1, 0)
 	if s.server, err = server.NewServer(o); err != nil {
 		return nil, err
 	}

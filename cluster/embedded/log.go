@@ -56,9 +56,12 @@ func (l *logger) again(text string, now time.Time) bool {
 	return false
 }
 
+// Fatalf is called where nats-server would end its process, which is not its own here.
 func (l *logger) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
-func (l *logger) Warnf(format string, v ...any)  { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
+
+func (l *logger) Warnf(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 
 func (l *logger) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
-func (l *logger) Debugf(string, ...any)           {}
-func (l *logger) Tracef(string, ...any)           {}
+
+func (l *logger) Debugf(string, ...any) {}
+func (l *logger) Tracef(string, ...any) {}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,6 +21,35 @@ func readDeploy(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// The nodes that are deployed find each other: the addresses in their routes are those of
+// the services or pods, at the port on which each listens, and there is a secret.
+func TestDeployedCluster(t *testing.T) {
+	for file, want := range map[string]struct {
+		routes, listen, names string
+		nodes                 int
+	}{
+		"compose.yaml":            {`ROCKET_CLUSTER_ROUTES: (\S+)`, `ROCKET_CLUSTER_LISTEN: (\S+)`, "  %s:\n    <<: *rocket\n    hostname: %[1]s\n", 3},
+		"kubernetes-cluster.yaml": {`ROCKET_CLUSTER_ROUTES, value: "(\S+)"`, `ROCKET_CLUSTER_LISTEN, value: (\S+)}`, "", 3},
+	} {
+		text := readDeploy(t, file)
+		routes := strings.Split(regexp.MustCompile(want.routes).FindStringSubmatch(text)[1], ",")
+		listen := regexp.MustCompile(want.listen).FindStringSubmatch(text)[1]
+		c := &config{origin: map[string]string{}, cluster: clusterConfig{name: "rocket", listen: listen, routes: routes, secret: "sixteen characters"}}
+		if found := c.checkCluster(); found != nil || len(c.clusterWarnings()) > 0 || len(routes) != want.nodes {
+			t.Errorf("%s: %v, %v, %d nodes", file, found, c.clusterWarnings(), len(routes))
+		}
+		for i, route := range routes {
+			host, port, _ := strings.Cut(route, ":")
+			if listen != "0.0.0.0:"+port || !strings.Contains(text, "ROCKET_CLUSTER_SECRET: ") {
+				t.Errorf("%s: the route %s, and each node listens at %s", file, route, listen)
+			}
+			if want.names != "" && !strings.Contains(text, fmt.Sprintf(want.names, host)) || want.names == "" && host != fmt.Sprintf("rocket-%d.rocket-nodes", i) {
+				t.Errorf("%s: there is no %s", file, host)
+			}
+		}
+	}
 }
 
 // What is deployed names settings that exist.
@@ -46,16 +76,21 @@ func TestDeployedSettings(t *testing.T) {
 
 // The probes are requests that there are.
 func TestDeployedProbes(t *testing.T) {
-	paths := regexp.MustCompile(`httpGet: \{path: (\S+), port: admin\}`).FindAllStringSubmatch(readDeploy(t, "kubernetes.yaml"), -1)
-	if len(paths) != 3 {
-		t.Errorf("got the probes %v, want 3", paths)
-	}
-	for _, m := range paths {
-		if !strings.Contains(string(console.OpenAPI), "\n  "+m[1]+":\n") {
-			t.Errorf("there is no %s", m[1])
+	for _, file := range manifests {
+		paths := regexp.MustCompile(`httpGet: \{path: (\S+), port: admin\}`).FindAllStringSubmatch(readDeploy(t, file), -1)
+		if len(paths) != 3 {
+			t.Errorf("%s: got the probes %v, want 3", file, paths)
+		}
+		for _, m := range paths {
+			if !strings.Contains(string(console.OpenAPI), "\n  "+m[1]+":\n") {
+				t.Errorf("%s: there is no %s", file, m[1])
+			}
 		}
 	}
 }
+
+// manifests are for Kubernetes.
+var manifests = []string{"kubernetes.yaml", "kubernetes-cluster.yaml"}
 
 // The ports that are opened and probed are those that the server has.
 func TestDeployedPorts(t *testing.T) {
@@ -68,16 +103,22 @@ func TestDeployedPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	websocket := strconv.Itoa(c.port)
-	for _, tt := range []struct{ file, want string }{
-		{"Dockerfile", "EXPOSE " + websocket},
-		{"kubernetes.yaml", "{name: websocket, containerPort: " + websocket + "}"},
-		{"kubernetes.yaml", "{name: websocket, port: " + websocket + ", targetPort: websocket}"},
-		{"kubernetes.yaml", "{name: admin, containerPort: " + admin + "}"},
-		{"kubernetes.yaml", "{name: ROCKET_ADMIN, value: 0.0.0.0:" + admin + "}"},
-		{"kubernetes.yaml", `prometheus.io/port: "` + admin + `"`},
-	} {
-		if !strings.Contains(readDeploy(t, tt.file), tt.want) {
-			t.Errorf("%s lacks %s", tt.file, tt.want)
+	wanted := map[string][]string{
+		"Dockerfile":   {"EXPOSE " + websocket},
+		"compose.yaml": {`["9001:` + websocket + `"]`, `["9002:` + websocket + `"]`, `["9003:` + websocket + `"]`},
+	}
+	for _, file := range manifests {
+		wanted[file] = []string{
+			"{name: websocket, containerPort: " + websocket + "}", "{name: websocket, port: " + websocket + ", targetPort: websocket}",
+			"{name: admin, containerPort: " + admin + "}", "{name: ROCKET_ADMIN, value: 0.0.0.0:" + admin + "}",
+			`prometheus.io/port: "` + admin + `"`,
+		}
+	}
+	for file, texts := range wanted {
+		for _, text := range texts {
+			if !strings.Contains(readDeploy(t, file), text) {
+				t.Errorf("%s lacks %s", file, text)
+			}
 		}
 	}
 }
@@ -113,10 +154,12 @@ func TestDeployedTimes(t *testing.T) {
 		t.Errorf("rocket.service leaves %v, and %v may be needed", given, drained)
 	}
 	// Kubernetes counts from before preStop.
-	needed := seconds("kubernetes.yaml", `ROCKET_DRAIN, value: (\d+)s`) + shutdownTimeout + 5*time.Second +
-		seconds("kubernetes.yaml", `sleep: \{seconds: (\d+)\}`)
-	if given := seconds("kubernetes.yaml", `terminationGracePeriodSeconds: (\d+)`); given < needed {
-		t.Errorf("kubernetes.yaml leaves %v, and %v may be needed", given, needed)
+	for _, file := range manifests {
+		needed := seconds(file, `ROCKET_DRAIN, value: (\d+)s`) + shutdownTimeout + 5*time.Second +
+			seconds(file, `sleep: \{seconds: (\d+)\}`)
+		if given := seconds(file, `terminationGracePeriodSeconds: (\d+)`); given < needed {
+			t.Errorf("%s leaves %v, and %v may be needed", file, given, needed)
+		}
 	}
 	// Docker kills after 10 s if nobody says otherwise.
 	const docker = 10 * time.Second
