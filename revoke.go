@@ -1,6 +1,7 @@
 package webrocket
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -13,7 +14,8 @@ var ErrNoTokens = errors.New("webrocket: no hub takes tokens")
 // RevokeUser makes every hub refuse the tokens of a user that were made before a time,
 // and closes the connections that have logged in with one, with 4401. If before is zero,
 // it is all tokens until now. It returns ErrNoTokens, auth.ErrBadRevocation or
-// auth.ErrTooManyRevocations. Any goroutine.
+// auth.ErrTooManyRevocations; hubs that keep their revocations apart may have obeyed then: call it
+// again. Any goroutine.
 func (s *Server) RevokeUser(user string, before time.Time) error {
 	now := time.Now()
 	return s.revoke(func(t *auth.Tokens) error { return t.RevokeUser(now, user, before) })
@@ -39,20 +41,24 @@ func (s *Server) CheckTokens() {
 	}
 }
 
-// revoke revokes tokens of each hub that has some.
+// revoke revokes tokens in each hub that has some, and then ends what they have opened: so
+// there is no moment at which a client that is closed by one hub is let in by another.
 func (s *Server) revoke(in func(*auth.Tokens) error) error {
-	err := ErrNoTokens
+	var with []*Hub
+	var failed error
 	for _, h := range s.hubs() {
-		config := h.Config()
-		if config.Tokens == nil {
-			continue
-		}
-		if err = in(config.Tokens); err != nil {
-			return err
-		}
-		if s.running() != nil {
-			s.endRevoked(h, config)
+		if tokens := h.Config().Tokens; tokens != nil {
+			with = append(with, h)
+			failed = cmp.Or(failed, in(tokens))
 		}
 	}
-	return err
+	if len(with) == 0 {
+		return ErrNoTokens
+	}
+	for _, h := range with {
+		if s.running() != nil {
+			s.endRevoked(h, h.Config())
+		}
+	}
+	return failed
 }

@@ -25,6 +25,7 @@ type Key struct {
 	method jwt.SigningMethod
 	verify any               // as the method wants it
 	sign   any               // nil if tokens can only be verified
+	remote bool              // of a KeySet, which sets it before anybody sees the key
 	print  [sha256.Size]byte // of all of the above: equal keys have equal prints
 }
 

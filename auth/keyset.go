@@ -84,6 +84,8 @@ type unknownKey struct {
 // HTTPS_PROXY says, trusts the certificates that the system trusts, and has time-outs. No
 // redirect is followed. onFetch may be nil; Run calls it after each fetch, and says how many keys
 // that were in the set are gone from it: what they signed does not stand any more (Tokens.Check).
+// Neither may what the keys of another set have signed that this one replaces, once the first
+// fetch has worked.
 func NewKeySet(address string, client *http.Client, onFetch func(result FetchResult, gone int, err error)) (*KeySet, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -192,6 +194,7 @@ func (s *KeySet) fetch(ctx context.Context, start time.Time) (result FetchResult
 	}
 	table := &keyTable{keys: map[keyName]*Key{}, ids: map[string]bool{}, fetched: start}
 	for _, k := range keys {
+		k.remote = true
 		table.keys[keyName{k.ID, k.Algorithm}] = k
 		table.ids[k.ID] = true
 	}
@@ -299,11 +302,13 @@ func (s *KeySet) refuses(now time.Time, name keyName) bool {
 	return false
 }
 
-// has reports whether the key is in the set still, even if the set is old.
+// has reports whether the key is in the set still, even if the set is old. As long as nothing
+// has been fetched, a key of another set counts as if it were: the set may have got another
+// URL, and what was granted stands until it is known which keys are there. New tokens wait.
 func (s *KeySet) has(key *Key) bool {
 	t := s.keys.Load()
 	if t == nil {
-		return false
+		return key.remote
 	}
 	k := t.keys[keyName{key.ID, key.Algorithm}]
 	return k != nil && k.print == key.print

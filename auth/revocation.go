@@ -119,5 +119,19 @@ func (r *Revocations) Has(user, id string, issued time.Time) bool {
 	return ok && issued.Before(v.before) // a zero time is before every other
 }
 
+// pastOf returns now, or a later time if a revocation of the user reaches beyond now: what is
+// granted to them from now on is not what was revoked.
+func (r *Revocations) pastOf(user string, now time.Time) time.Time {
+	if r.count.Load() == 0 {
+		return now
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if before := r.users[user].before; before.After(now) {
+		return before
+	}
+	return now
+}
+
 // Len returns how many revocations are kept.
 func (r *Revocations) Len() int { return int(r.count.Load()) }

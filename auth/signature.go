@@ -38,7 +38,7 @@ func (t *Tokens) Subscription(now time.Time, s Signature, user string) (*Grant, 
 	}
 	expires := time.Unix(s.Expires, 0)
 	return &Grant{
-		User: user, Issued: now, Channel: s.Channel, Expires: expires, End: expires.Add(t.c.Leeway),
+		User: user, Issued: t.c.Revoked.pastOf(user, now), Channel: s.Channel, Expires: expires, End: expires.Add(t.c.Leeway),
 		entries: []Entry{{s.Channel, Subscribe}}, key: key,
 	}, nil
 }

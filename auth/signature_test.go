@@ -127,3 +127,24 @@ func TestRevocationOfSignatures(t *testing.T) {
 	revoke(later)
 	wantReason(t, tokens.Check(later, g), Revoked)
 }
+
+// A signature that is used after a revocation of its user, in the same second, stands.
+func TestSignatureRightAfterRevocation(t *testing.T) {
+	c := testConfig()
+	c.Revoked = new(Revocations)
+	tokens := newTokens(t, c)
+	s := Signature{Hub: "/", Client: "c1", Channel: "chat:1", Expires: noon.Unix() + 600, KeyID: "hs"}
+	s.Hex = mustSign(t, s)
+	if err := tokens.RevokeUser(noon.Add(100*time.Millisecond), "42", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	g, err := tokens.Subscription(noon.Add(200*time.Millisecond), s, "42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, tokens.Check(noon.Add(300*time.Millisecond), g), Accepted)
+	if err := tokens.RevokeUser(noon.Add(2*time.Second), "42", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, tokens.Check(noon.Add(2*time.Second), g), Revoked)
+}

@@ -16,6 +16,7 @@ import (
 const (
 	DefaultMaxFailedLogins  = 10
 	DefaultMaxSubscriptions = 128
+	DefaultMaxHistoryReply  = 1000
 )
 
 // Config holds the settings of a hub. The zero value works. A limit that is
@@ -68,6 +69,10 @@ type Config struct {
 	// it the channels that keep most lose their oldest events first. If zero,
 	// 64 MiB.
 	MaxHistoryBytes int64
+
+	// MaxHistoryReply limits the events in a reply to the command history, which has
+	// 256 KiB of them at most. If zero, 1,000.
+	MaxHistoryReply int
 
 	// IdempotencyWindow is how long the key of a publish is remembered at least,
 	// and MaxIdempotencyKeys how many keys are. If zero, 2 minutes and 100,000.
@@ -136,6 +141,7 @@ func (c Config) withDefaults() *settings {
 	c.MaxChannels = limit(c.MaxChannels, math.MaxInt)
 	c.MaxChannelName = min(limit(c.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName)
 	c.MaxFailedLogins = limit(c.MaxFailedLogins, DefaultMaxFailedLogins)
+	c.MaxHistoryReply = limit(c.MaxHistoryReply, DefaultMaxHistoryReply)
 	c.CommandRate = min(max(c.CommandRate, 0), rate.Max)
 	c.ByteRate = min(max(c.ByteRate, 0), rate.Max)
 	rules := compileRules(c.Rules)

@@ -199,3 +199,18 @@ func TestPublishToNamesThatNoChannelHas(t *testing.T) {
 		t.Errorf("there are %+v", channels)
 	}
 }
+
+// A reply to history has no more events than MaxHistoryReply, whatever is asked for.
+func TestMaxHistoryReply(t *testing.T) {
+	h := newHub(t, Config{MaxHistoryReply: 2, Rules: []Rule{{Match: "c", History: History{Size: 5, TTL: time.Hour}}}})
+	m := newLoop(t).enter(h).login(auth.ReadWrite, "")
+	for range 3 {
+		m.publish("c", "1")
+	}
+	for _, limit := range []int{-1, 3, 1000} {
+		r := m.History([]byte("c"), pubsub.Query{Limit: limit})
+		if r.Page == nil || len(r.Page.Items) != 2 || !r.Page.More {
+			t.Errorf("limit %d: got %+v, want 2 events and more", limit, r.Page)
+		}
+	}
+}

@@ -294,7 +294,7 @@ func subscribed(err error) Result {
 }
 
 // History returns a part of a channel's history. A negative limit is 100 events, and
-// there are never more than 1,000, or 256 KiB. The query's Now is by the clock of
+// there are never more than MaxHistoryReply, or 256 KiB. The query's Now is by the clock of
 // measure.Now.
 func (s *Session) History(channel []byte, q pubsub.Query) Result {
 	h := s.desk.hub
@@ -309,7 +309,7 @@ func (s *Session) History(channel []byte, q pubsub.Query) Result {
 	if q.Limit < 0 {
 		q.Limit = defaultPage
 	}
-	q.Limit, q.Bytes, q.Form = min(q.Limit, maxPage), maxPageSize, s.subscriber.Form()
+	q.Limit, q.Bytes, q.Form = min(q.Limit, h.settings.Load().MaxHistoryReply), maxPageSize, s.subscriber.Form()
 	page, err := h.table.History(channel, q)
 	switch {
 	case err == nil:

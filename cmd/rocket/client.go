@@ -26,6 +26,7 @@ import (
 // clientFlags are the flags that subscribe and publish share.
 type clientFlags struct {
 	url, secret string
+	token       string
 	ca          string // file of authorities
 	insecure    bool   // any certificate will do
 }
@@ -45,6 +46,7 @@ const exitStatusHelp = `Exit status: 0 success or Ctrl-C, 1 another failure, 2 t
 func (c *clientFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&c.url, "url", "ws://localhost:9772/", "")
 	fs.StringVar(&c.secret, "secret", "", "")
+	fs.StringVar(&c.token, "token", "", "")
 	fs.StringVar(&c.ca, "ca", "", "")
 	fs.BoolVar(&c.insecure, "insecure", false, "")
 }
@@ -88,12 +90,25 @@ func (p *program) connect(ctx context.Context, flags clientFlags, access string)
 	conn.SetReadLimit(-1) // the server is trusted, and has a limit of its own
 	c := &client{url: url, conn: conn, inbox: make(chan []byte), quit: make(chan struct{})}
 	go c.read()
-	secret := cmp.Or(flags.secret, strings.TrimRight(p.getenv("ROCKET_SECRET"), "\r\n"))
-	if err := c.do(ctx, request{Auth: &authArgs{access, secret}}, ignore); err != nil {
+	if err := c.do(ctx, request{Auth: p.login(flags, access)}, ignore); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// login returns how to log in: with a token if there is one. A flag goes before the
+// environment.
+func (p *program) login(flags clientFlags, access string) *authArgs {
+	variable := func(name string) string { return strings.TrimRight(p.getenv(name), "\r\n") }
+	switch {
+	case flags.token != "":
+		return &authArgs{Token: flags.token}
+	case flags.secret == "" && variable("ROCKET_TOKEN") != "":
+		return &authArgs{Token: variable("ROCKET_TOKEN")}
+	}
+	secret := cmp.Or(flags.secret, variable("ROCKET_SECRET"))
+	return &authArgs{Access: access, Secret: &secret}
 }
 
 // checkURL returns why a server cannot be at a URL.
@@ -225,13 +240,15 @@ type request struct {
 }
 
 type authArgs struct {
-	Access string `json:"access"`
-	Secret string `json:"secret"`
+	Access string  `json:"access,omitempty"`
+	Secret *string `json:"secret,omitempty"`
+	Token  string  `json:"token,omitempty"`
 }
 
 type subscribeArgs struct {
 	Channel string    `json:"channel"`
 	Since   *position `json:"since,omitempty"`
+	Rewind  int       `json:"rewind,omitempty"`
 }
 
 // position is where a client is in a channel with a history.
@@ -244,6 +261,7 @@ type publishArgs struct {
 	Event   string          `json:"event"`
 	Channel string          `json:"channel"`
 	Data    json.RawMessage `json:"data"`
+	Key     string          `json:"key,omitempty"`
 }
 
 // reply is what a client looks at in a message of the server.
@@ -255,6 +273,16 @@ type reply struct {
 
 	position
 	Recovered bool `json:"recovered"`
+	Duplicate bool `json:"duplicate"`
+
+	// What the server tells without having been asked.
+	Subscribed, Unsubscribed string
+	Expires                  *int
+}
+
+// isNotice reports whether a message is no answer and no event.
+func (r *reply) isNotice() bool {
+	return r.Subscribed != "" || r.Unsubscribed != "" || r.Expires != nil
 }
 
 // do sends a request and waits for the reply. Events that arrive before it go
@@ -288,7 +316,7 @@ func (c *client) ask(ctx context.Context, r request, deliver func([]byte) error)
 			return reply{}, r.explain(got.Err)
 		case got.OK:
 			return got, nil
-		case got.Event != nil, got.Lost != nil:
+		case got.Event != nil, got.Lost != nil, got.isNotice():
 			if err := deliver(message); err != nil {
 				return reply{}, err
 			}
@@ -310,6 +338,10 @@ func encodeJSON(v any) ([]byte, error) {
 // explain says what an error of the protocol means to the user.
 func (r request) explain(code string) error {
 	switch {
+	case r.Auth != nil && r.Auth.Token != "" && code == "invalid_credentials":
+		return refused("the server refuses the token of -token or ROCKET_TOKEN; ask rocket token explain why")
+	case r.Auth != nil && code == "token_expired":
+		return refused("the token has expired; give another one with -token or in ROCKET_TOKEN")
 	case r.Auth != nil && code == "invalid_credentials":
 		return refused("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
 	case r.Subscribe != nil && code == "invalid_channel_name":

@@ -107,6 +107,79 @@ func TestPublishDialogue(t *testing.T) {
 	}
 }
 
+// A token goes before a secret, a flag before the environment.
+func TestTokenOfAClient(t *testing.T) {
+	for _, tt := range []struct {
+		token, secret, want string // the variables
+		flags               []string
+	}{
+		{"v\n", "", `{"token":"v"}`, nil},
+		{"v", "s", `{"token":"v"}`, nil},
+		{"v", "s", `{"token":"f"}`, []string{"-token", "f"}},
+		{"v", "s", `{"access":"read-write","secret":"f"}`, []string{"-secret", "f"}},
+	} {
+		url, heard := dialogue(t, ok, ok)
+		p := &program{getenv: env(map[string]string{"ROCKET_SECRET": tt.secret, "ROCKET_TOKEN": tt.token}), stdout: io.Discard, stderr: io.Discard}
+		if status := p.run(t.Context(), append([]string{"publish", "-url", url, "c", "1"}, tt.flags...)); status != 0 {
+			t.Errorf("%+v: got status %d", tt, status)
+		}
+		wantHeard(t, *heard, `{"auth":`+tt.want+`}`, `{"publish":{"event":"message","channel":"c","data":1}}`)
+	}
+	for code, want := range map[string]string{
+		"invalid_credentials": "rocket: the server refuses the token of -token or ROCKET_TOKEN; ask rocket token explain why\n",
+		"token_expired":       "rocket: the token has expired; give another one with -token or in ROCKET_TOKEN\n",
+	} {
+		url, _ := dialogue(t, []string{`{"err":"` + code + `"}`})
+		if _, stderr, status := call("publish", "-url", url, "-token", "x", "c", "1"); stderr != want || status != statusRefused {
+			t.Errorf("%s: got status %d, %s", code, status, stderr)
+		}
+	}
+}
+
+func TestPublishKey(t *testing.T) {
+	for reply, want := range map[string]string{
+		`{"ok":true,"offset":4,"duplicate":false}`: "",
+		`{"ok":true,"offset":4,"duplicate":true}`:  "an event with the key k1 has been published before; this one is not\n",
+	} {
+		url, heard := dialogue(t, ok, []string{reply})
+		if _, stderr, status := call("publish", "-url", url, "-key", "k1", "c", "1"); stderr != want || status != 0 {
+			t.Errorf("%s: got status %d, %s", reply, status, stderr)
+		}
+		wantHeard(t, *heard, `{"auth":{"access":"read-write","secret":""}}`, `{"publish":{"event":"message","channel":"c","data":1,"key":"k1"}}`)
+	}
+	for _, args := range [][]string{{"-key", "k1", "c", "-"}, {"-key", strings.Repeat("x", 129), "c", "1"}} {
+		if _, stderr, status := call(append([]string{"publish"}, args...)...); status != statusUsage || !strings.Contains(stderr, "-key") {
+			t.Errorf("%v: got status %d, %s", args, status, stderr)
+		}
+	}
+}
+
+// Where a subscription begins, and what it is told beside events.
+func TestSubscribeFromAPosition(t *testing.T) {
+	notice := `{"subscribed":"token","channel":"user:42"}`
+	url, heard := dialogue(
+		t, []string{`{"ok":true}`, notice}, []string{`{"ok":true,"epoch":"e1","offset":4,"top":5,"recovered":true}`, `{"event":"e","channel":"a","offset":5}`, goAway},
+	)
+	stdout, stderr, _ := call("subscribe", "-once", "-url", url, "-token", "x", "-since", "e1:4", "-rewind", "3", "a")
+	if want := `{"event":"e","channel":"a","offset":5}` + "\n"; stdout != want {
+		t.Errorf("got %s want %s", stdout, want)
+	}
+	if want := notice + "\nsubscribed to a at " + url + "; nothing is missing\nrocket: the server closed the connection: 1001\n"; stderr != want {
+		t.Errorf("got %s want %s", stderr, want)
+	}
+	wantHeard(t, *heard, `{"auth":{"token":"x"}}`, `{"subscribe":{"channel":"a","since":{"epoch":"e1","offset":4}}}`)
+
+	url, heard = dialogue(t, ok, []string{`{"ok":true}`, goAway})
+	call("subscribe", "-once", "-url", url, "-rewind", "3", "a")
+	wantHeard(t, *heard, `{"auth":{"access":"read-only","secret":""}}`, `{"subscribe":{"channel":"a","rewind":3}}`)
+
+	for _, args := range [][]string{{"-since", "e1", "a"}, {"-since", "e1:4", "a", "b"}, {"-since", ":4", "a"}, {"-rewind", "-1", "a"}} {
+		if _, stderr, status := call(append([]string{"subscribe"}, args...)...); status != statusUsage || !strings.Contains(stderr, args[0]) {
+			t.Errorf("%v: got status %d, %s", args, status, stderr)
+		}
+	}
+}
+
 func TestPublishLines(t *testing.T) {
 	url, heard := dialogue(t, ok, ok, ok, ok)
 	var stdout, stderr strings.Builder

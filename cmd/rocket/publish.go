@@ -9,6 +9,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 const publishHelp = `
@@ -18,7 +20,10 @@ line of standard input is one event.
   -url URL         server and hub (default ws://localhost:9772/)
   -secret SECRET   secret for publishing, if the hub has one; better in
                    ROCKET_SECRET, where other users of the machine cannot see it
+  -token TOKEN     token to log in with instead; better in ROCKET_TOKEN
   -event NAME      name of the event (default message)
+  -key KEY         publish once for this key: again within the server's
+                   IdempotencyWindow, as after a lost connection, it is not published
 ` + clientFlagsHelp + `
 ` + exitStatusHelp + `
 A channel exists while it has a subscriber, or if the server's configuration names
@@ -36,7 +41,7 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 	fs := newFlags("publish")
 	var flags clientFlags
 	flags.register(fs)
-	event := fs.String("event", "message", "")
+	event, key := fs.String("event", "message", ""), fs.String("key", "", "")
 	arguments, err := parseFlags(fs, args)
 	if err != nil {
 		return err
@@ -51,6 +56,12 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 	if !utf8.ValidString(*event) {
 		return usageError(fmt.Sprintf("-event %q is not UTF-8", *event))
 	}
+	switch {
+	case !utf8.ValidString(*key) || len(*key) > codec.MaxKey:
+		return usageError(fmt.Sprintf("-key %q: want at most %d bytes of UTF-8", *key, codec.MaxKey))
+	case *key != "" && data == "-":
+		return usageError("-key is for one event; with - for DATA each line would have the same")
+	}
 	c, err := p.connect(ctx, flags, "read-write")
 	if err != nil {
 		return err
@@ -61,7 +72,11 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return err
 		}
-		return c.do(ctx, request{Publish: &publishArgs{*event, channel, raw}}, ignore)
+		got, err := c.ask(ctx, request{Publish: &publishArgs{*event, channel, raw, *key}}, ignore)
+		if err == nil && got.Duplicate {
+			fmt.Fprintf(p.stderr, "an event with the key %s has been published before; this one is not\n", *key)
+		}
+		return err
 	}
 	if data != "-" {
 		return send(data)

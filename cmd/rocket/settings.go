@@ -262,6 +262,10 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return size(&h.MaxHistoryBytes, 1, 0) },
 		},
 		{
+			"MaxHistoryReply", "max-history-reply", "N", "1000", "events in one reply to history",
+			func(h *hub) value { return integer(&h.MaxHistoryReply, 1, 0) },
+		},
+		{
 			"IdempotencyWindow", "idempotency-window", "TIME", "120s", "time for which the key of a publish is remembered at least",
 			func(h *hub) value { return duration(&h.IdempotencyWindow) },
 		},

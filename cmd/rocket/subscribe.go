@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -22,6 +24,9 @@ help: the server refuses the secret, for instance.
   -url URL         server and hub (default ws://localhost:9772/)
   -secret SECRET   secret for reading, if the hub has one; better in ROCKET_SECRET,
                    where other users of the machine cannot see it
+  -token TOKEN     token to log in with instead; better in ROCKET_TOKEN
+  -rewind N        begin with so many of the events that the channels keep
+  -since POSITION  begin behind a position of the one CHANNEL, EPOCH:OFFSET
   -once            end when the connection ends
 ` + clientFlagsHelp + `
 ` + exitStatusHelp + `
@@ -34,6 +39,7 @@ Examples:
 func runSubscribe(ctx context.Context, p *program, args []string) error {
 	fs := newFlags("subscribe")
 	s := subscription{program: p, since: map[string]position{}}
+	since := fs.String("since", "", "")
 	s.register(fs)
 	var err error
 	if s.channels, err = parseFlags(fs, args); err != nil {
@@ -41,6 +47,12 @@ func runSubscribe(ctx context.Context, p *program, args []string) error {
 	}
 	if len(s.channels) == 0 {
 		return usageError("want a CHANNEL")
+	}
+	if s.rewind < 0 {
+		return usageError("-rewind: want 1 or more")
+	}
+	if err := s.begin(*since); err != nil {
+		return err
 	}
 	for _, channel := range s.channels {
 		if !utf8.ValidString(channel) {
@@ -58,6 +70,7 @@ type subscription struct {
 	*program
 	flags    clientFlags
 	once     bool
+	rewind   int // events that channels without a position begin with
 	channels []string
 	since    map[string]position // where it is in those of the channels that have a history
 }
@@ -65,6 +78,21 @@ type subscription struct {
 func (s *subscription) register(fs *flag.FlagSet) {
 	s.flags.register(fs)
 	fs.BoolVar(&s.once, "once", false, "")
+	fs.IntVar(&s.rewind, "rewind", 0, "")
+}
+
+// begin makes the subscription begin behind a position, "" for none.
+func (s *subscription) begin(since string) error {
+	if since == "" {
+		return nil
+	}
+	epoch, offset, _ := strings.Cut(since, ":")
+	n, err := strconv.ParseUint(offset, 10, 64)
+	if err != nil || epoch == "" || len(s.channels) != 1 {
+		return usageError(fmt.Sprintf("-since %q: want EPOCH:OFFSET, and one CHANNEL", since))
+	}
+	s.since[s.channels[0]] = position{epoch, n}
+	return nil
 }
 
 // follow prints the events of the channels, over as many connections as it
@@ -112,11 +140,12 @@ func (s *subscription) connection(ctx context.Context, again string) (subscribed
 	}
 	defer c.close()
 	for _, channel := range s.channels {
+		_, asked := s.since[channel]
 		missed, err := s.subscribe(ctx, c, channel)
 		if err != nil {
 			return false, err
 		}
-		if again == "" {
+		if again == "" && !asked {
 			missed = ""
 		}
 		fmt.Fprintf(s.stderr, "subscribed to %s at %s%s%s\n", channel, c.url, again, missed)
@@ -138,6 +167,8 @@ func (s *subscription) subscribe(ctx context.Context, c *client, channel string)
 	args := &subscribeArgs{Channel: channel}
 	if at, ok := s.since[channel]; ok {
 		args.Since = &at
+	} else {
+		args.Rewind = s.rewind
 	}
 	got, err := c.ask(ctx, request{Subscribe: args}, s.take)
 	if err != nil {
@@ -155,6 +186,12 @@ func (s *subscription) subscribe(ctx context.Context, c *client, channel string)
 
 // take prints a message and keeps the position behind it.
 func (s *subscription) take(message []byte) error {
+	for _, kind := range []string{"subscribed", "unsubscribed", "expires"} {
+		if bytes.HasPrefix(message, []byte(`{"`+kind+`":`)) { // it is no event
+			fmt.Fprintf(s.stderr, "%s\n", message)
+			return nil
+		}
+	}
 	if err := s.printEvent(message); err != nil || len(s.since) == 0 {
 		return err
 	}

@@ -182,7 +182,7 @@ func benchPublisher(b *testing.B, addr string, secure bool) func() {
 	}
 	do(request{Subscribe: &subscribeArgs{Channel: "c"}})
 	data := []byte(`"` + strings.Repeat("x", 60) + `"`)
-	message, err := encodeJSON(request{Publish: &publishArgs{"e", "c", data}})
+	message, err := encodeJSON(request{Publish: &publishArgs{"e", "c", data, ""}})
 	if err != nil {
 		b.Fatal(err)
 	}

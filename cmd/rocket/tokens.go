@@ -166,8 +166,11 @@ func (r *keyRing) set(address string) (*auth.KeySet, error) {
 	if known := r.sets[address]; known != nil {
 		return known.KeySet, nil
 	}
+	known := false // whether a fetch has worked; the goroutine of Run alone uses it
 	set, err := auth.NewKeySet(address, nil, func(result auth.FetchResult, gone int, err error) {
-		r.note(address, result, gone, err)
+		first := err == nil && !known
+		known = known || first
+		r.note(address, result, first, gone, err)
 	})
 	if err != nil {
 		return nil, err
@@ -181,8 +184,9 @@ func (r *keyRing) set(address string) (*auth.KeySet, error) {
 	return set, nil
 }
 
-// note logs what came of a fetch, and ends what was opened by keys that are gone.
-func (r *keyRing) note(address string, result auth.FetchResult, gone int, err error) {
+// note logs what came of a fetch, and ends what was opened by keys that are gone: from the
+// set, or with the set that this one has replaced, of which the first fetch tells.
+func (r *keyRing) note(address string, result auth.FetchResult, first bool, gone int, err error) {
 	if u, wrong := url.Parse(address); wrong == nil {
 		u.RawQuery = "" // it may have a secret in it, as the password may
 		address = u.Redacted()
@@ -192,8 +196,14 @@ func (r *keyRing) note(address string, result auth.FetchResult, gone int, err er
 		return
 	}
 	r.log.Debug("the keys of tokens were fetched", "url", address)
-	if s := r.server.Load(); gone > 0 && s != nil {
+	s := r.server.Load()
+	if s == nil {
+		return
+	}
+	if gone > 0 {
 		r.log.Info("keys of tokens are gone; the connections that they let in are closed", "url", address, "keys", gone)
+	}
+	if first || gone > 0 {
 		s.CheckTokens()
 	}
 }

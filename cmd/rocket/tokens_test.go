@@ -206,10 +206,16 @@ func TestJWKSEndToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	var up atomic.Bool
-	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	others := make(chan struct{}) // closed when the set with another key may be had
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !up.Load() {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 			return
+		}
+		public := public
+		if r.URL.Path == "/others" {
+			<-others
+			public, _, _ = ed25519.GenerateKey(rand.Reader)
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]string{
 			"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "e1", "use": "sig", "x": base64.RawURLEncoding.EncodeToString(public),
@@ -242,6 +248,24 @@ func TestJWKSEndToEnd(t *testing.T) {
 	})
 	a.send(`{"auth":{"token":"` + sign(t, key, "42") + `"}}`)
 	a.want(`"user":"42"`)
+
+	// Where the keys have moved, what they have opened stays, also before they are fetched; what
+	// another set does not have ends then.
+	for _, path := range []string{"/moved", "/others"} {
+		rewrite(t, file, config(issuer.URL+path))
+		server.signal(syscall.SIGHUP)
+		server.stderr.want(`"reloaded"`)
+		if path == "/moved" {
+			waitFor(t, "ready", func() bool {
+				status, _ := adminAsk(t, "GET", admin+"/readyz", "")
+				return status == http.StatusOK
+			})
+		}
+		a.send(`{"ping":true}`)
+		a.want(`{"ok":true}`)
+	}
+	close(others)
+	a.wantClose(4401)
 	server.signal(syscall.SIGINT)
 	server.wantStatus(0)
 }
@@ -252,8 +276,8 @@ func TestJWKSAddressIsLoggedWithoutSecrets(t *testing.T) {
 	r := &keyRing{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	r.server.Store(webrocket.NewServer(""))
 	const address = "https://app:hidden@app.example/keys.json?token=hidden"
-	r.note(address, auth.FetchFailed, 0, errors.New("down"))
-	r.note(address, auth.Fetched, 1, nil)
+	r.note(address, auth.FetchFailed, false, 0, errors.New("down"))
+	r.note(address, auth.Fetched, false, 1, nil)
 	for _, want := range []string{"cannot be fetched", "were fetched", "are gone"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say that the keys %s", want)
