@@ -211,7 +211,7 @@ func (c *caller) everybodyMay(a *API, what, channel string) error {
 	}
 	config := h.Config()
 	switch {
-	case what != mayPublish, config.Secrets.ReadWrite != "", config.Tokens != nil, config.OnConnect != nil, config.OnPublish != nil:
+	case what != mayPublish, config.Secrets.ReadWrite != "", config.Tokens != nil, config.OnConnect != nil, config.OnPublish != nil, h.Reserved([]byte(channel)):
 		return errNoKey
 	case len(config.Rules) > 0 && config.Ruling(channel, "").Publish.Right != webrocket.Granted:
 		return errNoKey

@@ -143,8 +143,8 @@ func (h *Hub) Reserve(f func(channel []byte) bool) {
 	h.reserved.Store(&f)
 }
 
-// isReserved reports whether a secret does not open a channel.
-func (h *Hub) isReserved(channel []byte) bool {
+// Reserved reports whether a secret does not open a channel.
+func (h *Hub) Reserved(channel []byte) bool {
 	f := h.reserved.Load()
 	return f != nil && (*f)(channel)
 }

@@ -31,7 +31,7 @@ func (s *Session) may(rules *settings, what action, channel []byte) bool {
 		granted = s.access >= auth.ReadWrite
 	}
 	if granted && s.generation != forGood {
-		granted = !s.desk.hub.isReserved(channel)
+		granted = !s.desk.hub.Reserved(channel)
 	}
 	granted = granted || s.token().grants(what, channel)
 	if len(rules.rules) == 0 {

@@ -180,6 +180,17 @@ func TestAppEndToEnd(t *testing.T) {
 	if got := trigger(t, url, "app", "key", "wrong", `{"name":"e","channel":"c","data":"x"}`); got != 401 {
 		t.Errorf("with a wrong secret: got %d", got)
 	}
+	base := "http" + strings.TrimPrefix(strings.TrimSuffix(url, "/"), "ws")
+	for _, channel := range []string{"c", "private-c"} { // whoever knows the key, which is public
+		answer, err := http.Post(base+"/v1/publish/"+channel+"?hub=/app/key&event=e", "application/json", strings.NewReader(`1`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode < 400 {
+			t.Errorf("%s is published to without a signature: %s", channel, answer.Status)
+		}
+	}
 	stranger := dialApp(t, url, "other")
 	stranger.want(`"code":4001`)
 	stranger.wantClose(4001)

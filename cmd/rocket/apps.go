@@ -82,6 +82,9 @@ func begin(a app, hubs map[string]webrocket.Handler, server *webrocket.Server) (
 	}
 	var err error
 	r.App, err = pusher.New(h, a.Config)
+	if err == nil && r.own != nil {
+		r.own.Reserve(func([]byte) bool { return true }) // nobody else has a right there
+	}
 	return r, err
 }
 
