@@ -32,7 +32,8 @@ type there struct {
 	conns int
 	info  string
 	away  time.Duration // when it leaves if it has no connection
-	queue *Queue        // where that happens
+	queue *Queue        // whose loop looks after it then; nil for none
+	due   time.Duration // when it does
 }
 
 // A conn is a connection that may be present in one channel, and may watch it.
@@ -201,7 +202,10 @@ func (m *model) go_(c *conn) {
 		return
 	}
 	if after := m.config[c.channel].LeaveAfter; after > 0 && k.user != "" {
-		e.away, e.queue = m.now+after, c.queue
+		e.away = m.now + after
+		if e.queue == nil {
+			e.queue, e.due = c.queue, e.away
+		}
 		return
 	}
 	delete(m.truth[c.channel], k)
@@ -252,7 +256,13 @@ func (m *model) read(c *conn, limit int) {
 func (m *model) work(q *Queue) {
 	for channel, list := range m.truth {
 		for k, e := range list {
-			if e.conns == 0 && e.away <= m.now && e.queue == q {
+			if e.queue != q || e.due > m.now {
+				continue
+			}
+			switch e.due = e.away; {
+			case e.conns > 0:
+				e.queue = nil
+			case e.away <= m.now:
 				delete(m.truth[channel], k)
 			}
 		}

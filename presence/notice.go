@@ -118,6 +118,12 @@ func (t *Table) Watch(m *Member) Counts {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.sets[m.set.channel]
+	if s == nil { // all that had been told of another Mode have left
+		s = m.set
+		s.version = max(s.version, st.floor)
+		st.sets[s.channel] = s
+		st.stats.channels.Add(1)
+	}
 	if s.watchers == 0 {
 		s.from = s.version
 		s.forgetChanges()
@@ -167,12 +173,26 @@ func (t *Table) Work(q *Queue, now time.Duration, tell func(*Notice)) {
 	}
 }
 
+// wait makes the loop of a Queue look after a member that is away. One task is enough,
+// however often the user comes and goes.
+func (s *set) wait(q *Queue, m *Member) {
+	if !m.due {
+		m.due = true
+		q.add(task{due: m.away, member: m})
+	}
+}
+
 // timeout ends a member that has been away for long enough.
 func (s *set) timeout(q *Queue, now time.Duration, m *Member) {
 	s.stripe.mu.Lock()
 	defer s.stripe.mu.Unlock()
-	if m.n > 0 || m.away == 0 || m.away > now {
-		return // it is back, and may have gone again since
+	m.due = false
+	switch {
+	case m.away == 0: // it is back, or has ended
+		return
+	case m.away > now: // it was back, and has gone again
+		s.wait(q, m)
+		return
 	}
 	m.away = 0
 	s.end(m)

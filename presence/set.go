@@ -72,20 +72,19 @@ func (s *set) join(who *Who) *Member {
 	return m
 }
 
-// leave is the end of a connection of a member. It returns when the member leaves, if
-// that is later.
-func (s *set) leave(m *Member, now time.Duration) (due time.Duration) {
+// leave is the end of a connection of a member. If the member leaves later, the Queue
+// has it.
+func (s *set) leave(q *Queue, now time.Duration, m *Member) {
 	s.clients--
 	m.n--
 	switch {
 	case m.n > 0:
-		return 0
 	case s.config.LeaveAfter > 0 && s.key(m.who).user != "":
 		m.away = now + s.config.LeaveAfter
-		return m.away
+		s.wait(q, m)
+	default:
+		s.end(m)
 	}
-	s.end(m)
-	return 0
 }
 
 // end removes a member.

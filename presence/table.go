@@ -50,6 +50,7 @@ type Member struct {
 	at   uint64        // the version with which it joined
 	away time.Duration // when it leaves, if it has no connection
 	n    int           // connections
+	due  bool          // a Queue looks after it when it may have been away for long enough
 }
 
 // NewTable returns an empty table.
@@ -89,9 +90,7 @@ func (t *Table) Leave(q *Queue, now time.Duration, m *Member) {
 	st := m.set.stripe
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if due := m.set.leave(m, now); due > 0 {
-		q.add(task{due: due, member: m})
-	}
+	m.set.leave(q, now, m)
 	m.set.wake(q, now)
 	m.set.endIfUnused()
 }
@@ -109,10 +108,28 @@ func (t *Table) Update(q *Queue, now time.Duration, m *Member, c Config, who *Wh
 		s.wake(q, now)
 		return m
 	}
-	next := s.join(who) // before the other leaves, so that the set does not end
-	if due := m.set.leave(m, now); due > 0 {
-		q.add(task{due: due, member: m})
+	return s.move(q, now, m, who)
+}
+
+// Obey is for when the settings of a channel have changed: a connection that is who it
+// was when it joined is present by the new ones. It returns the member that the
+// connection has from then on.
+func (t *Table) Obey(q *Queue, now time.Duration, m *Member, c Config, who *Who) *Member {
+	st := m.set.stripe
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.need(m.set.channel, c.WithDefaults())
+	if s == m.set {
+		return m
 	}
+	return s.move(q, now, m, who)
+}
+
+// move makes a connection of a member present in the set as somebody else, or from
+// another set.
+func (s *set) move(q *Queue, now time.Duration, m *Member, who *Who) *Member {
+	next := s.join(who) // before the other leaves, so that the set does not end
+	m.set.leave(q, now, m)
 	s.wake(q, now)
 	m.set.wake(q, now)
 	m.set.endIfUnused()

@@ -302,3 +302,49 @@ func TestLeaveAfterBeginsAnew(t *testing.T) {
 		}
 	}
 }
+
+// A user who comes and goes all the time waits to leave once.
+func TestLeaveAfterKeepsOneTask(t *testing.T) {
+	table, q := NewTable(), new(Queue)
+	c := Config{Mode: Users, LeaveAfter: time.Hour}
+	ann := &Who{Client: "c", User: "ann"}
+	for i := range 1000 {
+		now := time.Duration(i) * time.Second
+		table.Leave(q, now, table.Join(q, now, "c", c, ann))
+		tell(table, q, now)
+	}
+	if n := len(q.tasks); n != 1 {
+		t.Errorf("%d tasks wait, want 1", n)
+	}
+	for _, step := range []struct {
+		at   time.Duration
+		want int
+	}{{time.Hour + 999*time.Second - 1, 1}, {time.Hour + 999*time.Second, 0}} {
+		if tell(table, q, step.at); table.Stats().Members != step.want {
+			t.Errorf("after %v: %d members, want %d", step.at, table.Stats().Members, step.want)
+		}
+	}
+}
+
+// A member that has not been told of another Mode yet can watch, also if all that had been
+// told have left. What others see then goes on.
+func TestWatchBetweenModes(t *testing.T) {
+	table, q := NewTable(), new(Queue)
+	clients, users := Config{Mode: Clients}, Config{Mode: Users}
+	late := table.Join(q, 0, "c", clients, who(1))
+	table.Leave(q, 0, table.Join(q, 0, "c", users, who(2)))
+	before := table.Page("c", 0, 10).Version
+	if n := table.Watch(late); n.Version < before || n.Clients != 1 || table.Stats().Channels != 1 {
+		t.Errorf("got %+v and %+v after version %d", n, table.Stats(), before)
+	}
+	late = table.Obey(q, 0, late, users, who(1))
+	got := tell(table, q, 0)
+	if len(got) != 1 || len(got[0].Joined) != 1 || got[0].Clients != 1 || got[0].From <= before {
+		t.Errorf("by the other Mode: got %+v", got)
+	}
+	table.Unwatch(late)
+	table.Leave(q, 0, late)
+	if s := table.Stats(); s.Channels != 0 || s.Members != 0 {
+		t.Errorf("the end: got %+v", s)
+	}
+}
