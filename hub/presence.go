@@ -196,20 +196,23 @@ func (s *Session) who(a *attendance, channel string) presence.Who {
 	return w
 }
 
-// identify makes known who the session is by now, where it is present.
+// identify makes known who the session is by now, where it is present, and ends the
+// notices that it has no right for any more.
 func (s *Session) identify() {
 	a := s.attendance()
 	if a == nil {
 		return
 	}
+	rules := s.desk.hub.settings.Load()
 	for i := range a.places {
 		p := &a.places[i]
+		s.stopWatching(rules, p)
 		channel := p.member.Channel()
 		who := s.who(a, channel)
 		if who == *p.who {
 			continue
 		}
-		rule, _ := s.desk.hub.settings.Load().rule(channel)
+		rule, _ := rules.rule(channel)
 		if rule == nil || rule.Presence.Mode == PresenceOff {
 			continue // Reattend comes
 		}
@@ -228,7 +231,7 @@ func (s *Session) depart(channel []byte) {
 	}
 	for i := range a.places {
 		if a.places[i].member.Channel() == string(channel) {
-			s.quit(a, &a.places[i])
+			s.quit(&a.places[i])
 			last := len(a.places) - 1
 			a.places[i], a.places[last] = a.places[last], attended{}
 			a.places = a.places[:last]
@@ -248,19 +251,33 @@ func (s *Session) departAll() {
 		return
 	}
 	for i := range a.places {
-		s.quit(a, &a.places[i])
+		s.quit(&a.places[i])
 	}
 	delete(s.desk.worker.present, s)
 	s.desk.wake()
 }
 
 // quit ends the presence of the session in one place.
-func (s *Session) quit(a *attendance, p *attended) {
-	if p.watches {
-		s.desk.hub.notices.Unsubscribe(a.ear, []byte(p.member.Channel()))
-		s.desk.hub.presence.Unwatch(p.member)
-	}
+func (s *Session) quit(p *attended) {
+	s.ignore(p)
 	s.desk.hub.presence.Leave(&s.desk.queue, s.desk.clock(), p.member)
+}
+
+// stopWatching ends the notices about a place that the session may not see any more.
+func (s *Session) stopWatching(rules *settings, p *attended) {
+	if p.watches && !s.may(rules, readingPresence, []byte(p.member.Channel())) {
+		s.ignore(p)
+	}
+}
+
+// ignore ends the notices about a place, if it has them.
+func (s *Session) ignore(p *attended) {
+	if !p.watches {
+		return
+	}
+	p.watches = false
+	s.desk.hub.notices.Unsubscribe(s.attendance().ear, []byte(p.member.Channel()))
+	s.desk.hub.presence.Unwatch(p.member)
 }
 
 // Reattend makes the session present where the rules of the hub say that subscribers
@@ -281,7 +298,8 @@ func (s *Session) Reattend() {
 		case p == nil:
 			s.attend(rule, []byte(channel), false)
 		default:
-			p.member = s.desk.hub.presence.Update(&s.desk.queue, s.desk.clock(), p.member, rule.Presence, p.who)
+			p.member = s.desk.hub.presence.Obey(&s.desk.queue, s.desk.clock(), p.member, rule.Presence, p.who)
+			s.stopWatching(rules, p)
 		}
 	}
 	s.desk.wake()

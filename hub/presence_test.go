@@ -266,6 +266,60 @@ func TestPresenceRights(t *testing.T) {
 	}
 }
 
+// Notices end with the right to them: by a new token, and by other rules. The subscription
+// stays, and they begin anew where they are asked for.
+func TestPresenceRightsEnd(t *testing.T) {
+	k := newIssuer(t, "a")
+	config := Config{Tokens: k.tokens(), Secrets: secrets, Rules: []Rule{byClient}}
+	h := presenceHub(t, config)
+	l := newLoop(t)
+	m, other := l.enter(h), l.enter(h).login(auth.ReadOnly, "r")
+	change := func() string {
+		other.Subscribe([]byte("c"))
+		other.Unsubscribe([]byte("c"))
+		l.turn(time.Second)
+		return m.hears()
+	}
+	m.show(k.token("42", "c=subscribe,presence"))
+	m.watch("c")
+	want(t, "with the right", change(), "-client2 1-3 (1, 1)")
+	m.show(k.token("42", "c=subscribe"))
+	want(t, "by another token", change(), "")
+	m.show(k.token("42", "c=subscribe,presence"))
+	want(t, "nobody has asked", change(), "")
+	m.watch("c")
+	want(t, "asked again", change(), "-client2 7-9 (1, 1)")
+	config.Rules = []Rule{{Match: "c", Presence: byClient.Presence, ReadPresence: Nobody}}
+	h.Obey(config)
+	m.Reattend()
+	want(t, "by other rules", change(), "")
+	if !m.Hears([]byte("c")) || h.notices.Len() != 0 {
+		t.Errorf("hears the channel: %v, channels of notices: %d", m.Hears([]byte("c")), h.notices.Len())
+	}
+}
+
+// A reload does not bring back what a user was called before.
+func TestReloadKeepsInfo(t *testing.T) {
+	k := newIssuer(t, "a")
+	config := Config{Tokens: k.tokens(), Secrets: secrets, Rules: []Rule{{Match: "u", Presence: Presence{Mode: PresenceUsers}, Subscribe: Users}}}
+	h := presenceHub(t, config)
+	l := newLoop(t)
+	tabs := []member{l.enter(h), l.enter(h)}
+	for _, m := range tabs {
+		m.show(k.sign(info("42", `"old"`)))
+		m.Subscribe([]byte("u"))
+	}
+	tabs[0].show(k.sign(info("42", `"new"`)))
+	config.Rules[0].Presence.MaxMembers = 5
+	h.Obey(config)
+	for _, m := range tabs {
+		m.Reattend()
+	}
+	page, _ := h.Presence("u", 0, 0)
+	want(t, "the list", there(t, h, "u"), `42"new"`)
+	want(t, "its version", page.Version, 2)
+}
+
 // OnSubscribe protects who is there as it protects the events.
 func TestPresenceAsksOnSubscribe(t *testing.T) {
 	h := presenceHub(t, Config{Rules: []Rule{byClient}, OnSubscribe: func(*Session, string) error { return errors.New("no") }})
