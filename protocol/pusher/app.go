@@ -145,6 +145,9 @@ func formsOf(h *hub.Hub) *forms {
 		}
 		f := new(forms)
 		f.plain = h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: func(m pubsub.Message, _ []byte) []byte {
+			if m.Lost != 0 {
+				return nil // the Pusher protocol has no words for what is missing
+			}
 			return frame(appendEvent(nil, m.Event, m.Channel, m.Data, m.User))
 		}})
 		f.deflated = h.AddForm(pubsub.Encoding{Base: f.plain, Costly: true, Encode: func(_ pubsub.Message, base []byte) []byte {

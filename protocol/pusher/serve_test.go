@@ -43,6 +43,7 @@ type world struct {
 	server *webrocket.Server
 	apps   *pusher.Apps
 	app    *pusher.App
+	hub    *webrocket.Hub
 	api    string // URL of the HTTP API
 }
 
@@ -64,7 +65,7 @@ func beginWith(t *testing.T, c pusher.Config, hub webrocket.HubConfig, config we
 		t.Fatal(err)
 	}
 	t.Cleanup(app.Close)
-	w := &world{t: t, app: app, apps: new(pusher.Apps), server: webrocket.NewServer("127.0.0.1:0")}
+	w := &world{t: t, app: app, hub: h, apps: new(pusher.Apps), server: webrocket.NewServer("127.0.0.1:0")}
 	w.server.Config = config
 	off := pusher.Config{ID: "off", Keys: []pusher.Key{{Key: "off-key", Secret: "s"}}}
 	w.apps.Set([]*pusher.App{app}, off)

@@ -436,6 +436,22 @@ func TestSharedHub(t *testing.T) {
 	}
 }
 
+// That events of another process are missing is told to clients of the native protocol.
+// The Pusher protocol has no words for it: its clients get nothing, and no event without
+// a name.
+func TestMissingEvents(t *testing.T) {
+	w := begin(t, pusher.Config{})
+	n := w.dial("/native", nil)
+	n.say(`{"auth":{"access":"read-only","secret":""}}`, `{"subscribe":{"channel":"c"}}`)
+	n.want(`~"ok":true`, `~"ok":true`)
+	p := w.connect()
+	p.join("c")
+	w.hub.Lose("c", 2)
+	w.publish(`{"name":"e","channel":"c","data":"after"}`)
+	n.want(`~"lost":2`, `~"event":"e"`)
+	p.want(`{"event":"e","channel":"c","data":"after"}`)
+}
+
 // Who loses a subscription, or is given one, without having asked is told so, and
 // counted right.
 func TestSubscribedByTheServer(t *testing.T) {
