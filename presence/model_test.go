@@ -180,6 +180,8 @@ func (m *model) come(c *conn) {
 	if e == nil {
 		e = &there{info: c.who.Info}
 		m.truth[c.channel][k] = e
+	} else if c.who.Info != "" {
+		e.info = c.who.Info
 	}
 	e.conns++
 	e.away = 0

@@ -59,6 +59,9 @@ func (s *set) join(who *Who) *Member {
 	if m := s.named[user]; user != "" && m != nil {
 		m.n++
 		m.away = 0
+		if who.Info != "" {
+			s.replace(m, who)
+		}
 		return m
 	}
 	m := &Member{set: s, who: who, n: 1}

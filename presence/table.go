@@ -74,7 +74,7 @@ func (t *Table) stripe(channel string) *stripe {
 
 // Join makes a connection present in a channel whose settings are c, which must have
 // passed Check and have a Mode. If others of the same user are there in the mode
-// Users, it is the same Member. The Queue is that of the calling loop.
+// Users, it is the same Member, whose Info becomes that of who, if there is one. The Queue is that of the calling loop.
 func (t *Table) Join(q *Queue, now time.Duration, channel string, c Config, who *Who) *Member {
 	st := t.stripe(channel)
 	st.mu.Lock()

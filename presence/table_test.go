@@ -122,6 +122,25 @@ func TestVersionsGoOn(t *testing.T) {
 	}
 }
 
+// Nor do they go back when other channels are forgotten, which had fewer changes.
+func TestVersionsOfOthers(t *testing.T) {
+	table, q := NewTable(), new(Queue)
+	var others []*Member
+	for i := range 20 * stripeCount { // some of them share a stripe with the channel
+		others = append(others, table.Join(q, 0, fmt.Sprint(i), Config{Mode: Users}, who(1)))
+	}
+	for range 100 {
+		table.Leave(q, 0, table.Join(q, 0, "c", Config{Mode: Users}, who(1)))
+	}
+	last := table.Page("c", 0, 10).Version
+	for _, m := range others {
+		table.Leave(q, 0, m)
+	}
+	if v := table.Page("c", 0, 10).Version; v < last {
+		t.Errorf("got version %d after %d", v, last)
+	}
+}
+
 // A page has 256 KiB at most, or one entry.
 func TestPageSize(t *testing.T) {
 	table, q := NewTable(), new(Queue)
