@@ -123,6 +123,16 @@ func (s *Server) Hub(path string) *Hub {
 	return hubOf(s.endpoints[path].Protocol)
 }
 
+// EverybodyMayPublish reports whether every client that connects to a path may publish to
+// a channel, without a secret or token. It is false where the path is none of the native
+// protocol: others have rights of their own. Any goroutine.
+func (s *Server) EverybodyMayPublish(path, channel string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	p, ok := s.endpoints[path].Protocol.(*native.Protocol)
+	return ok && p.Hub().EverybodyMayPublish(channel)
+}
+
 // hub returns the hub that is served at a path or has that name.
 func (s *Server) hub(path string) (*Hub, error) {
 	if h := s.Hub(path); h != nil {

@@ -18,8 +18,10 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/httpapi"
 	"github.com/nu7hatch/webrocket/js"
+	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
 // A fixture is a server with an API, and what its clients need.
@@ -261,10 +263,58 @@ func TestOpenHub(t *testing.T) {
 			t.Errorf("%s: got %s %s, want %d", origin, r.Status, got, status)
 		}
 	}
-	h = webrocket.NewJSONHandler()
-	h.OnPublish = func(*webrocket.Session, webrocket.Event) error { return nil }
-	f = serve(t, map[string]*webrocket.HubHandler{"/": h})
-	f.want("POST", "/v1/publish/news", "", "1", 401, `want a key`)
+	f.want("GET", "/v1/channels/news", "", "", 401, `want a key`)
+	f.want("GET", "/v1/history/news", "", "", 401, `want a key`)
+}
+
+// Where a login, a token or the program decides who may publish, it takes a key.
+func TestClosedHubs(t *testing.T) {
+	for name, shut := range map[string]func(*webrocket.HubHandler){
+		"OnPublish": func(h *webrocket.HubHandler) {
+			h.OnPublish = func(*webrocket.Session, webrocket.Event) error { return nil }
+		},
+		"OnConnect": func(h *webrocket.HubHandler) {
+			h.OnConnect = func(*webrocket.HubRequest) (*webrocket.Identity, error) { return nil, nil }
+		},
+		"Tokens":  func(h *webrocket.HubHandler) { h.Tokens = &auth.Tokens{} },
+		"Secrets": func(h *webrocket.HubHandler) { h.Secrets.ReadWrite = "rw" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := webrocket.NewJSONHandler()
+			shut(h)
+			f := serve(t, map[string]*webrocket.HubHandler{"/": h})
+			f.want("POST", "/v1/publish/news", "", "1", 401, `want a key`)
+		})
+	}
+}
+
+// at is a webrocket.Handler of an endpoint that is there already.
+type at struct{ *webrocket.Endpoint }
+
+func (h at) Register(*webrocket.Server, any) (*webrocket.Endpoint, error) { return h.Endpoint, nil }
+
+// A hub that everybody may publish to over the native protocol is not open at the path
+// of another protocol, and channels that are reserved for that are not open at all.
+func TestOtherProtocols(t *testing.T) {
+	h := webrocket.NewJSONHandler()
+	var err error
+	if h.Hub, err = webrocket.NewHub("/", webrocket.HubConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	app, err := pusher.New(h.Hub, pusher.Config{ID: "app", Keys: []pusher.Key{{Key: "k", Secret: "s"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(app.Close)
+	f := serve(t, map[string]*webrocket.HubHandler{"/": h}, func(s *webrocket.Server) {
+		if err := s.Handle("/app/k", at{app.Endpoint(webrocket.Endpoint{})}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	f.want("POST", "/v1/publish/news", "", "1", 200, `"ok":true`)
+	f.want("POST", "/v1/publish/news?hub=/app/k", "", "1", 401, `want a key`)
+	f.want("POST", "/v1/publish/private-news", "", "1", 401, `want a key`)
+	f.want("POST", "/v1/publish/private-news", f.key, "1", 200, `"ok":true`)
 }
 
 // An event with an id is published once.

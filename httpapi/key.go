@@ -205,15 +205,10 @@ func (c *caller) mayUse(a *API, what, channel string) error {
 
 // everybodyMay returns nil if everybody may publish to a channel, as over WebSocket.
 func (c *caller) everybodyMay(a *API, what, channel string) error {
-	h := a.server.Hub(c.hub)
-	if h == nil {
-		return webrocket.ErrNoHub
-	}
-	config := h.Config()
 	switch {
-	case what != mayPublish, config.Secrets.ReadWrite != "", config.Tokens != nil, config.OnConnect != nil, config.OnPublish != nil, h.Reserved([]byte(channel)):
-		return errNoKey
-	case len(config.Rules) > 0 && config.Ruling(channel, "").Publish.Right != webrocket.Granted:
+	case a.server.Hub(c.hub) == nil:
+		return webrocket.ErrNoHub
+	case what != mayPublish || !a.server.EverybodyMayPublish(c.hub, channel):
 		return errNoKey
 	}
 	return nil

@@ -58,6 +58,22 @@ func (c *Config) Ruling(channel, user string) Ruling {
 	return r
 }
 
+// EverybodyMayPublish reports whether a client of the native protocol may publish to a
+// channel without a secret, a token or an identity, and without being asked about by a
+// program. Any goroutine.
+func (h *Hub) EverybodyMayPublish(channel string) bool {
+	s := h.settings.Load()
+	if s.Secrets.ReadWrite != "" || s.Tokens != nil || s.OnConnect != nil || s.OnPublish != nil {
+		return false
+	}
+	granted := !h.Reserved([]byte(channel))
+	rule, owner := s.rule(channel)
+	if rule == nil {
+		return granted
+	}
+	return rule.right(publishing).allows(granted, owner, "")
+}
+
 // allows reports whether a right is that of a session: granted says whether its login
 // gives the access, user is its user, and owner that of the channel.
 func (r Right) allows(granted bool, owner, user string) bool {
