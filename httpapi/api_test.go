@@ -220,6 +220,10 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/publish", narrow, `{"channel":"news","chanel":1}`, 400, `unknown field \"chanel\"`},
 		{"POST", "/v1/publish", narrow, `{"channel":7}`, 400, `channel: want another type than number`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news"} {}`, 400, `something follows`},
+		{"POST", "/v1/publish", narrow, `{"channel":"news"} }`, 400, `something follows`},
+		{"POST", "/v1/publish", narrow, `{"channel":"news"}` + "\r\n\t ", 200, `"ok":true`},
+		{"POST", "/v1/publish/news", narrow, "\u00a01", 400, `not JSON`}, // white space, but none of JSON
+		{"POST", "/v1/publish/news?event=a;b", narrow, "1", 400, `semicolon`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news"`, 400, `not JSON`},
 		{"POST", "/v1/publish", narrow, `[]`, 400, `want another type than array`},
 		{"POST", "/v1/publish", narrow, `{"messages":[]}`, 400, `want 1 to 100, not 0`},
@@ -230,6 +234,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/", narrow, "", 404, `docs/http.md`},
 		{"GET", "/v1/history/news", reader, "", 404, `not_available`},
 		{"GET", "/v1/history/chat:1?since=1", reader, "", 400, `epoch goes with since`},
+		{"GET", "/v1/history/chat:1?limit=1001", reader, "", 400, `0 to 1000`},
 		{"GET", "/v1/channels?limit=0", reader, "", 400, `1 to 1000`},
 		{"POST", "/v1/publish/a", slow, "1", 200, `"ok"`},
 		{"POST", "/v1/publish/a", slow, "1", 200, `"ok"`},
@@ -240,11 +245,33 @@ func TestRefusals(t *testing.T) {
 	if r, _ := f.ask("POST", "/v1/publish/a", slow, "1"); r.Header.Get("Retry-After") != "1" {
 		t.Errorf("429: got %v, want Retry-After", r.Header)
 	}
+	if r, got := f.ask("POST", "/v1/publish", narrow, `{"messages":[{"channel":"news"}]}`, "Idempotency-Key: a"); r.StatusCode != 400 {
+		t.Errorf("one id for a batch: got %s %s, want 400", r.Status, got)
+	}
 	if r, _ := f.ask("POST", "/v1/publish/a", "", "1"); r.Header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("401: got %v, want WWW-Authenticate", r.Header)
 	}
 	if r, _ := f.ask("GET", "/v1/publish", "", ""); r.Header.Get("Allow") != "POST" {
 		t.Errorf("405: got %v, want Allow", r.Header)
+	}
+}
+
+// A body whose end cannot be found will not be better next time.
+func TestMalformedBody(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": webrocket.NewJSONHandler()})
+	conn, err := net.Dial("tcp", f.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /v1/publish/news HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n1\r\n0\r\n\r\n")
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if body, _ := io.ReadAll(r.Body); r.StatusCode != 400 || !strings.Contains(string(body), "invalid_data") {
+		t.Errorf("got %s %s, want 400", r.Status, body)
 	}
 }
 
@@ -259,9 +286,17 @@ func TestOpenHub(t *testing.T) {
 	f.want("POST", "/v1/publish/read:1", "", "1", 401, `want a key`)
 	f.want("POST", "/v1/publish/read:1", f.key, "1", 200, `"ok":true`)
 	for origin, status := range map[string]int{"https://example.com": 200, "https://elsewhere.example": 403} {
-		if r, got := f.ask("POST", "/v1/publish/news", "", "1", "Origin: "+origin); r.StatusCode != status {
+		r, got := f.ask("POST", "/v1/publish/news", "", "1", "Origin: "+origin)
+		if r.StatusCode != status {
 			t.Errorf("%s: got %s %s, want %d", origin, r.Status, got, status)
 		}
+		if r.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s may read the answer to a publish: %v", origin, r.Header)
+		}
+	}
+	_, got := f.ask("POST", "/v1/publish", "", `{"messages":[{"channel":"news"}]}`, "Origin: https://elsewhere.example")
+	if !strings.Contains(got, `[{"err":"access_denied"`) {
+		t.Errorf("a batch from elsewhere: got %s", got)
 	}
 	f.want("GET", "/v1/channels/news", "", "", 401, `want a key`)
 	f.want("GET", "/v1/history/news", "", "", 401, `want a key`)
@@ -335,6 +370,13 @@ func TestIdempotency(t *testing.T) {
 	f.want("POST", "/v1/publish", f.key, `{"channel":"chat:1","data":2,"id":"b"}`, 200, `{"ok":true,"heard":true,"offset":2}`)
 	c.want(`{"event":"message","channel":"chat:1","data":1,"offset":1}`)
 	c.want(`{"event":"message","channel":"chat:1","data":2,"offset":2}`)
+	other, digest, _ := httpapi.NewKey("other")
+	if err := f.api.SetKeys(map[string][]httpapi.Key{"/": {
+		{Name: "other", SHA256: digest, Channels: []string{"*"}, May: []string{"publish"}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	f.want("POST", "/v1/publish", other, `{"channel":"chat:1","data":3,"id":"a"}`, 200, `{"ok":true,"heard":true,"offset":3}`)
 }
 
 // A client whose connection ends between its request and the answer asks again with
@@ -417,8 +459,6 @@ func TestScript(t *testing.T) {
 func TestReads(t *testing.T) {
 	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
 	narrow, digest, _ := httpapi.NewKey("narrow")
-	_, allDigest, _ := httpapi.NewKey("all")
-	_ = allDigest
 	f.subscribe("r", "a:1", "a:2", "b:1", "chat:1")
 	f.want("POST", "/v1/publish/chat:1", f.key, `"x"`, 200, `"ok"`)
 	f.want("GET", "/v1/channels", f.key, "", 200, `{"channels":[{"channel":"a:1","subscribers":1,"published":0},{"channel":"a:2"`)
@@ -427,6 +467,7 @@ func TestReads(t *testing.T) {
 	f.want("GET", "/v1/channels/a:", f.key, "", 200, `{"channel":"a:","subscribers":0,"published":0}`)
 	f.want("GET", "/v1/history/chat:1", f.key, "", 200, `"first":1,"top":1,"events":[{"event":"message","channel":"chat:1","data":"x","offset":1}],"more":false}`)
 	f.want("GET", "/v1/history/chat:1?since=0&epoch=other", f.key, "", 410, `not_recovered`)
+	f.subscribe("r", "a:11") // which begins with a channel of the key below
 	if err := f.api.SetKeys(map[string][]httpapi.Key{"/": {{
 		Name: "narrow", SHA256: digest, Channels: []string{"b:*", "a:1"}, May: []string{"read"},
 	}}}); err != nil {
@@ -434,6 +475,7 @@ func TestReads(t *testing.T) {
 	}
 	f.want("GET", "/v1/channels", narrow, "", 200, `{"channels":[{"channel":"a:1","subscribers":1,"published":0},{"channel":"b:1","subscribers":1,"published":0}],"more":false}`)
 	f.want("GET", "/v1/channels?prefix=a", narrow, "", 200, `{"channels":[{"channel":"a:1","subscribers":1,"published":0}],"more":false}`)
+	f.want("GET", "/v1/channels?prefix=a&limit=1", narrow, "", 200, `"published":0}],"more":false}`) // nor is it told that there are others
 	f.want("GET", "/v1/channels/a:2", narrow, "", 403, `access_denied`)
 }
 

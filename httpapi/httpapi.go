@@ -30,6 +30,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -208,8 +209,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, &problem{http.StatusRequestEntityTooLarge, "too_large", "the body has more than 1 MiB", 0}
-	case err != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, &problem{http.StatusRequestTimeout, "timeout", "the body has not come whole within 10 s", 0}
+	case err != nil:
+		return nil, invalid("the body: %v", err)
 	case !utf8.Valid(body):
 		return nil, invalid("the body is not UTF-8")
 	}

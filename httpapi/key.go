@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -160,6 +161,9 @@ type caller struct {
 
 // callerOf returns who a request is from, and which hub it is for.
 func (a *API) callerOf(r *http.Request, hub string) (*caller, error) {
+	if err := checkQuery(r); err != nil {
+		return nil, err
+	}
 	ring, token := a.keys.Load(), bearer(r)
 	if token == "" {
 		return &caller{hub: a.hubOr(hub)}, nil
@@ -172,6 +176,15 @@ func (a *API) callerOf(r *http.Request, hub string) (*caller, error) {
 		return nil, denied("the key %q is not for the hub %s", ring.find(token, "").Name, hub)
 	}
 	return nil, &problem{http.StatusUnauthorized, "invalid_credentials", "the server has no such key; rocket key new makes one, and Keys of the hub lets it in", 0}
+}
+
+// checkQuery returns what is wrong with the query of a request: URL.Query leaves out what
+// it cannot read, such as the hub that is meant.
+func checkQuery(r *http.Request) error {
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return invalid("the query: %v; names and values are percent-encoded, with & in between", err)
+	}
+	return nil
 }
 
 // hubOr returns the hub that is meant: "/" where there is one, or the only one.

@@ -53,7 +53,7 @@ func (a *API) publishData(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m.Data = bytes.TrimSpace(body)
+	m.Data = bytes.Trim(body, " \t\r\n") // what is white space in JSON
 	if len(m.Data) > 0 && !json.Valid(m.Data) {
 		return invalid("the body is not JSON (%s); a text needs quotes around it", whyNotJSON(m.Data))
 	}
@@ -87,6 +87,9 @@ func (a *API) publishBody(w http.ResponseWriter, r *http.Request) error {
 	}
 	if ask.Channel+ask.Event+ask.Hub+ask.ID != "" || ask.Data != nil {
 		return invalid("messages stands alone: hub, channel, event, data and id belong into each of them")
+	}
+	if r.Header.Get("Idempotency-Key") != "" {
+		return invalid("Idempotency-Key is for one event: give each of messages an id")
 	}
 	return a.publishBatch(w, r, *ask.Messages)
 }
@@ -184,7 +187,7 @@ func decode(body []byte, to any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	err := d.Decode(to)
-	if err == nil && d.More() {
+	if err == nil && len(bytes.Trim(body[d.InputOffset():], " \t\r\n")) > 0 {
 		err = errors.New("something follows the object")
 	}
 	if err != nil {

@@ -50,11 +50,11 @@ func (a *API) channels(w http.ResponseWriter, r *http.Request) error {
 		More     bool           `json:"more"`
 	}{Channels: []channelStats{}}
 	for _, known := range c.key.Channels {
-		prefix, ok := auth.Pattern(known)
-		if !ok {
+		prefix, many := auth.Pattern(known)
+		if !many {
 			prefix = known
 		}
-		prefix, ok = narrower(prefix, query.Get("prefix"))
+		prefix, ok := narrower(prefix, query.Get("prefix"))
 		if !ok {
 			continue
 		}
@@ -62,7 +62,7 @@ func (a *API) channels(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		answer.More = answer.More || total > len(list)
+		answer.More = answer.More || many && total > len(list) // a name is the first of those that begin with it
 		for _, s := range list {
 			if c.mayUse(a, mayRead, s.Name) == nil {
 				answer.Channels = append(answer.Channels, channelStats{s.Name, s.Subscribers, s.Published})

@@ -60,6 +60,9 @@ type own struct {
 
 // stream is GET /v1/stream.
 func (a *API) stream(w http.ResponseWriter, r *http.Request) error {
+	if err := checkQuery(r); err != nil {
+		return err
+	}
 	query := r.URL.Query()
 	channels := query["channel"]
 	if len(channels) > streamChannels {
@@ -300,11 +303,14 @@ func refusedCommand(o *own, code, reason string) *problem {
 	case "rate_limited":
 		p.status, p.retry = http.StatusTooManyRequests, 1
 	}
-	if p.message == "" {
+	switch {
+	case p.message != "":
+	case code == "limit_exceeded":
+		p.message = fmt.Sprintf("the channel %.100q is one more than MaxSubscriptions, or than MaxChannels of the hub", o.channel)
+	case o.channel == "":
 		p.message = "the login failed"
-		if o.channel != "" {
-			p.message = fmt.Sprintf("the channel %.100q cannot be subscribed to with this login", o.channel)
-		}
+	default:
+		p.message = fmt.Sprintf("the channel %.100q cannot be subscribed to with this login", o.channel)
 	}
 	return p
 }

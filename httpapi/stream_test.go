@@ -252,12 +252,13 @@ func TestStreamRecovery(t *testing.T) {
 func TestStreamRefusals(t *testing.T) {
 	h := locked()
 	h.Origins = []string{"https://page.example"}
-	h.MaxSubscriptions = 2
+	limited := openHub()
+	limited.MaxSubscriptions = 2
 	refusing := webrocket.NewJSONHandler()
 	refusing.OnConnect = func(*webrocket.HubRequest) (*webrocket.Identity, error) {
 		return nil, fmt.Errorf("not today")
 	}
-	f := serve(t, map[string]*webrocket.HubHandler{"/": h, "/open": openHub(), "/refusing": refusing})
+	f := serve(t, map[string]*webrocket.HubHandler{"/": h, "/open": openHub(), "/refusing": refusing, "/limited": limited})
 	for _, tt := range []struct {
 		query, field string
 		status       int
@@ -266,9 +267,11 @@ func TestStreamRefusals(t *testing.T) {
 		{"?channel=news", "Origin: https://page.example", 403, `access_denied`},
 		{"", "Authorization: Bearer nonsense", 401, `invalid_credentials`},
 		{"", "Origin: https://elsewhere.example", 403, `Pages of this origin`},
+		{"?channel=a;b", "", 400, `semicolon`},
 		{"?hub=/nowhere", "", 404, `invalid_hub`},
 		{"?hub=../x", "", 404, `invalid_hub`},
 		{"?hub=/open&channel=%01", "", 400, `invalid_channel_name`},
+		{"?hub=/limited&channel=a&channel=b&channel=c", "", 400, `MaxSubscriptions`},
 		{"?hub=/refusing&channel=a", "", 403, `not today`},
 	} {
 		l := f.open(tt.query, tt.field)
@@ -277,6 +280,9 @@ func TestStreamRefusals(t *testing.T) {
 			t.Errorf("%s: got %s %s, want %d %s", tt.query, l.response.Status, body, tt.status, tt.want)
 		}
 		if origin, ok := strings.CutPrefix(tt.field, "Origin: "); ok {
+			if l.response.Header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s: pages may read what comes for a cookie: %v", tt.query, l.response.Header)
+			}
 			if l.response.Header.Get("Access-Control-Allow-Origin") != origin || l.response.Header.Get("Vary") != "Origin" {
 				t.Errorf("%s: got %v", tt.query, l.response.Header)
 			}
