@@ -314,6 +314,25 @@ func TestHTTPPlaces(t *testing.T) {
 	}
 }
 
+// ConnectRatePerAddress holds for HTTP too.
+func TestHTTPConnectRate(t *testing.T) {
+	for name, client := range flavours(t) {
+		t.Run(name, func(t *testing.T) {
+			e := serveHTTP(t, Config{Loops: 1, ConnectRatePerAddress: 1, HTTP: new(mirror)}, Endpoint{}, client)
+			for range 100 { // there would have to be a second between all of them
+				c := newTalk(t, e, client)
+				c.say(posted)
+				response, body := c.answer()
+				_ = c.Close()
+				if response.StatusCode == 503 && strings.Contains(body, "Too many connections") {
+					return
+				}
+			}
+			t.Error("none of 100 connections was refused")
+		})
+	}
+}
+
 // A client that does not read its answer is cut off, and disturbs nobody.
 func TestHTTPClientThatDoesNotRead(t *testing.T) {
 	ended := make(chan error, 1)
