@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -203,4 +204,21 @@ func TestRulesTakeRightsAway(t *testing.T) {
 	want(t, "secret: left", secret.Subscriptions(), 2)
 	want(t, "token: left", token.Subscriptions(), 3)
 	want(t, "user: left", connected.Subscriptions(), 0)
+}
+
+// Giving again what is refused by now takes nothing away.
+func TestGiveAgain(t *testing.T) {
+	var refuse error
+	h := newHub(t, Config{
+		Rules:       []Rule{{Match: "*", Subscribe: Nobody}},
+		OnSubscribe: func(*Session, string) error { return refuse },
+	})
+	m := newLoop(t).enter(h)
+	want(t, "given", m.Give("c").Code, Success)
+	refuse = errors.New("no")
+	want(t, "given again", m.Give("c").Code, AccessDenied)
+	m.DropForbidden()
+	if !m.Hears([]byte("c")) {
+		t.Error("the subscription has ended")
+	}
 }
