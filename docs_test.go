@@ -55,6 +55,7 @@ func TestDocumentedDialogue(t *testing.T) {
 		dialogue := regexp.MustCompile(`(?m)^(\w+) +`).ReplaceAllString(block, "$1 ")
 		h := locked()
 		h.Tokens = tokenHub(t).Tokens
+		h.Patterns = true
 		h.Rules = []webrocket.Rule{
 			{Match: "chat:*", History: webrocket.History{Size: 100, TTL: time.Hour}},
 			{Match: "price:*", History: webrocket.History{Size: 1, TTL: time.Hour}, Rewind: 1},

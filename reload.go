@@ -228,7 +228,7 @@ func (n *reloading) install() {
 		old := h.Config()
 		h.Obey(*config)
 		s.endRevoked(h, old)
-		if !slices.Equal(old.Rules, config.Rules) {
+		if !slices.Equal(old.Rules, config.Rules) || old.Patterns && !config.Patterns {
 			s.endForbidden(h)
 		}
 	}

@@ -80,6 +80,10 @@ type Command struct {
 	// Positions has where the client is in channels that its token subscribes it to, nil for none (Auth with a Token)
 	Positions map[string]Position
 
+	// Pattern is what the names of channels are to match, any string, nil for a command about a channel: then there is
+	// nothing else but the ID (Subscribe, Unsubscribe).
+	Pattern []byte
+
 	Channels []Command // a Subscribe for each channel of a list, 1 to MaxList; nil if there is no list (Subscribe)
 }
 
@@ -160,7 +164,8 @@ type Notice struct {
 	Subscribed   string // who began a subscription: "token", "rule" or "admin"
 	Unsubscribed string // why one has ended: "access_denied", "expired", "revoked", "rule" or "admin"
 
-	Channel []byte // of all but Expires
+	Channel []byte // of all but Expires, unless there is a Pattern
+	Pattern []byte // of Unsubscribed, nil for none
 	Reason  string // of Subscribed: why a position was not recovered, "" for none
 	Begun   *Begun // of Subscribed, nil where the channel has no history
 

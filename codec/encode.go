@@ -229,6 +229,9 @@ func (JSON) AppendNotice(dst []byte, n Notice) []byte {
 	default:
 		return append(strconv.AppendInt(append(dst, `{"expires":`...), int64(n.Expires), 10), '}')
 	}
+	if n.Pattern != nil {
+		return append(appendString(append(dst, `,"pattern":`...), n.Pattern), '}')
+	}
 	dst = appendString(append(dst, `,"channel":`...), n.Channel)
 	if n.Reason != "" {
 		dst = appendString(append(dst, `,"reason":`...), []byte(n.Reason))

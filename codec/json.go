@@ -15,6 +15,7 @@ import (
 //	{"auth":{"access":"read-write","secret":"…"}}
 //	{"auth":{"token":"…"}}
 //	{"subscribe":{"channel":"c"}}
+//	{"subscribe":{"pattern":"c:*"}}
 //	{"subscribe":{"channels":[{"channel":"c"},{"channel":"d"}]}}
 //	{"unsubscribe":{"channel":"c"}}
 //	{"publish":{"event":"e","channel":"c","data":…},"id":7}
@@ -128,6 +129,9 @@ func (m member) parse(cmd *Command) (reason string) {
 		return m.parseSubscribe(cmd)
 	case "unsubscribe":
 		cmd.Kind = Unsubscribe
+		if args, reason := m.args(); reason == "" && last(args, "pattern") != nil {
+			return m.parsePattern(args, cmd)
+		}
 		return m.parseChannel(cmd)
 	case "publish":
 		cmd.Kind = Publish
@@ -236,11 +240,29 @@ func (m member) parsePublish(cmd *Command) (reason string) {
 
 func (m member) parseSubscribe(cmd *Command) (reason string) {
 	args, reason := m.args()
+	if reason == "" && last(args, "pattern") != nil {
+		return m.parsePattern(args, cmd)
+	}
 	if list := last(args, "channels"); reason == "" && list != nil {
 		return m.parseList(list, args, cmd)
 	}
 	return m.parseOne(args, reason, cmd)
 }
+
+// parsePattern reads a command about a pattern.
+func (m member) parsePattern(args []member, cmd *Command) (reason string) {
+	for _, name := range noPattern {
+		if last(args, name) != nil {
+			return m.name + ": " + name + " stands beside pattern; a pattern stands alone"
+		}
+	}
+	pattern, reason := m.text(args, "pattern", "")
+	cmd.Pattern = []byte(pattern)
+	return reason
+}
+
+// noPattern are the arguments that a command about a pattern does not have.
+var noPattern = []string{"channel", "since", "rewind", "strict", "token", "signature", "presence", "channels"}
 
 // inList are the arguments of a subscribe that stand in each object of a list of channels, and not beside it.
 var inList = []string{"channel", "since", "rewind", "strict", "token", "signature", "presence"}

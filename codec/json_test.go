@@ -110,6 +110,15 @@ var commandTests = []struct {
 	{"the longest list", listOf(MaxList), Command{Kind: Subscribe, Channels: slices.Repeat([]Command{{Kind: Subscribe, Channel: []byte("c")}}, MaxList)}},
 	{"a longer list", listOf(MaxList + 1), Command{}},
 	{"unsubscribe has no list", `{"unsubscribe":{"channel":"c","channels":[1]}}`, Command{Kind: Unsubscribe, Channel: []byte("c")}},
+	{"a pattern", `{"subscribe":{"pattern":"chat:*"},"id":7}`, Command{Kind: Subscribe, ID: []byte("7"), Pattern: []byte("chat:*")}},
+	{"no pattern any more", `{"unsubscribe":{"pattern":"*"}}`, Command{Kind: Unsubscribe, Pattern: []byte("*")}},
+	{"an empty pattern", `{"subscribe":{"pattern":""}}`, Command{Kind: Subscribe, Pattern: []byte("")}},
+	{"a pattern that is a number", `{"subscribe":{"pattern":1}}`, Command{}},
+	{"a pattern and a channel", `{"subscribe":{"channel":"c","pattern":"c:*"}}`, Command{}},
+	{"a channel and a pattern", `{"unsubscribe":{"pattern":"c:*","channel":"c"}}`, Command{}},
+	{"a pattern and a list", `{"subscribe":{"channels":[{"channel":"c"}],"pattern":"c:*"}}`, Command{}},
+	{"a pattern with a position", `{"subscribe":{"pattern":"c:*","since":{"epoch":"e","offset":5}}}`, Command{}},
+	{"a pattern where there is none", `{"publish":{"event":"e","channel":"c","pattern":1}}`, Command{Kind: Publish, Event: []byte("e"), Channel: []byte("c")}},
 	{"logout", `{"logout":true}`, Command{Kind: Logout}},
 	{"ping", `{"ping":true}`, Command{Kind: Ping}},
 	{"ping with an id", `{"id":"x","ping":true}`, Command{Kind: Ping, ID: []byte(`"x"`)}},
@@ -261,6 +270,8 @@ func TestReasons(t *testing.T) {
 		{"subscribe is null, not an object", `{"subscribe":null}`},
 		{"subscribe: channel is missing", `{"subscribe":{"Channel":"c"}}`},
 		{"subscribe: channel is a number, not a string", `{"subscribe":{"channel":1}}`},
+		{"subscribe: since stands beside pattern; a pattern stands alone", `{"subscribe":{"pattern":"c:*","since":{"epoch":"e","offset":5}}}`},
+		{"subscribe: pattern is a number, not a string", `{"subscribe":{"pattern":1}}`},
 		{"unsubscribe: channel is missing", `{"unsubscribe":{}}`},
 		{"publish is an array, not an object", `{"publish":["e","c"]}`},
 		{"publish: event is missing", `{"publish":{"channel":"c"}}`},
@@ -324,8 +335,8 @@ func describe(c Command) string {
 	for _, one := range c.Channels {
 		list += "\n  " + describe(one)
 	}
-	return list + fmt.Sprintf("%v id=%s access=%q secret=%q token=%q channel=%s event=%s data=%s key=%s since=%v until=%v rewind=%d strict=%t signature=%v limit=%d",
-		c.Kind, quote(c.ID), c.Access, c.Secret, c.Token, quote(c.Channel), quote(c.Event), quote(c.Data),
+	return list + fmt.Sprintf("%v id=%s access=%q secret=%q token=%q channel=%s pattern=%s event=%s data=%s key=%s since=%v until=%v rewind=%d strict=%t signature=%v limit=%d",
+		c.Kind, quote(c.ID), c.Access, c.Secret, c.Token, quote(c.Channel), quote(c.Pattern), quote(c.Event), quote(c.Data),
 		quote(c.Key), c.Since, c.Until, c.Rewind, c.Strict, c.Signature, c.Limit)
 }
 

@@ -151,6 +151,11 @@ func (s *scanner) arg(name []byte, cmd *Command) bool {
 			return s.value(scanDepth)
 		}
 		return false // these are for parseCommand
+	case "pattern":
+		if cmd.Kind != Subscribe && cmd.Kind != Unsubscribe {
+			return s.value(scanDepth)
+		}
+		return false
 	default:
 		return s.value(scanDepth)
 	}

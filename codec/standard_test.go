@@ -101,6 +101,10 @@ func standardCommand(name string, value json.RawMessage, cmd *Command) bool {
 		}
 		return hasAccess && hasSecret && (cmd.Access == "read-only" || cmd.Access == "read-write")
 	case "subscribe":
+		if args["pattern"] != nil {
+			cmd.Kind = Subscribe
+			return standardPattern(args, str, cmd)
+		}
 		if args["channels"] != nil {
 			return standardList(args, cmd)
 		}
@@ -133,6 +137,10 @@ func standardCommand(name string, value json.RawMessage, cmd *Command) bool {
 		cmd.Limit, okLimit = count("limit", 0, -1)
 		return hasChannel && okSince && okUntil && okLimit && (args["since"] == nil || args["until"] == nil)
 	case "unsubscribe":
+		if args["pattern"] != nil {
+			cmd.Kind = Unsubscribe
+			return standardPattern(args, str, cmd)
+		}
 		cmd.Kind, cmd.Channel = Unsubscribe, channel
 		return hasChannel
 	case "publish":
@@ -145,6 +153,18 @@ func standardCommand(name string, value json.RawMessage, cmd *Command) bool {
 		return hasChannel && len(event) > 0 && (!hasKey || isText && len(key) > 0 && len(key) <= 128)
 	}
 	return false
+}
+
+// standardPattern reads a command about a pattern.
+func standardPattern(args map[string][]byte, str func(string) ([]byte, bool), cmd *Command) bool {
+	for _, name := range []string{"channel", "channels", "since", "rewind", "strict", "token", "signature", "presence"} {
+		if args[name] != nil {
+			return false
+		}
+	}
+	var ok bool
+	cmd.Pattern, ok = str("pattern")
+	return ok
 }
 
 // standardList reads a subscribe that has a list of channels.
@@ -166,7 +186,7 @@ func standardList(args map[string][]byte, cmd *Command) bool {
 		}
 		var object []string
 		for _, m := range members {
-			if m.name != "channels" { // which means nothing there
+			if m.name != "channels" && m.name != "pattern" { // which mean nothing there
 				name, _ := json.Marshal(m.name)
 				object = append(object, string(name)+":"+string(m.value))
 			}

@@ -17,6 +17,7 @@ const (
 	DefaultMaxFailedLogins  = 10
 	DefaultMaxSubscriptions = 128
 	DefaultMaxHistoryReply  = 1000
+	DefaultMaxPatterns      = 8
 )
 
 // Config holds the settings of a hub. The zero value works. A limit that is
@@ -79,6 +80,11 @@ type Config struct {
 	IdempotencyWindow  time.Duration
 	MaxIdempotencyKeys int
 
+	// Patterns lets clients subscribe to patterns of channels, and MaxPatterns limits
+	// those of one connection, which count for MaxSubscriptions too. If zero, 8.
+	Patterns    bool
+	MaxPatterns int
+
 	// OnConnect, if it is set, is called for each connection to the hub, once
 	// its opening handshake is done. It returns the user of the connection, or
 	// nil if it has none. If it returns an error, the connection is closed with
@@ -93,6 +99,11 @@ type Config struct {
 	// gets access_denied with the text of the error as the reason. It is called
 	// on the session's loop and must not block.
 	OnSubscribe func(s *Session, channel string) error
+
+	// OnSubscribePattern is the same for a pattern, with which a session hears all
+	// channels that it matches. If it is nil and OnSubscribe is set, no session may
+	// subscribe to patterns.
+	OnSubscribePattern func(s *Session, pattern string) error
 
 	// OnPublish is the same for an event of a session that may publish. It is
 	// not called for events that the program itself publishes.
@@ -138,6 +149,7 @@ type settings struct {
 // withDefaults returns settings in which every limit is a number to compare with.
 func (c Config) withDefaults() *settings {
 	c.MaxSubscriptions = limit(c.MaxSubscriptions, DefaultMaxSubscriptions)
+	c.MaxPatterns = limit(c.MaxPatterns, DefaultMaxPatterns)
 	c.MaxChannels = limit(c.MaxChannels, math.MaxInt)
 	c.MaxChannelName = min(limit(c.MaxChannelName, codec.MaxChannelName), codec.MaxChannelName)
 	c.MaxFailedLogins = limit(c.MaxFailedLogins, DefaultMaxFailedLogins)

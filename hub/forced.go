@@ -9,7 +9,8 @@ import (
 
 // force begins the subscriptions that the session's token and the rules name, each from
 // the position in since if there is one that the session may read from. One that a limit
-// or OnSubscribe refuses does not begin. What has begun is among the Notices.
+// or OnSubscribe refuses does not begin, nor one to a channel that a pattern matches which
+// the session hears. What has begun is among the Notices.
 func (s *Session) force(rules *settings, since map[string]pubsub.Position) {
 	if t := s.token(); t != nil && t.grant != nil {
 		for _, channel := range t.grant.Forced {
@@ -91,6 +92,7 @@ func (s *Session) DropForbidden() {
 			s.endTold(channel, EndedByRule)
 		}
 	}
+	s.dropPatterns(rules, EndedByRule, func(n Notice) { s.desk.worker.out.Notice(s.subscriber.ID(), n) })
 }
 
 // dropForbidden ends the subscriptions that the session has no right for any more. They are
@@ -103,5 +105,6 @@ func (s *Session) dropForbidden(rules *settings, why string) {
 			t.notices = append(t.notices, Notice{Unsubscribed: why, Channel: channel})
 		}
 	}
+	s.dropPatterns(rules, why, func(n Notice) { t.notices = append(t.notices, n) })
 	slices.SortFunc(t.notices, func(a, b Notice) int { return strings.Compare(a.Channel, b.Channel) })
 }

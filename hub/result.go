@@ -18,9 +18,10 @@ const (
 	RateLimited
 	InternalError // a fault of the server, not of the client
 	NotRecovered  // the history since the position that was asked for is not kept
-	NotAvailable  // the channel keeps no history
+	NotAvailable  // the channel keeps no history, or the hub has no patterns
 	TokenExpired  // the token is over; an earlier login stands
 	Unavailable   // the token cannot be verified yet; an earlier login stands
+	Overlapping   // the session hears some of that already
 
 	Codes // how many there are
 )
@@ -41,6 +42,7 @@ func (c Code) String() string {
 		"not_available",
 		"token_expired",
 		"unavailable",
+		"overlapping",
 	}[c]
 }
 

@@ -288,6 +288,8 @@ func subscribed(err error) Result {
 		return Result{Code: LimitExceeded}
 	case errors.Is(err, pubsub.ErrNotRecovered):
 		return Result{Code: NotRecovered}
+	case errors.Is(err, pubsub.ErrOverlapping):
+		return Result{Code: Overlapping}
 	default:
 		return Result{Code: InternalError, Reason: err.Error()}
 	}

@@ -60,8 +60,7 @@ func (h *Hub) Subscribe(channel string, f func(Event)) (*Subscription, error) {
 	if len(channel) > rules.MaxChannelName || !codec.ValidChannelName([]byte(channel)) {
 		return nil, fmt.Errorf("webrocket: %q cannot name a channel of the hub %s", channel, h.name)
 	}
-	s := &Subscription{f: f, done: make(chan struct{})}
-	s.more.L = &s.mu
+	s := newSubscription(f)
 	listener, err := h.table.Listen(rules.MaxChannels, []byte(channel), s.take)
 	if err != nil {
 		return nil, fmt.Errorf("webrocket: subscribe to %q: %w", channel, err)
@@ -69,6 +68,12 @@ func (h *Hub) Subscribe(channel string, f func(Event)) (*Subscription, error) {
 	s.listener = listener
 	go s.run()
 	return s, nil
+}
+
+func newSubscription(f func(Event)) *Subscription {
+	s := &Subscription{f: f, done: make(chan struct{})}
+	s.more.L = &s.mu
+	return s
 }
 
 // Close ends the subscription. Once it has returned, f is not called any more; it

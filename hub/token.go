@@ -17,7 +17,8 @@ type Notice struct {
 	Unsubscribed string        // why a subscription has ended: one of the reasons below
 	Subscribed   string        // who began a subscription: one of those below
 
-	Channel string // of Subscribed and Unsubscribed
+	Channel string // of Subscribed and Unsubscribed, unless there is a Pattern
+	Pattern string // of Unsubscribed, instead of a channel
 	Begun   *Begun // of Subscribed, nil where the channel has no history
 	Reason  string // of Subscribed: why a position was not recovered, "" if it was or there was none
 }

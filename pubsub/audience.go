@@ -53,16 +53,21 @@ type audience struct {
 type waiting struct {
 	frame  []byte
 	event  string
-	offset uint64
+	offset uint64 // 0 in the audience of a pattern, whose members have no position
 	except *Subscriber
+	from   *channel // whose message it is
 }
 
-// append queues a message in the audience's form. The stripe is locked.
-func (a *audience) append(frame []byte, event string, m *Message) {
+// append queues a message of a channel in the audience's form. The stripe is locked.
+func (a *audience) append(from *channel, frame []byte, event string, m *Message) {
 	if len(a.pending) == 0 {
 		a.since = m.At
 	}
-	a.pending = append(a.pending, waiting{frame, event, m.Offset, m.Except})
+	offset := m.Offset
+	if a.channel.pattern {
+		offset = 0
+	}
+	a.pending = append(a.pending, waiting{frame, event, offset, m.Except, from})
 	a.shard.backlog.Add(int64(len(frame)))
 	if !a.queued {
 		a.queued = true
@@ -97,7 +102,7 @@ func (a *audience) load() bool {
 	a.run.Items = slices.Grow(a.run.Items, n)
 	for _, w := range waits[:n] {
 		a.run.Items = append(a.run.Items, delivery.Item{
-			Frame: w.frame, Channel: a.channel.name, Event: w.event, Offset: w.offset,
+			Frame: w.frame, Channel: w.from.name, Event: w.event, Offset: w.offset,
 		})
 	}
 	a.except = waits[0].except

@@ -151,6 +151,13 @@ func (h *Hub) prepare(e *encodings, made *forms, st *stripe, m *Message) (unstam
 			heard[a.form] = true
 		}
 	}
+	for _, p := range h.heardBy(m.Channel, nil) {
+		p.stripe.mu.Lock()
+		for _, a := range p.audiences {
+			heard[a.form] = true
+		}
+		p.stripe.mu.Unlock()
+	}
 	st.mu.Unlock()
 	if unstamped {
 		e.prepareUnstamped(made, heard, *m)

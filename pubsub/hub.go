@@ -32,6 +32,7 @@ type Hub struct {
 	costly    atomic.Int64 // audiences that hear a costly form
 	history   histories
 	keys      keyring
+	patterns  patterns
 	stripes   [stripeCount]stripe
 }
 
@@ -52,6 +53,8 @@ type channel struct {
 	hub       *Hub
 	stripe    *stripe
 	permanent bool
+	pattern   bool        // it is one: pattern.go
+	ended     bool        // of a pattern: it is not in the table any more
 	audiences []*audience // one per shard and form with members
 	listeners []*Listener
 	published uint64 // messages
@@ -153,7 +156,7 @@ func (h *Hub) publish(m *Message, flow Flow) (Published, error) {
 	e := h.encodings.Load() // with the lock: a form of a member has been added before it joined
 	var err error
 	if ch := st.channels[string(m.Channel)]; ch == nil {
-		err = h.publishFirst(e, st, m, flow)
+		err = h.publishFirst(e, &made, st, m, flow)
 	} else {
 		if costly && unstamped != (ch.log != nil) {
 			made = forms{} // the history began or ended in between
@@ -171,10 +174,15 @@ func (h *Hub) publish(m *Message, flow Flow) (Published, error) {
 	return Published{Offset: m.Offset}, nil
 }
 
-// publishFirst publishes to a channel that does not exist, if it has a history. The
-// stripe is locked.
-func (h *Hub) publishFirst(e *encodings, st *stripe, m *Message, flow Flow) error {
+// publishFirst publishes to a channel that does not exist, if it has a history, or if
+// somebody hears it by a pattern. The stripe is locked.
+func (h *Hub) publishFirst(e *encodings, made *forms, st *stripe, m *Message, flow Flow) error {
 	if !h.history.of(m.Channel).keeps() {
+		var room [PatternDepth + 1]*channel
+		if len(h.heardBy(m.Channel, room[:0])) > 0 {
+			ch := &channel{name: string(m.Channel), hub: h, stripe: st} // for this message alone
+			return ch.publish(e, made, m, flow)
+		}
 		if flow.anywhere {
 			return nil
 		}
@@ -195,7 +203,9 @@ func (h *Hub) publishFirst(e *encodings, st *stripe, m *Message, flow Flow) erro
 // publish gives a message to the log and to all members of the channel. made are the
 // forms that there are. The stripe is locked.
 func (ch *channel) publish(e *encodings, made *forms, m *Message, flow Flow) error {
-	if flow.refuse && ch.overloaded() {
+	var room [PatternDepth + 1]*channel
+	heard := ch.hub.heardBy(m.Channel, room[:0])
+	if flow.refuse && (ch.overloaded() || overloadedAny(heard)) {
 		return ErrOverloaded
 	}
 	if ch.log != nil {
@@ -208,15 +218,22 @@ func (ch *channel) publish(e *encodings, made *forms, m *Message, flow Flow) err
 	for _, a := range ch.audiences { // all of them, before anybody gets anything
 		e.of(made, a.form, m)
 	}
+	for _, p := range heard {
+		p.makeForms(e, made, m)
+	}
 	if ch.log != nil {
 		ch.keep(e, made, m)
 	}
-	ch.deliver(e, made, m, flow)
+	ch.deliver(ch, e, made, m, flow)
+	for _, p := range heard {
+		p.hear(ch, e, made, m, flow)
+	}
 	return nil
 }
 
-// deliver gives a message to all members of the channel. The stripe is locked.
-func (ch *channel) deliver(e *encodings, made *forms, m *Message, flow Flow) {
+// deliver gives a message of a channel, this one or one that the pattern ch matches, to
+// all members. The stripe is locked.
+func (ch *channel) deliver(from *channel, e *encodings, made *forms, m *Message, flow Flow) {
 	ch.published++
 	ch.bytes += uint64(len(m.Event) + len(m.Data))
 	var event string // one copy for all
@@ -228,7 +245,7 @@ func (ch *channel) deliver(e *encodings, made *forms, m *Message, flow Flow) {
 		if len(frame) == 0 {
 			continue // the form leaves this message out
 		}
-		a.append(frame, event, m)
+		a.append(from, frame, event, m)
 		if flow.slow != nil && flow.slow != a.shard && a.shard.overloaded() {
 			flow.slow.ahead = a.shard
 		}
@@ -240,8 +257,12 @@ func (ch *channel) deliver(e *encodings, made *forms, m *Message, flow Flow) {
 
 // Subscribe makes s a member of the channel, which is created if need be, and
 // reports whether it was not a member before. It returns ErrFull, and nothing
-// has changed, if the channel would be one more than limit. Loop of s only.
+// has changed, if the channel would be one more than limit, and ErrOverlapping if s
+// hears the channel by a pattern. Loop of s only.
 func (h *Hub) Subscribe(limit int, s *Subscriber, name []byte) (fresh bool, err error) {
+	if h.HearsByPattern(s, name) {
+		return false, ErrOverlapping
+	}
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -283,6 +304,10 @@ func (h *Hub) needChannel(st *stripe, name []byte, limit int) (*channel, error) 
 // the one place where channels end.
 func (ch *channel) endIfUnused() {
 	if len(ch.audiences) > 0 || len(ch.listeners) > 0 || ch.permanent || ch.log != nil && ch.log.n > 0 {
+		return
+	}
+	if ch.pattern {
+		ch.hub.endPattern(ch)
 		return
 	}
 	ch.endLog()

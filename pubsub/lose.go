@@ -57,10 +57,14 @@ func (ch *channel) tell(e *encodings, m *Message) {
 	made := new(forms)
 	for _, a := range ch.audiences {
 		if frame := e.of(made, a.form, m); len(frame) > 0 {
-			a.append(frame, "", m)
+			a.append(ch, frame, "", m)
 		}
 	}
 	for _, l := range ch.listeners {
 		l.take(*m)
+	}
+	for _, p := range ch.hub.heardBy(m.Channel, nil) {
+		p.makeForms(e, made, m)
+		p.hear(ch, e, made, m, Always)
 	}
 }

@@ -33,7 +33,7 @@ func (h *Hub) Notify(n Notice) {
 	}
 	for _, a := range ch.audiences {
 		if slices.Contains(n.Forms, a.form) {
-			a.append(n.Frame, "", &Message{At: n.At, Except: n.Except})
+			a.append(ch, n.Frame, "", &Message{At: n.At, Except: n.Except})
 		}
 	}
 }

@@ -75,7 +75,7 @@ type Begun struct {
 // position on that it has had before. A subscriber that is a member already begins
 // anew there if the start asks for something; if not, nothing changes and it is told
 // its position. It returns ErrFull, and nothing has changed, if the channel would be
-// one more than limit; and ErrNotRecovered if the start is strict, then s is no member.
+// one more than limit; ErrOverlapping if s hears the channel by a pattern; and ErrNotRecovered if the start is strict, then s is no member.
 // The caller must tell the subscriber what was begun before it gets anything else of
 // the channel: nothing is delivered before the next Shard.Work. Loop of s only.
 func (h *Hub) SubscribeFrom(limit int, s *Subscriber, name []byte, start Start) (Begun, error) {
@@ -87,6 +87,9 @@ func (h *Hub) SubscribeFrom(limit int, s *Subscriber, name []byte, start Start) 
 }
 
 func (h *Hub) begin(limit int, s *Subscriber, name []byte, start *Start) (Begun, error) {
+	if h.HearsByPattern(s, name) {
+		return Begun{}, ErrOverlapping
+	}
 	st := h.stripe(name)
 	st.mu.Lock()
 	defer st.mu.Unlock()

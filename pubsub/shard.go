@@ -188,12 +188,14 @@ func (s *Shard) giveUp() {
 		return
 	}
 	s.current = nil
-	missed := slices.Clone(a.ids[a.cursor:a.end()])
+	missed, lost := slices.Clone(a.ids[a.cursor:a.end()]), a.missed()
 	a.finish()
 	s.active.push(a)
 	s.admitLate(a)
 	for _, id := range missed {
-		s.catchup.pace.Lost(id&^delivery.Several, delivery.Lost{Channel: a.channel.name, Offset: a.base})
+		for _, l := range lost {
+			s.catchup.pace.Lost(id&^delivery.Several, l)
+		}
 	}
 }
 

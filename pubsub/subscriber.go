@@ -39,7 +39,9 @@ func (s *Subscriber) Len() int { return len(s.subs) }
 func (s *Subscriber) Channels() []string {
 	names := make([]string, 0, len(s.subs))
 	for i := range s.subs {
-		names = append(names, s.subs[i].audience.channel.name)
+		if ch := s.subs[i].audience.channel; !ch.pattern {
+			names = append(names, ch.name)
+		}
 	}
 	return names
 }

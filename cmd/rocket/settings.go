@@ -246,6 +246,14 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return size(&h.MaxChannelName, 1, codec.MaxChannelName) },
 		},
 		{
+			"Patterns", "patterns", "on|off", "off", "clients may subscribe to patterns of channels, such as chat:*: on or off",
+			func(h *hub) value { return onOrOff(&h.Patterns) },
+		},
+		{
+			"MaxPatterns", "max-patterns", "N", "8", "patterns that one connection may be subscribed to",
+			func(h *hub) value { return integer(&h.MaxPatterns, 1, 0) },
+		},
+		{
 			"MaxFailedLogins", "max-failed-logins", "N", "10", "logins of one connection that may fail before it is closed",
 			func(h *hub) value { return integer(&h.MaxFailedLogins, 1, 255) },
 		},

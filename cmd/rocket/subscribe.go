@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 const subscribeHelp = `
@@ -28,10 +30,16 @@ help: the server refuses the secret, for instance.
   -rewind N        begin with so many of the events that the channels keep
   -since POSITION  begin behind a position of the one CHANNEL, EPOCH:OFFSET
   -once            end when the connection ends
+  -names           every CHANNEL is a name, also one that looks like a pattern
+
+A CHANNEL that is * or ends in :* is a pattern: every channel whose name begins so
+is heard, if the server's Patterns are on. After a lost connection the events of a
+pattern that were published meanwhile are missing.
 ` + clientFlagsHelp + `
 ` + exitStatusHelp + `
 Examples:
   rocket subscribe news weather
+  rocket subscribe 'chat:*'          (every channel whose name begins with chat:)
   rocket subscribe -- -news          (a name that begins with a dash)
 `
 
@@ -70,7 +78,8 @@ type subscription struct {
 	*program
 	flags    clientFlags
 	once     bool
-	rewind   int // events that channels without a position begin with
+	rewind   int  // events that channels without a position begin with
+	names    bool // no channel is a pattern
 	channels []string
 	since    map[string]position // where it is in those of the channels that have a history
 }
@@ -79,6 +88,7 @@ func (s *subscription) register(fs *flag.FlagSet) {
 	s.flags.register(fs)
 	fs.BoolVar(&s.once, "once", false, "")
 	fs.IntVar(&s.rewind, "rewind", 0, "")
+	fs.BoolVar(&s.names, "names", false, "")
 }
 
 // begin makes the subscription begin behind a position, "" for none.
@@ -165,6 +175,9 @@ func (s *subscription) connection(ctx context.Context, again string) (subscribed
 // what has become of the events since then.
 func (s *subscription) subscribe(ctx context.Context, c *client, channel string) (missed string, err error) {
 	args := &subscribeArgs{Channel: channel}
+	if !s.names && pubsub.ValidPattern([]byte(channel)) {
+		args = &subscribeArgs{Pattern: channel}
+	}
 	if at, ok := s.since[channel]; ok {
 		args.Since = &at
 	} else {

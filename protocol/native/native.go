@@ -154,6 +154,9 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 	case codec.Auth:
 		return p.login(c, s, cmd)
 	case codec.Subscribe:
+		if cmd.Pattern != nil {
+			return s.SubscribePattern(cmd.Pattern)
+		}
 		return explain(cmd, p.subscribe(c, s, cmd))
 	case codec.History:
 		return s.History(cmd.Channel, pubsub.Query{
@@ -162,7 +165,11 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 	case codec.Presence:
 		return s.Presence(cmd.Channel, cmd.After, cmd.Limit)
 	case codec.Unsubscribe:
-		s.Unsubscribe(cmd.Channel)
+		if cmd.Pattern != nil {
+			s.UnsubscribePattern(cmd.Pattern)
+		} else {
+			s.Unsubscribe(cmd.Channel)
+		}
 	case codec.Publish:
 		return s.Publish(hub.Publication{
 			Channel: cmd.Channel, Event: cmd.Event, Data: cmd.Data, Key: cmd.Key, At: c.Loop().Began(),
@@ -279,10 +286,14 @@ func (p *Protocol) Notice(c *engine.Conn, n hub.Notice) {
 	if !ok {
 		return
 	}
-	c.Send(p.codec.Opcode(), words.AppendNotice(nil, codec.Notice{
+	notice := codec.Notice{
 		Expires: seconds(n.Expires), Subscribed: n.Subscribed, Unsubscribed: n.Unsubscribed,
 		Channel: []byte(n.Channel), Reason: n.Reason, Begun: begunOf(n.Begun, true),
-	}))
+	}
+	if n.Pattern != "" {
+		notice.Pattern = []byte(n.Pattern)
+	}
+	c.Send(p.codec.Opcode(), words.AppendNotice(nil, notice))
 }
 
 // seconds returns a time in whole seconds, -1 for a negative one.
