@@ -246,10 +246,18 @@ type authArgs struct {
 }
 
 type subscribeArgs struct {
-	Channel string    `json:"channel,omitempty"`
+	Channel *string   `json:"channel,omitempty"`
 	Pattern string    `json:"pattern,omitempty"` // instead of a channel
 	Since   *position `json:"since,omitempty"`
 	Rewind  int       `json:"rewind,omitempty"`
+}
+
+// name returns the channel or the pattern.
+func (a *subscribeArgs) name() string {
+	if a.Channel != nil {
+		return *a.Channel
+	}
+	return a.Pattern
 }
 
 // position is where a client is in a channel with a history.
@@ -346,15 +354,15 @@ func (r request) explain(code string) error {
 	case r.Auth != nil && code == "invalid_credentials":
 		return refused("the server refuses the secret for %s access; give the right one with -secret or in ROCKET_SECRET", r.Auth.Access)
 	case r.Subscribe != nil && code == "invalid_channel_name":
-		return refused("%q cannot be a channel: a name has 1 to %d bytes, or as few as the server's MaxChannelName allows, and no control characters", r.Subscribe.Channel, codec.MaxChannelName)
+		return refused("%q cannot be a channel: a name has 1 to %d bytes, or as few as the server's MaxChannelName allows, and no control characters", r.Subscribe.name(), codec.MaxChannelName)
 	case r.Subscribe != nil && r.Subscribe.Pattern != "" && code == "not_available":
 		return refused("%q is a pattern, and the hub takes none (the server's Patterns); with -names it is the name of a channel", r.Subscribe.Pattern)
 	case r.Subscribe != nil && r.Subscribe.Pattern != "" && code == "limit_exceeded":
 		return refused("%q is one pattern too many for one connection (the server's MaxPatterns and MaxSubscriptions)", r.Subscribe.Pattern)
 	case r.Subscribe != nil && code == "overlapping":
-		return refused("%q matches what another argument matches, so its events would come twice; leave one of them out", r.Subscribe.Channel+r.Subscribe.Pattern)
+		return refused("%q matches what another argument matches, so its events would come twice; leave one of them out", r.Subscribe.name())
 	case r.Subscribe != nil && code == "limit_exceeded":
-		return refused("%q is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)", r.Subscribe.Channel)
+		return refused("%q is one channel too many, for one connection (the server's MaxSubscriptions) or for the hub (MaxChannels)", r.Subscribe.name())
 	case r.Publish != nil && code == "invalid_channel":
 		return refused("there is no channel %q: it has no subscribers, and the server's configuration does not name it", r.Publish.Channel)
 	case r.Publish != nil && code == "invalid_data" && r.Publish.Event == "":

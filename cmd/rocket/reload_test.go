@@ -99,7 +99,7 @@ func TestNeedRestart(t *testing.T) {
 	}
 	others := map[string]string{ // values other than the default, where 7 is none
 		"admin": "127.0.0.1:1", "admin-profiling": "on", "admin-token": "t", "host": "127.0.0.1", "log-level": "debug",
-		"proxy-from": "10.0.0.0/8", "forwarded-from": "10.0.0.0/8", "slow-readers": "conflate", "io-uring": "off", "compression": "on", "origins": "https://example.com",
+		"proxy-from": "10.0.0.0/8", "forwarded-from": "10.0.0.0/8", "slow-readers": "conflate", "io-uring": "off", "compression": "on", "patterns": "on", "origins": "https://example.com",
 		"cluster-listen": "127.0.0.1:1", "cluster-routes": "127.0.0.1:1", "nats-servers": "nats://localhost", "nats-credentials": "/dev/null",
 		"cluster-tls-cert": "/dev/null", "cluster-tls-key": "/dev/null", "cluster-tls-ca": "/dev/null",
 		"nats-tls-cert": "/dev/null", "nats-tls-key": "/dev/null", "nats-tls-ca": "/dev/null",

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/nu7hatch/webrocket/httpapi"
 )
 
 // visit connects, is served, and leaves. To be sent away later is no error.
@@ -160,7 +162,7 @@ func newService(t *testing.T, log io.Writer) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), started: c, apps: new(applications), goodbye: 1}
+	s := &service{log: slog.New(slog.NewTextHandler(log, nil)), started: c, api: new(httpapi.API), apps: new(applications), goodbye: 1}
 	s.config.Store(c)
 	if s.server, err = newServer(c, s.log, nil, new(keyRing), new(applications)); err != nil {
 		t.Fatal(err)

@@ -174,7 +174,7 @@ func (s *subscription) connection(ctx context.Context, again string) (subscribed
 // subscribe goes on in a channel where the connection before has ended. missed says
 // what has become of the events since then.
 func (s *subscription) subscribe(ctx context.Context, c *client, channel string) (missed string, err error) {
-	args := &subscribeArgs{Channel: channel}
+	args := &subscribeArgs{Channel: &channel}
 	if !s.names && pubsub.ValidPattern([]byte(channel)) {
 		args = &subscribeArgs{Pattern: channel}
 	}

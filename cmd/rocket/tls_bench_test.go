@@ -180,7 +180,7 @@ func benchPublisher(b *testing.B, addr string, secure bool) func() {
 			b.Fatal(err)
 		}
 	}
-	do(request{Subscribe: &subscribeArgs{Channel: "c"}})
+	do(request{Subscribe: &subscribeArgs{Channel: new("c")}})
 	data := []byte(`"` + strings.Repeat("x", 60) + `"`)
 	message, err := encodeJSON(request{Publish: &publishArgs{"e", "c", data, ""}})
 	if err != nil {
