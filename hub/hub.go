@@ -46,6 +46,12 @@ func New(name string, c Config) (*Hub, error) {
 		serverLog: slog.Default(),
 	}
 	h.notices.KeepEvents() // of which there is one
+	h.presence.Current = func(channel string) Presence {
+		if rule, _ := h.settings.Load().rule(channel); rule != nil {
+			return rule.Presence
+		}
+		return Presence{}
+	}
 	h.limit.Store(codec.DefaultMaxMessageSize)
 	h.Obey(c)
 	return h, nil

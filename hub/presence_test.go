@@ -373,6 +373,31 @@ func TestPresenceAfterObey(t *testing.T) {
 	want(t, "the end", h.PresenceStats(), PresenceStats{Notices: 1})
 }
 
+// A subscription that began before a reload, and ends its way through OnSubscribe after it,
+// does not bring the earlier mode back: those who are in the list by the new one stay in it.
+func TestPresenceReloadDuringSubscribe(t *testing.T) {
+	config := Config{Rules: []Rule{{Match: "c", Presence: Presence{Mode: PresenceClients}}}}
+	h := presenceHub(t, config)
+	l := newLoop(t)
+	a, b := l.enter(h).login(auth.ReadOnly, ""), l.enter(h).login(auth.ReadOnly, "")
+	b.Subscribe([]byte("c"))
+	next := config
+	next.Rules = []Rule{{Match: "c", Presence: Presence{Mode: PresenceUsers}}}
+	config.OnSubscribe = func(*Session, string) error {
+		h.Obey(next)
+		b.Reattend()
+		return nil
+	}
+	h.Obey(config)
+	a.Subscribe([]byte("c"))
+	want(t, "during the reload", there(t, h, "c"), "client2 client1")
+	a.Reattend()
+	want(t, "after it", there(t, h, "c"), "client2 client1")
+	a.Close()
+	b.Close()
+	want(t, "the end", h.PresenceStats(), PresenceStats{})
+}
+
 // Notices stop where the subscription ends, and go on where others stay.
 func TestNoticesStop(t *testing.T) {
 	h := presenceHub(t, Config{Rules: []Rule{{Match: "*", Presence: Presence{Mode: PresenceClients}}}})

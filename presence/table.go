@@ -13,6 +13,12 @@ const stripeCount = 64
 // A Table holds who is present in the channels of a hub. Make it with NewTable. Its
 // methods may be called from any goroutine.
 type Table struct {
+	// Current, unless it is nil, returns the settings of a channel as they are now. It
+	// is asked while the channel is locked, so that a caller that has taken long does
+	// not bring back what a reload has replaced. Where they are Off, those that the
+	// caller gives count. It must not call the table. Set it before the first call.
+	Current func(channel string) Config
+
 	seed    maphash.Seed
 	stats   stats
 	stripes [stripeCount]stripe
@@ -72,6 +78,16 @@ func (t *Table) stripe(channel string) *stripe {
 	return &t.stripes[maphash.String(t.seed, channel)%stripeCount]
 }
 
+// current returns the settings of a channel, which is locked, for a caller with c.
+func (t *Table) current(channel string, c Config) Config {
+	if t.Current != nil {
+		if now := t.Current(channel); now.Mode != Off {
+			c = now
+		}
+	}
+	return c.WithDefaults()
+}
+
 // Join makes a connection present in a channel whose settings are c, which must have
 // passed Check and have a Mode. If others of the same user are there in the mode
 // Users, it is the same Member, whose Info becomes that of who, if there is one. The Queue is that of the calling loop.
@@ -79,7 +95,7 @@ func (t *Table) Join(q *Queue, now time.Duration, channel string, c Config, who 
 	st := t.stripe(channel)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s := st.need(channel, c.WithDefaults())
+	s := st.need(channel, t.current(channel, c))
 	m := s.join(who)
 	s.wake(q, now)
 	return m
@@ -102,7 +118,7 @@ func (t *Table) Update(q *Queue, now time.Duration, m *Member, c Config, who *Wh
 	st := m.set.stripe
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s := st.need(m.set.channel, c.WithDefaults())
+	s := st.need(m.set.channel, t.current(m.set.channel, c))
 	if s == m.set && s.key(m.who) == s.key(who) {
 		s.replace(m, who)
 		s.wake(q, now)
@@ -118,7 +134,7 @@ func (t *Table) Obey(q *Queue, now time.Duration, m *Member, c Config, who *Who)
 	st := m.set.stripe
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s := st.need(m.set.channel, c.WithDefaults())
+	s := st.need(m.set.channel, t.current(m.set.channel, c))
 	if s == m.set {
 		return m
 	}
