@@ -133,6 +133,15 @@ func (s *Server) EverybodyMayPublish(path, channel string) bool {
 	return ok && p.Hub().EverybodyMayPublish(channel)
 }
 
+// IsNative reports whether clients that connect to a path speak the native protocol. Any
+// goroutine.
+func (s *Server) IsNative(path string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.endpoints[path].Protocol.(*native.Protocol)
+	return ok
+}
+
 // hub returns the hub that is served at a path or has that name.
 func (s *Server) hub(path string) (*Hub, error) {
 	if h := s.Hub(path); h != nil {

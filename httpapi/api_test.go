@@ -350,6 +350,7 @@ func TestOtherProtocols(t *testing.T) {
 	f.want("POST", "/v1/publish/news?hub=/app/k", "", "1", 401, `want a key`)
 	f.want("POST", "/v1/publish/private-news", "", "1", 401, `want a key`)
 	f.want("POST", "/v1/publish/private-news", f.key, "1", 200, `"ok":true`)
+	f.want("GET", "/v1/stream?hub=/app/k&protocol=7&channel=news", "", "", 404, `invalid_hub`)
 }
 
 // An event with an id is published once.

@@ -34,7 +34,7 @@ const (
 // the hub judges it as one that comes over WebSocket.
 func (a *API) dial(r *http.Request, hub string) (*pipe, error) {
 	path := codec.NormalPath(hub)
-	if path != hub {
+	if path != hub || !a.server.IsNative(path) {
 		return nil, webrocket.ErrNoHub
 	}
 	conn, err := a.server.Pipe(r.RemoteAddr)
