@@ -404,6 +404,8 @@ var hostile = []struct {
 	{"a chunk that ends in a bare LF", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", []int{0}},
 	{"a chunk whose size is negative", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n", []int{0}},
 	{"a chunk of 2^64", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\n", []int{0}},
+	{"a request behind a chunked body", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nGET /behind HTTP/1.1\nHost: h\n\n", []int{200}},
+	{"a request behind an upgrade to HTTP/2", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /behind HTTP/1.1\nHost: h\n\n", []int{200}},
 	{"obs-fold", "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", []int{400}},
 	{"obs-fold of a length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n 5\r\n\r\nhello", []int{400}},
 	{"bare LF", "GET / HTTP/1.1\nHost: h\n\n", []int{400}},
