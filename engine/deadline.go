@@ -125,7 +125,10 @@ func (c *Conn) hurry() {
 
 // PingInterval returns how long a client may be silent before it is pinged, in whole
 // ticks of 250 ms; 0 if it never is. A reload may change it. Loop only.
-func (l *Loop) PingInterval() time.Duration { return time.Duration(l.ticks.ping) * tick }
+func (l *Loop) PingInterval() time.Duration {
+	l.own("Loop.PingInterval")
+	return time.Duration(l.ticks.ping) * tick
+}
 
 // late reports whether a message that has begun should have arrived by now.
 func (c *Conn) late() bool {

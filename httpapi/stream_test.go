@@ -314,7 +314,7 @@ func TestStreamEnds(t *testing.T) {
 
 // A stream on which nothing happens says so, for the proxies in between.
 func TestStreamIsNeverSilent(t *testing.T) {
-	defer httpapi.SetQuiet(50 * time.Millisecond)()
+	t.Cleanup(httpapi.SetQuiet(50 * time.Millisecond)) // when the server, which begins later, has ended
 	f := serve(t, map[string]*webrocket.HubHandler{"/": openHub()})
 	l := f.listen("?channel=news")
 	l.next()
