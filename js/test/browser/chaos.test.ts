@@ -11,6 +11,7 @@ let rocket: Rocket, browser: Browser, context: BrowserContext, page: Page, web: 
 let publisher: Client, errors: string[], publishing: NodeJS.Timeout
 /** The number of the last event: what the store of the application has. */
 let top = 0
+let answers: Promise<unknown>[] = []
 
 beforeAll(async () => {
   rocket = await Rocket.start(['-reuse-port', '-ping-interval', '2s', '-pong-timeout', '2s', '-drain', '1s'], config)
@@ -22,10 +23,7 @@ beforeAll(async () => {
   })
   // Each event goes to the store first. Keys make the second attempt of a publish harmless.
   publisher = new Client(rocket.url, { transports: [webSocket(WebSocket)], access: 'read-write', minDelay: 100, maxDelay: 300, window: 64, onError() {} })
-  publishing = setInterval(() => {
-    top++
-    for (const c of ['p', 'h:1']) publisher.publish(c, 'e', top, { key: String(top) }).catch(() => {})
-  }, 40)
+  publish()
   browser = await launch()
   context = await browser.newContext()
   page = await context.newPage()
@@ -42,6 +40,14 @@ afterAll(async () => {
   await web?.close()
   await rocket?.stop()
 })
+
+/** Publishes from now on. */
+function publish(): void {
+  publishing = setInterval(() => {
+    top++
+    answers = ['p', 'h:1'].map(c => publisher.publish(c, 'e', top, { key: String(top) }).catch(() => {}))
+  }, 40)
+}
 
 /** In the page: a subscription with load to a channel without a history, and one without load to one that has. */
 const follow = () => page.evaluate((url: string) => {
@@ -98,11 +104,16 @@ test('kill -9 and restart', async () => {
   expect(seen.loaded.gaps).toContain('reconnect')
 })
 
+// Two servers that are not a cluster do not hear each other: nothing is published until both sides have moved.
 test('rolling restart', async () => {
+  clearInterval(publishing)
+  await Promise.all(answers)
   const old = rocket.process
   await rocket.start()
   old.kill('SIGTERM')
   await vi.waitFor(() => expect(old.exitCode).toBe(0), { timeout: 20_000 })
+  await vi.waitFor(async () => expect([publisher.state.state, (await look()).state]).toEqual(['online', 'online']), { timeout: 20_000 })
+  publish()
   await settled()
 })
 
@@ -128,9 +139,14 @@ test('asleep: all processes of the browser are stopped', async () => {
   for (const parent of family) for (const [pid, ppid] of table) if (ppid === parent) family.push(pid!)
   const processes = table.filter(([pid, , name]) => family.includes(pid!) && name!.startsWith('chrom')).map(([pid]) => Number(pid))
   expect(processes.length).toBeGreaterThan(1)
-  for (const pid of processes) process.kill(pid, 'SIGSTOP')
+  const all = (signal: string) => {
+    for (const pid of processes) {
+      try { process.kill(pid, signal) } catch { /* it has ended */ }
+    }
+  }
+  all('SIGSTOP')
   await pause(6000)
-  for (const pid of processes) process.kill(pid, 'SIGCONT')
+  all('SIGCONT')
   await settled()
 })
 
