@@ -35,11 +35,12 @@ func halfopen(ctx context.Context, t *trial) error {
 	defer k.stop()
 	rest(ctx, time.Second)
 	k.forget()
+	routines := s.highest(ctx, "go_goroutines")
 	calm := a.listenFor(ctx, scaled(t, 10*time.Second, time.Second))
-	calmKnocks, calmRoutines := k.forget(), s.read("go_goroutines")
+	calmKnocks, calmRoutines := k.forget(), routines()
 
 	a.forget()
-	routines := s.highest(ctx, "go_goroutines")
+	routines = s.highest(ctx, "go_goroutines")
 	if err := t.leaveHalf(ctx, s, deadline, halves(d, overTLS, scaled(t, 1, 20))); err != nil {
 		return err
 	}

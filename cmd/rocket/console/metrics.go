@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -560,14 +561,17 @@ func collectRecoveries(r *reading, y yield) {
 	}
 }
 
+// ownCodes are the close codes of Rocket's own: each is counted by itself.
+var ownCodes = []uint16{4001, 4401, 4408, 4429}
+
 // collectCodes joins the codes that programs may give a meaning of their own, of
 // which there are thousands.
 func collectCodes(r *reading, y yield) {
 	joined := map[string]uint64{}
 	for code, n := range r.total.Closed {
 		name := strconv.Itoa(int(code))
-		if code >= 3000 {
-			name = fmt.Sprintf("%dxxx", code/1000)
+		if code >= 3000 && !slices.Contains(ownCodes, code) {
+			name = fmt.Sprintf("%dxxx", code/1000) // a program may have any
 		}
 		joined[name] += n
 	}
