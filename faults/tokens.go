@@ -144,7 +144,7 @@ func (h *holding) expire(ctx context.Context, s *server) error {
 		return err
 	}
 	with := summarize(h.others.forget())
-	counted := s.read("rocket_disconnects_total", "code", "4xxx")
+	counted := s.read("rocket_disconnects_total", "code", "4001")
 	there := int(s.read("rocket_connections")) - len(h.others.members) - 1
 	h.end()
 	h.report(begin, leeway, counted, there)
