@@ -127,19 +127,20 @@ func (s *Server) Hub(path string) *Hub {
 // a channel, without a secret or token. It is false where the path is none of the native
 // protocol: others have rights of their own. Any goroutine.
 func (s *Server) EverybodyMayPublish(path, channel string) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	p, ok := s.endpoints[path].Protocol.(*native.Protocol)
-	return ok && p.Hub().EverybodyMayPublish(channel)
+	p := s.nativeAt(path)
+	return p != nil && p.Hub().EverybodyMayPublish(channel)
 }
 
 // IsNative reports whether clients that connect to a path speak the native protocol. Any
 // goroutine.
-func (s *Server) IsNative(path string) bool {
+func (s *Server) IsNative(path string) bool { return s.nativeAt(path) != nil }
+
+// nativeAt returns the native protocol that is spoken at a path, nil if it is not.
+func (s *Server) nativeAt(path string) *native.Protocol {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, ok := s.endpoints[path].Protocol.(*native.Protocol)
-	return ok
+	p, _ := s.endpoints[path].Protocol.(*native.Protocol)
+	return p
 }
 
 // hub returns the hub that is served at a path or has that name.

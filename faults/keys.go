@@ -165,6 +165,19 @@ func keysDown(ctx context.Context, p *keyPlace) error {
 	return nil
 }
 
+// others are clients with a secret, who are published to.
+func (p *keyPlace) others(ctx context.Context) (*audience, error) {
+	a, err := p.t.gather(ctx, gathering{channel: "c", members: scaled(p.t, 200, 50), dialer: dialer{addr: p.s.addr}, secret: "r"})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.load.publish(ctx, pace{dialer: dialer{addr: p.s.addr}, secret: "w", rate: 50, size: 100}); err != nil {
+		a.end()
+		return nil, err
+	}
+	return a, nil
+}
+
 // keysSlow has a place that takes a connection and does not answer.
 func keysSlow(ctx context.Context, p *keyPlace) error {
 	release := make(chan struct{})
@@ -179,14 +192,11 @@ func keysSlow(ctx context.Context, p *keyPlace) error {
 	if err := p.alive(ctx); err != nil {
 		return err
 	}
-	a, err := p.t.gather(ctx, gathering{channel: "c", members: scaled(p.t, 200, 50), dialer: dialer{addr: p.s.addr}, secret: "r"})
+	a, err := p.others(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.end()
-	if err := a.load.publish(ctx, pace{dialer: dialer{addr: p.s.addr}, secret: "w", rate: 50, size: 100}); err != nil {
-		return err
-	}
 	if err := p.t.until(ctx, patience, "a fetch", func() bool { return p.fetches.Load() > 0 }); err != nil {
 		return err
 	}
@@ -248,14 +258,11 @@ func keysAtRandom(ctx context.Context, p *keyPlace) error {
 	if err := p.untilOK(ctx); err != nil {
 		return err
 	}
-	a, err := p.t.gather(ctx, gathering{channel: "c", members: scaled(p.t, 200, 50), dialer: dialer{addr: p.s.addr}, secret: "r"})
+	a, err := p.others(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.end()
-	if err := a.load.publish(ctx, pace{dialer: dialer{addr: p.s.addr}, secret: "w", rate: 50, size: 100}); err != nil {
-		return err
-	}
 	n := scaled(p.t, 20_000, 500)
 	var answered, taken atomic.Int64
 	err = each(n, func(i int) error {

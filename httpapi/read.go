@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -111,16 +112,18 @@ func (a *API) reader(r *http.Request) (*caller, error) {
 	return c, c.mayUse(a, mayRead, r.PathValue("channel"))
 }
 
-// historyPage is a part of what a channel keeps, as the protocol's history.
-type historyPage struct {
+// HistoryAnswer is a part of what a channel keeps, as JSON, like the protocol's reply to
+// history.
+type HistoryAnswer struct {
 	Epoch  string         `json:"epoch"`
 	First  uint64         `json:"first"`
 	Top    uint64         `json:"top"`
-	Events []historyEvent `json:"events"`
+	Events []HistoryEvent `json:"events"`
 	More   bool           `json:"more"`
 }
 
-type historyEvent struct {
+// HistoryEvent is one event of it.
+type HistoryEvent struct {
 	Event   string          `json:"event"`
 	Channel string          `json:"channel"`
 	Data    json.RawMessage `json:"data,omitempty"`
@@ -133,9 +136,9 @@ func (a *API) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ask, err := historyQuery(r.URL.Query())
+	ask, err := HistoryQuery(r.URL.Query())
 	if err != nil {
-		return err
+		return invalid("%s", err)
 	}
 	page, err := a.server.History(c.hub, r.PathValue("channel"), ask)
 	if errors.Is(err, webrocket.ErrNotRecovered) {
@@ -144,20 +147,26 @@ func (a *API) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := historyPage{page.Epoch, page.First, page.Top, []historyEvent{}, page.More}
-	for _, e := range page.Events {
-		answer.Events = append(answer.Events, historyEvent{e.Event, e.Channel, e.Data, e.Offset})
-	}
-	return reply(w, http.StatusOK, answer)
+	return reply(w, http.StatusOK, NewHistoryAnswer(page))
 }
 
-// historyQuery returns what the parameters of a request ask for.
-func historyQuery(query url.Values) (q webrocket.HistoryQuery, err error) {
+// NewHistoryAnswer returns the answer that has a page. It shares the page's data.
+func NewHistoryAnswer(page webrocket.HistoryPage) HistoryAnswer {
+	answer := HistoryAnswer{page.Epoch, page.First, page.Top, []HistoryEvent{}, page.More}
+	for _, e := range page.Events {
+		answer.Events = append(answer.Events, HistoryEvent{e.Event, e.Channel, e.Data, e.Offset})
+	}
+	return answer
+}
+
+// HistoryQuery returns what the parameters of a request ask for: since or until with
+// epoch, and limit. The error says what is wrong with them.
+func HistoryQuery(query url.Values) (q webrocket.HistoryQuery, err error) {
 	switch {
 	case query.Has("since") && query.Has("until"):
-		return q, invalid("want since or until, not both")
+		return q, errors.New("want since or until, not both")
 	case (query.Has("since") || query.Has("until")) != (query.Get("epoch") != ""):
-		return q, invalid("epoch goes with since or until")
+		return q, errors.New("epoch goes with since or until")
 	}
 	for name, to := range map[string]*webrocket.Position{"since": &q.Since, "until": &q.Until} {
 		if !query.Has(name) {
@@ -166,12 +175,12 @@ func historyQuery(query url.Values) (q webrocket.HistoryQuery, err error) {
 		to.Epoch = query.Get("epoch")
 		to.Offset, err = strconv.ParseUint(query.Get(name), 10, 64)
 		if err != nil || to.Offset > offsetMax {
-			return q, invalid("%s: want a number from 0 to %d", name, uint64(offsetMax))
+			return q, fmt.Errorf("%s: want a number from 0 to %d", name, uint64(offsetMax))
 		}
 	}
 	q.Limit, err = strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
 	if err != nil || q.Limit < 0 || q.Limit > listMax {
-		return q, invalid("limit: want a number from 0 to %d", listMax)
+		return q, fmt.Errorf("limit: want a number from 0 to %d", listMax)
 	}
 	if q.Limit == 0 {
 		q.Limit = math.MinInt // only how far it goes

@@ -64,14 +64,8 @@ func (h *Hub) Presence(channel string, after uint64, limit int) (PresencePage, e
 // negative limit is 100, 0 only their number.
 func (s *Session) Presence(channel []byte, after uint64, limit int) Result {
 	h := s.desk.hub
-	rules := h.settings.Load()
-	if !s.may(rules, readingPresence, channel) {
-		return Result{Code: AccessDenied}
-	}
-	if ask := rules.OnSubscribe; ask != nil { // what it protects is the channel
-		if r := refusal(ask(s, string(channel))); !r.OK() {
-			return r
-		}
+	if r := s.mayRead(h.settings.Load(), readingPresence, channel); !r.OK() {
+		return r
 	}
 	listed := limit != 0
 	switch {

@@ -244,10 +244,8 @@ func (s *Session) SubscribeFrom(channel []byte, start Start) Result {
 	case s.subscriber.Len() >= rules.MaxSubscriptions && !h.table.Subscribed(&s.subscriber, channel):
 		return Result{Code: LimitExceeded}
 	}
-	if rules.OnSubscribe != nil {
-		if r := refusal(rules.OnSubscribe(s, string(channel))); !r.OK() {
-			return r
-		}
+	if r := s.asked(rules, channel); !r.OK() {
+		return r
 	}
 	if !asks && len(rules.rules) == 0 {
 		_, err := h.table.Subscribe(rules.MaxChannels, &s.subscriber, channel)
@@ -279,6 +277,23 @@ func (s *Session) SubscribeFrom(channel []byte, start Start) Result {
 	return r
 }
 
+// asked returns how Config.OnSubscribe answers about a channel.
+func (s *Session) asked(rules *settings, channel []byte) Result {
+	if rules.OnSubscribe == nil {
+		return Result{}
+	}
+	return refusal(rules.OnSubscribe(s, string(channel)))
+}
+
+// mayRead returns whether the session may read something of a channel, heard or not.
+// OnSubscribe is asked too, since it protects all that the channel has.
+func (s *Session) mayRead(rules *settings, what action, channel []byte) Result {
+	if !s.may(rules, what, channel) {
+		return Result{Code: AccessDenied}
+	}
+	return s.asked(rules, channel)
+}
+
 // subscribed is the result of a subscription.
 func subscribed(err error) Result {
 	switch {
@@ -300,18 +315,14 @@ func subscribed(err error) Result {
 // measure.Now.
 func (s *Session) History(channel []byte, q pubsub.Query) Result {
 	h := s.desk.hub
-	if !s.may(h.settings.Load(), readingHistory, channel) {
-		return Result{Code: AccessDenied}
-	}
-	if ask := h.settings.Load().OnSubscribe; ask != nil { // what it protects is the channel's events
-		if r := refusal(ask(s, string(channel))); !r.OK() {
-			return r
-		}
+	rules := h.settings.Load()
+	if r := s.mayRead(rules, readingHistory, channel); !r.OK() {
+		return r
 	}
 	if q.Limit < 0 {
 		q.Limit = defaultPage
 	}
-	q.Limit, q.Bytes, q.Form = min(q.Limit, h.settings.Load().MaxHistoryReply), maxPageSize, s.subscriber.Form()
+	q.Limit, q.Bytes, q.Form = min(q.Limit, rules.MaxHistoryReply), maxPageSize, s.subscriber.Form()
 	page, err := h.table.History(channel, q)
 	switch {
 	case err == nil:

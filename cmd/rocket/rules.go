@@ -72,30 +72,12 @@ func readRule(r *webrocket.Rule, n *node) problems {
 
 // right is the name of a right.
 func right(p *webrocket.Right) value {
-	var word string
-	v := oneOf(&word, "grant", "owner", "user", "nobody")
-	v.get = func() any { return *p }
-	set := v.set
-	v.set = func(s string) error {
-		err := set(s)
-		*p = rules.Rights[word]
-		return err
-	}
-	return v
+	return meaning(p, func(word string) webrocket.Right { return rules.Rights[word] }, "grant", "owner", "user", "nobody")
 }
 
 // presenceMode is the name of a mode of presence.
 func presenceMode(p *presence.Mode) value {
-	var word string
-	v := oneOf(&word, "clients", "users")
-	v.get = func() any { return *p }
-	set := v.set
-	v.set = func(s string) error {
-		err := set(s)
-		*p = presence.Modes[word]
-		return err
-	}
-	return v
+	return meaning(p, func(word string) presence.Mode { return presence.Modes[word] }, "clients", "users")
 }
 
 // durationWithin is a time from least to most.

@@ -253,8 +253,8 @@ func oneOf(p *string, words ...string) value {
 	}}
 }
 
-// choice is one of the words, in any case, which stand for values in their order.
-func choice[T ~uint8](p *T, words ...string) value {
+// meaning is one of the words, in any case, each of which stands for a value.
+func meaning[T any](p *T, of func(word string) T, words ...string) value {
 	var word string
 	v := oneOf(&word, words...)
 	v.get = func() any { return *p }
@@ -263,24 +263,20 @@ func choice[T ~uint8](p *T, words ...string) value {
 		if err := set(s); err != nil {
 			return err
 		}
-		*p = T(slices.Index(words, word))
+		*p = of(word)
 		return nil
 	}
 	return v
 }
 
+// choice is one of the words, in any case, which stand for values in their order.
+func choice[T ~uint8](p *T, words ...string) value {
+	return meaning(p, func(word string) T { return T(slices.Index(words, word)) }, words...)
+}
+
 // onOrOff is "on" or "off".
 func onOrOff(p *bool) value {
-	var word string
-	v := oneOf(&word, "on", "off")
-	v.get = func() any { return *p }
-	set := v.set
-	v.set = func(s string) error {
-		err := set(s)
-		*p = word == "on"
-		return err
-	}
-	return v
+	return meaning(p, func(word string) bool { return word == "on" }, "on", "off")
 }
 
 // list is a list of strings for which check returns nil.

@@ -3,7 +3,6 @@ package console
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -159,7 +158,7 @@ func (c *console) channels(r *http.Request) (any, error) {
 	if !ok {
 		return nil, &failure{http.StatusBadRequest, "sort: want name, published or subscribers"}
 	}
-	limit, err := limitOf(r)
+	limit, err := limitOf(r, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -187,11 +186,11 @@ func (c *console) channels(r *http.Request) (any, error) {
 	return answer, nil
 }
 
-// limitOf returns the parameter limit.
-func limitOf(r *http.Request) (int, error) {
+// limitOf returns the parameter limit, which is at least that.
+func limitOf(r *http.Request, least int) (int, error) {
 	limit, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("limit"), "100"))
-	if err != nil || limit < 1 || limit > listMax {
-		return 0, &failure{http.StatusBadRequest, fmt.Sprintf("limit: want a number from 1 to %d", listMax)}
+	if err != nil || limit < least || limit > listMax {
+		return 0, badRequest("limit: want a number from %d to %d", least, listMax)
 	}
 	return limit, nil
 }
@@ -227,7 +226,7 @@ func connectionsOf(list []webrocket.ConnStats, next string) Connections {
 
 func (c *console) connections(r *http.Request) (any, error) {
 	query := r.URL.Query()
-	limit, err := limitOf(r)
+	limit, err := limitOf(r, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +243,7 @@ func (c *console) connections(r *http.Request) (any, error) {
 }
 
 func (c *console) slowest(r *http.Request) (any, error) {
-	limit, err := limitOf(r)
+	limit, err := limitOf(r, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/httpapi"
 )
 
 // publish publishes an event with a key, "" for none, and returns the answer.
@@ -54,7 +56,7 @@ func TestHistory(t *testing.T) {
 	epoch := o.server.Hub("/").Epoch()
 	offsets := func(query string) (all []uint64, more bool) {
 		t.Helper()
-		page := get[historyPage](o, "/api/history?hub=/&channel=chat:1"+query)
+		page := get[httpapi.HistoryAnswer](o, "/api/history?hub=/&channel=chat:1"+query)
 		if page.Epoch != epoch || page.First != 3 || page.Top != 5 {
 			t.Errorf("%s: got %+v, want 3 to 5 of %s", query, page, epoch)
 		}

@@ -30,12 +30,12 @@ func (c *console) presence(r *http.Request) (any, error) {
 		return nil, badRequest("want hub and channel")
 	}
 	after, err := strconv.ParseUint(cmp.Or(query.Get("after"), "0"), 10, 64)
-	if err != nil || after > offsetMax {
-		return nil, badRequest("after: want a number from 0 to %d", uint64(offsetMax))
+	if err != nil || after > versionMax {
+		return nil, badRequest("after: want a number from 0 to %d", uint64(versionMax))
 	}
-	limit, err := strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
-	if err != nil || limit < 0 || limit > listMax {
-		return nil, badRequest("limit: want a number from 0 to %d", listMax)
+	limit, err := limitOf(r, 0)
+	if err != nil {
+		return nil, err
 	}
 	if limit == 0 {
 		limit = -1 // only how many there are
@@ -50,6 +50,9 @@ func (c *console) presence(r *http.Request) (any, error) {
 	}
 	return answer, nil
 }
+
+// versionMax is the greatest version that the protocol takes.
+const versionMax = 1<<53 - 1
 
 // Presence is what a hub holds of those that are present in its channels.
 type Presence struct {
