@@ -344,7 +344,10 @@ func TestStreamSlowReaders(t *testing.T) {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
 			h := openHub()
 			h.MaxQueuedBytes, h.SlowReaders = 64<<10, policy
-			f := serve(t, map[string]*webrocket.HubHandler{"/": h}, func(s *webrocket.Server) { s.Config.SendBuffer = 16 << 10 })
+			f := serve(t, map[string]*webrocket.HubHandler{"/": h}, func(s *webrocket.Server) {
+				s.Config.SendBuffer = 16 << 10
+				s.Config.CloseTimeout = time.Minute // a slow reader is slow to read the end too
+			})
 			conn, err := net.Dial("tcp", f.Addr().String())
 			if err != nil {
 				t.Fatal(err)
