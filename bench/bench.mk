@@ -20,7 +20,7 @@ COMMIT = $(shell test -e .git && echo $$(git rev-parse --short=12 HEAD)$$(test -
 STAMPED = -X github.com/nu7hatch/webrocket/build.stamped=$(COMMIT)
 STAMP   = -ldflags "$(STAMPED)"
 
-.PHONY: bench bench-compare bench-binaries
+.PHONY: bench bench-compare bench-binaries million-nodes
 
 bench: bench-binaries ## the standard set, about 11 minutes
 	@mkdir -p $(RESULTS)
@@ -31,6 +31,12 @@ bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo $(BIN)/nginx 
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench compare $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-compare.json -html $(RESULTS)/$(RUN)-compare.html > $(RESULTS)/$(RUN)-compare.txt; \
 		status=$$?; $(peers) >> $(RESULTS)/$(RUN)-compare.txt; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status
+
+NODES ?= 53
+million-nodes: CONNS = 19000
+million-nodes: bench-binaries $(BIN)/nats-server ## NODES processes with CONNS real connections each, 53 with 19,000 by default, as one cluster: memory, an event to all
+	@mkdir -p $(RESULTS)
+	$(BIN)/rocket-bench nodes -nats $(BIN)/nats-server -nodes $(NODES) -conns $(CONNS) -hold 30s -json $(RESULTS)/$(RUN)-nodes.json
 
 # What the peers are, for the end of the table.
 peers = { echo; printf '%s\n' $(NATS) $(CENTRIFUGO); dpkg-query -W nginx libnginx-mod-nchan; }

@@ -21,6 +21,8 @@
 //	               time through io_uring (uring.go)
 //	result.go      what is known afterwards; metric.go, table.go, sidebyside.go and html.go show it
 //	suite.go       the standard set, repeated, with medians and spread; peers.go compares the servers of a set
+//	nodes.go       a cluster on this machine with very many connections; swarm.go has the clients of one node, in a
+//	               process of their own
 //	column.go      one scenario without and with TLS, side by side
 //
 // # What a delivery carries

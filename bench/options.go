@@ -52,6 +52,8 @@ type Options struct {
 	History   int           `json:"history,omitempty"`   // events that the server keeps of each channel; 0: none
 	ProbeRate float64       `json:"probeRate,omitempty"` // broadcast: publishes per second in another channel
 	NoFloor   bool          `json:"noFloor,omitempty"`
+
+	since time.Time // from which the run's clock counts; zero: its start
 }
 
 // Bounds of a run.

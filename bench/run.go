@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"crypto/tls"
@@ -94,7 +95,7 @@ func newRun(opts *Options, d Dialect, target *url.URL, p *plan) (*run, error) {
 		opts: opts, plan: p, dialect: d, stream: d.Stream(), acks: d.Acks(),
 		auth: opts.Secret != "" || !opts.NoAuth, secret: opts.Secret,
 		target: target, payload: payload(opts.Payload), hold: int64(opts.Hold),
-		started: time.Now(), changed: make(chan struct{}, 1),
+		started: cmp.Or(opts.since, time.Now()), changed: make(chan struct{}, 1),
 	}
 	var err error
 	if r.tls, err = clientConfig(opts, target); err != nil {

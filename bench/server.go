@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -94,14 +95,24 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 		os.RemoveAll(dir)
 		return nil, err
 	}
-	s := &server{args: args, pair: pair, dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", port), exited: make(chan struct{})}
-	s.cmd = exec.Command(args[0], args[1:]...)
+	s := &server{args: args, pair: pair, dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", port)}
+	if err := s.start(ctx, opts.ServerCPUs); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// start starts the program, pinned to CPUs if some are named, and waits until it listens. If it fails, nothing of the
+// server is left.
+func (s *server) start(ctx context.Context, cpus []int) error {
+	s.exited = make(chan struct{})
+	s.cmd = exec.Command(s.args[0], s.args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	// The server ends with us, and ^C on the terminal is for us alone.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := pinned(opts.ServerCPUs, s.cmd.Start); err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("%w: %w", errNoServer, err)
+	if err := pinned(cpus, s.cmd.Start); err != nil {
+		os.RemoveAll(s.dir)
+		return fmt.Errorf("%w: %w", errNoServer, err)
 	}
 	allowFiles(s.cmd.Process.Pid)
 	go func() {
@@ -112,9 +123,9 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 	}()
 	if err := s.listening(ctx); err != nil {
 		s.stop()
-		return nil, err
+		return err
 	}
-	return s, nil
+	return nil
 }
 
 func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args []string, pair keyPair, err error) {
@@ -136,12 +147,29 @@ func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args [
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	ports, err := freePorts(1)
 	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+		return 0, err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return ports[0], nil
+}
+
+// freePorts returns n ports that nothing listens on. They are below those that the kernel gives to clients, of which
+// another could take one before its server starts.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for tries := 0; len(ports) < n; tries++ {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		switch {
+		case err == nil:
+			defer l.Close() // all of them, so that no port is found twice
+			ports = append(ports, port)
+		case tries > 10*n+100:
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+	}
+	return ports, nil
 }
 
 func (s *server) listening(ctx context.Context) error {

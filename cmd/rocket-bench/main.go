@@ -25,6 +25,7 @@ const (
 
 func main() {
 	bench.BeFloor()
+	bench.BeSwarm()
 	debug.SetGCPercent(400)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -47,6 +48,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		good, err = runStandard(ctx, args, out, errs)
 	case name == "compare":
 		good, err = runCompare(ctx, args, out, errs)
+	case name == "nodes":
+		good, err = runNodes(ctx, args, out, errs)
 	case name == "report":
 		err = runReport(args, out, errs)
 	case name == "help" || name == "-h" || name == "-help" || name == "--help":
@@ -81,6 +84,7 @@ func usage(w io.Writer) {
   rocket-bench SCENARIO [flags]        one run; without -target it starts a server of its own
   rocket-bench standard [flags]        the standard set, repeated
   rocket-bench compare [flags]         Rocket, nats-server, Centrifugo and nginx with nchan side by side
+  rocket-bench nodes [flags]           very many connections to a cluster on this machine, and one event to all
   rocket-bench report FILE.json …      results side by side, as -html FILE or as text
 
 Scenarios (each has flags: rocket-bench SCENARIO -h):

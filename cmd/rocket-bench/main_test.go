@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"io"
 	"log"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	bench.BeFloor()
+	bench.BeSwarm()
 	if os.Getenv(beServer) != "" {
 		serve(os.Args[1:])
 	}
@@ -33,7 +36,18 @@ func serve(args []string) {
 	host, port := fs.String("host", "", ""), fs.String("port", "", "")
 	cert, key := fs.String("tls-cert", "", ""), fs.String("tls-key", "", "")
 	fs.Int("loops", 0, "")
+	admin := fs.String("admin", "", "")
+	for _, name := range []string{"cluster-node", "cluster-listen", "cluster-routes"} {
+		fs.String(name, "", "")
+	}
 	fs.Parse(args)
+	if *admin != "" { // of a node that knows two others, it says
+		go func() {
+			log.Fatal(http.ListenAndServe(*admin, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				io.WriteString(w, `{"nodes":[{},{}]}`)
+			})))
+		}()
+	}
 	s := webrocket.NewServer(net.JoinHostPort(*host, *port))
 	s.Log = slog.New(slog.DiscardHandler)
 	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
@@ -108,6 +122,8 @@ func TestExitStatus(t *testing.T) {
 		{"no program", "fanout -server /nonexistent/rocket", exitError, "no server"},
 		{"unknown entry", "standard -only S99", exitUsage, `no entry "S99"`},
 		{"no repeats", "compare -repeat 0", exitUsage, "-repeat"},
+		{"one node", "nodes -nodes 1", exitUsage, "-nodes"},
+		{"no patience", "nodes -within 0s", exitUsage, "-within"},
 		{"report of nothing", "report", exitUsage, "JSON files"},
 		{"report of a missing file", "report /nonexistent.json", exitError, "no such file"},
 		{"report of something else", "report " + notJSON, exitError, "not a result"},
