@@ -41,7 +41,7 @@ var imports = map[string][]string{
 	"webrockettest":      append([]string{"."}, inLibrary...),
 	"conformance":        {},
 	"cmd/rocket":         append([]string{".", "cmd/rocket/console", "httpapi", "js", "cluster", "cluster/embedded", "build", "protocol/pusher"}, inLibrary...),
-	"cmd/rocket/console": append([]string{".", "httpapi", "js", "cluster", "build"}, inLibrary...),
+	"cmd/rocket/console": append([]string{".", "httpapi", "js", "cluster", "build", "protocol/pusher"}, inLibrary...),
 	"bench":              {"codec", "build"},
 	"cmd/rocket-bench":   {"bench", "codec", "build"},
 	"faults":             {"codec"},
@@ -65,6 +65,7 @@ var importers = map[string][]string{
 	"github.com/go-echarts/go-echarts":        {"bench"},
 	"github.com/Shopify/toxiproxy":            {"faults"},
 	"github.com/rs/zerolog":                   {"faults"},     // keeps toxiproxy quiet
+	"github.com/joho/godotenv":                {"cmd/rocket"}, // it needs nothing but the standard library
 	"golang.org/x/net":                        {"cmd/rocket"}, // for the library it would be much to download
 	"golang.org/x/sys":                        {"engine", "cmd/rocket", "bench", "faults"},
 }

@@ -133,6 +133,13 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return c.socket.RemoteAddr()
 }
 
+// Forwarded reports whether the opening handshake came from an HTTP proxy that is
+// trusted (Listener.ForwardedFrom): what its fields say of the client can be believed.
+func (c *Conn) Forwarded() bool {
+	c.loop.own("Conn.Forwarded")
+	return c.transport != nil && c.transport.forwarded
+}
+
 // TLS returns the state of the connection's TLS, nil if it has none.
 func (c *Conn) TLS() *tls.ConnectionState {
 	c.loop.own("Conn.TLS")

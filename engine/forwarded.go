@@ -33,6 +33,7 @@ func (c *Conn) identify(r *codec.Request) bool {
 		return true
 	}
 	t := c.transport
+	t.forwarded = true
 	client, err := forwardedClient(r.Header(fieldForwarded), r.Header(fieldForwardedFor), t.listener.forwarders)
 	if err != nil {
 		c.refuse(err, r.Method)

@@ -33,6 +33,7 @@ type transport struct {
 	arrived      []byte  // ciphertext for session to read, while it does
 	stage        stage
 	notified     bool // close_notify has been sent, or must not be
+	forwarded    bool // the request came from an HTTP proxy that is trusted
 }
 
 // newTransport returns what a new connection needs, nil for nothing.

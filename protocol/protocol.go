@@ -37,6 +37,12 @@ type Noticer interface {
 	Notice(c *engine.Conn, n hub.Notice)
 }
 
+// An Ender is a Protocol with a way of its own to close a connection whose time in the
+// hub is over (hub.CloseExpired).
+type Ender interface {
+	End(c *engine.Conn, code uint16, reason string)
+}
+
 // NewWorker makes what works for the hubs on a loop.
 func NewWorker(l *engine.Loop) *hub.Worker {
 	return hub.NewWorker(out{l}, measure.Now)
@@ -107,9 +113,15 @@ type out struct{ *engine.Loop }
 
 // Close closes a connection that is open.
 func (o out) Close(id uint64, code uint16, reason string) {
-	if c := o.Conn(id); c != nil {
-		c.Close(code, reason)
+	c := o.Conn(id)
+	if c == nil {
+		return
 	}
+	if p, ok := c.Protocol().(Ender); ok {
+		p.End(c, code, reason)
+		return
+	}
+	c.Close(code, reason)
 }
 
 // Notice tells the client of a connection something, if its protocol can.

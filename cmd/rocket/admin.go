@@ -61,7 +61,7 @@ func startAdmin(c *config, s *service) (*admin, error) {
 func (s *service) consoleConfig(c *config) console.Config {
 	config := console.Config{
 		Server: s.server, Token: c.adminToken, Host: adminHost(c.admin), Profiling: c.profiling == "on",
-		CertificateExpiry: s.certs.expiry, KeySets: s.keys.keySets, API: s.api, Log: s.log,
+		CertificateExpiry: s.certs.expiry, KeySets: s.keys.keySets, API: s.api, Apps: s.apps.table.Stats, Log: s.log,
 	}
 	if s.member != nil {
 		config.Cluster = s.member.Stats

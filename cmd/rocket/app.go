@@ -168,7 +168,7 @@ func (c *config) checkApp(n *node, a *app) problems {
 func (c *config) checkApps() problems {
 	var found problems
 	taken := map[string]bool{}
-	var table pusher.Apps
+	table := pusher.Apps{Prefix: c.appsPrefix}
 	for _, a := range c.apps {
 		for _, path := range table.Paths(a.Config) {
 			taken[path] = true

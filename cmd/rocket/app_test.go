@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,6 +195,37 @@ func TestAppEndToEnd(t *testing.T) {
 	stranger := dialApp(t, url, "other")
 	stranger.want(`"code":4001`)
 	stranger.wantClose(4001)
+}
+
+// What an application holds, and what became of the events for its webhooks, is on the
+// admin port.
+func TestAppOnTheAdminPort(t *testing.T) {
+	told := make(chan struct{}, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { told <- struct{}{} }))
+	defer receiver.Close()
+	file := writeFile(t, `{"Hubs": [{"Path": "/"}], "Apps": [
+		{"ID": "app", "Keys": [{"Key": "key", "Secret": "s"}], "Webhooks": [{"URL": "`+receiver.URL+`/hook"}]},
+		{"ID": "other", "Keys": [{"Key": "other", "Secret": "s"}]}]}`)
+	server := start(t, nil, "-port", "0", "-admin", "127.0.0.1:0", file)
+	url := server.stdout.want(`app +(ws://localhost:\d+) `)[1]
+	admin := server.stdout.want(`admin +(http://\S+)`)[1]
+	server.stdout.want(`^Ready`)
+	c := dialApp(t, url, "key")
+	c.want(`"pusher:connection_established"`)
+	c.say(subscribeC)
+	c.want(`subscription_succeeded`)
+	<-told
+	want := `{"apps":[{"app":"app","hub":"/apps/app","connections":1,"channels":1,"cachedBytes":0,"webhooks":[` +
+		`{"endpoint":"` + receiver.URL + `/hook","queued":0,"sent":1,"failures":0,"lost":0}]},` +
+		`{"app":"other","hub":"/apps/other","connections":0,"channels":0,"cachedBytes":0,"webhooks":[]}]}`
+	waitFor(t, want, func() bool {
+		_, text := ask(t, admin+"/api/apps")
+		return strings.TrimSpace(text) == want
+	})
+	stdout, stderr, status := call("top", "-admin", admin, "-interval", "1ms")
+	if status != 0 || !strings.Contains(stdout, "applications:") {
+		t.Errorf("top: got status %d\n%s%s", status, stdout, stderr)
+	}
 }
 
 // A reload changes keys and switches while connections stay, begins applications and

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -43,6 +44,20 @@ func checkPath(s string) error {
 		return wantError(fmt.Sprintf("; write %q", normal))
 	}
 	return nil
+}
+
+// checkPrefix accepts a path that others begin with.
+func checkPrefix(s string) error {
+	first, _, _ := strings.Cut(strings.TrimPrefix(s, "/"), "/")
+	switch {
+	case s == "":
+		return nil
+	case slices.Contains(reserved, first):
+		return fmt.Errorf("paths below /%s/ are taken; give another", first)
+	case strings.HasSuffix(s, "/"):
+		return errWant
+	}
+	return checkPath(s)
 }
 
 // checkChannel accepts the name of a channel.

@@ -46,6 +46,7 @@ func commands() []command {
 		{"health", "[FLAGS] [FILE]", "ask a server on this machine how it is", healthHelp, runHealth},
 		{"token", "[FLAGS] [explain TOKEN]", "make or explain a token for logging in", tokenHelp, runToken},
 		{"key", "new [FLAGS] NAME", "make a key with which a backend publishes by HTTP", keyHelp, runKey},
+		{"import", "soketi|reverb FILE", "make a configuration of that of another Pusher server", importHelp, runImport},
 		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
 		{"man", "", "print the manual page", manHelp, runMan},
 		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},

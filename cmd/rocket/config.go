@@ -32,6 +32,7 @@ type config struct {
 	hubDefaults         hub
 	hubs                []hub
 	apps                []app
+	appsPrefix          string // of their paths
 
 	strange []string // warnings about variables
 	notes   []string // what is not even a warning
@@ -47,10 +48,11 @@ func (c *config) address() string { return net.JoinHostPort(c.host, strconv.Itoa
 
 // sources are where settings come from. The zero value gives the defaults.
 type sources struct {
-	file    string                   // "" for none
-	getenv  func(name string) string // nil for none
-	environ []string                 // all variables, as os.Environ has them; nil for none
-	flags   map[string]string        // by name; later than the environment
+	file    string                            // "" for none
+	read    func(file string) ([]byte, error) // nil for os.ReadFile
+	getenv  func(name string) string          // nil for none
+	environ []string                          // all variables, as os.Environ has them; nil for none
+	flags   map[string]string                 // by name; later than the environment
 }
 
 // load reads the configuration: flags over environment over file over
@@ -82,7 +84,11 @@ func (s sources) loadFile(c *config) (hubs, apps *node, found problems) {
 	if s.file == "" {
 		return nil, nil, nil
 	}
-	data, err := os.ReadFile(s.file)
+	read := s.read
+	if read == nil {
+		read = os.ReadFile
+	}
+	data, err := read(s.file)
 	if err != nil {
 		return nil, nil, problems{{where: s.file, what: "cannot read it: " + reason(err)}}
 	}

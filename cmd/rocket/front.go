@@ -6,22 +6,26 @@ import (
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/httpapi"
+	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
 // front answers the requests on the ports for clients that open no WebSocket
-// connection: those below a prefix by its handler, others as a server without HTTP.
+// connection: those of the HTTP APIs, and others as a server without HTTP.
 type front struct {
 	server *webrocket.Server
-	under  map[string]http.Handler // by the first segment of the path
+	api    http.Handler
+	apps   *pusher.Apps
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if h := f.under[first]; h != nil && strings.HasPrefix(r.URL.Path, "/"+first+"/") {
-		h.ServeHTTP(w, r)
-		return
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/"):
+		f.api.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, f.apps.APIPath()):
+		f.apps.ServeHTTP(w, r)
+	default:
+		f.server.RefuseHTTP(w, r)
 	}
-	f.server.RefuseHTTP(w, r)
 }
 
 // reserved are the first segments of paths that are for HTTP, so that no hub may have
@@ -34,6 +38,6 @@ func (c *config) mount(s *webrocket.Server, apps *applications) (*httpapi.API, e
 	if err != nil {
 		return nil, err
 	}
-	s.HTTP = &front{s, map[string]http.Handler{"v1": api, "apps": &apps.table}}
+	s.HTTP = &front{s, api, &apps.table}
 	return api, nil
 }

@@ -121,7 +121,7 @@ func (c *config) anyPath() string {
 	if len(c.hubs) > 0 {
 		return c.hubs[0].path
 	}
-	return new(pusher.Apps).Paths(c.apps[0].Config)[0]
+	return (&pusher.Apps{Prefix: c.appsPrefix}).Paths(c.apps[0].Config)[0]
 }
 
 // dialAsProxy connects to the server, and begins with a PROXY header where the server

@@ -20,6 +20,7 @@ import (
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/build"
+	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
 // runServe is the command serve, and what rocket does without a command.
@@ -111,7 +112,7 @@ func (p *program) newService(c *config, src sources, logs *logs) (*service, erro
 		return nil, err
 	}
 	keys := &keyRing{log: log}
-	apps := new(applications)
+	apps := &applications{table: pusher.Apps{Prefix: c.appsPrefix}}
 	server, err := newServer(c, log, logs, keys, apps)
 	if err != nil {
 		keys.close()
@@ -259,7 +260,7 @@ func printStart(w io.Writer, c *config, s *webrocket.Server, files uint64, admin
 			}
 		}
 		for _, a := range c.apps {
-			fmt.Fprintf(t, "  app\t%s\tPusher\t%s\n", base, a.ID)
+			fmt.Fprintf(t, "  app\t%s%s\tPusher\t%s\n", base, c.appsPrefix, a.ID)
 		}
 	}
 	fmt.Fprintf(t, "  admin\t%s\n", admin)

@@ -183,6 +183,10 @@ func settings() []setting {
 			func(c *config) value { return choice(&c.server.IOUring, "auto", "on", "off") },
 		},
 	}
+	all = append(all, setting{
+		"AppsPrefix", "apps-prefix", "PATH", "", restart, "path before /app/ and /apps/ of applications for Pusher clients, such as /pusher",
+		func(c *config) value { return text(&c.appsPrefix, `a path such as "/pusher"`, checkPrefix) },
+	})
 	all = append(all, clusterSettings()...)
 	for _, h := range hubDefaults() {
 		at := h.at

@@ -17,7 +17,7 @@ import (
 
 const topHelp = `
 It asks the admin port of a server again and again, and shows each event loop,
-the busiest channels, what hubs keep and the slowest readers: on a terminal until Ctrl-C, and
+the busiest channels, what hubs keep, applications and the slowest readers: on a terminal until Ctrl-C, and
 otherwise one report as plain text. The token is read from ROCKET_ADMIN_TOKEN.
 
   -admin ADDRESS   where the server has its admin port (default
@@ -99,6 +99,7 @@ type sample struct {
 	loops    console.Loops
 	cluster  console.Cluster
 	hubs     console.Hubs
+	apps     console.Apps
 	channels console.Channels
 	slowest  console.Connections
 }
@@ -109,6 +110,7 @@ func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 		"/api/loops":   &s.loops,
 		"/api/cluster": &s.cluster,
 		"/api/hubs":    &s.hubs,
+		"/api/apps":    &s.apps,
 		"/api/channels?sort=published&limit=1000": &s.channels,
 		"/api/connections/slowest?limit=10":       &s.slowest,
 	} {
@@ -150,6 +152,7 @@ func view(before, after sample) []byte {
 	viewChannels(&b, before.channels, after.channels, seconds)
 	viewHistory(&b, before.hubs, after.hubs, seconds)
 	viewPresence(&b, before.hubs, after.hubs, seconds)
+	viewApps(&b, before.apps, after.apps, seconds)
 	viewSlowest(&b, after.slowest)
 	return b.Bytes()
 }
@@ -309,6 +312,37 @@ func viewPresence(w io.Writer, before, after console.Hubs, seconds float64) {
 		}
 	}
 	t.Flush()
+}
+
+// viewApps shows the applications for Pusher clients, with all webhooks of each.
+func viewApps(w io.Writer, before, after console.Apps, seconds float64) {
+	had := map[string]console.Webhook{}
+	for _, a := range before.Apps {
+		had[a.App] = allWebhooks(a)
+	}
+	t := table(w)
+	title := "\napplications:\nCONNS\tCHANNELS\tWEBHOOKS: QUEUED\tSENT/s\tFAILED/s\tLOST\t  APP\n"
+	for _, a := range after.Apps {
+		old, now := had[a.App], allWebhooks(a)
+		if old.Sent > now.Sent || old.Failures > now.Failures {
+			old = console.Webhook{} // a reload has made others of them
+		}
+		fmt.Fprintf(t, "%s%d\t%d\t%d\t%s\t%s\t%d\t  %s\n", title, a.Connections, a.Channels, now.Queued,
+			short(float64(now.Sent-old.Sent)/seconds), short(float64(now.Failures-old.Failures)/seconds), now.Lost, a.App)
+		title = ""
+	}
+	t.Flush()
+}
+
+// allWebhooks is the sum over the webhooks of an application.
+func allWebhooks(a console.App) (sum console.Webhook) {
+	for _, w := range a.Webhooks {
+		sum.Queued += w.Queued
+		sum.Sent += w.Sent
+		sum.Failures += w.Failures
+		sum.Lost += w.Lost
+	}
+	return sum
 }
 
 func viewSlowest(w io.Writer, slowest console.Connections) {

@@ -48,6 +48,11 @@ func TestView(t *testing.T) {
 			Channels: 12, Bytes: 3_400_000, Evicted: 30, Recoveries: map[string]uint64{"recovered": 104, "epoch": 3, "ahead": 5},
 		}},
 	}
+	before.apps.Apps = []console.App{{App: "shop", Webhooks: []console.Webhook{{Sent: 10, Failures: 1}}}}
+	after.apps.Apps = []console.App{
+		{App: "chat", Connections: 1},
+		{App: "shop", Connections: 12, Channels: 5, Webhooks: []console.Webhook{{Queued: 3, Sent: 16, Failures: 4, Lost: 2}, {Queued: 1, Sent: 8, Failures: 1, Lost: 5}}},
+	}
 	want := `Rocket 1  ready  up 1m2s  at most 100 connections
 
   LOOP  BUSY  CONNS  SUBS  IN/s  OUT/s  IN B/s  OUT B/s  DELIVERY  WAITING  QUEUED B
@@ -69,6 +74,11 @@ kept events:
 presence:
   CHANNELS  MEMBERS  NOTICES/s  HUB
          3      240          9  /chat
+
+applications:
+  CONNS  CHANNELS  WEBHOOKS: QUEUED  SENT/s  FAILED/s  LOST  APP
+      1         0                 0       0         0     0  chat
+     12         5                 4       7         2     7  shop
 
 slowest readers:
   QUEUED B  FRAMES  SUBS  CONNECTION

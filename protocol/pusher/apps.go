@@ -1,7 +1,9 @@
 package pusher
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -38,6 +40,34 @@ func (s *Apps) Set(apps []*App, disabled ...Config) {
 		}
 	}
 	s.table.Store(t)
+}
+
+// AppStats is what an application holds, and what became of its webhooks' events.
+type AppStats struct {
+	App         string // its ID
+	Hub         string // the name of its hub
+	Connections int
+	Channels    int // that have subscribers
+	CachedBytes int // of the last events of cache channels
+	Webhooks    []HookStats
+}
+
+// Stats returns what each application holds, in the order of their IDs. Any goroutine.
+func (s *Apps) Stats() []AppStats {
+	all := []AppStats{}
+	if t := s.table.Load(); t != nil {
+		for _, id := range slices.Sorted(maps.Keys(t.byID)) {
+			all = append(all, t.byID[id].stats())
+		}
+	}
+	return all
+}
+
+func (a *App) stats() AppStats {
+	return AppStats{
+		App: a.settings.Load().ID, Hub: a.hub.Name(), Connections: int(a.open.Load()), Channels: a.channels.count(),
+		CachedBytes: a.cache.size(), Webhooks: a.hookStats(),
+	}
 }
 
 // Paths returns where the clients of an application connect: a path for each key.

@@ -102,6 +102,13 @@ func (c *cache) get(now time.Time, channel string) *cached {
 	return e
 }
 
+// size returns the memory of all events.
+func (c *cache) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes
+}
+
 // append extends dst by what the HTTP API says of a channel: its last event and for how
 // many seconds it is kept, or null.
 func (c *cache) append(dst []byte, now time.Time, channel string) []byte {

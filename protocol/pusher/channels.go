@@ -290,6 +290,18 @@ func (a *App) tellCount(name string, ch *channel) {
 	a.hooks.subscriptionCount(name, ch.subscribers)
 }
 
+// count returns how many channels there are.
+func (all *channels) count() int {
+	n := 0
+	for i := range all {
+		part := &all[i]
+		part.mu.Lock()
+		n += len(part.open)
+		part.mu.Unlock()
+	}
+	return n
+}
+
 // counts returns how many subscribers and members a channel has.
 func (all *channels) counts(name string) (subscribers, members int) {
 	open, unlock := all.lock(name)

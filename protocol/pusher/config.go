@@ -46,7 +46,8 @@ type Config struct {
 	Keys []Key
 
 	// TLSOnly closes connections without TLS with 4000, which makes pusher-js come back
-	// with TLS. A connection through a proxy that is trusted to have TLS has it.
+	// with TLS. A connection through a proxy of ForwardedFrom has TLS if the proxy says
+	// so: X-Forwarded-Proto: https.
 	TLSOnly bool
 
 	// Origins are the origins of pages that may connect, as in engine.Endpoint; others

@@ -101,7 +101,7 @@ func (a *App) refusal(rules *settings, c *engine.Conn, r *codec.Request) (code u
 	if _, ok := rules.keys.find(r.LastSegment()); !ok {
 		return codeNoApp, "there is no application with this key"
 	}
-	if rules.TLSOnly && c.TLS() == nil && !r.Secure() && r.Header("X-Forwarded-Proto") != "https" {
+	if rules.TLSOnly && c.TLS() == nil && !(c.Forwarded() && r.Header("X-Forwarded-Proto") == "https") {
 		return codeTLSOnly, "the application takes connections with TLS only"
 	}
 	if code, why := checkVersion(r.Param("protocol")); code != 0 {
@@ -132,6 +132,13 @@ func checkVersion(version string) (code uint16, why string) {
 func turnAway(c *engine.Conn, code uint16, why string) {
 	send(c, errorMessage(clientError{message: why, code: int(code)}))
 	c.Close(code, why)
+}
+
+// End closes a connection whose time in the hub is over. What that means to native
+// clients, 4001, is another thing here; this client comes back a second later, and the
+// hub looks at it anew. It makes App a protocol.Ender.
+func (a *App) End(c *engine.Conn, _ uint16, reason string) {
+	turnAway(c, codeOverCapacity, reason)
 }
 
 func send(c *engine.Conn, text []byte) { c.Send(codec.OpText, text) }

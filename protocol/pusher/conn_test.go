@@ -2,6 +2,7 @@ package pusher_test
 
 import (
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -56,7 +57,32 @@ func TestTLSOnly(t *testing.T) {
 	c := w.dial("/app/app-key?protocol=7", nil)
 	c.want(`~"code":4000`)
 	c.wantClose(4000)
-	w.dial("/app/app-key?protocol=7", http.Header{"X-Forwarded-Proto": {"https"}}).established()
+	// Anybody can write the field.
+	c = w.dial("/app/app-key?protocol=7", http.Header{"X-Forwarded-Proto": {"https"}})
+	c.want(`~"code":4000`)
+	c.wantClose(4000)
+
+	behind := beginServer(t, pusher.Config{TLSOnly: true}, webrocket.HubConfig{}, func(s *webrocket.Server) {
+		s.ForwardedFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+	behind.dial("/app/app-key?protocol=7", http.Header{"X-Forwarded-Proto": {"https"}}).established()
+	for _, proto := range []string{"", "http", "http, https"} {
+		c = behind.dial("/app/app-key?protocol=7", http.Header{"X-Forwarded-Proto": {proto}})
+		c.want(`~"code":4000`)
+		c.wantClose(4000)
+	}
+}
+
+// A connection whose time is over is not told 4001, which would keep its page away for
+// ever.
+func TestLifetime(t *testing.T) {
+	w := beginWith(t, pusher.Config{}, webrocket.HubConfig{OnConnect: func(*webrocket.HubRequest) (*webrocket.Identity, error) {
+		return &webrocket.Identity{Lifetime: time.Millisecond}, nil
+	}}, webrocket.Config{Loops: 1})
+	c := w.dial("/app/app-key?protocol=7", nil)
+	c.established()
+	c.want(`~"code":4100`)
+	c.wantClose(4100)
 }
 
 // A connection over the quota comes back in a second, unless the operator wants it to

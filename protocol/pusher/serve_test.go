@@ -55,6 +55,12 @@ func begin(t *testing.T, c pusher.Config) *world {
 
 func beginWith(t *testing.T, c pusher.Config, hub webrocket.HubConfig, config webrocket.Config) *world {
 	t.Helper()
+	return beginServer(t, c, hub, func(s *webrocket.Server) { s.Config = config })
+}
+
+// beginServer is begin with a server that is set up before it starts.
+func beginServer(t *testing.T, c pusher.Config, hub webrocket.HubConfig, setUp func(*webrocket.Server)) *world {
+	t.Helper()
 	h, err := webrocket.NewHub("app", hub)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +72,7 @@ func beginWith(t *testing.T, c pusher.Config, hub webrocket.HubConfig, config we
 	}
 	t.Cleanup(app.Close)
 	w := &world{t: t, app: app, hub: h, apps: new(pusher.Apps), server: webrocket.NewServer("127.0.0.1:0")}
-	w.server.Config = config
+	setUp(w.server)
 	off := pusher.Config{ID: "off", Keys: []pusher.Key{{Key: "off-key", Secret: "s"}}}
 	w.apps.Set([]*pusher.App{app}, off)
 	handlers := map[string]webrocket.Handler{w.apps.StrangersPath(): at{w.apps.Strangers()}}

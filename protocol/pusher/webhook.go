@@ -80,19 +80,20 @@ func (w *Webhook) wants(name, channel string) bool {
 		(len(w.Events) == 0 || slices.Contains(w.Events, name))
 }
 
-// HookStats is what became of the events for webhooks.
+// HookStats is what became of the events for a webhook.
 type HookStats struct {
+	Endpoint        string // the URL without what may be secret
 	Delivered, Lost uint64 // events
 	Failures        uint64 // requests that were not answered with 2xx
 	Queued          int    // events that wait
 }
 
-// HookStats returns what became of the events for each webhook, in the order of the
-// settings. Any goroutine.
-func (a *App) HookStats() []HookStats {
+// hookStats returns what became of the events for each webhook, in the order of the
+// settings.
+func (a *App) hookStats() []HookStats {
 	var all []HookStats
 	for _, q := range a.hooks.list() {
-		all = append(all, HookStats{q.delivered.Load(), q.lost.Load(), q.failures.Load(), len(q.events)})
+		all = append(all, HookStats{q.name(), q.delivered.Load(), q.lost.Load(), q.failures.Load(), int(q.waiting.Load())})
 	}
 	return all
 }
@@ -107,7 +108,8 @@ type endpointQueue struct {
 	cancel context.CancelFunc
 
 	delivered, lost, failures atomic.Uint64
-	full                      atomic.Bool // and the log knows it
+	waiting                   atomic.Int64 // events, those of the request in progress too
+	full                      atomic.Bool  // and the log knows it
 }
 
 func newEndpointQueue(a *App, w Webhook) *endpointQueue {
@@ -149,12 +151,14 @@ var (
 
 // push queues an event, or loses it.
 func (q *endpointQueue) push(event []byte) {
+	q.waiting.Add(1)
 	select {
 	case q.events <- event:
 		if len(q.events) <= cap(q.events)/2 {
 			q.full.Store(false)
 		}
 	default:
+		q.waiting.Add(-1)
 		q.lost.Add(1)
 		if !q.full.Swap(true) {
 			q.app.log().Error("webhook events are lost: too many wait", "endpoint", q.name(), "queued", cap(q.events))
@@ -177,24 +181,27 @@ func (q *endpointQueue) run() {
 	for {
 		batch := q.gather()
 		if batch == nil {
-			q.abandon(len(q.events), context.Canceled)
+			if n := len(q.events); n > 0 {
+				q.lost.Add(uint64(n))
+				q.app.log().Error("webhook events are lost: the webhook has ended", "endpoint", q.name(), "count", n)
+			}
 			return
 		}
-		if err := q.deliver(batch); err != nil {
-			q.abandon(len(batch), err)
+		err := q.deliver(batch)
+		q.waiting.Add(-int64(len(batch)))
+		if err == nil {
+			q.delivered.Add(uint64(len(batch)))
 			continue
 		}
-		q.delivered.Add(uint64(len(batch)))
+		q.lost.Add(uint64(len(batch)))
+		// The events themselves, so that somebody can make up for them.
+		q.app.log().Error("webhook events are lost", "endpoint", q.name(), "count", len(batch), "error", err, "events", string(list(batch)))
 	}
 }
 
-// abandon notes that events are lost.
-func (q *endpointQueue) abandon(n int, err error) {
-	if n == 0 {
-		return
-	}
-	q.lost.Add(uint64(n))
-	q.app.log().Error("webhook events are lost", "endpoint", q.name(), "events", n, "error", err)
+// list returns events as a JSON array.
+func list(events [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(events, []byte(","))...), ']')
 }
 
 // gather waits for events, and returns those of the next request; nil at the end.
@@ -247,8 +254,7 @@ func (q *endpointQueue) deliver(batch [][]byte) error {
 // post sends one request. The signature is of the bytes that are sent.
 func (q *endpointQueue) post(batch [][]byte) error {
 	body := strconv.AppendInt([]byte(`{"time_ms":`), time.Now().UnixMilli(), 10)
-	body = append(body, `,"events":[`...)
-	body = append(append(body, bytes.Join(batch, []byte(","))...), "]}"...)
+	body = append(append(append(body, `,"events":`...), list(batch)...), '}')
 	r, err := http.NewRequestWithContext(q.ctx, http.MethodPost, q.hook.URL, bytes.NewReader(body))
 	if err != nil {
 		return err

@@ -4,7 +4,8 @@
 // New returns an http.Handler for a port of its own. The main path: console.go
 // and host.go (which handler a request gets, and whether it is allowed),
 // health.go (probes), metrics.go (what Prometheus reads), api.go (what is
-// there, as JSON), cluster.go (the nodes of a cluster), history.go (the events
+// there, as JSON), cluster.go (the nodes of a cluster), apps.go (the
+// applications for Pusher clients), history.go (the events
 // that a channel keeps), presence.go (who is in a channel), act.go (what changes
 // something) and object.go (what it is asked in). openapi.yaml describes all of it;
 // a test holds the two together.
@@ -36,6 +37,7 @@ import (
 	"github.com/nu7hatch/webrocket/auth"
 	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/httpapi"
+	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
 // loopTimeout is how long a request waits for the event loops.
@@ -74,6 +76,9 @@ type Config struct {
 	// none.
 	Cluster func() cluster.Stats
 
+	// Apps returns what the applications for Pusher clients hold. If nil, there are none.
+	Apps func() []pusher.AppStats
+
 	// API is the HTTP API of the server, which is served here too, below /v1/. If nil,
 	// it is not.
 	API *httpapi.API
@@ -101,6 +106,7 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /api/cluster", c.read(c.cluster))
 	mux.HandleFunc("GET /api/loops", c.read(c.loops))
 	mux.HandleFunc("GET /api/hubs", c.read(c.hubs))
+	mux.HandleFunc("GET /api/apps", c.read(c.apps))
 	mux.HandleFunc("GET /api/channels", c.read(c.channels))
 	mux.HandleFunc("GET /api/connections", c.read(c.connections))
 	mux.HandleFunc("GET /api/connections/slowest", c.read(c.slowest))

@@ -41,6 +41,7 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"GET", "/api/connections?after=x", "", 400},
 		{"GET", "/api/connections?hub=/nowhere", "", 404},
 		{"GET", "/api/cluster", "", 200},
+		{"GET", "/api/apps", "", 200},
 		{"GET", "/api/connections/slowest", "", 200},
 		{"GET", "/api/connections/slowest?limit=0", "", 400},
 		{"GET", "/api/history?hub=/&channel=chat:1", "", 200},
@@ -184,7 +185,7 @@ func (o *operator) withoutToken() {
 	}
 	open.askAs("", "GET", "/api/history?hub=/&channel=chat:1", "", http.StatusForbidden)
 	open.askAs("", "GET", "/api/presence?hub=/&channel=room:1", "", http.StatusForbidden)
-	for _, path := range []string{"/api/loops", "/api/cluster", "/api/hubs", "/api/channels", "/api/connections", "/api/connections/slowest"} {
+	for _, path := range []string{"/api/loops", "/api/cluster", "/api/hubs", "/api/apps", "/api/channels", "/api/connections", "/api/connections/slowest"} {
 		open.askAs("", "GET", path, "", http.StatusOK)
 		open.host = "evil.example"
 		open.askAs("", "GET", path, "", http.StatusForbidden)

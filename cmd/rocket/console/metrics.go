@@ -20,6 +20,7 @@ import (
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/httpapi"
 	"github.com/nu7hatch/webrocket/measure"
+	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
 // metrics answers with all numbers, in Prometheus' format.
@@ -57,6 +58,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		s := c.Cluster()
 		r.cluster = &s
 	}
+	r.apps = c.appStats()
 	if c.API != nil {
 		r.requests = c.API.Requests()
 	}
@@ -72,6 +74,7 @@ type reading struct {
 	expiry   time.Time // of the certificate; zero if there is no TLS
 	sets     []*auth.KeySet
 	cluster  *cluster.Stats // nil if there is none
+	apps     []pusher.AppStats
 	requests []httpapi.Requests
 }
 
@@ -410,6 +413,41 @@ func table() []metric {
 			"rocket_token_key_fetches_total", counter,
 			[]string{"result"},
 			"Fetches of the keys that verify tokens, by result.", collectFetches,
+		},
+		{
+			"rocket_app_connections", gauge,
+			[]string{"app"},
+			"Open connections of an application for Pusher clients.", perApp(func(a *pusher.AppStats) int { return a.Connections }),
+		},
+		{
+			"rocket_app_channels", gauge,
+			[]string{"app"},
+			"Channels of an application that have subscribers.", perApp(func(a *pusher.AppStats) int { return a.Channels }),
+		},
+		{
+			"rocket_app_cached_bytes", gauge,
+			[]string{"app"},
+			"Memory of the last events of cache channels.", perApp(func(a *pusher.AppStats) int { return a.CachedBytes }),
+		},
+		{
+			"rocket_webhook_queued_events", gauge,
+			[]string{"app", "host"},
+			"Events that wait for the webhooks of an application at a host, those on their way included.", perHost(func(w *pusher.HookStats) float64 { return float64(w.Queued) }),
+		},
+		{
+			"rocket_webhook_sent_events_total", counter,
+			[]string{"app", "host"},
+			"Events that they have taken.", perHost(func(w *pusher.HookStats) float64 { return float64(w.Delivered) }),
+		},
+		{
+			"rocket_webhook_failed_requests_total", counter,
+			[]string{"app", "host"},
+			"Requests that they did not answer with 2xx, and that are sent again for five minutes.", perHost(func(w *pusher.HookStats) float64 { return float64(w.Failures) }),
+		},
+		{
+			"rocket_webhook_lost_events_total", counter,
+			[]string{"app", "host"},
+			"Events that they did not take in time, or that were too many to wait.", perHost(func(w *pusher.HookStats) float64 { return float64(w.Lost) }),
 		},
 		{
 			"rocket_cluster_connected", gauge, nil,
