@@ -218,14 +218,28 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/publish/news", narrow, strings.Repeat(" ", 1<<20+1), 413, `1 MiB`},
 		{"POST", "/v1/publish/" + strings.Repeat("x", 256), reader, "1", 403, `access_denied`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news","chanel":1}`, 400, `unknown field \"chanel\"`},
-		{"POST", "/v1/publish", narrow, `{"channel":7}`, 400, `channel: want another type than number`},
+		{"POST", "/v1/publish", narrow, `{"channel":7}`, 400, `channel: want a string, not a number`},
+		{"POST", "/v1/publish", narrow, `{"Channel":"news"}`, 400, `unknown field \"Channel\"`}, // capitals count
+		{"POST", "/v1/publish", narrow, `{"channel":"a","channel":"news"}`, 400, `\"channel\" is there twice`},
+		{"POST", "/v1/publish", narrow, `{"channel":"a","ch\u0061nnel":"news"}`, 400, `\"channel\" is there twice`},
+		{"POST", "/v1/publish", narrow, `{"channel":null}`, 400, `channel: want a string, not null`},
+		{"POST", "/v1/publish", narrow, `{"messages":null}`, 400, `messages: want an array of objects, not null`},
+		{"POST", "/v1/publish", narrow, `{"messages":[{"channel":"news"},7]}`, 400, `messages[1]: want an object, not a number`},
+		{"POST", "/v1/publish", narrow, `{"messages":[{"channel":"news","Data":1}]}`, 400, `messages[0]: unknown field \"Data\"`},
+		{"POST", "/v1/publish", narrow, `{"messages":[{"channel":"news"}],"messages":[{"channel":"news"}]}`, 400, `twice`},
+		{"POST", "/v1/publish", reader, `{"channel":"news"}`, 403, `may not publish; it may read`},
+		{"POST", "/v1/publish?a;b", narrow, `{"channel":"news"}`, 400, `semicolon`},
+		{"GET", "/v1/channels/news?a;b", reader, "", 400, `semicolon`},
+		{"GET", "/v1/presence/news", reader, "", 404, `the channel has no presence`},
+		{"GET", "/v1/presence/news", narrow, "", 403, `may not read`},
+		{"GET", "/v1/presence/news?after=-1", reader, "", 400, `after: want a number`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news"} {}`, 400, `something follows`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news"} }`, 400, `something follows`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news"}` + "\r\n\t ", 200, `"ok":true`},
 		{"POST", "/v1/publish/news", narrow, "\u00a01", 400, `not JSON`}, // white space, but none of JSON
 		{"POST", "/v1/publish/news?event=a;b", narrow, "1", 400, `semicolon`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news"`, 400, `not JSON`},
-		{"POST", "/v1/publish", narrow, `[]`, 400, `want another type than array`},
+		{"POST", "/v1/publish", narrow, `[]`, 400, `want an object, not an array`},
 		{"POST", "/v1/publish", narrow, `{"messages":[]}`, 400, `want 1 to 100, not 0`},
 		{"POST", "/v1/publish", narrow, `{"messages":[` + strings.Repeat(`{},`, 100) + `{}]}`, 400, `want 1 to 100, not 101`},
 		{"POST", "/v1/publish", narrow, `{"messages":[{}],"channel":"news"}`, 400, `messages stands alone`},
@@ -253,6 +267,169 @@ func TestRefusals(t *testing.T) {
 	}
 	if r, _ := f.ask("GET", "/v1/publish", "", ""); r.Header.Get("Allow") != "POST" {
 		t.Errorf("405: got %v, want Allow", r.Header)
+	}
+}
+
+// A key comes as Bearer. What else there is, such as the password of a site, is no key,
+// and is not taken for none.
+func TestOtherAuthorization(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": webrocket.NewJSONHandler()})
+	for _, field := range []string{"Basic YTpi", "Bearer", "Bearer ", "rk_shop_x", ""} {
+		r, got := f.ask("POST", "/v1/publish/news", "", "1", "Authorization: "+field)
+		if r.StatusCode != 401 || !strings.Contains(got, "want a key: Authorization: Bearer rk_") {
+			t.Errorf("%q: got %s %s, want 401", field, r.Status, got)
+		}
+	}
+	if r, got := f.ask("POST", "/v1/publish/news", "", "1", "Authorization: bearer  "+f.key); r.StatusCode != 200 {
+		t.Errorf("another spelling: got %s %s", r.Status, got)
+	}
+}
+
+// Who may not publish anywhere, or names no stream, is told so before the body has come.
+func TestRightsBeforeBody(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	reader, digest, _ := httpapi.NewKey("reader")
+	if err := f.api.SetKeys(map[string][]httpapi.Key{"/": {
+		{Name: "reader", SHA256: digest, Channels: []string{"*"}, May: []string{"read"}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		path, fields, begin string
+		status              int
+	}{
+		{"/v1/publish", "", "", 401},
+		{"/v1/publish/news", "", "", 401},
+		{"/v1/publish", "Authorization: Bearer rk_x\r\n", "", 401},
+		{"/v1/publish", "Authorization: Bearer " + reader + "\r\n", "", 403},
+		{"/v1/publish/news", "Authorization: Bearer " + reader + "\r\n", "", 403},
+		{"/v1/commands", "", `{"session":"x","seq":1}` + "\n", 404},
+		{"/v1/commands", "", strings.Repeat("x", 1024), 400},
+	} {
+		conn, err := net.Dial("tcp", f.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: h\r\n%sContent-Length: 1000000\r\n\r\n%s", tt.path, tt.fields, tt.begin)
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s %s: %v", tt.path, tt.fields, err)
+		}
+		if r.StatusCode != tt.status {
+			t.Errorf("%s %s: got %s, want %d", tt.path, tt.fields, r.Status, tt.status)
+		}
+		_ = r.Body.Close()
+		_ = conn.Close()
+	}
+}
+
+// Names are read as over WebSocket, where half of a surrogate pair stands for U+FFFD.
+func TestLoneSurrogate(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	c := f.subscribe("r", "\ufffd")
+	f.want("POST", "/v1/publish", f.key, `{"channel":"\ud83d","data":"\ud83d"}`, 200, `"heard":true`)
+	c.want(`{"event":"message","channel":"` + "\ufffd" + `","data":"\ud83d"}`)
+}
+
+// until asks until the answer has a status, and returns how often it has.
+func (f *fixture) until(status int, key, body string) (asked int) {
+	f.t.Helper()
+	for asked < 10_000 {
+		asked++
+		if r, got := f.ask("POST", "/v1/publish/news", key, body); r.StatusCode == status {
+			return asked
+		} else if r.StatusCode != 200 {
+			f.t.Fatalf("got %s %s", r.Status, got)
+		}
+	}
+	f.t.Fatalf("no %d in %d answers", status, asked)
+	return asked
+}
+
+// Who publishes without a key may send, from one address, what one connection may.
+func TestKeylessRate(t *testing.T) {
+	for name, limit := range map[string]func(*webrocket.HubHandler){
+		"CommandRate": func(h *webrocket.HubHandler) { h.CommandRate = 1 },
+		"ByteRate":    func(h *webrocket.HubHandler) { h.ByteRate = 10 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := webrocket.NewJSONHandler()
+			limit(h)
+			f := serve(t, map[string]*webrocket.HubHandler{"/": h})
+			f.until(429, "", `"0123456789"`)
+			for range 20 {
+				f.want("POST", "/v1/publish/news", f.key, `"0123456789"`, 200, `"ok":true`) // the key has no Rate
+			}
+			dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+			elsewhere := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
+			defer elsewhere.CloseIdleConnections()
+			r, err := elsewhere.Post(f.url+"/v1/publish/news", "", strings.NewReader("1")) //nolint:noctx // it is one request
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			if r.StatusCode != 200 {
+				t.Errorf("from another address: got %s", r.Status)
+			}
+		})
+	}
+	f := serve(t, map[string]*webrocket.HubHandler{"/": webrocket.NewJSONHandler()})
+	for range 50 {
+		f.want("POST", "/v1/publish/news", "", "1", 200, `"ok":true`)
+	}
+}
+
+// A reload is no way to publish more than a key's Rate.
+func TestRateOutlivesReload(t *testing.T) {
+	f := serve(t, map[string]*webrocket.HubHandler{"/": locked()})
+	slow, digest, _ := httpapi.NewKey("slow")
+	reload := func() {
+		if err := f.api.SetKeys(map[string][]httpapi.Key{"/": {
+			{Name: "slow", SHA256: digest, Channels: []string{"*"}, May: []string{"publish"}, Rate: 1},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload()
+	for range 100 { // a second may pass in between, but not each time
+		f.until(429, slow, "1")
+		reload()
+		if f.until(429, slow, "1") == 1 {
+			return
+		}
+	}
+	t.Error("after each reload the key may publish at once")
+}
+
+func TestPresence(t *testing.T) {
+	h := locked()
+	h.Rules = append(h.Rules, webrocket.Rule{Match: "room:*", Presence: webrocket.Presence{Mode: webrocket.PresenceClients}})
+	f := serve(t, map[string]*webrocket.HubHandler{"/": h})
+	f.want("GET", "/v1/presence/room:1", f.key, "", 200, `{"version":0,"clients":0,"users":0,"members":[],"more":false}`)
+	for range 3 {
+		f.subscribe("r", "room:1")
+	}
+	ask := func(query string) (p httpapi.PresenceAnswer) {
+		t.Helper()
+		r, got := f.ask("GET", "/v1/presence/room:1"+query, f.key, "")
+		if err := json.Unmarshal([]byte(got), &p); err != nil || r.StatusCode != 200 || p.Clients != 3 || p.Version != 3 {
+			t.Errorf("%s: got %s %s", query, r.Status, got)
+		}
+		return p
+	}
+	all := ask("")
+	if len(all.Members) != 3 || all.More || all.Members[0].Client == "" || all.Members[2].At != 3 {
+		t.Errorf("got %+v, want three members", all)
+	}
+	if first := ask("?limit=2"); len(first.Members) != 2 || !first.More {
+		t.Errorf("the first page: got %+v", first)
+	}
+	if last := ask("?limit=2&after=2"); len(last.Members) != 1 || last.More || last.Members[0].Client != all.Members[2].Client {
+		t.Errorf("the last page: got %+v, want the last of %+v", last, all)
+	}
+	if none := ask("?limit=0"); len(none.Members) != 0 {
+		t.Errorf("only how many: got %+v", none)
 	}
 }
 

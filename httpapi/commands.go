@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -37,20 +40,29 @@ func (a *API) streamOf(id string) *stream {
 // of another process.
 var errNoSession = &problem{http.StatusNotFound, "no_session", "this server has no stream of this session; open a new one", 0}
 
+// headMax is how long the first line of a POST to /v1/commands may be, in bytes.
+const headMax = 1 << 10
+
 // commands is POST /v1/commands: the first line says of which stream, each further one
-// is a command. The replies come in the stream.
+// is a command. The replies come in the stream. What follows the first line is read for
+// a stream that there is.
 func (a *API) commands(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(w, r)
+	body := bufio.NewReaderSize(bodyOf(w, r), headMax)
+	first, err := body.ReadSlice('\n')
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+		return bodyProblem(err)
+	}
+	session, seq, err := readHead(first)
 	if err != nil {
 		return err
 	}
-	var head struct {
-		Session string `json:"session"`
-		Seq     uint64 `json:"seq"`
+	s := a.streamOf(session)
+	if s == nil {
+		return errNoSession
 	}
-	first, rest, _ := bytes.Cut(body, []byte{'\n'})
-	if err := decode(first, &head); err != nil {
-		return invalid(`the first line: want {"session":"…","seq":1}, then a command on each line`)
+	rest, err := readAll(body)
+	if err != nil {
+		return err
 	}
 	var lines [][]byte
 	for line := range bytes.Lines(rest) {
@@ -61,14 +73,27 @@ func (a *API) commands(w http.ResponseWriter, r *http.Request) error {
 	if len(lines) > commandsMax {
 		return invalid("there are %d commands; send at most %d at once", len(lines), commandsMax)
 	}
-	s := a.streamOf(head.Session)
-	if s == nil {
-		return errNoSession
-	}
-	if err := s.obey(head.Seq, lines); err != nil {
+	if err := s.obey(seq, lines); err != nil {
 		return err
 	}
 	return reply(w, http.StatusAccepted, json.RawMessage(`{"ok":true}`))
+}
+
+// readHead reads the first line.
+func readHead(line []byte) (session string, seq uint64, err error) {
+	err = members(line, func(name string, value json.RawMessage) error {
+		switch name {
+		case "session":
+			return text(name, value, &session)
+		case "seq":
+			return json.Unmarshal(value, &seq) //nolint:wrapcheck // what is wrong is not told
+		}
+		return unknown(name)
+	})
+	if err != nil {
+		return "", 0, invalid(`the first line: want {"session":"…","seq":1}, then a command on each line`)
+	}
+	return session, seq, nil
 }
 
 // obey gives the hub commands, in the order of seq. One that is repeated, because the

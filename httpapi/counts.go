@@ -14,6 +14,10 @@ type Requests struct {
 	Count  uint64
 }
 
+// statusGone counts the requests whose clients had gone before the answer began. It is
+// never sent; nginx logs these in the same way.
+const statusGone = 499
+
 // counts are the requests that have been answered. The zero value has none.
 type counts struct {
 	mu sync.Mutex

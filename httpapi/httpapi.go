@@ -3,11 +3,11 @@
 //
 // An API is an http.Handler for everything below /v1/, to be mounted in
 // Server.HTTP. The main path: httpapi.go (which request is for what), key.go (who
-// may ask), publish.go and read.go (what backends ask), stream.go and commands.go
-// (a connection for clients that WebSocket does not reach, as Server-Sent Events
-// and POST), pipe.go and sse.go (what such a stream is made of), problem.go (how a
-// request is refused). openapi.yaml describes all of it; a test holds the two
-// together.
+// may ask), crowd.go (how much may come without a key), publish.go, decode.go, read.go
+// and presence.go (what backends ask), stream.go and commands.go (a connection for
+// clients that WebSocket does not reach, as Server-Sent Events and POST), pipe.go and
+// sse.go (what such a stream is made of), problem.go (how a request is refused).
+// openapi.yaml describes all of it; a test holds the two together.
 //
 // # Ownership
 //
@@ -73,6 +73,7 @@ type API struct {
 	log    *slog.Logger
 	routes []route
 	keys   atomic.Pointer[keyring]
+	crowd  crowd
 	counts counts
 
 	mu      sync.Mutex
@@ -105,6 +106,7 @@ func routesOf(a *API) []route {
 		{"/v1/channels", "GET, HEAD", false, a.channels},
 		{"/v1/channels/{channel}", "GET, HEAD", false, a.channel},
 		{"/v1/history/{channel}", "GET, HEAD", false, a.history},
+		{"/v1/presence/{channel}", "GET, HEAD", false, a.presence},
 		{"/v1/stream", "GET", true, a.stream},
 		{"/v1/commands", "POST", true, a.commands},
 		{"/v1/webrocket.js", "GET, HEAD", false, script},
@@ -154,7 +156,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		counted.Header().Set("Allow", route.methods)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case r.Context().Err() != nil:
+		counted.status = statusGone
+	default:
 		refuse(counted, r, err)
 	}
 }
@@ -200,23 +206,40 @@ func describe(w http.ResponseWriter, _ *http.Request) error {
 	return err
 }
 
-// readBody reads the body of a request, which has bodyTimeout to arrive.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// bodyOf returns the body of a request, which has bodyTimeout to arrive.
+func bodyOf(w http.ResponseWriter, r *http.Request) io.Reader {
 	// Where a server has no deadlines, as in a test, the body comes without one.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
-	var tooLarge *http.MaxBytesError
+	return http.MaxBytesReader(w, r.Body, bodyMax)
+}
+
+// readBody reads the body of a request.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readAll(bodyOf(w, r))
+}
+
+// readAll reads a body, or the rest of it.
+func readAll(from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(from)
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, &problem{http.StatusRequestEntityTooLarge, "too_large", "the body has more than 1 MiB", 0}
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, &problem{http.StatusRequestTimeout, "timeout", "the body has not come whole within 10 s", 0}
 	case err != nil:
-		return nil, invalid("the body: %v", err)
+		return nil, bodyProblem(err)
 	case !utf8.Valid(body):
 		return nil, invalid("the body is not UTF-8")
 	}
 	return body, nil
+}
+
+// bodyProblem is the problem that a body cannot be read.
+func bodyProblem(err error) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return &problem{http.StatusRequestEntityTooLarge, "too_large", "the body has more than 1 MiB", 0}
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.ErrUnexpectedEOF):
+		return &problem{http.StatusRequestTimeout, "timeout", "the body has not come whole within 10 s", 0}
+	}
+	return invalid("the body: %v", err)
 }
 
 // reply sends an answer as JSON.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -89,6 +90,16 @@ func (k *Key) Check() error {
 	return nil
 }
 
+// Opens reports whether a key is for a channel.
+func (k *Key) Opens(channel string) bool {
+	for _, known := range k.Channels {
+		if prefix, ok := auth.Pattern(known); known == channel || ok && strings.HasPrefix(channel, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // keyring is the keys of all hubs. It is not modified once it is in use.
 type keyring struct {
 	hubs []string // sorted
@@ -100,14 +111,19 @@ type held struct {
 	Key
 	hub    string
 	digest []byte
+	spent  *allowance
+}
 
+// An allowance is what has been used of a key's Rate.
+type allowance struct {
 	mu     sync.Mutex
 	bucket rate.Bucket // guarded by mu
 }
 
-// SetKeys replaces the keys, by the path of the hub. If it returns an error, those
-// before stay.
+// SetKeys replaces the keys, by the path of the hub. A key that was there before has
+// used as much of its Rate as before. If SetKeys returns an error, the keys before stay.
 func (a *API) SetKeys(keys map[string][]Key) error {
+	before := a.keys.Load()
 	ring := &keyring{hubs: slices.Sorted(maps.Keys(keys)), keys: make(map[string][]*held)}
 	for hub, list := range keys {
 		names := make(map[string]bool)
@@ -120,71 +136,139 @@ func (a *API) SetKeys(keys map[string][]Key) error {
 			}
 			names[k.Name] = true
 			digest, _ := hex.DecodeString(k.SHA256)
-			ring.keys[hub] = append(ring.keys[hub], &held{Key: k, hub: hub, digest: digest})
+			ring.keys[hub] = append(ring.keys[hub], &held{Key: k, hub: hub, digest: digest, spent: before.spent(hub, digest)})
 		}
 	}
 	a.keys.Store(ring)
 	return nil
 }
 
-// find returns the key that a request has for a hub; "" is any that has the key.
-func (k *keyring) find(token, hub string) *held {
-	sum := sha256.Sum256([]byte(token))
-	for _, name := range k.hubs {
-		if hub != "" && hub != name {
-			continue
-		}
-		for _, key := range k.keys[name] {
-			if subtle.ConstantTimeCompare(key.digest, sum[:]) == 1 {
-				return key
+// spent returns what has been used of a key's rate. k may be nil.
+func (k *keyring) spent(hub string, digest []byte) *allowance {
+	if k != nil {
+		for _, key := range k.keys[hub] {
+			if subtle.ConstantTimeCompare(key.digest, digest) == 1 {
+				return key.spent
 			}
 		}
 	}
-	return nil
+	return new(allowance)
 }
 
-// bearer returns the token of a request. "It uses a case-insensitive token to
-// identify the authentication scheme" (RFC 9110 §11.1).
-func bearer(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
+// find returns what a key opens: one hub, or several.
+func (k *keyring) find(token string) (all []*held) {
+	sum := sha256.Sum256([]byte(token))
+	for _, hub := range k.hubs {
+		for _, key := range k.keys[hub] {
+			if subtle.ConstantTimeCompare(key.digest, sum[:]) == 1 {
+				all = append(all, key)
+			}
+		}
 	}
-	return strings.TrimLeft(token, " ")
+	return all
+}
+
+// authorization returns the scheme and the credentials of a request. "It uses a
+// case-insensitive token to identify the authentication scheme" (RFC 9110 §11.1).
+func authorization(r *http.Request) (scheme, credentials string) {
+	scheme, credentials, _ = strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		scheme = "Bearer"
+	}
+	return scheme, strings.TrimLeft(credentials, " ")
+}
+
+// bearer returns the token of a request, "" if it has none.
+func bearer(r *http.Request) string {
+	if scheme, token := authorization(r); scheme == "Bearer" {
+		return token
+	}
+	return ""
+}
+
+// credentials are what a request brings for asking something in hubs.
+type credentials struct {
+	from netip.Addr
+	keys []*held // nil for everybody
 }
 
 // A caller is who asks for something in a hub.
 type caller struct {
-	hub string
-	key *held // nil for everybody
+	hub  string
+	from netip.Addr
+	key  *held // nil for everybody
+}
+
+// credentialsOf returns what a request brings.
+func (a *API) credentialsOf(r *http.Request) (*credentials, error) {
+	if r.Header["Authorization"] == nil {
+		return &credentials{from: clientOf(r)}, nil
+	}
+	scheme, token := authorization(r)
+	if scheme != "Bearer" || token == "" {
+		return nil, &problem{http.StatusUnauthorized, "invalid_credentials", fmt.Sprintf("the scheme of Authorization is %.20q; want a key: Authorization: Bearer rk_…", scheme), 0}
+	}
+	keys := a.keys.Load().find(token)
+	if keys == nil {
+		return nil, &problem{http.StatusUnauthorized, "invalid_credentials", "the server has no such key; rocket key new makes one, and Keys of the hub lets it in", 0}
+	}
+	return &credentials{clientOf(r), keys}, nil
+}
+
+// in returns who a request is from in the hub that it is for; "" is the hub of the key.
+func (a *API) in(c *credentials, hub string) (*caller, error) {
+	if c.keys == nil {
+		return &caller{hub: a.hubOr(hub), from: c.from}, nil
+	}
+	for _, key := range c.keys {
+		if hub == "" || hub == key.hub {
+			return &caller{key.hub, c.from, key}, nil
+		}
+	}
+	return nil, denied("the key %q is not for the hub %s", c.keys[0].Name, hub)
 }
 
 // callerOf returns who a request is from, and which hub it is for.
 func (a *API) callerOf(r *http.Request, hub string) (*caller, error) {
-	if err := checkQuery(r); err != nil {
+	c, err := a.credentialsOf(r)
+	if err != nil {
 		return nil, err
 	}
-	ring, token := a.keys.Load(), bearer(r)
-	if token == "" {
-		return &caller{hub: a.hubOr(hub)}, nil
-	}
-	key := ring.find(token, hub)
-	switch {
-	case key != nil:
-		return &caller{key.hub, key}, nil
-	case hub != "" && ring.find(token, "") != nil:
-		return nil, denied("the key %q is not for the hub %s", ring.find(token, "").Name, hub)
-	}
-	return nil, &problem{http.StatusUnauthorized, "invalid_credentials", "the server has no such key; rocket key new makes one, and Keys of the hub lets it in", 0}
+	return a.in(c, hub)
 }
 
-// checkQuery returns what is wrong with the query of a request: URL.Query leaves out what
-// it cannot read, such as the hub that is meant.
-func checkQuery(r *http.Request) error {
-	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
-		return invalid("the query: %v; names and values are percent-encoded, with & in between", err)
+// mayPublishSomewhere returns nil if the credentials let a request publish in some
+// channel of some hub. It is asked before a body is read that says in which.
+func (a *API) mayPublishSomewhere(c *credentials) error {
+	if c.keys == nil {
+		for _, path := range a.server.Hubs() {
+			if a.server.IsNative(path) && !a.server.Hub(path).NeedsLogin() {
+				return nil
+			}
+		}
+		return errNoKey
 	}
-	return nil
+	for _, key := range c.keys {
+		if slices.Contains(key.May, mayPublish) {
+			return nil
+		}
+	}
+	return c.keys[0].mayNot(mayPublish)
+}
+
+// mayNot is the problem that a key may not do something anywhere.
+func (k *held) mayNot(what string) *problem {
+	return denied("the key %q may not %s; it may %s", k.Name, what, strings.Join(k.May, ", "))
+}
+
+// queryOf returns the query of a request. Unlike URL.Query it leaves nothing out that it
+// cannot read, such as the hub that is meant.
+func queryOf(r *http.Request) (url.Values, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, invalid("the query: %v; names and values are percent-encoded, with & in between", err)
+	}
+	return query, nil
 }
 
 // hubOr returns the hub that is meant: "/" where there is one, or the only one.
@@ -206,12 +290,10 @@ func (c *caller) mayUse(a *API, what, channel string) error {
 		return c.everybodyMay(a, what, channel)
 	}
 	if !slices.Contains(c.key.May, what) {
-		return denied("the key %q may not %s; it may %s", c.key.Name, what, strings.Join(c.key.May, ", "))
+		return c.key.mayNot(what)
 	}
-	for _, known := range c.key.Channels {
-		if prefix, ok := auth.Pattern(known); known == channel || ok && strings.HasPrefix(channel, prefix) {
-			return nil
-		}
+	if c.key.Opens(channel) {
+		return nil
 	}
 	return denied("the key %q is not for the channel %q; it is for %s", c.key.Name, channel, strings.Join(c.key.Channels, ", "))
 }
@@ -227,14 +309,22 @@ func (c *caller) everybodyMay(a *API, what, channel string) error {
 	return nil
 }
 
-// tooFast returns why n more events are too many at once, nil if they are not.
-func (c *caller) tooFast(n int) error {
-	if c.key == nil || c.key.Rate == 0 {
+// tooFast returns why an event of size bytes is one too many at once, nil if it is not.
+// Who has no key may send what one WebSocket connection to the hub may.
+func (c *caller) tooFast(a *API, size int) error {
+	if c.key == nil {
+		h := a.server.Hub(c.hub).Config()
+		if a.crowd.within(measure.Now(), source{c.hub, c.from}, size, h.CommandRate, h.ByteRate) {
+			return nil
+		}
+		return &problem{http.StatusTooManyRequests, "rate_limited", "from this address comes more in a second than the hub's CommandRate or ByteRate; a key has a Rate of its own", 1}
+	}
+	if c.key.Rate == 0 {
 		return nil
 	}
-	c.key.mu.Lock()
-	defer c.key.mu.Unlock()
-	if c.key.bucket.Take(measure.Now(), n, c.key.Rate) {
+	c.key.spent.mu.Lock()
+	defer c.key.spent.mu.Unlock()
+	if c.key.spent.bucket.Take(measure.Now(), 1, c.key.Rate) {
 		return nil
 	}
 	return &problem{http.StatusTooManyRequests, "rate_limited", fmt.Sprintf("the key %q may publish %d events a second", c.key.Name, c.key.Rate), 1}

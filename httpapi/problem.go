@@ -47,6 +47,8 @@ func problemOf(err error) *problem {
 		return &problem{http.StatusBadRequest, "invalid_data", "the event needs a name, in UTF-8", 0}
 	case errors.Is(err, webrocket.ErrNoHistory):
 		return &problem{http.StatusNotFound, "not_available", "the channel keeps no history", 0}
+	case errors.Is(err, webrocket.ErrNoPresence):
+		return &problem{http.StatusNotFound, "not_available", "the channel has no presence", 0}
 	default:
 		return &problem{http.StatusBadRequest, "invalid_data", err.Error(), 0}
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/nu7hatch/webrocket"
@@ -22,11 +21,63 @@ const defaultEvent = "message"
 
 // message is an event that a backend publishes.
 type message struct {
-	Hub     string          `json:"hub"`
-	Channel string          `json:"channel"`
-	Event   string          `json:"event"`
-	Data    json.RawMessage `json:"data"`
-	ID      string          `json:"id"`
+	hub, channel, event, id string
+
+	data json.RawMessage
+}
+
+// read takes a member of a message.
+func (m *message) read(name string, value json.RawMessage) error {
+	switch name {
+	case "hub":
+		return text(name, value, &m.hub)
+	case "channel":
+		return text(name, value, &m.channel)
+	case "event":
+		return text(name, value, &m.event)
+	case "id":
+		return text(name, value, &m.id)
+	case "data":
+		m.data = value
+		return nil
+	}
+	return unknown(name)
+}
+
+// readMessages reads what POST /v1/publish gets: one message, or several in messages,
+// which then is not nil.
+func readMessages(body []byte) (one message, messages []message, err error) {
+	alone := true
+	err = members(body, func(name string, value json.RawMessage) error {
+		if name == "messages" {
+			messages, err = readBatch(value)
+			return err
+		}
+		alone = false
+		return one.read(name, value)
+	})
+	switch {
+	case err != nil:
+		return one, nil, invalid("the body: %s", err)
+	case messages != nil && !alone:
+		return one, nil, invalid("messages stands alone: hub, channel, event, data and id belong into each of them")
+	}
+	return one, messages, nil
+}
+
+// readBatch reads the messages of a batch.
+func readBatch(list json.RawMessage) ([]message, error) {
+	var all []json.RawMessage
+	if list[0] != '[' || json.Unmarshal(list, &all) != nil {
+		return nil, fmt.Errorf("messages: want an array of objects, not %s", typeOf(list))
+	}
+	messages := make([]message, len(all))
+	for i, one := range all {
+		if err := members(one, messages[i].read); err != nil {
+			return nil, fmt.Errorf("messages[%d]: %w", i, err)
+		}
+	}
+	return messages, nil
 }
 
 // result is what became of a message.
@@ -40,58 +91,60 @@ type result struct {
 
 // publishData is POST /v1/publish/{channel}: the body is the data.
 func (a *API) publishData(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
+	query, err := queryOf(r)
+	if err != nil {
+		return err
+	}
 	c, err := a.callerOf(r, query.Get("hub"))
 	if err != nil {
 		return err
 	}
-	m := message{Channel: r.PathValue("channel"), Event: query.Get("event"), ID: r.Header.Get("Idempotency-Key")}
-	if err := c.mayUse(a, mayPublish, m.Channel); err != nil { // before the body is read
+	m := message{channel: r.PathValue("channel"), event: query.Get("event"), id: r.Header.Get("Idempotency-Key")}
+	if err := c.mayUse(a, mayPublish, m.channel); err != nil { // before the body is read
 		return err
 	}
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
-	m.Data = bytes.Trim(body, " \t\r\n") // what is white space in JSON
-	if len(m.Data) > 0 && !json.Valid(m.Data) {
-		return invalid("the body is not JSON (%s); a text needs quotes around it", whyNotJSON(m.Data))
+	m.data = bytes.Trim(body, " \t\r\n") // what is white space in JSON
+	if len(m.data) > 0 && !json.Valid(m.data) {
+		return invalid("the body is not JSON (%s); a text needs quotes around it", whyNotJSON(m.data))
 	}
 	return a.publishOne(w, r, c, m)
 }
 
 // publishBody is POST /v1/publish: an event, or a batch of events.
 func (a *API) publishBody(w http.ResponseWriter, r *http.Request) error {
-	if token := bearer(r); token != "" && a.keys.Load().find(token, "") == nil { // before the body is read
-		_, err := a.callerOf(r, "")
+	if _, err := queryOf(r); err != nil {
+		return err
+	}
+	given, err := a.credentialsOf(r)
+	if err != nil {
+		return err
+	}
+	if err := a.mayPublishSomewhere(given); err != nil { // before the body is read
 		return err
 	}
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
-	var ask struct {
-		Messages *[]message `json:"messages"`
-		message
-	}
-	if err := decode(body, &ask); err != nil {
+	m, messages, err := readMessages(body)
+	switch {
+	case err != nil:
 		return err
-	}
-	if ask.Messages == nil {
-		c, err := a.callerOf(r, ask.Hub)
+	case messages == nil:
+		c, err := a.in(given, m.hub)
 		if err != nil {
 			return err
 		}
-		ask.ID = cmp.Or(ask.ID, r.Header.Get("Idempotency-Key"))
-		return a.publishOne(w, r, c, ask.message)
-	}
-	if ask.Channel+ask.Event+ask.Hub+ask.ID != "" || ask.Data != nil {
-		return invalid("messages stands alone: hub, channel, event, data and id belong into each of them")
-	}
-	if r.Header.Get("Idempotency-Key") != "" {
+		m.id = cmp.Or(m.id, r.Header.Get("Idempotency-Key"))
+		return a.publishOne(w, r, c, m)
+	case r.Header.Get("Idempotency-Key") != "":
 		return invalid("Idempotency-Key is for one event: give each of messages an id")
 	}
-	return a.publishBatch(w, r, *ask.Messages)
+	return a.publishBatch(w, r, given, messages)
 }
 
 // publishOne publishes an event and answers.
@@ -111,7 +164,7 @@ func (a *API) publishOne(w http.ResponseWriter, r *http.Request, c *caller, m me
 
 // publishBatch publishes events in their order. One that is refused does not keep
 // back the others.
-func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, messages []message) error {
+func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, given *credentials, messages []message) error {
 	if n := len(messages); n == 0 || n > batchMax {
 		return invalid("messages: want 1 to %d, not %d", batchMax, n)
 	}
@@ -119,7 +172,7 @@ func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, messages []me
 		Results []*result `json:"results"`
 	}{}
 	for _, m := range messages {
-		c, err := a.callerOf(r, m.Hub)
+		c, err := a.in(given, m.hub)
 		if err == nil {
 			err = a.ofOrigin(r, c.hub)
 		}
@@ -138,20 +191,20 @@ func (a *API) publishBatch(w http.ResponseWriter, r *http.Request, messages []me
 
 // publish publishes an event, if the caller may.
 func (a *API) publish(c *caller, m message) (*result, error) {
-	m.Event = cmp.Or(m.Event, defaultEvent)
-	if len(m.ID) > codec.MaxKey {
+	m.event = cmp.Or(m.event, defaultEvent)
+	if len(m.id) > codec.MaxKey {
 		return nil, invalid("the id has more than %d bytes", codec.MaxKey)
 	}
-	if !codec.ValidChannelName([]byte(m.Channel)) {
+	if !codec.ValidChannelName([]byte(m.channel)) {
 		return nil, &problem{http.StatusBadRequest, "invalid_channel_name", "the name of a channel has 1 to 255 bytes of UTF-8 without control characters", 0}
 	}
-	if err := c.mayUse(a, mayPublish, m.Channel); err != nil {
+	if err := c.mayUse(a, mayPublish, m.channel); err != nil {
 		return nil, err
 	}
-	if err := c.tooFast(1); err != nil {
+	if err := c.tooFast(a, len(m.data)); err != nil {
 		return nil, err
 	}
-	published, err := a.server.PublishKeyed(c.hub, m.Channel, m.Event, m.Data, c.keyOf(m.ID))
+	published, err := a.server.PublishKeyed(c.hub, m.channel, m.event, m.data, c.keyOf(m.id))
 	heard := err == nil
 	if err != nil && !errors.Is(err, webrocket.ErrInvalidChannel) {
 		return nil, err
@@ -180,35 +233,6 @@ func (a *API) ofOrigin(r *http.Request, hub string) error {
 		return denied("pages of the origin %.100s may not use the hub %s; its Origins decide", origin, hub)
 	}
 	return nil
-}
-
-// decode reads a JSON object with known members.
-func decode(body []byte, to any) error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	err := d.Decode(to)
-	if err == nil && len(bytes.Trim(body[d.InputOffset():], " \t\r\n")) > 0 {
-		err = errors.New("something follows the object")
-	}
-	if err != nil {
-		return invalid("the body: %s", whyInvalid(err))
-	}
-	return nil
-}
-
-// whyInvalid says what is wrong, without the words of Go.
-func whyInvalid(err error) string {
-	var syntax *json.SyntaxError
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "it is not JSON: it ends too early"
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("it is not JSON: %v, at byte %d", syntax, syntax.Offset)
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("%s: want another type than %s", cmp.Or(wrong.Field, "it"), wrong.Value)
-	}
-	return string(bytes.TrimPrefix([]byte(err.Error()), []byte("json: ")))
 }
 
 func whyNotJSON(b []byte) string {

@@ -1,11 +1,9 @@
 package httpapi
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,7 +29,10 @@ type channelStats struct {
 
 // channels is GET /v1/channels.
 func (a *API) channels(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
+	query, err := queryOf(r)
+	if err != nil {
+		return err
+	}
 	c, err := a.callerOf(r, query.Get("hub"))
 	if err != nil {
 		return err
@@ -40,11 +41,11 @@ func (a *API) channels(w http.ResponseWriter, r *http.Request) error {
 		return errNoKey
 	}
 	if !slices.Contains(c.key.May, mayRead) {
-		return denied("the key %q may not read; it may %s", c.key.Name, strings.Join(c.key.May, ", "))
+		return c.key.mayNot(mayRead)
 	}
-	limit, err := strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
-	if err != nil || limit < 1 || limit > listMax {
-		return invalid("limit: want a number from 1 to %d", listMax)
+	limit, err := limitOf(query, 1)
+	if err != nil {
+		return invalid("%s", err)
 	}
 	answer := struct {
 		Channels []channelStats `json:"channels"`
@@ -87,7 +88,7 @@ func narrower(a, b string) (string, bool) {
 
 // channel is GET /v1/channels/{channel}.
 func (a *API) channel(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.reader(r)
+	c, _, err := a.reader(r)
 	if err != nil {
 		return err
 	}
@@ -103,13 +104,18 @@ func (a *API) channel(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, answer)
 }
 
-// reader returns who asks for the channel of a request, if it may read that.
-func (a *API) reader(r *http.Request) (*caller, error) {
-	c, err := a.callerOf(r, r.URL.Query().Get("hub"))
+// reader returns who asks for the channel of a request, if it may read that, and the
+// request's query.
+func (a *API) reader(r *http.Request) (*caller, url.Values, error) {
+	query, err := queryOf(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c, c.mayUse(a, mayRead, r.PathValue("channel"))
+	c, err := a.callerOf(r, query.Get("hub"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, query, c.mayUse(a, mayRead, r.PathValue("channel"))
 }
 
 // HistoryAnswer is a part of what a channel keeps, as JSON, like the protocol's reply to
@@ -132,11 +138,11 @@ type HistoryEvent struct {
 
 // history is GET /v1/history/{channel}.
 func (a *API) history(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.reader(r)
+	c, query, err := a.reader(r)
 	if err != nil {
 		return err
 	}
-	ask, err := HistoryQuery(r.URL.Query())
+	ask, err := HistoryQuery(query)
 	if err != nil {
 		return invalid("%s", err)
 	}
@@ -178,12 +184,6 @@ func HistoryQuery(query url.Values) (q webrocket.HistoryQuery, err error) {
 			return q, fmt.Errorf("%s: want a number from 0 to %d", name, uint64(offsetMax))
 		}
 	}
-	q.Limit, err = strconv.Atoi(cmp.Or(query.Get("limit"), "100"))
-	if err != nil || q.Limit < 0 || q.Limit > listMax {
-		return q, fmt.Errorf("limit: want a number from 0 to %d", listMax)
-	}
-	if q.Limit == 0 {
-		q.Limit = math.MinInt // only how far it goes
-	}
-	return q, nil
+	q.Limit, err = limitOf(query, 0)
+	return q, err
 }

@@ -60,10 +60,10 @@ type own struct {
 
 // stream is GET /v1/stream.
 func (a *API) stream(w http.ResponseWriter, r *http.Request) error {
-	if err := checkQuery(r); err != nil {
+	query, err := queryOf(r)
+	if err != nil {
 		return err
 	}
-	query := r.URL.Query()
 	channels := query["channel"]
 	if len(channels) > streamChannels {
 		return invalid("channel: there are more than %d", streamChannels)
@@ -73,6 +73,9 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer p.Close()
+	if err := r.Context().Err(); err != nil {
+		return err //nolint:wrapcheck // nobody hears it
+	}
 	s := &stream{pipe: p, beat: query.Get("beat") == "1", mark: rand.Text()}
 	s.at = positions{names: channels, at: make(map[string]webrocket.Position)}
 	defer context.AfterFunc(r.Context(), func() { _ = p.Close() })()

@@ -393,3 +393,28 @@ func TestStreamSlowReaders(t *testing.T) {
 		})
 	}
 }
+
+// A client that goes before its stream begins is no fault of the server.
+func TestGoneBeforeTheStream(t *testing.T) {
+	var f *fixture
+	f = serve(t, map[string]*webrocket.HubHandler{"/": openHub()}, func(s *webrocket.Server) {
+		s.HTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done() // the client has gone
+			f.api.ServeHTTP(w, r)
+		})
+	})
+	conn, err := net.Dial("tcp", f.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "GET /v1/stream?channel=news HTTP/1.1\r\nHost: h\r\n\r\n")
+	_ = conn.Close()
+	for deadline := time.Now().Add(time.Minute); ; {
+		switch got := f.api.Requests(); {
+		case len(got) == 1 && got[0] == httpapi.Requests{Route: "/v1/stream", Status: 499, Count: 1}:
+			return
+		case len(got) > 0 || time.Now().After(deadline):
+			t.Fatalf("counted %+v, want one 499", got)
+		}
+	}
+}

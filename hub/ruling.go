@@ -58,12 +58,20 @@ func (c *Config) Ruling(channel, user string) Ruling {
 	return r
 }
 
+// NeedsLogin reports whether nobody may publish, whatever the channel, without a secret, a
+// token or an identity, or without a program being asked. Any goroutine.
+func (h *Hub) NeedsLogin() bool { return h.settings.Load().needsLogin() }
+
+func (s *settings) needsLogin() bool {
+	return s.Secrets.ReadWrite != "" || s.Tokens != nil || s.OnConnect != nil || s.OnPublish != nil
+}
+
 // EverybodyMayPublish reports whether a client of the native protocol may publish to a
 // channel without a secret, a token or an identity, and without being asked about by a
 // program. Any goroutine.
 func (h *Hub) EverybodyMayPublish(channel string) bool {
 	s := h.settings.Load()
-	if s.Secrets.ReadWrite != "" || s.Tokens != nil || s.OnConnect != nil || s.OnPublish != nil {
+	if s.needsLogin() {
 		return false
 	}
 	granted := !h.Reserved([]byte(channel))

@@ -51,6 +51,9 @@ func grains(now time.Duration) uint64 { return uint64(now/Tick) * grainsPerTick 
 // A Meter limits messages and the bytes that they have. The zero value is full.
 type Meter struct{ messages, bytes Bucket }
 
+// Full reports whether the meter is full, and so no different from a new one.
+func (m *Meter) Full(now time.Duration) bool { return m.messages.Full(now) && m.bytes.Full(now) }
+
 // Within reports whether a message of size bytes comes no faster than so many
 // messages and bytes may come in a second; 0 is any number. One that comes too
 // fast is not counted.

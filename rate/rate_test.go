@@ -87,3 +87,12 @@ func TestMeter(t *testing.T) {
 		}
 	}
 }
+
+// A meter that is full has limited nothing, so nobody need keep it.
+func TestMeterFull(t *testing.T) {
+	for name, m := range map[string]Meter{"messages": {messages: Bucket{full: grainsPerSecond}}, "bytes": {bytes: Bucket{full: grainsPerSecond}}} {
+		if m.Full(time.Second-Tick) || !m.Full(time.Second) {
+			t.Errorf("%s: got %t and %t, want false before the second is over", name, m.Full(time.Second-Tick), m.Full(time.Second))
+		}
+	}
+}

@@ -70,6 +70,9 @@ func printSummary(w io.Writer, c *config) {
 	fmt.Fprintf(t, "  admin\t%s\n", c.admin)
 	for _, h := range c.hubs {
 		fmt.Fprintf(t, "  hub\t%s\t%s\t%s\n", strings.Join(h.paths(), ", "), h.codec, h.access())
+		for _, k := range h.keys {
+			fmt.Fprintf(t, "  key\t%s\t%s\t%s\n", k.Name, strings.Join(k.May, ", "), strings.Join(k.Channels, ", "))
+		}
 	}
 	for _, a := range c.apps {
 		state := "enabled"

@@ -43,8 +43,10 @@ const exitStatusHelp = `Exit status: 0 success or Ctrl-C, 1 another failure, 2 t
 5 the server closed the connection.
 `
 
+const defaultURL = "ws://localhost:9772/"
+
 func (c *clientFlags) register(fs *flag.FlagSet) {
-	fs.StringVar(&c.url, "url", "ws://localhost:9772/", "")
+	fs.StringVar(&c.url, "url", defaultURL, "")
 	fs.StringVar(&c.secret, "secret", "", "")
 	fs.StringVar(&c.token, "token", "", "")
 	fs.StringVar(&c.ca, "ca", "", "")
@@ -400,9 +402,9 @@ func dialError(url string, response *http.Response, err error) error {
 	case errors.As(err, &untrusted):
 		f.err = fmt.Errorf("the certificate of %s is not trusted: %w; -insecure accepts any", url, untrusted.Err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &plain):
-		f.err = fmt.Errorf("%s does not speak TLS at that port; use %s", url, "ws"+strings.TrimPrefix(url, "wss"))
+		f.err = fmt.Errorf("%s does not speak TLS at that port; use %s", url, strings.Replace(url, "s://", "://", 1))
 	case strings.Contains(err.Error(), tlsAlert):
-		f.err = fmt.Errorf("%s speaks TLS at that port; use %s", url, "wss"+strings.TrimPrefix(url, "ws"))
+		f.err = fmt.Errorf("%s speaks TLS at that port; use %s", url, strings.Replace(url, "://", "s://", 1))
 	default:
 		f.passes, f.err = true, fmt.Errorf("cannot connect to %s: %w", url, innermost(err))
 	}

@@ -28,7 +28,7 @@ func isServiceLink(name, text string) bool {
 // strangeVariables returns a warning for each variable in environ, a list of
 // "NAME=text", that has the prefix of Rocket's variables and is none of them.
 func strangeVariables(environ []string) []string {
-	known := []string{"SECRET", "TOKEN"} // those of clients; all others are settings
+	known := []string{"SECRET", "TOKEN", "KEY"} // those of clients; all others are settings
 	for _, st := range settings() {
 		known = append(known, strings.TrimPrefix(st.env(), variablePrefix))
 	}

@@ -24,16 +24,20 @@ line of standard input is one event.
   -event NAME      name of the event (default message)
   -key KEY         publish once for this key: again within the server's
                    IdempotencyWindow, as after a lost connection, it is not published
+  -api URL         publish by HTTP instead, as a backend does; the path of the URL, if
+                   it has one, is the hub
+  -api-key KEY     key of the HTTP API, as rocket key new prints; better in ROCKET_KEY
 ` + clientFlagsHelp + `
 ` + exitStatusHelp + `
 A channel exists while it has a subscriber, or if the server's configuration names
-it. To publish to another channel is an error.
+it. To publish to another channel is an error, but with -api only a remark.
 
 Examples:
   rocket publish news '{"title": "hello"}'
   rocket publish -event alarm news "the sky is falling"
   rocket publish temperature -- -5   (DATA that begins with a dash)
   tail -f access.log | rocket publish log -
+  ROCKET_KEY=rk_shop_… rocket publish -api https://rt.example.com orders:42 '{"paid": true}'
 `
 
 // runPublish is the command publish.
@@ -42,6 +46,7 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 	var flags clientFlags
 	flags.register(fs)
 	event, key := fs.String("event", "message", ""), fs.String("key", "", "")
+	api, apiKey := fs.String("api", "", ""), fs.String("api-key", "", "")
 	arguments, err := parseFlags(fs, args)
 	if err != nil {
 		return err
@@ -62,6 +67,19 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 	case *key != "" && data == "-":
 		return usageError("-key is for one event; with - for DATA each line would have the same")
 	}
+	if *api != "" {
+		if flags.url != defaultURL || flags.secret+flags.token != "" {
+			return usageError("-url, -secret and -token are for WebSocket; with -api give -api-key")
+		}
+		h, err := p.httpPublisher(*api, *apiKey, flags, channel, *event, *key)
+		if err != nil {
+			return err
+		}
+		return p.publishByHTTP(ctx, h, channel, data)
+	}
+	if *apiKey != "" {
+		return usageError("-api-key is for -api; over WebSocket there is -token or -secret")
+	}
 	c, err := p.connect(ctx, flags, "read-write")
 	if err != nil {
 		return err
@@ -74,14 +92,43 @@ func runPublish(ctx context.Context, p *program, args []string) error {
 		}
 		got, err := c.ask(ctx, request{Publish: &publishArgs{*event, channel, raw, *key}}, ignore)
 		if err == nil && got.Duplicate {
-			fmt.Fprintf(p.stderr, "an event with the key %s has been published before; this one is not\n", *key)
+			p.tellDuplicate(*key)
 		}
 		return err
 	}
 	if data != "-" {
 		return send(data)
 	}
-	return c.publishLines(ctx, p.stdin, send)
+	return publishLines(ctx, p.stdin, c, send)
+}
+
+// publishByHTTP is runPublish with -api.
+func (p *program) publishByHTTP(ctx context.Context, h *httpPublisher, channel, data string) error {
+	defer h.client.CloseIdleConnections()
+	send := func(data string) error {
+		raw, err := asJSON(data)
+		if err != nil {
+			return err
+		}
+		answer, err := h.publish(ctx, raw)
+		switch {
+		case err != nil:
+			return err
+		case answer.Duplicate:
+			p.tellDuplicate(h.id)
+		case !answer.Heard:
+			fmt.Fprintf(p.stderr, "there is no channel %q: nobody is subscribed, and the server's configuration does not name it\n", channel)
+		}
+		return nil
+	}
+	if data != "-" {
+		return send(data)
+	}
+	return publishLines(ctx, p.stdin, nil, send)
+}
+
+func (p *program) tellDuplicate(key string) {
+	fmt.Fprintf(p.stderr, "an event with the key %s has been published before; this one is not\n", key)
 }
 
 // asJSON returns data if it is JSON, and otherwise as a JSON string.
@@ -125,9 +172,13 @@ func tooDeep(data string) bool {
 }
 
 // publishLines sends the lines of r until its end, until the user stops it, or
-// until the server closes the connection.
-func (c *client) publishLines(ctx context.Context, r io.Reader, send func(string) error) error {
+// until the server closes the connection of c, if there is one.
+func publishLines(ctx context.Context, r io.Reader, c *client, send func(string) error) error {
 	lines := readLines(r)
+	var inbox chan []byte
+	if c != nil {
+		inbox = c.inbox
+	}
 	for {
 		select {
 		case l := <-lines:
@@ -137,7 +188,7 @@ func (c *client) publishLines(ctx context.Context, r io.Reader, send func(string
 			if err := send(l.text); err != nil {
 				return err
 			}
-		case _, ok := <-c.inbox:
+		case _, ok := <-inbox:
 			if !ok {
 				return c.ended()
 			}

@@ -164,6 +164,11 @@ func (q *question) print(w io.Writer, h hub) error {
 	} {
 		fmt.Fprintf(t, "  %s\t%v: %s\n", v.what, v.Right, q.verdict(v.Verdict, v.secret))
 	}
+	for _, k := range h.keys {
+		if k.Opens(q.channel) {
+			fmt.Fprintf(t, "  key %s\tby HTTP: %s\n", k.Name, strings.Join(k.May, ", "))
+		}
+	}
 	return t.Flush()
 }
 

@@ -3,6 +3,8 @@ package console
 import (
 	"slices"
 	"testing"
+
+	"github.com/nu7hatch/webrocket/httpapi"
 )
 
 func TestPresence(t *testing.T) {
@@ -10,9 +12,9 @@ func TestPresence(t *testing.T) {
 	for range 3 {
 		o.dial("room:1")
 	}
-	read := func(query string) (at []uint64, p presencePage) {
+	read := func(query string) (at []uint64, p httpapi.PresenceAnswer) {
 		t.Helper()
-		p = get[presencePage](o, "/api/presence?hub=/&channel=room:1"+query)
+		p = get[httpapi.PresenceAnswer](o, "/api/presence?hub=/&channel=room:1"+query)
 		if p.Version != 3 || p.Clients != 3 || p.Users != 0 {
 			t.Errorf("%s: got %+v", query, p)
 		}
