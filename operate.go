@@ -115,9 +115,29 @@ func parseConnID(id string) (loop int, number uint64, err error) {
 }
 
 // Disconnect closes a connection with a code (RFC 6455 §7.4) and a reason of at
-// most 123 bytes, or returns ErrNoConnection. Any goroutine but a loop's.
+// most 123 bytes, whichever node of a cluster it is at, or returns ErrNoConnection. Any
+// goroutine but a loop's.
 func (s *Server) Disconnect(ctx context.Context, id string, code uint16, reason string) error {
-	return s.find(ctx, id, func(c *Conn) { c.Close(code, reason) })
+	_, err := s.everywhere(ctx, &order{Do: "disconnect", Connection: id, Code: code, Reason: reason}, 0)
+	return err
+}
+
+// disconnectHere closes connections of this node: one, those of sessions, or those of the
+// subscribers of a channel.
+func (s *Server) disconnectHere(ctx context.Context, o *order) (done outcome, err error) {
+	count := func(c *Conn) {
+		c.Close(o.Code, o.Reason)
+		done.Count++
+	}
+	switch {
+	case o.Connection != "":
+		err = s.find(ctx, o.Connection, count)
+	case o.Who != nil:
+		err = s.eachOf(ctx, o, func(c *Conn, _ *hub.Session) { count(c) })
+	default:
+		done.Count, err = s.disconnectChannel(ctx, o)
+	}
+	return done, err
 }
 
 // find calls do with a connection, on its loop, or returns ErrNoConnection.
@@ -143,11 +163,20 @@ func (s *Server) find(ctx context.Context, id string, do func(*Conn)) error {
 	return err
 }
 
-// DisconnectChannel closes the connections of all subscribers of a channel, and
-// returns how many it has closed. Each loop closes 512 at a time, and serves its
+// DisconnectChannel closes the connections of all subscribers of a channel, on all nodes of
+// a cluster, and says how many it has closed. Each loop closes 512 at a time, and serves its
 // other clients in between. Any goroutine but a loop's.
-func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, code uint16, reason string) (int, error) {
+func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, code uint16, reason string) (Done, error) {
 	h, err := s.hub(path)
+	if err != nil {
+		return Done{}, err
+	}
+	return s.everywhere(ctx, &order{Do: "disconnect", Hub: h.Name(), Channel: channel, Code: code, Reason: reason}, 0)
+}
+
+// disconnectChannel is DisconnectChannel for this node.
+func (s *Server) disconnectChannel(ctx context.Context, o *order) (int, error) {
+	h, err := s.hub(o.Hub)
 	if err != nil {
 		return 0, err
 	}
@@ -158,7 +187,7 @@ func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, co
 	closed, errs := make([]int, len(e.Loops())), make([]error, len(e.Loops()))
 	var loops sync.WaitGroup
 	for i := range e.Loops() {
-		loops.Go(func() { closed[i], errs[i] = disconnect(ctx, e, i, h, channel, code, reason) })
+		loops.Go(func() { closed[i], errs[i] = disconnect(ctx, e, i, h, o) })
 	}
 	loops.Wait()
 	n := 0
@@ -172,11 +201,11 @@ func (s *Server) DisconnectChannel(ctx context.Context, path, channel string, co
 // closeMax is how many connections a loop closes at a time.
 const closeMax = 512
 
-// disconnect is DisconnectChannel for one loop.
-func disconnect(ctx context.Context, e *engine.Engine, loop int, h *Hub, channel string, code uint16, reason string) (closed int, err error) {
+// disconnect is disconnectChannel for one loop.
+func disconnect(ctx context.Context, e *engine.Engine, loop int, h *Hub, o *order) (closed int, err error) {
 	var members []uint64
 	err = e.On(ctx, loop, func(l *engine.Loop) {
-		members = protocol.WorkerOf(l).Members(h, channel)
+		members = protocol.WorkerOf(l).Members(h, o.Channel)
 	})
 	for err == nil && len(members) > 0 {
 		some := members[:min(closeMax, len(members))]
@@ -184,8 +213,8 @@ func disconnect(ctx context.Context, e *engine.Engine, loop int, h *Hub, channel
 		err = e.On(ctx, loop, func(l *engine.Loop) {
 			for _, id := range some {
 				// The number may be another connection's by now.
-				if c := l.Conn(id); c != nil && hears(c, h, channel) {
-					c.Close(code, reason)
+				if c := l.Conn(id); c != nil && hears(c, h, o.Channel) {
+					c.Close(o.Code, o.Reason)
 					closed++
 				}
 			}

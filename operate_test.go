@@ -153,8 +153,8 @@ func TestDisconnectChannel(t *testing.T) {
 		return c
 	}
 	one, two, other := hearing("c"), hearing("c", "d"), hearing("d")
-	if n, err := s.DisconnectChannel(t.Context(), "/", "c", 4000, "go"); n != 2 || err != nil {
-		t.Errorf("got %d, %v, want 2", n, err)
+	if done, err := s.DisconnectChannel(t.Context(), "/", "c", 4000, "go"); done.Count != 2 || done.Nodes != 1 || err != nil {
+		t.Errorf("got %+v, %v, want 2", done, err)
 	}
 	one.wantClose(4000)
 	two.wantClose(4000)
@@ -314,8 +314,8 @@ func TestOperateBeforeStart(t *testing.T) {
 	if err := s.Disconnect(t.Context(), "0-1-1@a", 1000, ""); !errors.Is(err, webrocket.ErrNoConnection) {
 		t.Errorf("Disconnect: got %v", err)
 	}
-	if n, err := s.DisconnectChannel(t.Context(), "/", "c", 1000, ""); n != 0 || err != nil {
-		t.Errorf("DisconnectChannel: got %d, %v", n, err)
+	if done, err := s.DisconnectChannel(t.Context(), "/", "c", 1000, ""); done.Count != 0 || err != nil {
+		t.Errorf("DisconnectChannel: got %+v, %v", done, err)
 	}
 	if first, total, err := s.Channels("/", "", pubsub.ByName, 1); len(first) != 1 || total != 1 || err != nil {
 		t.Errorf("Channels: got %v of %d, %v", first, total, err)
@@ -331,7 +331,7 @@ func TestOperateBeforeStart(t *testing.T) {
 	}
 }
 
-func second(_ int, err error) error { return err }
+func second(_ webrocket.Done, err error) error { return err }
 
 // What Go publishes as JSON is checked like a client's command, and kept as it is.
 func TestPublishJSON(t *testing.T) {
@@ -439,9 +439,9 @@ func TestListConnectionsWhileOthersComeAndGo(t *testing.T) {
 		t.Errorf("without a limit: got %d, %q, %v", len(page), next, err)
 	}
 
-	n, err := s.DisconnectChannel(t.Context(), "/", "c", 4000, "go")
-	if err != nil || n < len(stay) {
-		t.Errorf("%d are closed, %v, want all of %d", n, err, len(stay))
+	done, err := s.DisconnectChannel(t.Context(), "/", "c", 4000, "go")
+	if err != nil || done.Count < len(stay) {
+		t.Errorf("%d are closed, %v, want all of %d", done.Count, err, len(stay))
 	}
 	if op, got := clients[most-1].frame(); op != codec.OpClose || got != "\x0f\xa0go" {
 		t.Errorf("got the frame %q", got)

@@ -2,10 +2,13 @@ package webrocket
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/hub"
 )
 
 // ErrNoTokens says that no hub takes tokens.
@@ -15,16 +18,39 @@ var ErrNoTokens = errors.New("webrocket: no hub takes tokens")
 // and closes the connections that have logged in with one, with 4401. If before is zero,
 // it is all tokens until now. It returns ErrNoTokens, auth.ErrBadRevocation or
 // auth.ErrTooManyRevocations; hubs that keep their revocations apart may have obeyed then: call it
-// again. Any goroutine.
-func (s *Server) RevokeUser(user string, before time.Time) error {
-	now := time.Now()
-	return s.revoke(func(t *auth.Tokens) error { return t.RevokeUser(now, user, before) })
+// again.
+//
+// All nodes of a cluster do the same: those that are away or start later do so before they
+// take clients, or as soon as they hear the others again, as long as one node that knows it
+// is there. Any goroutine but a loop's.
+func (s *Server) RevokeUser(ctx context.Context, user string, before time.Time) (Done, error) {
+	if before.IsZero() {
+		before = time.Now().Truncate(time.Second).Add(time.Second) // iat has no fractions
+	}
+	return s.revoke(ctx, &order{Do: "revoke", User: user, Before: before})
 }
 
 // RevokeToken is the same for the token with an id (jti).
-func (s *Server) RevokeToken(id string) error {
-	now := time.Now()
-	return s.revoke(func(t *auth.Tokens) error { return t.RevokeID(now, id) })
+func (s *Server) RevokeToken(ctx context.Context, id string) (Done, error) {
+	return s.revoke(ctx, &order{Do: "revoke", ID: id})
+}
+
+// revoke revokes on all nodes.
+func (s *Server) revoke(ctx context.Context, o *order) (Done, error) {
+	var keep time.Duration
+	for _, h := range s.hubs() {
+		if tokens := h.Config().Tokens; tokens != nil {
+			keep = max(keep, tokens.RevocationTime())
+		}
+	}
+	if keep == 0 {
+		return Done{}, ErrNoTokens
+	}
+	done, err := s.everywhere(ctx, o, keep)
+	if errors.Is(err, hub.ErrStanding) {
+		err = fmt.Errorf("%w: %w", auth.ErrTooManyRevocations, err)
+	}
+	return done, err
 }
 
 // CheckTokens closes the connections, with 4401, and ends the subscriptions whose tokens do not
@@ -41,24 +67,31 @@ func (s *Server) CheckTokens() {
 	}
 }
 
-// revoke revokes tokens in each hub that has some, and then ends what they have opened: so
+// revokeHere revokes tokens in each hub that has some, and then ends what they have opened: so
 // there is no moment at which a client that is closed by one hub is let in by another.
-func (s *Server) revoke(in func(*auth.Tokens) error) error {
+func (s *Server) revokeHere(_ context.Context, o *order) (outcome, error) {
+	now := time.Now()
+	if o.Before.After(now) {
+		now = o.Before // the clock of the node that has asked is ahead
+	}
 	var with []*Hub
 	var failed error
 	for _, h := range s.hubs() {
-		if tokens := h.Config().Tokens; tokens != nil {
-			with = append(with, h)
-			failed = cmp.Or(failed, in(tokens))
+		tokens := h.Config().Tokens
+		if tokens == nil {
+			continue
 		}
-	}
-	if len(with) == 0 {
-		return ErrNoTokens
+		with = append(with, h)
+		if o.ID != "" {
+			failed = cmp.Or(failed, tokens.RevokeID(now, o.ID))
+		} else {
+			failed = cmp.Or(failed, tokens.RevokeUser(now, o.User, o.Before))
+		}
 	}
 	for _, h := range with {
 		if s.running() != nil {
 			s.endRevoked(h, h.Config())
 		}
 	}
-	return failed
+	return outcome{}, failed
 }

@@ -13,8 +13,8 @@ import (
 
 // Sessions says which sessions of a hub are meant. One of its fields is set.
 type Sessions struct {
-	User   string // those of a user
-	Client string // that of the connection which the reply to its auth calls so
+	User   string `json:",omitempty"` // those of a user
+	Client string `json:",omitempty"` // that of the connection which the reply to its auth calls so
 }
 
 // ErrBadSessions says that not one of the fields of Sessions is set, or both are.
@@ -24,46 +24,73 @@ var ErrBadSessions = errors.New("webrocket: want either a user or a client")
 var ErrBadChannelName = errors.New("webrocket: not the name of a channel")
 
 // SubscribeSessions subscribes the sessions of a hub that are open now to a channel, whatever
-// their rights. It returns how many hear it now, and how many do not, because of a limit or
-// HubConfig.OnSubscribe. Their clients are told, and may unsubscribe. The event loops are asked
-// in slices, so that they serve their clients in between. It returns ErrNoHub, ErrBadSessions,
-// ErrBadChannelName, or ErrNoConnection if there is no such client. Any goroutine but a loop's.
-func (s *Server) SubscribeSessions(ctx context.Context, path string, who Sessions, channel string) (hear, refused int, err error) {
+// their rights, on all nodes of a cluster. What it has Done says how many hear it now, and how
+// many do not, because of a limit or HubConfig.OnSubscribe. Their clients are told, and may
+// unsubscribe. The event loops are asked in slices, so that they serve their clients in
+// between. It returns ErrNoHub, ErrBadSessions, ErrBadChannelName, or ErrNoConnection if there
+// is no such client. Any goroutine but a loop's.
+func (s *Server) SubscribeSessions(ctx context.Context, path string, who Sessions, channel string) (Done, error) {
 	if !codec.ValidChannelName([]byte(channel)) {
-		return 0, 0, fmt.Errorf("%w: %q", ErrBadChannelName, channel)
+		return Done{}, fmt.Errorf("%w: %q", ErrBadChannelName, channel)
 	}
-	err = s.eachOf(ctx, path, who, func(m *hub.Session) {
-		if m.Give(channel).OK() {
-			hear++
+	return s.toSessions(ctx, path, who, &order{Do: "subscribe", Channel: channel})
+}
+
+func (s *Server) subscribeHere(ctx context.Context, o *order) (done outcome, err error) {
+	err = s.eachOf(ctx, o, func(_ *Conn, m *hub.Session) {
+		if m.Give(o.Channel).OK() {
+			done.Count++
 		} else {
-			refused++
+			done.Refused++
 		}
 	})
-	return hear, refused, err
+	return done, err
 }
 
 // UnsubscribeSessions ends the subscriptions of such sessions to a channel, whoever began
-// them, and returns how many it has ended. Their clients are told; their rights stay. Errors
+// them, and says how many it has ended. Their clients are told; their rights stay. Errors
 // are as for SubscribeSessions. Any goroutine but a loop's.
-func (s *Server) UnsubscribeSessions(ctx context.Context, path string, who Sessions, channel string) (ended int, err error) {
-	err = s.eachOf(ctx, path, who, func(m *hub.Session) {
-		if m.Take(channel) {
-			ended++
-		}
-	})
-	return ended, err
+func (s *Server) UnsubscribeSessions(ctx context.Context, path string, who Sessions, channel string) (Done, error) {
+	return s.toSessions(ctx, path, who, &order{Do: "unsubscribe", Channel: channel})
 }
 
-// eachOf calls do for each of the sessions, one after another, each on its loop.
-func (s *Server) eachOf(ctx context.Context, path string, who Sessions, do func(*hub.Session)) error {
+func (s *Server) unsubscribeHere(ctx context.Context, o *order) (done outcome, err error) {
+	err = s.eachOf(ctx, o, func(_ *Conn, m *hub.Session) {
+		if m.Take(o.Channel) {
+			done.Count++
+		}
+	})
+	return done, err
+}
+
+// DisconnectSessions closes the connections of such sessions with a code (RFC 6455 §7.4) and
+// a reason of at most 123 bytes, on all nodes of a cluster, and says how many it has closed.
+// Errors are as for SubscribeSessions. Any goroutine but a loop's.
+func (s *Server) DisconnectSessions(ctx context.Context, path string, who Sessions, code uint16, reason string) (Done, error) {
+	return s.toSessions(ctx, path, who, &order{Do: "disconnect", Code: code, Reason: reason})
+}
+
+// toSessions does something to sessions on all nodes.
+func (s *Server) toSessions(ctx context.Context, path string, who Sessions, o *order) (Done, error) {
 	h, err := s.hub(path)
+	if err != nil {
+		return Done{}, err
+	}
+	if (who.User == "") == (who.Client == "") {
+		return Done{}, ErrBadSessions
+	}
+	o.Hub, o.Who = h.Name(), &who
+	return s.everywhere(ctx, o, 0)
+}
+
+// eachOf calls do for each of the sessions here that are meant, one after another, each on
+// its loop.
+func (s *Server) eachOf(ctx context.Context, o *order, do func(*Conn, *hub.Session)) error {
+	h, err := s.hub(o.Hub)
 	if err != nil {
 		return err
 	}
-	if (who.User == "") == (who.Client == "") {
-		return ErrBadSessions
-	}
-	found := false
+	who, found := o.Who, false
 	e := s.running()
 	for loop := 0; e != nil && loop < len(e.Loops()); loop++ {
 		for place, more := 0, true; more; {
@@ -71,7 +98,7 @@ func (s *Server) eachOf(ctx context.Context, path string, who Sessions, do func(
 				place, more = l.Slice(place, func(c *Conn) bool {
 					if m := protocol.SessionOf(c); m != nil && m.Hub() == h && who.include(c, m) {
 						found = true
-						do(m)
+						do(c, m)
 					}
 					return true
 				})
@@ -88,7 +115,7 @@ func (s *Server) eachOf(ctx context.Context, path string, who Sessions, do func(
 }
 
 // include reports whether a session is meant.
-func (who Sessions) include(c *Conn, m *hub.Session) bool {
+func (who *Sessions) include(c *Conn, m *hub.Session) bool {
 	if who.User != "" {
 		return m.User() == who.User
 	}

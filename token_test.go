@@ -242,22 +242,22 @@ func TestRevoke(t *testing.T) {
 	login(one, auth.Claims{User: "42", ID: "x"}, `"ok"`)
 	login(two, auth.Claims{User: "42", ID: "y"}, `"ok"`)
 	login(three, auth.Claims{User: "43"}, `"ok"`)
-	if err := s.RevokeToken("x"); err != nil {
-		t.Fatal(err)
+	if done, err := s.RevokeToken(t.Context(), "x"); err != nil || done.Nodes != 1 {
+		t.Fatalf("got %+v, %v", done, err)
 	}
 	one.wantClose(4401)
 	login(two, auth.Claims{User: "42", ID: "y"}, `"ok"`)
-	if err := s.RevokeUser("42", time.Time{}); err != nil {
+	if _, err := s.RevokeUser(t.Context(), "42", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	two.wantClose(4401)
 	login(dial(t, s, "/"), auth.Claims{User: "42", ID: "z"}, `invalid_credentials`)
 	login(three, auth.Claims{User: "43"}, `"ok"`)
 
-	if err := s.RevokeUser("", time.Time{}); !errors.Is(err, auth.ErrBadRevocation) {
+	if _, err := s.RevokeUser(t.Context(), "", time.Time{}); !errors.Is(err, auth.ErrBadRevocation) {
 		t.Errorf("no user: got %v", err)
 	}
-	if err := serve(t, hubs{"/": locked()}).RevokeUser("42", time.Time{}); !errors.Is(err, webrocket.ErrNoTokens) {
+	if _, err := serve(t, hubs{"/": locked()}).RevokeUser(t.Context(), "42", time.Time{}); !errors.Is(err, webrocket.ErrNoTokens) {
 		t.Errorf("no tokens: got %v", err)
 	}
 }
@@ -426,9 +426,9 @@ func TestSubscribeSessions(t *testing.T) {
 	other, _ := login("43")
 	give := func(who webrocket.Sessions, channel string, hear, refused int) {
 		t.Helper()
-		n, no, err := s.SubscribeSessions(t.Context(), "/", who, channel)
-		if n != hear || no != refused || err != nil {
-			t.Fatalf("%v, %s: got %d, %d, %v, want %d, %d", who, channel, n, no, err, hear, refused)
+		done, err := s.SubscribeSessions(t.Context(), "/", who, channel)
+		if done.Count != hear || done.Refused != refused || err != nil {
+			t.Fatalf("%v, %s: got %+v, %v, want %d, %d", who, channel, done, err, hear, refused)
 		}
 	}
 	user := webrocket.Sessions{User: "42"}
@@ -447,15 +447,20 @@ func TestSubscribeSessions(t *testing.T) {
 	b.want(`{"subscribed":"admin","channel":"third"}`)
 	give(webrocket.Sessions{User: "nobody"}, "plain", 0, 0)
 
-	n, err := s.UnsubscribeSessions(t.Context(), "/", user, "kept:7")
-	if n != 2 || err != nil {
-		t.Fatalf("UnsubscribeSessions: got %d, %v, want 2", n, err)
+	done, err := s.UnsubscribeSessions(t.Context(), "/", user, "kept:7")
+	if done.Count != 2 || err != nil {
+		t.Fatalf("UnsubscribeSessions: got %+v, %v, want 2", done, err)
 	}
 	for _, c := range []*client{a, b} {
 		c.want(`{"unsubscribed":"admin","channel":"kept:7"}`)
 		c.write(`{"subscribe":{"channel":"kept:7"}}`)
 		c.want(`{"err":"access_denied"}`)
 	}
+	if done, err := s.DisconnectSessions(t.Context(), "/", user, 4000, "go"); done.Count != 2 || err != nil {
+		t.Fatalf("DisconnectSessions: got %+v, %v, want 2", done, err)
+	}
+	a.wantClose(4000)
+	b.wantClose(4000)
 	other.write(`{"ping":true}`)
 	other.want(`{"ok":true}`)
 
@@ -471,7 +476,7 @@ func TestSubscribeSessions(t *testing.T) {
 		"no client":     {"/", webrocket.Sessions{Client: "AAAAAAAAAAA"}, "c", webrocket.ErrNoConnection},
 		"no such names": {"/", user, "a\nb", webrocket.ErrBadChannelName},
 	} {
-		if _, _, err := s.SubscribeSessions(t.Context(), tt.path, tt.who, tt.channel); !errors.Is(err, tt.want) {
+		if _, err := s.SubscribeSessions(t.Context(), tt.path, tt.who, tt.channel); !errors.Is(err, tt.want) {
 			t.Errorf("%s: got %v, want %v", name, err, tt.want)
 		}
 	}

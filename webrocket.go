@@ -93,7 +93,8 @@ type Server struct {
 	ForwardedFrom []netip.Prefix
 
 	// Broker connects the hubs of the server with those of the same name in other
-	// processes: a cluster.Node. If nil, the server is alone.
+	// processes: a cluster.Node. If it is a Caller, what is asked of one server, such as
+	// RevokeUser and DisconnectSessions, is done by all. If nil, the server is alone.
 	Broker Broker
 
 	addr string
@@ -272,6 +273,7 @@ func (s *Server) start(run func(*engine.Engine, []Listener) error) error {
 	if err != nil {
 		return err
 	}
+	s.serveNodes() // before there are clients: what was revoked meanwhile is known then
 	// Callbacks may run, and call methods of s, before this returns.
 	if err := run(e, listeners); err != nil {
 		s.setStarted(false)

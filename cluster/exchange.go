@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,8 @@ type exchange struct {
 	world world
 
 	sending sync.Mutex // held while batches and beats are sent, so that a beat comes behind its batches
+
+	standing atomic.Uint64 // questions that stand and that this node has learned
 
 	mu      sync.Mutex
 	settled bool             // what is heard for the first time from now on has begun, or was missed
@@ -69,7 +72,7 @@ func (x *exchange) beat(flags byte) {
 	for _, b := range x.out.take() {
 		x.world.tellAll(b)
 	}
-	x.world.tellAll(appendBeat(nil, x.id, beat{x.name, x.out.top(), flags}))
+	x.world.tellAll(appendBeat(nil, x.id, beat{x.name, x.out.top(), flags, x.standing.Load()}))
 }
 
 // settle ends the time in which a node gets to know the others. What they had sent before
@@ -113,10 +116,15 @@ func (x *exchange) take(now time.Duration, message []byte) {
 		err = errFrame
 	}
 	if err != nil {
-		x.mu.Lock()
-		x.counts.unknown++
-		x.mu.Unlock()
+		x.unreadable()
 	}
+}
+
+// unreadable counts a message that cannot be read.
+func (x *exchange) unreadable() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.counts.unknown++
 }
 
 // takeBeat notes how far another node has come.
@@ -127,6 +135,7 @@ func (x *exchange) takeBeat(now time.Duration, from uint64, b beat) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p := x.peer(now, from, b.top)
+	p.standing = max(p.standing, b.standing)
 	if p.name == "" {
 		p.name = b.name
 		x.replace(now, p)

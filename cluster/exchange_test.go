@@ -361,7 +361,7 @@ func TestEnds(t *testing.T) {
 
 // What is no message of a node changes nothing, and is counted.
 func FuzzTake(f *testing.F) {
-	f.Add(appendBeat(nil, 5, beat{"n", 7, beatHello}))
+	f.Add(appendBeat(nil, 5, beat{"n", 7, beatHello, 0}))
 	f.Add(appendRecord(appendNumbered(nil, kindBatch, 5, 8), &record{hub: []byte("/"), channel: []byte("c"), event: []byte("e"), data: []byte("1"), key: []byte("k")}))
 	f.Add(appendRecord(appendNumbered(nil, kindGone, 5, 8), &record{hub: []byte("/"), channel: []byte("c"), lost: 3}))
 	f.Add(appendAsk(nil, 5, 1, 9))
@@ -370,7 +370,7 @@ func FuzzTake(f *testing.F) {
 		s := n.start("a")
 		s.put(10)
 		s.flush()
-		s.take(0, appendBeat(nil, 5, beat{"n", 7, 0}))
+		s.take(0, appendBeat(nil, 5, beat{"n", 7, 0, 0}))
 		known := maps.Clone(s.peers)
 		s.take(0, message)
 		if s.counts.unknown > 0 && (len(s.peers) != len(known) || s.counts.events > 0) {

@@ -29,11 +29,15 @@ type Node struct {
 	exchange *exchange
 	conn     *nats.Conn
 	subjects subjects
+	calls    *calls
+	teller   *teller
+	learner  *learner
 	hubs     sync.Map // *hub.Hub by name
 
 	connected  atomic.Bool // asking conn could block an event loop
 	reconnects atomic.Uint64
 	wake       chan struct{} // there is something to send
+	learned    chan struct{} // facts have come
 	loseAll    chan struct{} // all subscribers are to be told
 	done       chan struct{} // closed by Close
 	closing    sync.Once
@@ -42,14 +46,24 @@ type Node struct {
 
 // subjects are where nodes of one cluster talk.
 type subjects struct {
-	all   string // what this node says to all
-	heard string // what all say to all
-	to    string // before the incarnation of one
+	all    string // what this node says to all
+	heard  string // what all say to all
+	to     string // before the incarnation of one
+	ask    string // what this node asks all
+	asked  string // what all ask all
+	answer string // before the incarnation of one that has asked
+	facts  string // what this node tells that holds
+	told   string // what all tell
+	want   string // before the incarnation of one whose facts are wanted
 }
 
 func subjectsOf(name string, id uint64) subjects {
 	prefix := "rk." + name + "."
-	return subjects{all: prefix + "c." + token(id), heard: prefix + "c.*", to: prefix + "to."}
+	return subjects{
+		all: prefix + "c." + token(id), heard: prefix + "c.*", to: prefix + "to.",
+		ask: prefix + "q." + token(id), asked: prefix + "q.*", answer: prefix + "a.",
+		facts: prefix + "p." + token(id), told: prefix + "p.*", want: prefix + "w.",
+	}
 }
 
 func token(id uint64) string { return strconv.FormatUint(id, 36) }
@@ -79,10 +93,13 @@ func Start(c Config) (*Node, error) {
 	_, _ = rand.Read(id[:]) // it does not fail
 	n := &Node{
 		config: c, log: cmp.Or(c.Log, slog.Default()).With("cluster", c.Name, "node", c.Node),
-		wake: make(chan struct{}, 1), loseAll: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), learned: make(chan struct{}, 1), loseAll: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	n.exchange = newExchange(binary.LittleEndian.Uint64(id[:])|1, c.Node, n)
 	n.subjects = subjectsOf(c.Name, n.exchange.id)
+	n.calls = newCalls(n)
+	n.teller = newTeller(n.exchange.id)
+	n.learner = newLearner(n.exchange.id, n.askOwner)
 	first := make(chan struct{}) // closed when there is a connection
 	if err := n.connect(sync.OnceFunc(func() { close(first) })); err != nil {
 		return nil, err
@@ -90,6 +107,7 @@ func Start(c Config) (*Node, error) {
 	n.running.Go(n.send)
 	n.running.Go(n.keepTime)
 	n.running.Go(n.tellAllLost)
+	n.running.Go(n.tellGuests)
 	n.settle(first)
 	return n, nil
 }
@@ -134,8 +152,13 @@ func (n *Node) connect(up func()) error {
 	if n.conn, err = nats.Connect(strings.Join(c.Servers, ","), options...); err != nil {
 		return err
 	}
-	for _, subject := range []string{n.subjects.heard, n.subjects.to + token(n.exchange.id)} {
-		s, err := n.conn.Subscribe(subject, n.receive)
+	own := token(n.exchange.id)
+	for subject, receive := range map[string]nats.MsgHandler{
+		n.subjects.heard: n.receive, n.subjects.to + own: n.receive,
+		n.subjects.asked: n.calls.receive, n.subjects.answer + own: n.calls.receive,
+		n.subjects.told: n.receiveFacts, n.subjects.want + own: n.receiveWant,
+	} {
+		s, err := n.conn.Subscribe(subject, receive)
 		if err == nil {
 			err = s.SetPendingLimits(-1, pendingMax)
 		}
@@ -151,6 +174,7 @@ func (n *Node) connect(up func()) error {
 func (n *Node) isConnected(up func()) {
 	if most := n.conn.MaxPayload(); most > 0 {
 		n.exchange.out.setMax(int(most))
+		n.teller.setMax(int(most))
 	}
 	n.connected.Store(true)
 	n.log.Info("connected to NATS", "server", n.conn.ConnectedServerName())
@@ -158,7 +182,7 @@ func (n *Node) isConnected(up func()) {
 	up()
 }
 
-// settle waits until the other nodes are known.
+// settle waits until the other nodes are known, and what stands there.
 func (n *Node) settle(connected <-chan struct{}) {
 	defer n.exchange.settle()
 	select {
@@ -171,18 +195,30 @@ func (n *Node) settle(connected <-chan struct{}) {
 	if n.config.Embedded != nil {
 		want = n.config.Embedded.Peers()
 	}
-	for waited := time.Duration(0); waited < settleMin || waited < settleMax && n.exchange.alive() < want; waited += beatEvery {
+	for waited := time.Duration(0); ; waited += beatEvery {
+		whole := n.exchange.alive() >= want && n.learner.informed()
+		if informed := n.calls.fetch(measure.Now()); waited >= settleMax || waited >= settleMin && whole && informed {
+			return
+		}
 		time.Sleep(beatEvery)
 		n.exchange.beat(beatHello)
 	}
 }
 
 // Join makes Node a hub.Broker.
-func (n *Node) Join(h *hub.Hub) { n.hubs.Store(h.Name(), h) }
+func (n *Node) Join(h *hub.Hub) {
+	n.hubs.Store(h.Name(), h)
+	n.learner.join(h.Name(), h)
+	n.wakeGuests()
+}
 
 // Send makes Node a hub.Broker.
 func (n *Node) Send(h *hub.Hub, m pubsub.Message) {
 	n.exchange.out.put(&record{hub: []byte(h.Name()), channel: m.Channel, event: m.Event, data: m.Data, key: m.Key})
+	n.wakeSender()
+}
+
+func (n *Node) wakeSender() {
 	select {
 	case n.wake <- struct{}{}:
 	default: // it is awake
@@ -193,12 +229,13 @@ func (n *Node) Send(h *hub.Hub, m pubsub.Message) {
 // meanwhile is kept, and asked for later.
 func (n *Node) Behind() bool { return n.connected.Load() && n.exchange.out.behind() }
 
-// send sends what is put into the outbox.
+// send sends what is put into the outbox, and the changes of facts.
 func (n *Node) send() {
 	for {
 		select {
 		case <-n.wake:
 			n.exchange.flush()
+			n.teller.flush(n.sendFacts)
 		case <-n.done:
 			return
 		}
@@ -214,6 +251,10 @@ func (n *Node) keepTime() {
 		case <-beats.C:
 			n.exchange.beat(0)
 			n.exchange.tick(measure.Now())
+			n.calls.fetch(measure.Now())
+			n.teller.beat(0, n.sendFacts)
+			n.learner.tick(measure.Now())
+			n.wakeGuests()
 		case <-n.done:
 			return
 		}
@@ -292,6 +333,7 @@ func (n *Node) Connected() bool { return n.connected.Load() }
 // returns an error if what is left may not have reached NATS.
 func (n *Node) Close(ctx context.Context) (err error) {
 	n.closing.Do(func() {
+		n.teller.beat(factsBye, n.sendFacts)
 		n.exchange.beat(beatBye)
 		if n.connected.Load() {
 			if err = n.conn.FlushWithContext(ctx); err != nil {
@@ -299,6 +341,7 @@ func (n *Node) Close(ctx context.Context) (err error) {
 			}
 		}
 		close(n.done)
+		n.calls.end()
 		n.conn.Close()
 		n.running.Wait()
 	})

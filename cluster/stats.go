@@ -24,6 +24,11 @@ type Stats struct {
 	ToldAll                            uint64 // times that all subscribers were told that some may be lost
 	Unreadable                         uint64 // messages that are not of this version
 
+	OwnFacts int    // what this process tells others for as long as it holds: who is present, for one
+	Facts    int    // those of other nodes
+	Resyncs  uint64 // parts of the facts of another node that were asked for anew
+	Standing int    // revocations and the like that are kept for nodes that are away
+
 	Peers []PeerStats // other nodes, by name
 }
 
@@ -48,6 +53,8 @@ func (n *Node) Stats() Stats {
 	x.out.mu.Lock()
 	s.SentEvents, s.SentBytes, s.TooLarge, s.SentBatches = x.out.counts.events, x.out.counts.bytes, x.out.counts.tooLarge, x.out.sent
 	x.out.mu.Unlock()
+	s.OwnFacts, s.Standing = n.teller.len(), n.calls.stands()
+	s.Facts, s.Resyncs = n.learner.counts()
 	now := measure.Now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -78,4 +85,23 @@ func (x *exchange) alive() (n int) {
 		}
 	}
 	return n
+}
+
+// An other is what calls need to know of another node.
+type other struct {
+	id, standing uint64
+	name         string
+	heard        time.Duration
+}
+
+// others returns the nodes that are known and have not left, by incarnation.
+func (x *exchange) others() (all []other) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range x.peers {
+		if !p.left && p.name != "" {
+			all = append(all, other{p.id, p.standing, p.name, p.heard})
+		}
+	}
+	return all
 }

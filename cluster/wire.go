@@ -17,7 +17,7 @@ const (
 	kindBatch kind = 'B'
 
 	// kindBeat says how far the sender has come: name, number of the last batch, and
-	// flags. To all.
+	// flags, and how many questions that stand it has learned. To all.
 	kindBeat kind = 'H'
 
 	// kindAsk asks for the batches from one number to another. To their origin.
@@ -53,26 +53,28 @@ func parseHead(b []byte) (k kind, from uint64, rest []byte, err error) {
 
 // A beat is what kindBeat says.
 type beat struct {
-	name  string
-	top   uint64
-	flags byte
+	name     string
+	top      uint64
+	flags    byte
+	standing uint64 // how many questions that stand the node has learned
 }
 
 func appendBeat(dst []byte, from uint64, b beat) []byte {
 	dst = append(appendHead(dst, kindBeat, from), b.flags)
 	dst = binary.LittleEndian.AppendUint64(dst, b.top)
-	return appendText(dst, b.name)
+	return binary.AppendUvarint(appendText(dst, b.name), b.standing)
 }
 
 func parseBeat(b []byte) (beat, error) {
 	if len(b) < 9 {
 		return beat{}, errFrame
 	}
-	name, _, ok := cutText(b[9:])
-	if !ok {
+	name, rest, ok := cutText(b[9:])
+	standing, size := binary.Uvarint(rest)
+	if !ok || size <= 0 {
 		return beat{}, errFrame
 	}
-	return beat{name: string(name), top: binary.LittleEndian.Uint64(b[1:]), flags: b[0]}, nil
+	return beat{string(name), binary.LittleEndian.Uint64(b[1:]), b[0], standing}, nil
 }
 
 // appendAsk asks for the batches from first to last.

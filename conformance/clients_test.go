@@ -367,8 +367,8 @@ func TestDocumentedRecovery(t *testing.T) {
 	}
 	away := func() {
 		t.Helper()
-		if n, err := s.DisconnectChannel(ctx, "/", "chat:1", 1001, ""); n != 1 || err != nil {
-			t.Fatalf("%d connections were closed, %v", n, err)
+		if done, err := s.DisconnectChannel(ctx, "/", "chat:1", 1001, ""); done.Count != 1 || err != nil {
+			t.Fatalf("%d connections were closed, %v", done.Count, err)
 		}
 	}
 	want("load the state")

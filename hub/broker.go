@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -25,6 +26,102 @@ type Broker interface {
 	// Behind reports whether events come faster than they can be sent. Clients that
 	// publish are slowed then, and the program gets ErrOverloaded.
 	Behind() bool
+}
+
+// A Caller is a Broker that also carries what one process asks all others to do.
+type Caller interface {
+	Broker
+
+	// Serve makes f answer what other processes ask about a topic. It runs on
+	// goroutines of the broker; ctx is done when the asker waits no longer. Serve calls it
+	// with the standing questions that have come before, whose answers nobody hears.
+	Serve(topic string, f func(ctx context.Context, question []byte) (answer []byte, err error))
+
+	// Call asks all other processes something, and returns what each of them says: also
+	// of those that are known and have not answered before ctx is done, or cannot.
+	//
+	// If keep is positive, the question stands for that time: a process that could not
+	// hear it gets it when it can, also one that starts later. So f may get such a question
+	// twice. ErrStanding says that too many stand already; then nobody was asked.
+	Call(ctx context.Context, topic string, question []byte, keep time.Duration) ([]Answer, error)
+}
+
+// An Answer is what another process says to a Call.
+type Answer struct {
+	Node string // its name
+	Data []byte
+	Err  error // nil if it has answered; ErrNoAnswer, or what it says is wrong
+}
+
+// Errors of a Caller.
+var (
+	ErrNoAnswer = errors.New("webrocket: the node has not answered")
+	ErrStanding = errors.New("webrocket: too much is kept for nodes that are away")
+)
+
+// A Teller is a Broker that also carries what holds in one process for as long as it says so:
+// who is present there, for one. If that process ends, so does what it has told.
+type Teller interface {
+	Broker
+
+	// Tell makes a fact of a hub known to all others, in place of one that differs in its
+	// Value alone. Untell ends it. The broker gives the facts of other processes to Hub.Learn
+	// and Hub.Unlearn; those that a hub has not wanted, again at the next Join.
+	Tell(h *Hub, f Fact)
+	Untell(h *Hub, f Fact)
+}
+
+// A Fact is something that holds in one process. Kind, Channel and Name are what it is
+// about.
+type Fact struct {
+	Kind          byte
+	Channel, Name string
+	Value         string
+}
+
+// Kinds of facts that a hub itself tells. Protocols have others.
+const factPresence = 'p' // a connection, by its name, is present in a channel
+
+// A Learner gets facts of one kind from other processes.
+type Learner interface {
+	// Learn is called with a fact, and again with each change of its value; known is what
+	// the call before has returned, nil for none. It must not return nil. Unlearn ends it.
+	Learn(f Fact, known any) any
+	Unlearn(f Fact, known any)
+}
+
+// LearnFacts gives the hub a Learner of facts, which are of a kind that a protocol has. It
+// gets those that are known at the next Join.
+func (h *Hub) LearnFacts(kind byte, l Learner) { h.learners.Store(kind, l) }
+
+// Tell makes a fact known to other processes, if there are any. Any goroutine.
+func (h *Hub) Tell(f Fact) {
+	if t, ok := h.others().(Teller); ok {
+		t.Tell(h, f)
+	}
+}
+
+// Untell ends a fact.
+func (h *Hub) Untell(f Fact) {
+	if t, ok := h.others().(Teller); ok {
+		t.Untell(h, f)
+	}
+}
+
+// Learn takes a fact of another process, and returns nil if the hub has no use for it. Any
+// goroutine.
+func (h *Hub) Learn(f Fact, known any) any {
+	if l, ok := h.learners.Load(f.Kind); ok {
+		return l.(Learner).Learn(f, known)
+	}
+	return nil
+}
+
+// Unlearn ends what Learn began, with what that has returned.
+func (h *Hub) Unlearn(f Fact, known any) {
+	if l, ok := h.learners.Load(f.Kind); ok {
+		l.(Learner).Unlearn(f, known)
+	}
 }
 
 // Join makes the hub send its events to a broker, for good. It must be called before the

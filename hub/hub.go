@@ -26,8 +26,10 @@ type Hub struct {
 	ruled     atomic.Bool                 // there are rules, or were
 	reader    atomic.Pointer[reader]      // nil until a protocol keeps something
 	broker    atomic.Pointer[Broker]      // nil if the hub is alone
-	duplicate atomic.Uint64               // publishes from Go that were duplicates
-	adding    sync.Mutex                  // held while a form is added to both tables
+	learners  sync.Map                    // Learner by kind of fact
+	guests    guests
+	duplicate atomic.Uint64 // publishes from Go that were duplicates
+	adding    sync.Mutex    // held while a form is added to both tables
 	reserved  atomic.Pointer[func(channel []byte) bool]
 
 	mu        sync.Mutex
@@ -53,6 +55,8 @@ func New(name string, c Config) (*Hub, error) {
 		return Presence{}
 	}
 	h.limit.Store(codec.DefaultMaxMessageSize)
+	h.guests.hub = h
+	h.LearnFacts(factPresence, &h.guests)
 	h.Obey(c)
 	return h, nil
 }
@@ -74,6 +78,7 @@ func (h *Hub) Obey(c Config) {
 	h.table.SetPermanent(c.Channels...)
 	h.settings.Store(next)
 	h.obeyRules(next)
+	h.guests.obey()
 	h.SetLog(nil)
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/nu7hatch/webrocket/presence"
 	"github.com/nu7hatch/webrocket/pubsub"
-	"github.com/nu7hatch/webrocket/pubsub/delivery"
 )
 
 // Presence says whether and how others see who is in a channel.
@@ -117,6 +116,7 @@ func (s *Session) attend(rule *compiled, channel []byte, watch bool) *Presences 
 		member := s.desk.hub.presence.Join(&s.desk.queue, s.desk.clock(), string(channel), rule.Presence, who)
 		a.places = append(a.places, attended{member: member, who: who})
 		p = &a.places[len(a.places)-1]
+		s.desk.hub.tellPresent(string(channel), who)
 		s.desk.wake()
 	}
 	if !watch {
@@ -213,6 +213,7 @@ func (s *Session) identify() {
 		next := a.shared(who)
 		p.member = s.desk.hub.presence.Update(&s.desk.queue, s.desk.clock(), p.member, rule.Presence, next)
 		p.who = next
+		s.desk.hub.tellPresent(channel, next)
 	}
 	s.desk.wake()
 }
@@ -254,6 +255,7 @@ func (s *Session) departAll() {
 // quit ends the presence of the session in one place.
 func (s *Session) quit(p *attended) {
 	s.ignore(p)
+	s.desk.hub.untellPresent(p.member.Channel(), p.who)
 	s.desk.hub.presence.Leave(&s.desk.queue, s.desk.clock(), p.member)
 }
 
@@ -319,10 +321,5 @@ func (d *desk) tellPresence() {
 	if due > now {
 		return
 	}
-	d.hub.presence.Work(&d.queue, now, func(n *presence.Notice) {
-		// Without the channel nobody is left to be told.
-		_, _ = d.hub.notices.Publish(pubsub.Message{
-			Channel: []byte(n.Channel), Event: []byte(delivery.Notice), Value: n, At: now,
-		}, pubsub.Slowing(d.worker.Shard))
-	})
+	d.hub.presence.Work(&d.queue, now, func(n *presence.Notice) { d.hub.notify(n, now, pubsub.Slowing(d.worker.Shard)) })
 }

@@ -298,8 +298,8 @@ func TestSecondProtocolIsSeen(t *testing.T) {
 			t.Errorf("%s: got %d, without %s: %.2000s", path, answer.Code, want, answer.Body)
 		}
 	}
-	if n, err := s.DisconnectChannel(t.Context(), "shared", "news", 4003, "no more news"); n != 2 || err != nil {
-		t.Errorf("%d are disconnected, %v, want 2", n, err)
+	if done, err := s.DisconnectChannel(t.Context(), "shared", "news", 4003, "no more news"); done.Count != 2 || err != nil {
+		t.Errorf("%d are disconnected, %v, want 2", done.Count, err)
 	}
 	a.wantClose(4003)
 	b.wantClose(4003)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,6 +106,23 @@ func TestClusterEndToEnd(t *testing.T) {
 	}
 	if out, err := exec.Command(rocket, "top", "-admin", strings.TrimPrefix(nodes[0].admin, "http://"), "-interval", "1ms").Output(); err != nil || !strings.Contains(string(out), "cluster rocket, node n0, connected") {
 		t.Errorf("top: %v\n%s", err, out)
+	}
+	reader := start(t, nil, "subscribe", "-url", nodes[1].url, "there")
+	reader.stderr.want(`^subscribed`)
+	admin := strings.TrimPrefix(nodes[0].admin, "http://")
+	for _, tt := range []struct{ args, want string }{
+		{"top -interval 1ms -admin " + admin, "  n1\n"},
+		{"connections -channel there -node * -admin " + admin, "connection="},
+		{"connections -channel there -node n1 -admin " + admin, "connection="},
+		{"connections -channel there -node n2 -admin " + admin, ""},
+	} {
+		stdout, stderr, status := call(strings.Fields(tt.args)...)
+		if status != 0 || !strings.Contains(stdout, tt.want) || tt.want == "" && stdout != "" {
+			t.Errorf("%s: got\n%s%s", tt.args, stdout, stderr)
+		}
+	}
+	if stdout, _, _ := call("top", "-interval", "1ms", "-admin", admin); !regexp.MustCompile(`(?m)^ *yes +\S+ +0 +2 +2 +.* n1$`).MatchString(stdout) {
+		t.Errorf("top shows no connection at n1:\n%s", stdout)
 	}
 
 	nodes[1].signal(syscall.SIGKILL)

@@ -23,6 +23,7 @@ The token is read from ROCKET_ADMIN_TOKEN.
   -hub PATH        only those of the hub at this path (default / with -channel)
   -channel NAME    only those that subscribe to this channel of the hub
   -n N             at most so many (default all)
+  -node NAME       those of another node of the server's cluster; "*": of all nodes
 
 Examples:
   rocket connections
@@ -39,6 +40,7 @@ func runConnections(ctx context.Context, p *program, args []string) error {
 	remote.register(fs, p)
 	hub, channel := fs.String("hub", "", ""), fs.String("channel", "", "")
 	n := fs.Int("n", 0, "")
+	node := fs.String("node", "", "")
 	if err := parseOnlyFlags(fs, args); err != nil {
 		return err
 	}
@@ -54,30 +56,68 @@ func runConnections(ctx context.Context, p *program, args []string) error {
 			query.Set(name, value)
 		}
 	}
+	nodes := []string{*node}
+	if *node == "*" {
+		var err error
+		if nodes, err = remote.nodes(ctx); err != nil {
+			return err
+		}
+	}
 	left := *n
-	for {
+	for _, name := range nodes {
+		if name != "" {
+			query.Set("node", name)
+		}
+		query.Del("after")
+		if err := remote.listConnections(ctx, p.stdout, query, *n > 0, &left); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nodes returns the names of the nodes that are there: [""] without a cluster.
+func (a *adminClient) nodes(ctx context.Context) (all []string, err error) {
+	var c console.Cluster
+	answer, err := a.get(ctx, "/api/cluster")
+	if err == nil {
+		err = json.Unmarshal(answer, &c)
+	}
+	all = append(all, c.Node)
+	for _, n := range c.Nodes {
+		if n.Alive {
+			all = append(all, n.Node)
+		}
+	}
+	return all, err
+}
+
+// listConnections prints all pages of a list, left connections at most if it is limited.
+func (a *adminClient) listConnections(ctx context.Context, w io.Writer, query url.Values, limited bool, left *int) error {
+	for !limited || *left > 0 {
 		size := pageSize
-		if *n > 0 {
-			size = min(size, left)
+		if limited {
+			size = min(size, *left)
 		}
 		query.Set("limit", fmt.Sprint(size))
 		var page console.Connections
-		answer, err := remote.get(ctx, "/api/connections?"+query.Encode())
+		answer, err := a.get(ctx, "/api/connections?"+query.Encode())
 		if err == nil {
 			err = json.Unmarshal(answer, &page)
 		}
 		if err != nil {
 			return err
 		}
-		if err := viewConnections(p.stdout, page.Connections); err != nil {
+		if err := viewConnections(w, page.Connections); err != nil {
 			return err
 		}
-		left -= len(page.Connections)
-		if page.Next == "" || *n > 0 && left <= 0 {
+		*left -= len(page.Connections)
+		if page.Next == "" {
 			return nil
 		}
 		query.Set("after", page.Next)
 	}
+	return nil
 }
 
 // viewConnections prints a page of a list that may be very long: each line is whole

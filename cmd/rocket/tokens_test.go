@@ -189,7 +189,7 @@ func TestRevokeEndToEnd(t *testing.T) {
 	file := writeFile(t, `{"AdminToken": "t", "Hubs": [{"Path": "/", "Tokens": {"Audience": "rocket", "Keys": [{"Kid": "k1", "SecretFile": "`+secret+`"}]}}]}`)
 	server, url, admin := startBoth(t, file)
 	a := logIn(t, url, sign(t, key, "42")).want(`"user":"42"`)
-	if status, got := adminAsk(t, "POST", admin+"/api/revoke", `{"user":"42"}`); got != `{"revoked":true}` {
+	if status, got := adminAsk(t, "POST", admin+"/api/revoke", `{"user":"42"}`); got != `{"revoked":true,"nodes":1}` {
 		t.Fatalf("got %d %s", status, got)
 	}
 	a.wantClose(4401)

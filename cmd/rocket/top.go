@@ -17,7 +17,8 @@ import (
 
 const topHelp = `
 It asks the admin port of a server again and again, and shows each event loop,
-the busiest channels, what hubs keep, applications and the slowest readers: on a terminal until Ctrl-C, and
+the nodes of its cluster, the busiest channels, what hubs keep, applications and the
+slowest readers: on a terminal until Ctrl-C, and
 otherwise one report as plain text. The token is read from ROCKET_ADMIN_TOKEN.
 
   -admin ADDRESS   where the server has its admin port (default
@@ -98,6 +99,7 @@ func onScreen(text []byte, live bool) []byte {
 type sample struct {
 	loops    console.Loops
 	cluster  console.Cluster
+	nodes    map[string]console.Loops // of a cluster, by name: those that have answered
 	hubs     console.Hubs
 	apps     console.Apps
 	channels console.Channels
@@ -122,7 +124,31 @@ func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 			return s, err
 		}
 	}
-	return s, nil
+	if s.cluster.Cluster == "" {
+		return s, nil
+	}
+	s.nodes, err = a.loopsOfNodes(ctx)
+	return s, err
+}
+
+// loopsOfNodes asks all nodes of a cluster.
+func (a *adminClient) loopsOfNodes(ctx context.Context) (map[string]console.Loops, error) {
+	text, err := a.get(ctx, "/api/loops?node=*")
+	if err != nil {
+		return nil, err
+	}
+	var all console.Nodes
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	loops := make(map[string]console.Loops)
+	for _, n := range all.Nodes {
+		var l console.Loops
+		if n.Error == "" && json.Unmarshal(n.Answer, &l) == nil {
+			loops[n.Node] = l
+		}
+	}
+	return loops, nil
 }
 
 // continues reports whether a sample goes on counting where an earlier one was.
@@ -148,7 +174,7 @@ func view(before, after sample) []byte {
 	up := time.Duration(after.loops.UptimeSeconds * float64(time.Second)).Round(time.Second)
 	fmt.Fprintf(&b, "Rocket %s  %s  up %v  at most %d connections\n\n", after.loops.Version, state, up, after.loops.MaxConnections)
 	viewLoops(&b, before.loops.Loops, after.loops.Loops, seconds)
-	viewCluster(&b, before.cluster, after.cluster, seconds)
+	viewCluster(&b, before, after, seconds)
 	viewChannels(&b, before.channels, after.channels, seconds)
 	viewHistory(&b, before.hubs, after.hubs, seconds)
 	viewPresence(&b, before.hubs, after.hubs, seconds)
@@ -211,7 +237,8 @@ func addLoop(sum, l *console.Loop) {
 }
 
 // viewCluster shows the nodes of a cluster, if there is one.
-func viewCluster(w io.Writer, before, after console.Cluster, seconds float64) {
+func viewCluster(w io.Writer, from, to sample, seconds float64) {
+	before, after := from.cluster, to.cluster
 	if after.Cluster == "" {
 		return
 	}
@@ -223,15 +250,39 @@ func viewCluster(w io.Writer, before, after console.Cluster, seconds float64) {
 		short(float64(after.SentEvents-before.SentEvents)/seconds), short(float64(after.ReceivedEvents-before.ReceivedEvents)/seconds),
 		after.Gaps, after.LostEvents, after.AllTold)
 	t := table(w)
-	fmt.Fprintln(t, "ALIVE\tSILENT FOR\tLAG\t  NODE")
-	for _, n := range after.Nodes {
-		alive := "yes"
-		if !n.Alive {
-			alive = "no"
-		}
-		fmt.Fprintf(t, "%s\t%.1fs\t%d\t  %s\n", alive, n.SilenceSeconds, n.LagBatches, n.Node)
+	fmt.Fprintln(t, "ALIVE\tSILENT FOR\tLAG\tCONNS\tSUBS\tIN/s\tOUT/s\t  NODE")
+	nodeRow(t, &console.Node{Node: after.Node, Alive: true}, from.nodes, to.nodes)
+	for i := range after.Nodes {
+		nodeRow(t, &after.Nodes[i], from.nodes, to.nodes)
 	}
 	t.Flush()
+}
+
+// nodeRow shows a node, with its rates if it has answered twice.
+func nodeRow(w io.Writer, n *console.Node, before, after map[string]console.Loops) {
+	alive := "yes"
+	if !n.Alive {
+		alive = "no"
+	}
+	fmt.Fprintf(w, "%s\t%.1fs\t%d\t", alive, n.SilenceSeconds, n.LagBatches)
+	var a, b console.Loop
+	old, now := before[n.Node], after[n.Node]
+	if len(now.Loops) == 0 {
+		fmt.Fprintf(w, "-\t-\t-\t-\t  %s\n", n.Node)
+		return
+	}
+	for i := range now.Loops {
+		addLoop(&b, &now.Loops[i])
+	}
+	in, out := "-", "-"
+	if seconds := now.UptimeSeconds - old.UptimeSeconds; old.Started.Equal(now.Started) && seconds > 0 {
+		for i := range old.Loops {
+			addLoop(&a, &old.Loops[i])
+		}
+		in = short(float64(b.MessagesReceived-a.MessagesReceived) / seconds)
+		out = short(float64(b.MessagesSent-a.MessagesSent) / seconds)
+	}
+	fmt.Fprintf(w, "%d\t%d\t%s\t%s\t  %s\n", b.Connections, b.Subscriptions, in, out, n.Node)
 }
 
 func viewChannels(w io.Writer, before, after console.Channels, seconds float64) {

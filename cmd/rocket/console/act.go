@@ -150,10 +150,18 @@ func codeOf(err error) string {
 	}
 }
 
+// reach is which nodes have done what was asked of all.
+type reach struct {
+	Nodes   int      `json:"nodes"`
+	Missing []string `json:"missing,omitempty"`
+}
+
+func reachOf(d webrocket.Done) reach { return reach{d.Nodes, d.Missing} }
+
 type disconnectRequest struct {
-	connection, hub, channel string
-	code                     uint16
-	reason                   string
+	connection, hub, channel, user, client string
+	code                                   uint16
+	reason                                 string
 }
 
 func (d *disconnectRequest) fields() fields {
@@ -161,6 +169,8 @@ func (d *disconnectRequest) fields() fields {
 		{"connection", &d.connection, optional},
 		{"hub", &d.hub, optional},
 		{"channel", &d.channel, optional},
+		{"user", &d.user, optional},
+		{"client", &d.client, optional},
 		{"code", &d.code, optional},
 		{"reason", &d.reason, optional},
 	}
@@ -168,6 +178,7 @@ func (d *disconnectRequest) fields() fields {
 
 type disconnectAnswer struct {
 	Disconnected int `json:"disconnected"`
+	reach
 }
 
 // check fills in the defaults of the request, and returns what is wrong with
@@ -176,9 +187,15 @@ func (d *disconnectRequest) check() error {
 	if d.code == 0 {
 		d.code = 1008
 	}
+	given := 0
+	for _, name := range []string{d.connection, d.channel, d.user, d.client} {
+		if name != "" {
+			given++
+		}
+	}
 	switch {
-	case (d.connection == "") == (d.channel == ""):
-		return badRequest("want either connection, or hub and channel")
+	case given != 1:
+		return badRequest("want either connection, or hub and one of channel, user and client")
 	case !sendable(d.code):
 		return badRequest("code: %d is not for a Close frame; want 1000, 1001, 1008, 1011 to 1013, or 3000 to 4999", d.code)
 	case len(d.reason) > reasonMax:
@@ -205,19 +222,23 @@ func (c *console) disconnect(r *http.Request) (any, error) {
 	if err := ask.check(); err != nil {
 		return nil, err
 	}
-	n := 1
+	ctx := r.Context()
+	done := webrocket.Done{Count: 1, Nodes: 1}
 	var err error
-	if ask.connection != "" {
-		err = c.Server.Disconnect(r.Context(), ask.connection, ask.code, ask.reason)
-	} else {
-		n, err = c.Server.DisconnectChannel(r.Context(), ask.hub, ask.channel, ask.code, ask.reason)
+	switch {
+	case ask.connection != "":
+		err = c.Server.Disconnect(ctx, ask.connection, ask.code, ask.reason)
+	case ask.channel != "":
+		done, err = c.Server.DisconnectChannel(ctx, ask.hub, ask.channel, ask.code, ask.reason)
+	default:
+		done, err = c.Server.DisconnectSessions(ctx, ask.hub, webrocket.Sessions{User: ask.user, Client: ask.client}, ask.code, ask.reason)
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.Log.Info("connections were closed through the admin API", "connections", n,
-		"connection", ask.connection, "hub", ask.hub, "channel", ask.channel, "code", ask.code)
-	return disconnectAnswer{n}, nil
+	c.Log.Info("connections were closed through the admin API", "connections", done.Count, "connection", ask.connection,
+		"hub", ask.hub, "channel", ask.channel, "user", ask.user, "client", ask.client, "code", ask.code, "nodes", done.Nodes)
+	return disconnectAnswer{done.Count, reachOf(done)}, nil
 }
 
 type revokeRequest struct {
@@ -235,6 +256,7 @@ func (d *revokeRequest) fields() fields {
 
 type revokeAnswer struct {
 	Revoked bool `json:"revoked"`
+	reach
 }
 
 // revoke takes back the tokens of a user, or one token.
@@ -251,21 +273,22 @@ func (c *console) revoke(r *http.Request) (any, error) {
 	case int64(ask.before) > time.Now().Add(time.Minute).Unix():
 		return nil, badRequest("before: want seconds since 1970, and no time in the future")
 	}
+	var done webrocket.Done
 	var err error
 	if ask.jti != "" {
-		err = c.Server.RevokeToken(ask.jti)
+		done, err = c.Server.RevokeToken(r.Context(), ask.jti)
 	} else {
 		var before time.Time
 		if ask.before > 0 {
 			before = time.Unix(int64(ask.before), 0)
 		}
-		err = c.Server.RevokeUser(ask.user, before)
+		done, err = c.Server.RevokeUser(r.Context(), ask.user, before)
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.Log.Info("tokens were revoked through the admin API", "user", ask.user, "jti", ask.jti, "before", ask.before)
-	return revokeAnswer{true}, nil
+	c.Log.Info("tokens were revoked through the admin API", "user", ask.user, "jti", ask.jti, "before", ask.before, "nodes", done.Nodes)
+	return revokeAnswer{true, reachOf(done)}, nil
 }
 
 type sessionsRequest struct{ hub, user, client, channel string }
@@ -293,6 +316,7 @@ func (q *sessionsRequest) read(r *http.Request) (webrocket.Sessions, error) {
 type subscribeAnswer struct {
 	Subscribed int `json:"subscribed"`
 	Refused    int `json:"refused"`
+	reach
 }
 
 // subscribe subscribes the open sessions of a user, or a client, to a channel.
@@ -302,17 +326,18 @@ func (c *console) subscribe(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	hear, refused, err := c.Server.SubscribeSessions(r.Context(), ask.hub, who, ask.channel)
+	done, err := c.Server.SubscribeSessions(r.Context(), ask.hub, who, ask.channel)
 	if err != nil {
 		return nil, err
 	}
 	c.Log.Info("sessions were subscribed through the admin API", "hub", ask.hub, "user", ask.user,
-		"client", ask.client, "channel", ask.channel, "subscribed", hear, "refused", refused)
-	return subscribeAnswer{hear, refused}, nil
+		"client", ask.client, "channel", ask.channel, "subscribed", done.Count, "refused", done.Refused, "nodes", done.Nodes)
+	return subscribeAnswer{done.Count, done.Refused, reachOf(done)}, nil
 }
 
 type unsubscribeAnswer struct {
 	Unsubscribed int `json:"unsubscribed"`
+	reach
 }
 
 // unsubscribe ends such subscriptions.
@@ -322,13 +347,13 @@ func (c *console) unsubscribe(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := c.Server.UnsubscribeSessions(r.Context(), ask.hub, who, ask.channel)
+	done, err := c.Server.UnsubscribeSessions(r.Context(), ask.hub, who, ask.channel)
 	if err != nil {
 		return nil, err
 	}
 	c.Log.Info("sessions were unsubscribed through the admin API", "hub", ask.hub, "user", ask.user,
-		"client", ask.client, "channel", ask.channel, "unsubscribed", n)
-	return unsubscribeAnswer{n}, nil
+		"client", ask.client, "channel", ask.channel, "unsubscribed", done.Count, "nodes", done.Nodes)
+	return unsubscribeAnswer{done.Count, reachOf(done)}, nil
 }
 
 type debugRequest struct {

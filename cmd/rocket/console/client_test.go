@@ -57,7 +57,7 @@ func operate(t *testing.T, change func(*console, *webrocket.Server)) *operator {
 	if err := s.Handle("/", h); err != nil {
 		t.Fatal(err)
 	}
-	c := &console{Config{Server: s, Token: token, Log: s.Log}, time.Minute}
+	c := &console{Config: Config{Server: s, Token: token, Log: s.Log}, timeout: time.Minute}
 	if change != nil {
 		change(c, s)
 	}

@@ -21,7 +21,11 @@ type Cluster struct {
 	AllTold        uint64 `json:"allTold"`    // times that all subscribers were told that events may be missing
 	TooLarge       uint64 `json:"tooLarge"`
 	Unreadable     uint64 `json:"unreadable"`
-	Nodes          []Node `json:"nodes"` // the others
+	OwnFacts       int    `json:"ownFacts"` // who is present here, and the like, for others
+	Facts          int    `json:"facts"`    // those of other nodes
+	Resyncs        uint64 `json:"resyncs"`
+	Standing       int    `json:"standing"` // revocations that are kept for nodes that are away
+	Nodes          []Node `json:"nodes"`    // the others
 }
 
 // Node is another node of the cluster.
@@ -43,6 +47,7 @@ func (c *console) cluster(*http.Request) (any, error) {
 		SentEvents: s.SentEvents, SentBatches: s.SentBatches, SentBytes: s.SentBytes, ReceivedEvents: s.ReceivedEvents,
 		Gaps: s.Gaps, MendedBatches: s.Mended, LostEvents: s.Told, AllTold: s.ToldAll,
 		TooLarge: s.TooLarge, Unreadable: s.Unreadable, Nodes: answer.Nodes,
+		OwnFacts: s.OwnFacts, Facts: s.Facts, Resyncs: s.Resyncs, Standing: s.Standing,
 	}
 	for _, p := range s.Peers {
 		answer.Nodes = append(answer.Nodes, Node{p.Node, p.Alive, p.Silence.Seconds(), p.Lag})

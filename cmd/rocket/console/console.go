@@ -4,7 +4,7 @@
 // New returns an http.Handler for a port of its own. The main path: console.go
 // and host.go (which handler a request gets, and whether it is allowed),
 // health.go (probes), metrics.go (what Prometheus reads), api.go (what is
-// there, as JSON), cluster.go (the nodes of a cluster), apps.go (the
+// there, as JSON), cluster.go and nodes.go (the nodes of a cluster), apps.go (the
 // applications for Pusher clients), history.go (the events
 // that a channel keeps), presence.go (who is in a channel), act.go (what changes
 // something) and object.go (what it is asked in). openapi.yaml describes all of it;
@@ -89,27 +89,30 @@ type Config struct {
 
 type console struct {
 	Config
-	timeout time.Duration // how long a request waits for the event loops
+	timeout time.Duration     // how long a request waits for the event loops
+	local   map[string]getter // what other nodes can ask, by path
 }
 
 // New returns the console of a server.
 func New(config Config) http.Handler {
-	return (&console{config, loopTimeout}).handler()
+	return (&console{Config: config, timeout: loopTimeout}).handler()
 }
 
 func (c *console) handler() http.Handler {
 	mux := http.NewServeMux()
+	c.local = make(map[string]getter)
 	mux.HandleFunc("GET /livez", c.live)
 	mux.HandleFunc("GET /readyz", c.ready)
 	mux.Handle("GET /metrics", c.metrics())
 	mux.HandleFunc("GET /openapi.yaml", describe)
 	mux.HandleFunc("GET /api/cluster", c.read(c.cluster))
-	mux.HandleFunc("GET /api/loops", c.read(c.loops))
-	mux.HandleFunc("GET /api/hubs", c.read(c.hubs))
-	mux.HandleFunc("GET /api/apps", c.read(c.apps))
-	mux.HandleFunc("GET /api/channels", c.read(c.channels))
-	mux.HandleFunc("GET /api/connections", c.read(c.connections))
-	mux.HandleFunc("GET /api/connections/slowest", c.read(c.slowest))
+	for path, get := range map[string]getter{
+		"/api/loops": c.loops, "/api/hubs": c.hubs, "/api/channels": c.channels, "/api/apps": c.apps,
+		"/api/connections": c.connections, "/api/connections/slowest": c.slowest,
+	} {
+		mux.HandleFunc("GET "+path, c.perNode(path, get))
+	}
+	c.serveNodes()
 	mux.HandleFunc("GET /api/history", c.change(c.history)) // nobody reads events without a token
 	mux.HandleFunc("GET /api/presence", c.change(c.presence))
 	mux.HandleFunc("POST /api/publish", c.change(c.publish))

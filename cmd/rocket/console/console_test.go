@@ -55,6 +55,8 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"POST", "/api/publish", `{}`, 400},
 		{"POST", "/api/publish", strings.Repeat(" ", 8<<20+1), 413},
 		{"POST", "/api/disconnect", `{"hub":"/","channel":"news"}`, 200},
+		{"POST", "/api/disconnect", `{"hub":"/","user":"42"}`, 200},
+		{"POST", "/api/disconnect", `{"hub":"/","client":"x"}`, 404},
 		{"POST", "/api/disconnect", `{}`, 400},
 		{"POST", "/api/disconnect", `{"connection":"0-1-1@127.0.0.1:1"}`, 404},
 		{"POST", "/api/disconnect", strings.Repeat(" ", 8<<20+1), 413},
@@ -83,6 +85,7 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	}
 	o.withTokens()
 	o.withoutToken()
+	o.inCluster()
 	o.whileALoopIsStuck()
 	o.whileShuttingDown()
 	for path, item := range description(t).Paths.Map() {
@@ -375,7 +378,7 @@ func TestPublishBatch(t *testing.T) {
 func TestDisconnect(t *testing.T) {
 	o := operate(t, nil)
 	a, b, c := o.dial("news"), o.dial("news"), o.dial("weather")
-	if got := o.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news","code":4000,"reason":"go"}`, 200); got != "{\"disconnected\":2}\n" {
+	if got := o.ask("POST", "/api/disconnect", `{"hub":"/","channel":"news","code":4000,"reason":"go"}`, 200); got != "{\"disconnected\":2,\"nodes\":1}\n" {
 		t.Errorf("got %s", got)
 	}
 	a.wantClose(4000, "go")
@@ -383,6 +386,7 @@ func TestDisconnect(t *testing.T) {
 	c.do(`{"unsubscribe":{"channel":"weather"}}`, `{"ok":true}`)
 	for _, bad := range []string{
 		`{"connection":"0-1-1@a","channel":"news"}`, `{"hub":"/","channel":"news","code":1006}`,
+		`{"hub":"/","channel":"news","user":"42"}`, `{"hub":"/","client":"x","user":"42"}`,
 		`{"hub":"/","channel":"news","reason":"` + strings.Repeat("x", 124) + `"}`,
 	} {
 		o.ask("POST", "/api/disconnect", bad, 400)

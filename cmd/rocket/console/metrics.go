@@ -498,6 +498,22 @@ func table() []metric {
 			"rocket_cluster_all_told_total", counter, nil,
 			"Times that all subscribers were told that events may be missing.", clustered(func(s *cluster.Stats) float64 { return float64(s.ToldAll) }),
 		},
+		{
+			"rocket_cluster_own_facts", gauge, nil,
+			"What this node tells the others for as long as it holds: who is present at it.", clustered(func(s *cluster.Stats) float64 { return float64(s.OwnFacts) }),
+		},
+		{
+			"rocket_cluster_facts", gauge, nil,
+			"What other nodes have told that holds there: who is present at them.", clustered(func(s *cluster.Stats) float64 { return float64(s.Facts) }),
+		},
+		{
+			"rocket_cluster_resyncs_total", counter, nil,
+			"Parts of the facts of another node that were asked for anew: when it was heard first, and after a loss.", clustered(func(s *cluster.Stats) float64 { return float64(s.Resyncs) }),
+		},
+		{
+			"rocket_cluster_standing", gauge, nil,
+			"Revocations that are kept for nodes that are away.", clustered(func(s *cluster.Stats) float64 { return float64(s.Standing) }),
+		},
 	}
 }
 
