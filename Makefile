@@ -43,13 +43,13 @@ js-package: ## the JavaScript client as a package for npm, in js/
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
-faults: build ## what goes wrong on purpose, about 23 minutes; FAULTS="-clock" or names of cases; needs root
+faults: build $(BIN)/nats-server ## what goes wrong on purpose, about 28 minutes; FAULTS="-clock" or names of cases; needs root
 	$(BIN)/rocket-faults $(FAULTS)
 
-cluster-test: build ## the case nodes of it alone, 2 minutes: a cluster whose nodes are stopped, cut off, restarted and killed
-	$(BIN)/rocket-faults nodes
+cluster-test: build $(BIN)/nats-server ## the cases nodes and nats of it alone, 7 minutes: a cluster whose nodes and servers of NATS are stopped, cut off, slowed down and killed
+	$(BIN)/rocket-faults nodes nats
 
-faults-short: build ## a cut of it, about 3 minutes
+faults-short: build $(BIN)/nats-server ## a cut of it, about 5 minutes
 	$(BIN)/rocket-faults -short $(FAULTS)
 
 microbench: ## the benchmarks of the packages

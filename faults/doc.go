@@ -15,7 +15,8 @@
 //	load.go      the publishers of their events
 //	sleepers.go  subscribers that do not read
 //	crowd.go     many connections that do the same at the same time
-//	nodes.go     a cluster: its publishers and its listeners
+//	nodes.go     a cluster: its publishers and its listeners; nats.go with servers of NATS beside it
+//	machines.go  the network namespaces of its nodes
 //	stream.go    events of which each is known, for readers that miss some
 //	follower.go  subscribers that keep their position, and come back with it
 //	table.go     the findings, for a terminal and for the document

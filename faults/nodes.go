@@ -15,25 +15,39 @@ import (
 // nodesCount is how many servers the cluster has that is tried.
 const nodesCount = 3
 
-// betweenNodes is where the nodes reach each other. Clients and operators use 127.0.0.1.
-const betweenNodes = "127.0.0.8/29"
-
 // A union is a cluster, with a publisher and a listener at each node.
 type union struct {
-	t      *trial
-	nodes  []*server
-	mouths []*mouth
-	ears   []*ear
-	whole  []time.Duration // from the end of a fault until everything was heard everywhere
+	t        *trial
+	machines []*machine
+	nodes    []*server
+	mouths   []*mouth
+	ears     []*ear
+	whole    []time.Duration // from the end of a fault until everything was heard everywhere
 }
 
-// nodes does to a cluster what may happen to one, under load.
+// nodes does to a cluster what may happen to one, under load. Each node has a machine of its own.
 func nodes(ctx context.Context, t *trial) error {
 	u := &union{t: t}
-	defer u.stop()
-	if err := u.start(ctx); err != nil {
+	var err error
+	if u.machines, err = buildMachines(nodesCount); err != nil {
 		return err
 	}
+	var listen []string
+	for _, m := range u.machines {
+		listen = append(listen, m.between+":9774")
+	}
+	defer u.stop()
+	err = u.start(ctx, func(i int) []string {
+		return []string{"-cluster-listen", listen[i], "-cluster-routes", strings.Join(listen, ","), "-cluster-secret", "a secret for tests"}
+	})
+	if err != nil {
+		return err
+	}
+	return u.try(ctx, u.calm, u.paused, u.split, u.slowLink, u.oneApart, u.rolling, u.killed, u.longSplit)
+}
+
+// try lets everybody talk and listen while the faults happen, one after the other.
+func (u *union) try(ctx context.Context, faults ...func(context.Context) error) error {
 	crowd, end := context.WithCancel(ctx)
 	var talking sync.WaitGroup
 	defer talking.Wait()
@@ -45,13 +59,16 @@ func nodes(ctx context.Context, t *trial) error {
 	for i := range u.nodes {
 		talking.Go(func() { u.ears[i].run(crowd) })
 	}
-	if err := t.until(ctx, patience, "listeners are there", func() bool { return all(u.ears, (*ear).listens) }); err != nil {
+	if err := u.t.until(ctx, patience, "listeners are there", func() bool { return all(u.ears, (*ear).listens) }); err != nil {
 		return err
 	}
 	for i := range u.nodes {
 		talking.Go(func() { u.mouths[i].run(crowd) })
 	}
-	for _, fault := range []func(context.Context) error{u.calm, u.paused, u.split, u.rolling, u.killed, u.longSplit} {
+	if err := u.t.until(ctx, patience, "publishers are there", func() bool { return all(u.mouths, (*mouth).talks) }); err != nil {
+		return err
+	}
+	for _, fault := range faults {
 		if err := fault(ctx); err != nil {
 			return err
 		}
@@ -61,21 +78,14 @@ func nodes(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// start starts all nodes at the same time.
-func (u *union) start(ctx context.Context) error {
-	listen := make([]string, nodesCount)
-	for i := range listen {
-		_, port, _ := strings.Cut(freeAddr(), ":")
-		listen[i] = fmt.Sprintf("127.0.0.%d:%s", 11+i, port)
-	}
+// start starts all nodes at the same time. cluster returns the arguments by which a node finds the others.
+func (u *union) start(ctx context.Context, cluster func(i int) []string) error {
 	starting := make([]error, nodesCount)
 	u.nodes = make([]*server, nodesCount)
 	var ready sync.WaitGroup
-	for i := range u.nodes {
-		u.nodes[i] = &server{t: u.t, addr: freeAddr(), admin: freeAddr(), args: []string{
-			"-cluster-listen", listen[i], "-cluster-routes", strings.Join(listen, ","), "-cluster-node", fmt.Sprintf("n%d", i),
-			"-cluster-secret", "a secret for tests",
-		}}
+	for i, m := range u.machines {
+		args := append(cluster(i), "-cluster-node", fmt.Sprintf("n%d", i), "-drain", "2s")
+		u.nodes[i] = &server{t: u.t, on: m, addr: m.clients + ":9772", admin: m.clients + ":9773", args: args}
 		ready.Go(func() { starting[i] = u.nodes[i].start(ctx) })
 	}
 	ready.Wait()
@@ -111,7 +121,7 @@ func (u *union) paused(ctx context.Context) error {
 // split drops everything between the nodes for a short time.
 func (u *union) split(ctx context.Context) error {
 	length := scaled(u.t, 6*time.Second, 3*time.Second)
-	if err := u.cut(ctx, length); err != nil {
+	if err := u.cut(ctx, length, u.machines...); err != nil {
 		return err
 	}
 	return u.report(ctx, fmt.Sprintf("no node reaches another for %v", length), exactly)
@@ -122,35 +132,66 @@ func (u *union) longSplit(ctx context.Context) error {
 	if u.t.short {
 		return nil
 	}
-	if err := u.cut(ctx, 20*time.Second); err != nil {
+	if err := u.cut(ctx, 20*time.Second, u.machines...); err != nil {
 		return err
 	}
 	return u.report(ctx, "no node reaches another for 20s", orTold)
 }
 
-func (u *union) cut(ctx context.Context, length time.Duration) error {
-	if err := cutOff(betweenNodes); err != nil {
+// oneApart cuts one node off from all others.
+func (u *union) oneApart(ctx context.Context) error {
+	length := scaled(u.t, 20*time.Second, 4*time.Second)
+	if err := u.cut(ctx, length, u.machines[1]); err != nil {
+		return err
+	}
+	return u.report(ctx, fmt.Sprintf("one node is cut off from the others for %v", length), allowedFor(length))
+}
+
+func (u *union) cut(ctx context.Context, length time.Duration, machines ...*machine) error {
+	if err := isolate(machines...); err != nil {
 		return err
 	}
 	rest(ctx, length)
-	return heal()
+	return rejoin()
 }
 
-// rolling restarts one node after the other, in order.
+// slowLink lets less through to one node and from it than is published.
+func (u *union) slowLink(ctx context.Context) error {
+	length := scaled(u.t, 20*time.Second, 4*time.Second)
+	m := u.machines[2]
+	if err := m.throttle(slowRate); err != nil {
+		return err
+	}
+	rest(ctx, length)
+	if err := m.unthrottle(); err != nil {
+		return err
+	}
+	return u.report(ctx, fmt.Sprintf("between one node and the others %s get through for %v, less than is published", slowRate, length), allowedFor(length))
+}
+
+// slowRate is less than a third of what publishers make for each link.
+const slowRate = "200kbit"
+
+// rolling drains and restarts one node after the other, in order.
 func (u *union) rolling(ctx context.Context) error {
-	for _, n := range u.nodes {
+	moved := 0
+	for i, n := range u.nodes {
 		if err := n.signal(syscall.SIGTERM); err != nil {
 			return err
 		}
 		if status, err := n.waitEnd(ctx, patience); err != nil || status != 0 {
 			return fmt.Errorf("a node ends with %d: %w", status, err)
 		}
+		if u.t.until(ctx, patience, "its clients have seen it", u.ears[i].wasSentAway) == nil { // the finding says it
+			moved++
+		}
 		if err := n.start(ctx); err != nil {
 			return err
 		}
 		rest(ctx, time.Second/2)
 	}
-	return u.report(ctx, "the nodes are restarted one after the other, with SIGTERM", exactly)
+	u.t.check(moved == nodesCount, "a node that is drained closes its clients with 1001", "%d of %d nodes", moved, nodesCount)
+	return u.report(ctx, "the nodes are drained and started again one after the other, with SIGTERM", exactly)
 }
 
 // killed kills nodes in turn, and starts them again.
@@ -179,6 +220,12 @@ const (
 	orTold  allowance = true  // what listeners are told of
 )
 
+// lostAfter is the silence after which nodes take each other for lost, and tell.
+const lostAfter = 10 * time.Second
+
+// allowedFor is what may be missing when nodes have not heard each other for so long.
+func allowedFor(silence time.Duration) allowance { return allowance(silence >= lostAfter) }
+
 // report waits until everything has been heard, or told, and leaves a finding.
 func (u *union) report(ctx context.Context, when string, allowed allowance) error {
 	healed := time.Now()
@@ -189,7 +236,12 @@ func (u *union) report(ctx context.Context, when string, allowed allowance) erro
 	level := u.t.until(ctx, patience, "everything is heard", func() bool {
 		return all(u.ears, func(e *ear) bool { return e.reached(marks) })
 	})
-	u.whole = append(u.whole, time.Since(healed))
+	whole := time.Since(healed)
+	u.whole = append(u.whole, whole)
+	var waited time.Duration
+	for _, m := range u.mouths {
+		waited = max(waited, m.takeLongest())
+	}
 	if allowed == orTold {
 		_ = u.t.until(ctx, patience, "everything is told", func() bool { return all(u.ears, func(e *ear) bool { return e.owes() == 0 }) })
 	}
@@ -204,8 +256,8 @@ func (u *union) report(ctx context.Context, when string, allowed allowance) erro
 	} else {
 		holds = holds && sum.missed == 0
 	}
-	u.t.check(holds, must, "%d events heard; %d did not come, %d of them untold; %d notices, %d doubled; all heard: %s",
-		sum.heard, sum.missed, sum.untold, sum.notices, sum.doubled, said(level, "yes"))
+	u.t.check(holds, must, "%d events heard; %d did not come, %d of them untold; %d notices, %d doubled; all heard: %s, %s after its end; no ok took longer than %s",
+		sum.heard, sum.missed, sum.untold, sum.notices, sum.doubled, said(level, "yes"), millis(whole), millis(waited))
 	return ctx.Err()
 }
 
@@ -224,8 +276,23 @@ func all[T any](list []T, is func(T) bool) bool {
 type mouth struct {
 	channel, addr string
 
-	mu   sync.Mutex
-	runs []int // events with an ok
+	mu      sync.Mutex
+	runs    []int         // events with an ok
+	longest time.Duration // that an ok took, since takeLongest
+}
+
+func (m *mouth) talks() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.runs) > 0
+}
+
+// takeLongest returns how long the slowest ok took since it was called last.
+func (m *mouth) takeLongest() (d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, m.longest = m.longest, 0
+	return d
 }
 
 // A mark is how far a mouth has come.
@@ -268,11 +335,12 @@ func (m *mouth) talk(ctx context.Context, c *client) {
 	m.runs = append(m.runs, 0)
 	m.mu.Unlock()
 	for n := 0; ctx.Err() == nil; n++ {
+		asked := time.Now()
 		if c.do(fmt.Sprintf(`{"publish":{"event":"e","channel":%q,"data":[%d,%d]}}`, m.channel, run, n)) != nil {
 			return
 		}
 		m.mu.Lock()
-		m.runs[run] = n + 1
+		m.runs[run], m.longest = n+1, max(m.longest, time.Since(asked))
 		m.mu.Unlock()
 		rest(ctx, 3*time.Millisecond)
 	}
@@ -295,6 +363,7 @@ type ear struct {
 	union     *union
 	addr      string
 	connected atomic.Bool
+	sentAway  atomic.Bool // the last connection was closed with 1001
 
 	mu    sync.Mutex
 	known map[string]*place // by channel
@@ -311,11 +380,17 @@ type place struct {
 
 func (e *ear) listens() bool { return e.connected.Load() }
 
+// wasSentAway reports whether its last connection ended with a Close frame that says 1001.
+func (e *ear) wasSentAway() bool { return !e.connected.Load() && e.sentAway.Load() }
+
 // run listens until ctx is done.
 func (e *ear) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := e.listen(ctx); err != nil {
-			e.connected.Store(false)
+			var end *closed
+			if e.connected.Swap(false) {
+				e.sentAway.Store(errors.As(err, &end) && end.code == 1001)
+			}
 			rest(ctx, 50*time.Millisecond)
 		}
 	}

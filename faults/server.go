@@ -24,7 +24,8 @@ type server struct {
 	addr  string // of its clients
 	admin string // of its operator
 	args  []string
-	limit int // open files; 0: as many as we may have
+	limit int      // open files; 0: as many as we may have
+	on    *machine // nil: this one
 
 	*process
 }
@@ -100,20 +101,12 @@ func (s *server) startUntil(ctx context.Context, what string, ok func() bool) er
 	if s.limit > 0 {
 		args = append([]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, s.limit)}, args...)
 	}
-	p := &process{cmd: exec.Command(args[0], args[1:]...), log: &logs{}, ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "ROCKET_ADMIN_TOKEN="+adminToken)
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	p, err := s.on.launch(args)
+	if err != nil {
 		return err
 	}
-	go func() {
-		_ = p.cmd.Wait() // its status says it
-		p.status = p.cmd.ProcessState.ExitCode()
-		close(p.ended)
-	}()
 	s.process = p
-	err := s.t.until(ctx, patience, what, func() bool { return ok() || p.hasEnded() })
+	err = s.t.until(ctx, patience, what, func() bool { return ok() || p.hasEnded() })
 	if err == nil && p.hasEnded() {
 		err = errors.New("rocket ended at once")
 	}
@@ -122,6 +115,26 @@ func (s *server) startUntil(ctx context.Context, what string, ok func() bool) er
 		return fmt.Errorf("%w:\n%s", err, p.log)
 	}
 	return nil
+}
+
+// launch starts a process on a machine; nil is this one. It ends with us.
+func (m *machine) launch(args []string) (*process, error) {
+	if m != nil {
+		args = append([]string{"ip", "netns", "exec", m.name}, args...)
+	}
+	p := &process{cmd: exec.Command(args[0], args[1:]...), log: &logs{}, ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "ROCKET_ADMIN_TOKEN="+adminToken)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = p.cmd.Wait() // its status says it
+		p.status = p.cmd.ProcessState.ExitCode()
+		close(p.ended)
+	}()
+	return p, nil
 }
 
 // port is the port of its clients.
@@ -135,11 +148,16 @@ const adminToken = "a-token-for-tests"
 
 // stop ends the server, however it is.
 func (s *server) stop() {
-	if s.process == nil {
+	s.process.stop()
+}
+
+// stop ends the process, however it is. nil has ended.
+func (p *process) stop() {
+	if p == nil {
 		return
 	}
-	_ = s.cmd.Process.Kill() // it fails if it has ended
-	<-s.ended
+	_ = p.cmd.Process.Kill() // it fails if it has ended
+	<-p.ended
 }
 
 func (p *process) hasEnded() bool {
