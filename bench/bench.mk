@@ -20,7 +20,7 @@ COMMIT = $(shell test -e .git && echo $$(git rev-parse --short=12 HEAD)$$(test -
 STAMPED = -X github.com/nu7hatch/webrocket/build.stamped=$(COMMIT)
 STAMP   = -ldflags "$(STAMPED)"
 
-.PHONY: bench bench-compare bench-binaries million-nodes
+.PHONY: bench bench-compare bench-binaries bench-cluster million-nodes
 
 bench: bench-binaries ## the standard set, about 11 minutes
 	@mkdir -p $(RESULTS)
@@ -31,6 +31,11 @@ bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo $(BIN)/nginx 
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench compare $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-compare.json -html $(RESULTS)/$(RUN)-compare.html > $(RESULTS)/$(RUN)-compare.txt; \
 		status=$$?; $(peers) >> $(RESULTS)/$(RUN)-compare.txt; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status
+
+bench-cluster: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo ## two nodes with NATS between them, Rocket and Centrifugo, about 7 minutes
+	@mkdir -p $(RESULTS)
+	$(BIN)/rocket-bench cluster $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-cluster.json -html $(RESULTS)/$(RUN)-cluster.html > $(RESULTS)/$(RUN)-cluster.txt; \
+		status=$$?; { echo; printf '%s\n' $(NATS) $(CENTRIFUGO); } >> $(RESULTS)/$(RUN)-cluster.txt; cat $(RESULTS)/$(RUN)-cluster.txt; exit $$status
 
 NODES ?= 53
 million-nodes: CONNS = 19000

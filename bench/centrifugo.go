@@ -121,21 +121,35 @@ func (p *centrifugoPub) message() Message {
 	return Message{Kind: Delivery, Data: p.Data, Position: Position{Offset: p.Offset}}
 }
 
-func (d centrifugo) Serve(binary, dir string, port, loops int) ([]string, error) {
-	return d.ServeHistory(binary, dir, port, loops, 0)
+func (d centrifugo) Serve(binary, dir string, port, _ int) ([]string, error) {
+	return d.serve(binary, dir, d.settings(port))
 }
 
-func (centrifugo) ServeHistory(binary, dir string, port, _, events int) ([]string, error) {
-	settings := map[string]any{
+func (d centrifugo) ServeHistory(binary, dir string, port, _, events int) ([]string, error) {
+	settings := d.settings(port)
+	settings["channel"] = map[string]any{"without_namespace": map[string]any{
+		"history_size": events, "history_ttl": historyTTL, "force_recovery": true,
+	}}
+	return d.serve(binary, dir, settings)
+}
+
+// ServeNode has Centrifugo's own broker for NATS.
+func (d centrifugo) ServeNode(binary, dir string, port, _ int, nats string) ([]string, error) {
+	settings := d.settings(port)
+	settings["broker"] = map[string]any{"enabled": true, "type": "nats", "nats": map[string]any{"url": nats}}
+	return d.serve(binary, dir, settings)
+}
+
+func (centrifugo) settings(port int) map[string]any {
+	return map[string]any{
 		"http_server": map[string]any{"address": "127.0.0.1", "port": port},
 		"client":      map[string]any{"insecure": true, "channel_limit": 1024, "queue_max_size": 256 << 20},
 		"log":         map[string]any{"level": "error"},
 	}
-	if events > 0 {
-		settings["channel"] = map[string]any{"without_namespace": map[string]any{
-			"history_size": events, "history_ttl": historyTTL, "force_recovery": true,
-		}}
-	}
+}
+
+// serve writes the settings to a file.
+func (centrifugo) serve(binary, dir string, settings map[string]any) ([]string, error) {
 	conf, err := json.Marshal(settings)
 	if err != nil {
 		return nil, err

@@ -70,7 +70,11 @@ func (w *worker) open(i int32, now int64) error {
 	if c.role == stalled {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stalledBuffer) // a larger one stalls too, later
 	}
-	err = unix.Connect(fd, w.address)
+	address := w.address
+	if w.other != nil && c.channel == "" {
+		address = w.other
+	}
+	err = unix.Connect(fd, address)
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return fmt.Errorf("connect to %s: %w", w.run.target.Host, err)

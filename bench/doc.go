@@ -21,6 +21,7 @@
 //	               time through io_uring (uring.go)
 //	result.go      what is known afterwards; metric.go, table.go, sidebyside.go and html.go show it
 //	suite.go       the standard set, repeated, with medians and spread; peers.go compares the servers of a set
+//	far.go         two nodes, and publishers at the other one
 //	nodes.go       a cluster on this machine with very many connections; swarm.go has the clients of one node, in a
 //	               process of their own
 //	column.go      one scenario without and with TLS, side by side

@@ -3,23 +3,24 @@ package bench
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// The standard set in README.md is the one that runs.
+// The sets in README.md are the ones that run.
 func TestDocumentedSet(t *testing.T) {
 	docs, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	commands := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| (S[^|]*?) \\| `([^`]*)`").FindAllStringSubmatch(string(docs), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| ([SN][^|]*?) \\| `([^`]*)`").FindAllStringSubmatch(string(docs), -1) {
 		id, _, _ := strings.Cut(m[1], ", ") // the first of several
 		commands[id] = m[2]
 	}
-	for _, e := range Standard {
+	for _, e := range append(slices.Clone(Standard), Clustered...) {
 		if !strings.Contains(string(docs), "| "+e.ID+" |") && !strings.Contains(string(docs), ", "+e.ID+" |") && !strings.Contains(string(docs), ", "+e.ID+", ") && !strings.Contains(string(docs), "| "+e.ID+", ") {
 			t.Errorf("README.md does not name %s", e.ID)
 		}
@@ -31,7 +32,7 @@ func TestDocumentedSet(t *testing.T) {
 		e.set(&o)
 		got := map[string]float64{
 			"-conns": float64(o.Conns), "-channels": float64(o.Channels), "-publishers": float64(o.Publishers),
-			"-rate": o.Rate, "-saturate": float64(o.Saturate), "-history": float64(o.History), "-missed": float64(o.Missed),
+			"-nodes": float64(o.Nodes), "-rate": o.Rate, "-saturate": float64(o.Saturate), "-history": float64(o.History), "-missed": float64(o.Missed),
 		}
 		if words[0] != e.Scenario {
 			t.Errorf("%s is %s, and README.md says %s", e.ID, e.Scenario, words[0])

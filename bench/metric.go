@@ -9,6 +9,8 @@ import (
 const (
 	metricRate     = "deliveries/s"
 	metricServer   = "server µs per delivery"
+	metricOther    = "other node µs per publish"
+	metricBroker   = "NATS µs per publish"
 	metricFloor    = "floor µs"
 	metricRatio    = "× floor"
 	metricUring    = "uring floor µs"
@@ -59,6 +61,18 @@ var metrics = []metric{
 			return 0, false
 		}
 		return r.Load.ServerMicros, r.Load.ServerMicros > 0
+	}},
+	{metricOther, lower, func(r *Result) (float64, bool) {
+		if r.Load == nil {
+			return 0, false
+		}
+		return r.Load.OtherMicros, r.Load.OtherMicros > 0
+	}},
+	{metricBroker, lower, func(r *Result) (float64, bool) {
+		if r.Load == nil {
+			return 0, false
+		}
+		return r.Load.BrokerMicros, r.Load.BrokerMicros > 0
 	}},
 	{metricFloor, neither, func(r *Result) (float64, bool) {
 		if len(r.Floor) == 0 {

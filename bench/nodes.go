@@ -154,7 +154,7 @@ func (m *mesh) startBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := &server{addr: fmt.Sprintf("127.0.0.1:%d", port), args: []string{m.o.NATS, "-a", "127.0.0.1", "-p", fmt.Sprint(port)}}
+	b := natsFor(m.o.NATS, port)
 	if err := b.start(ctx, nil); err != nil {
 		return err
 	}

@@ -89,8 +89,10 @@ type Load struct {
 	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
 	ServerMicros        float64 `json:"serverMicrosPerDelivery,omitempty"`
 	GeneratorMicros     float64 `json:"generatorMicrosPerDelivery"`
-	ServerBusy          float64 `json:"serverBusy,omitempty"` // CPUs' worth
-	GeneratorBusy       float64 `json:"generatorBusy"`        // of its threads, 0 to 1
+	OtherMicros         float64 `json:"otherMicrosPerPublish,omitempty"` // of the node without subscribers, where there are two
+	BrokerMicros        float64 `json:"natsMicrosPerPublish,omitempty"`  // of the server of NATS between them
+	ServerBusy          float64 `json:"serverBusy,omitempty"`            // CPUs' worth
+	GeneratorBusy       float64 `json:"generatorBusy"`                   // of its threads, 0 to 1
 	PerRead             float64 `json:"deliveriesPerRead"`
 	PerWrite            float64 `json:"messagesPerServerWrite,omitempty"` // by TCP segments
 	BytesPerDelivery    int     `json:"bytesPerDelivery"`

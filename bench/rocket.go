@@ -91,6 +91,12 @@ func (rocket) Serve(binary, _ string, port, loops int) ([]string, error) {
 	return []string{binary, "-host", "127.0.0.1", "-port", strconv.Itoa(port), "-loops", strconv.Itoa(loops)}, nil
 }
 
+// ServeNode has the server's defaults for everything but the cluster.
+func (d rocket) ServeNode(binary, dir string, port, loops int, nats string) ([]string, error) {
+	args, err := d.Serve(binary, dir, port, loops)
+	return append(args, "-admin", "off", "-nats-servers", nats, "-cluster-node", fmt.Sprintf("n%d", port)), err
+}
+
 // ServeHistory has the server's defaults for everything but the rule.
 func (d rocket) ServeHistory(binary, dir string, port, loops, events int) ([]string, error) {
 	conf, err := json.Marshal(map[string]any{"Hubs": []any{map[string]any{

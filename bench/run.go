@@ -38,6 +38,7 @@ type run struct {
 	target  *url.URL
 	tls     *tls.Config // nil: without
 	address *net.TCPAddr
+	other   *net.TCPAddr // for connections that only publish; nil: the same
 	sources []net.IP
 	request []byte
 	payload []byte
@@ -135,6 +136,11 @@ func (r *run) resolve() error {
 		return fmt.Errorf("target: %w", err)
 	}
 	r.address = addr
+	if r.opts.publishTo != "" {
+		if r.other, err = net.ResolveTCPAddr("tcp", r.opts.publishTo); err != nil {
+			return fmt.Errorf("the publishers' node: %w", err)
+		}
+	}
 	sources := r.opts.Sources
 	if len(sources) == 0 && addr.IP.IsLoopback() && addr.IP.To4() != nil {
 		sources = loopbackSources(len(r.plan.conns))

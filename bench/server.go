@@ -129,9 +129,12 @@ func (s *server) start(ctx context.Context, cpus []int) error {
 }
 
 func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args []string, pair keyPair, err error) {
-	if opts.History > 0 {
+	switch {
+	case opts.nats != "":
+		args, err = d.(clusterDialect).ServeNode(binary, dir, port, opts.Loops, opts.nats)
+	case opts.History > 0:
 		args, err = d.(historyDialect).ServeHistory(binary, dir, port, opts.Loops, opts.History)
-	} else {
+	default:
 		args, err = d.Serve(binary, dir, port, opts.Loops)
 	}
 	if err != nil {

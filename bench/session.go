@@ -21,6 +21,8 @@ type session struct {
 	opts   Options
 	run    *run
 	server *server // nil: the target was not started by us
+	other  *server // the node that publishers use; nil: there is one only
+	broker *server // the server of NATS between the two
 	pid    int     // of the server; 0: unknown
 	res    *Result
 	before intake // when the load began
@@ -65,6 +67,9 @@ func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) 
 	}
 	if _, ok := d.(historyDialect); opts.History > 0 && !ok {
 		return nil, fmt.Errorf("%w: with dialect %s there is no history", ErrUsage, d.Name())
+	}
+	if err := opts.checkNodes(sc, d); err != nil {
+		return nil, err
 	}
 	res.Options = opts
 	if sc.Name == "chat" && !d.Acks() {
@@ -113,12 +118,10 @@ func (s *session) whole(ctx context.Context, sc *Scenario, d Dialect) error {
 
 // against runs the scenario against the server and closes everything that belongs to it.
 func (s *session) against(ctx context.Context, sc *Scenario, d Dialect, p *plan) (err error) {
+	defer s.stopAll()
 	target, err := s.reach(ctx, d)
 	if err != nil {
 		return err
-	}
-	if s.server != nil {
-		defer s.server.stop()
 	}
 	s.run, err = newRun(&s.opts, d, target, p)
 	if err != nil {
@@ -146,6 +149,11 @@ func (s *session) reach(ctx context.Context, d Dialect) (*url.URL, error) {
 		return parseTarget(s.opts.Target, s.opts.Owned)
 	}
 	s.enter("start server")
+	if s.opts.Nodes == 2 {
+		if err := s.startBeside(ctx, d); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	if s.server, err = startServer(ctx, &s.opts, d); err != nil {
 		return nil, err
@@ -255,6 +263,7 @@ func (s *session) drainInterrupted(ctx context.Context) {
 type snapshot struct {
 	at                time.Time
 	server, own       time.Duration // CPU
+	other, broker     time.Duration
 	threads           time.Duration
 	worked, stolen    time.Duration // of the machine
 	dropped           int64
@@ -265,6 +274,7 @@ type snapshot struct {
 func (s *session) snapshot() snapshot {
 	var mu sync.Mutex
 	n := snapshot{at: time.Now(), server: s.serverCPU(), own: ownCPUTime(), dropped: backlogDrops()}
+	n.other, n.broker = s.besideCPU()
 	n.worked, n.stolen = machineTime()
 	s.run.call(func(w *worker) {
 		mu.Lock()
@@ -303,8 +313,9 @@ func (s *session) between(a, b snapshot) *Load {
 	l.DeliveriesPerSecond = float64(l.Deliveries) / took
 	l.Dropped = b.dropped - a.dropped
 	if s.pid != 0 {
-		l.Others = max((b.worked-a.worked-(b.server-a.server)-(b.own-a.own)).Seconds()/took, 0)
+		l.Others = max((b.worked-a.worked-(b.server-a.server)-(b.own-a.own)-(b.other-a.other)-(b.broker-a.broker)).Seconds()/took, 0)
 	}
+	l.OtherMicros, l.BrokerMicros = micros(b.other-a.other, l.Publishes), micros(b.broker-a.broker, l.Publishes)
 	all := b.all - a.all
 	l.ServerMicros = micros(b.server-a.server, all)
 	l.GeneratorMicros = micros(b.own-a.own, all)

@@ -137,7 +137,7 @@ func newRow(columns []Column, label string, m metric) (r row, any bool) {
 }
 
 func title(label string) string {
-	for _, e := range Standard {
+	for _, e := range append(slices.Clone(Standard), Clustered...) {
 		if e.ID == label {
 			return e.Title
 		}

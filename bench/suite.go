@@ -37,6 +37,19 @@ var Standard = []Entry{
 	{"S7h", "S7, and each gets the 10 events that it missed", "recovery", func(o *Options) { o.Conns, o.Missed = 18_000, 10; o.keep() }},
 }
 
+// Clustered is the set for two nodes. README.md says what each entry stands for.
+var Clustered = []Entry{
+	{"N1", "two nodes: S1 at the other node than the publisher's", "fanout", func(o *Options) { o.Nodes, o.Saturate = 2, 16 }},
+	{"N1b", "two nodes: N1 with 1 publish in flight", "fanout", func(o *Options) { o.Nodes, o.Saturate = 2, 1 }},
+	{"N2", "two nodes: 10 subscribers, 1,000 publishes/s, at the other node", "fanout", func(o *Options) {
+		o.Nodes, o.Conns, o.Saturate, o.Rate = 2, 10, 0, 1000
+	}},
+	{"N2n", "two nodes: N2, at the publisher's own node", "fanout", func(o *Options) {
+		o.Nodes, o.Near, o.Conns, o.Saturate, o.Rate = 2, true, 10, 0, 1000
+	}},
+	{"N3", "two nodes: S3, at the other node", "channels", func(o *Options) { o.Nodes = 2 }},
+}
+
 // keep makes the server keep the last events of each channel. The floor is that of the entry without.
 func (o *Options) keep() { o.History, o.NoFloor = 100, true }
 
@@ -88,6 +101,7 @@ var Targets = map[string]map[string]Bound{
 
 // SuiteOptions say how to run a set.
 type SuiteOptions struct {
+	Set      []Entry  // if nil, Standard
 	Base     Options  // CPUs, threads; what an entry sets counts more
 	Only     []string // IDs; all if empty
 	Sides    []Side   // at least one
@@ -159,8 +173,12 @@ func (so *SuiteOptions) turns() (turns []turn) {
 
 // groups are the entries that are asked for. One with a history is in the group of the one without.
 func (so *SuiteOptions) groups() (groups [][]*Entry) {
-	for i := range Standard {
-		e := &Standard[i]
+	set := so.Set
+	if set == nil {
+		set = Standard
+	}
+	for i := range set {
+		e := &set[i]
 		if len(so.Only) > 0 && !slices.Contains(so.Only, e.ID) {
 			continue
 		}
@@ -180,6 +198,9 @@ func (e *Entry) unable(dialect string) string {
 	d, err := DialectNamed(dialect)
 	if _, secure := d.(tlsDialect); err == nil && o.TLS && !secure {
 		return "it is started without TLS only"
+	}
+	if _, joins := d.(clusterDialect); err == nil && o.Nodes > 1 && !joins {
+		return "it is started alone only"
 	}
 	if _, keeps := d.(historyDialect); err == nil && o.History > 0 && !keeps {
 		return "it is started without a history only"

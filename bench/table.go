@@ -70,6 +70,9 @@ func writeLoad(line lineFunc, r *Result) {
 	line("load", "%s, %.1f s", how, l.Seconds)
 	line("deliveries", "%s/s (%d, of %d publishes)", short(l.DeliveriesPerSecond), l.Deliveries, l.Publishes)
 	line("CPU per delivery", "server %.3f µs, generator %.3f µs", l.ServerMicros, l.GeneratorMicros)
+	if l.OtherMicros > 0 {
+		line("CPU per publish", "other node %.1f µs, NATS %.1f µs", l.OtherMicros, l.BrokerMicros)
+	}
 	line("busy", "server %.2f CPUs, generator %.0f %% of its threads", l.ServerBusy, 100*l.GeneratorBusy)
 	line("batching", "%.1f messages per server write, %.1f deliveries per read, %d bytes per delivery",
 		l.PerWrite, l.PerRead, l.BytesPerDelivery)

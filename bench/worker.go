@@ -28,6 +28,7 @@ type worker struct {
 	conns  []conn
 
 	address unix.Sockaddr
+	other   unix.Sockaddr // for connections that only publish; nil: the same
 	family  int
 	sources []unix.Sockaddr
 	now     int64 // when the worker last looked at the clock
@@ -104,6 +105,9 @@ func newWorker(r *run, id int) (*worker, error) {
 		w.sealed = make([]byte, readBuffer)
 	}
 	w.address, w.family = sockaddr(r.address.IP, r.address.Port)
+	if r.other != nil {
+		w.other, _ = sockaddr(r.other.IP, r.other.Port)
+	}
 	for _, ip := range r.sources {
 		source, _ := sockaddr(ip, 0)
 		w.sources = append(w.sources, source)

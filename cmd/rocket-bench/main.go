@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		good, err = runStandard(ctx, args, out, errs)
 	case name == "compare":
 		good, err = runCompare(ctx, args, out, errs)
+	case name == "cluster":
+		good, err = runCluster(ctx, args, out, errs)
 	case name == "nodes":
 		good, err = runNodes(ctx, args, out, errs)
 	case name == "report":
@@ -84,6 +86,7 @@ func usage(w io.Writer) {
   rocket-bench SCENARIO [flags]        one run; without -target it starts a server of its own
   rocket-bench standard [flags]        the standard set, repeated
   rocket-bench compare [flags]         Rocket, nats-server, Centrifugo and nginx with nchan side by side
+  rocket-bench cluster [flags]         two nodes with NATS between them: Rocket and Centrifugo side by side
   rocket-bench nodes [flags]           very many connections to a cluster on this machine, and one event to all
   rocket-bench report FILE.json …      results side by side, as -html FILE or as text
 

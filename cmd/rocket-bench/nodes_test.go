@@ -13,16 +13,58 @@ import (
 	"github.com/nu7hatch/webrocket/bench"
 )
 
-// A cluster of real nodes has all connections that it was asked for, and each hears what
-// is published at any node, with a server of NATS for all or with one inside each.
-func TestNodes(t *testing.T) {
-	dir := t.TempDir()
-	rocket, nats := filepath.Join(dir, "rocket"), filepath.Join(dir, "nats-server")
-	for program, source := range map[string]string{rocket: "../rocket", nats: "github.com/nats-io/nats-server/v2"} {
-		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, source).CombinedOutput(); err != nil {
+// buildServers returns a directory with rocket and nats-server.
+func buildServers(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, source := range map[string]string{"rocket": "../rocket", "nats-server": "github.com/nats-io/nats-server/v2"} {
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", source, err, out)
 		}
 	}
+	return dir
+}
+
+// Two nodes with a server of NATS between them: subscribers at one hear what is published at the other, and what
+// each of the three costs is known.
+func TestTwoNodes(t *testing.T) {
+	dir := buildServers(t)
+	t.Setenv("PATH", dir)
+	for _, more := range []string{"", " -near"} {
+		t.Run("publishers"+more, func(t *testing.T) {
+			file := filepath.Join(dir, "two.json")
+			var out, errs bytes.Buffer
+			args := "fanout -nodes 2 -conns 5 -rate 100 -warmup 0s -duration 1s -no-floor -json " + file + more
+			if status := run(t.Context(), strings.Fields(args), &out, &errs); status != exitGood {
+				t.Fatalf("status %d:\n%s%s", status, &out, &errs)
+			}
+			if !strings.Contains(out.String(), "CPU per publish") {
+				t.Errorf("result:\n%s", &out)
+			}
+			f, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			results, err := bench.ReadJSON(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l := results[0].Load; l.ServerMicros <= 0 || l.OtherMicros <= 0 || l.BrokerMicros <= 0 {
+				t.Errorf("CPU time of a server is missing: %+v", l)
+			}
+			if c := results[0].Check; c.Delivered == 0 || c.Delivered != 5*results[0].Published {
+				t.Errorf("%d publishes: %v", results[0].Published, c)
+			}
+		})
+	}
+}
+
+// A cluster of real nodes has all connections that it was asked for, and each hears what
+// is published at any node, with a server of NATS for all or with one inside each.
+func TestNodes(t *testing.T) {
+	dir := buildServers(t)
+	rocket, nats := filepath.Join(dir, "rocket"), filepath.Join(dir, "nats-server")
 	for name, more := range map[string]string{"inside": "", "for all": " -nats " + nats} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(dir, "nodes.json")

@@ -147,6 +147,8 @@ func serverFlags(fs *flag.FlagSet, o *bench.Options) {
 
 func loadFlags(fs *flag.FlagSet, o *bench.Options) {
 	fs.IntVar(&o.Conns, "conns", o.Conns, "connections that subscribe")
+	fs.IntVar(&o.Nodes, "nodes", max(o.Nodes, 1), "2: start two servers with NATS between them, and publish at the other one")
+	fs.BoolVar(&o.Near, "near", o.Near, "with -nodes 2: publish at the subscribers' node, too")
 	fs.IntVar(&o.Channels, "channels", o.Channels, "channels; the connections are spread over them")
 	fs.IntVar(&o.Publishers, "publishers", o.Publishers, "connections that publish (not in chat)")
 	fs.Float64Var(&o.Rate, "rate", o.Rate, "open loop: publishes per second, together")

@@ -24,11 +24,19 @@ func runCompare(ctx context.Context, args []string, out, errs io.Writer) (good b
 	return runSet(ctx, "compare", 1, args, out, errs)
 }
 
+// runCluster is the set for two nodes, for those servers that can be nodes.
+func runCluster(ctx context.Context, args []string, out, errs io.Writer) (good bool, err error) {
+	return runSet(ctx, "cluster", 3, args, out, errs)
+}
+
 func runSet(ctx context.Context, name string, repeat int, args []string, out, errs io.Writer) (good bool, err error) {
-	so := bench.SuiteOptions{Base: bench.DefaultOptions()}
+	so := bench.SuiteOptions{Set: bench.Standard, Base: bench.DefaultOptions()}
 	dialects := []string{"rocket"}
-	if name == "compare" {
+	switch name {
+	case "compare":
 		dialects = []string{"rocket", "nats", "centrifugo", "nchan"}
+	case "cluster":
+		so.Set, dialects = bench.Clustered, []string{"rocket", "centrifugo"}
 	}
 	var serverArgs string
 	var v versus
@@ -78,7 +86,7 @@ func runSet(ctx context.Context, name string, repeat int, args []string, out, er
 
 func checkEntries(so bench.SuiteOptions) error {
 	for _, id := range so.Only {
-		if !slices.ContainsFunc(bench.Standard, func(e bench.Entry) bool { return e.ID == id }) {
+		if !slices.ContainsFunc(so.Set, func(e bench.Entry) bool { return e.ID == id }) {
 			return fmt.Errorf("%w: there is no entry %q", bench.ErrUsage, id)
 		}
 	}
