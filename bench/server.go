@@ -59,7 +59,7 @@ func findServer(opts *Options, d Dialect) (string, error) {
 	if opts.Server != "" {
 		return opts.Server, nil
 	}
-	name := map[string]string{"nats": "nats-server", "nchan": "nginx"}[d.Name()]
+	name := map[string]string{"nats": "nats-server", "nchan": "nginx", "pusher": "rocket"}[d.Name()]
 	if name == "" {
 		name = d.Name()
 	}
