@@ -24,6 +24,7 @@
 //	far.go         two nodes, and publishers at the other one
 //	nodes.go       a cluster on this machine with very many connections; swarm.go has the clients of one node, in a
 //	               process of their own
+//	post.go        backends that publish by HTTP, to several servers in turns; backend.go is one of them, and the subscriber
 //	column.go      one scenario without and with TLS, side by side
 //
 // # What a delivery carries

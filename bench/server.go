@@ -132,6 +132,8 @@ func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args [
 	switch {
 	case opts.nats != "":
 		args, err = d.(clusterDialect).ServeNode(binary, dir, port, opts.Loops, opts.nats)
+	case opts.api:
+		args, err = d.(apiDialect).ServeAPI(binary, dir, port, opts.Loops, apiKey)
 	case opts.History > 0:
 		args, err = d.(historyDialect).ServeHistory(binary, dir, port, opts.Loops, opts.History)
 	default:
