@@ -22,6 +22,17 @@
 // exchange.go has all these rules; it knows no socket and no clock, so a test can lose,
 // shuffle and split as it likes, and count.
 //
+// # What nodes ask and tell each other
+//
+// Node.Call (call.go) asks all other nodes something, and waits for their answers. A
+// question may stand for a while (standing.go): then it reaches those nodes too that are
+// away, or start later. Revocations are such questions.
+//
+// Node.Tell (presence.go) makes known what holds here for as long as it does, who is present
+// for one (fact.go). teller.go has the facts of this node, in shards with versions;
+// learner.go those of the others, which it gives to the hubs. Neither knows a socket or a
+// clock.
+//
 // # Promises
 //
 // What one publisher publishes on one node reaches each subscriber on every node in that
@@ -33,15 +44,17 @@
 // # Ownership
 //
 // Methods of Node may be called from any goroutine. Event loops only put events into a
-// batch, under a lock that nobody holds for long. Three goroutines belong to a Node, beside
-// those of the NATS client: one sends, one keeps time, and one tells subscribers what is
-// lost. Close waits for them.
+// batch, under a lock that nobody holds for long. Four goroutines belong to a Node, beside
+// those of the NATS client: one sends, one keeps time, one tells subscribers what is lost,
+// and one tells them who comes and goes elsewhere. So do those that answer questions, 16 at
+// most. Close waits for them.
 //
 // # Limits
 //
 // A node keeps 8 MiB of what it has sent, 1 MiB of counts of what came before, and 8 MiB
 // for each other node of what came after a gap. A node that is not heard of for 10 seconds
-// is taken for lost. An event has at most what NATS allows for a message, 1 MiB unless its
+// is taken for lost; after 3 seconds what it has told does not hold any more. 100,000
+// questions may stand, of 32 MiB. An event has at most what NATS allows for a message, 1 MiB unless its
 // servers say otherwise; a larger one reaches this process only, and the others are told.
 // All nodes hear all events: that is cheaper than interest by channel unless a node wants
 // less than about half of them.

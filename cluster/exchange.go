@@ -30,6 +30,7 @@ type exchange struct {
 	name  string
 	out   *outbox
 	world world
+	wall  func() int64 // the time in milliseconds since 1970, that others are told
 
 	sending sync.Mutex // held while batches and beats are sent, so that a beat comes behind its batches
 
@@ -52,7 +53,10 @@ type inCount struct {
 }
 
 func newExchange(id uint64, name string, w world) *exchange {
-	return &exchange{id: id, name: name, out: newOutbox(id), world: w, peers: make(map[uint64]*peer)}
+	return &exchange{
+		id: id, name: name, out: newOutbox(id), world: w, peers: make(map[uint64]*peer),
+		wall: func() int64 { return time.Now().UnixMilli() },
+	}
 }
 
 // flush sends what has been put into the outbox.
@@ -72,7 +76,7 @@ func (x *exchange) beat(flags byte) {
 	for _, b := range x.out.take() {
 		x.world.tellAll(b)
 	}
-	x.world.tellAll(appendBeat(nil, x.id, beat{x.name, x.out.top(), flags, x.standing.Load()}))
+	x.world.tellAll(appendBeat(nil, x.id, beat{x.name, x.out.top(), flags, x.standing.Load(), x.wall()}))
 }
 
 // settle ends the time in which a node gets to know the others. What they had sent before
@@ -136,6 +140,7 @@ func (x *exchange) takeBeat(now time.Duration, from uint64, b beat) {
 	defer x.mu.Unlock()
 	p := x.peer(now, from, b.top)
 	p.standing = max(p.standing, b.standing)
+	p.skew = time.Duration(b.wall-x.wall()) * time.Millisecond
 	if p.name == "" {
 		p.name = b.name
 		x.replace(now, p)

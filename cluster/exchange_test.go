@@ -3,12 +3,16 @@ package cluster
 import (
 	"flag"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/nu7hatch/webrocket/measure"
 )
 
 var seeds = flag.Int("seeds", 40, "networks that TestExchange simulates")
@@ -361,7 +365,7 @@ func TestEnds(t *testing.T) {
 
 // What is no message of a node changes nothing, and is counted.
 func FuzzTake(f *testing.F) {
-	f.Add(appendBeat(nil, 5, beat{"n", 7, beatHello, 0}))
+	f.Add(appendBeat(nil, 5, beat{"n", 7, beatHello, 0, 0}))
 	f.Add(appendRecord(appendNumbered(nil, kindBatch, 5, 8), &record{hub: []byte("/"), channel: []byte("c"), event: []byte("e"), data: []byte("1"), key: []byte("k")}))
 	f.Add(appendRecord(appendNumbered(nil, kindGone, 5, 8), &record{hub: []byte("/"), channel: []byte("c"), lost: 3}))
 	f.Add(appendAsk(nil, 5, 1, 9))
@@ -370,11 +374,41 @@ func FuzzTake(f *testing.F) {
 		s := n.start("a")
 		s.put(10)
 		s.flush()
-		s.take(0, appendBeat(nil, 5, beat{"n", 7, 0, 0}))
+		s.take(0, appendBeat(nil, 5, beat{"n", 7, 0, 0, 0}))
 		known := maps.Clone(s.peers)
 		s.take(0, message)
 		if s.counts.unknown > 0 && (len(s.peers) != len(known) || s.counts.events > 0) {
 			t.Errorf("a message that is counted as unreadable was obeyed")
 		}
 	})
+}
+
+// A node sees that the clock of another one is ahead, and that two have one name.
+func TestDoubledAndSkewed(t *testing.T) {
+	log := new(strings.Builder)
+	n := &Node{config: Config{Node: "a"}, log: slog.New(slog.NewTextHandler(log, nil))}
+	n.exchange, n.teller, n.learner = newExchange(1, "a", nil), newTeller(1), newLearner(1, nil)
+	n.calls = newCalls(n)
+	wall := time.Now().UnixMilli()
+	n.exchange.wall = func() int64 { return wall }
+	hear := func(id uint64, name string, ahead int64) {
+		n.exchange.take(measure.Now(), appendBeat(nil, id, beat{name, 0, 0, 0, wall + ahead}))
+	}
+	hear(2, "b", 4000)
+	hear(3, "c", -7000)
+	known := n.warn(nil)
+	if text := log.String(); strings.Count(text, "level=") != 1 || !strings.Contains(text, "the clock of another node differs") || !strings.Contains(text, "other=c ahead=-7s") {
+		t.Errorf("got %s", text)
+	}
+	hear(4, "b", 0)
+	hear(5, "a", 0) // as this one
+	for range 2 {
+		known = n.warn(known)
+	}
+	text := log.String()
+	for _, name := range []string{"a", "b"} {
+		if strings.Count(text, "two nodes of the cluster have one name; give each its own Node\" name="+name) != 1 {
+			t.Errorf("%s: got %s", name, text)
+		}
+	}
 }

@@ -74,6 +74,7 @@ const (
 	settleMin  = 500 * time.Millisecond // that it waits for the beats of others
 	settleMax  = 2 * time.Second        // that it waits for nodes which should be there
 	retryAfter = time.Millisecond       // between attempts to deliver where subscribers are not fast enough
+	warnEvery  = 20                     // beats, after which this node looks for what is wrong with others
 	toldOver   = 5 * time.Second        // over which all subscribers are told that some events may be lost
 )
 
@@ -214,7 +215,10 @@ func (n *Node) Join(h *hub.Hub) {
 
 // Send makes Node a hub.Broker.
 func (n *Node) Send(h *hub.Hub, m pubsub.Message) {
-	n.exchange.out.put(&record{hub: []byte(h.Name()), channel: m.Channel, event: m.Event, data: m.Data, key: m.Key})
+	n.exchange.out.put(&record{
+		hub: []byte(h.Name()), channel: m.Channel, event: m.Event, data: m.Data, key: m.Key,
+		user: []byte(m.User), except: []byte(m.ExceptName),
+	})
 	n.wakeSender()
 }
 
@@ -246,9 +250,13 @@ func (n *Node) send() {
 func (n *Node) keepTime() {
 	beats := time.NewTicker(beatEvery)
 	defer beats.Stop()
-	for {
+	var wrong map[string]bool
+	for i := 0; ; i++ {
 		select {
 		case <-beats.C:
+			if i%warnEvery == 0 {
+				wrong = n.warn(wrong)
+			}
 			n.exchange.beat(0)
 			n.exchange.tick(measure.Now())
 			n.calls.fetch(measure.Now())
@@ -301,7 +309,9 @@ func (n *Node) publish(r *record) {
 	if !ok {
 		return // another node serves a hub that this one does not
 	}
-	m := pubsub.Message{Channel: r.channel, Event: r.event, Data: r.data, Key: r.key}
+	m := pubsub.Message{
+		Channel: r.channel, Event: r.event, Data: r.data, Key: r.key, User: string(r.user), ExceptName: string(r.except),
+	}
 	for errors.Is(h.(*hub.Hub).Receive(m), hub.ErrOverloaded) {
 		select {
 		case <-time.After(retryAfter):

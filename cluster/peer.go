@@ -26,7 +26,8 @@ type peer struct {
 	held  map[uint64][]byte // records of batches after a gap, by number
 	bytes int               // of held
 
-	standing uint64 // questions that it has learned
+	standing uint64        // questions that it has learned
+	skew     time.Duration // by which its clock is ahead
 
 	heard    time.Duration // when it was heard of last
 	progress time.Duration // when a gap began, or became smaller

@@ -38,7 +38,12 @@ type PeerStats struct {
 	Alive   bool          // it has been heard of in the last second
 	Silence time.Duration // since it was heard of
 	Lag     uint64        // batches that it has sent and that are missing here
+	Skew    time.Duration // by which its clock is ahead, less the time of a message
+	Doubled bool          // it is alive, and another node that is has its name
 }
+
+// skewMax is by how much the clocks of nodes may differ before it is logged.
+const skewMax = 5 * time.Second
 
 // silentAfter is how long an unheard node counts as alive.
 const silentAfter = time.Second
@@ -66,8 +71,17 @@ func (n *Node) Stats() Stats {
 		}
 		one := PeerStats{Node: p.name, Silence: max(now-p.heard, 0)}
 		one.Alive = one.Silence < silentAfter
-		one.Lag = p.top + 1 - p.next
+		one.Lag, one.Skew = p.top+1-p.next, p.skew
 		s.Peers = append(s.Peers, one)
+	}
+	count := map[string]int{s.Node: 1}
+	for _, p := range s.Peers {
+		if p.Alive {
+			count[p.Node]++
+		}
+	}
+	for i := range s.Peers {
+		s.Peers[i].Doubled = s.Peers[i].Alive && count[s.Peers[i].Node] > 1
 	}
 	slices.SortFunc(s.Peers, func(a, b PeerStats) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Silence, b.Silence))
@@ -104,4 +118,35 @@ func (x *exchange) others() (all []other) {
 		}
 	}
 	return all
+}
+
+// Nodes makes Node a hub.Caller.
+func (n *Node) Nodes() []string {
+	now, names := measure.Now(), []string{n.config.Node}
+	for _, p := range n.exchange.others() {
+		if now-p.heard < factsSilent && !slices.Contains(names, p.name) {
+			names = append(names, p.name)
+		}
+	}
+	return names
+}
+
+// warn logs what is wrong with other nodes, and was not at the last call. known is for the
+// next one.
+func (n *Node) warn(known map[string]bool) map[string]bool {
+	now := make(map[string]bool)
+	fresh := func(what string) bool {
+		is := !known[what] && !now[what]
+		now[what] = true
+		return is
+	}
+	for _, p := range n.Stats().Peers {
+		if p.Doubled && fresh("doubled "+p.Node) {
+			n.log.Error("two nodes of the cluster have one name; give each its own Node", "name", p.Node)
+		}
+		if p.Alive && p.Skew.Abs() > skewMax && fresh("skew "+p.Node) {
+			n.log.Warn("the clock of another node differs", "other", p.Node, "ahead", p.Skew)
+		}
+	}
+	return now
 }

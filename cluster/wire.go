@@ -17,7 +17,7 @@ const (
 	kindBatch kind = 'B'
 
 	// kindBeat says how far the sender has come: name, number of the last batch, and
-	// flags, and how many questions that stand it has learned. To all.
+	// flags, how many questions that stand it has learned, and its clock. To all.
 	kindBeat kind = 'H'
 
 	// kindAsk asks for the batches from one number to another. To their origin.
@@ -57,12 +57,13 @@ type beat struct {
 	top      uint64
 	flags    byte
 	standing uint64 // how many questions that stand the node has learned
+	wall     int64  // its clock, in milliseconds since 1970
 }
 
 func appendBeat(dst []byte, from uint64, b beat) []byte {
 	dst = append(appendHead(dst, kindBeat, from), b.flags)
 	dst = binary.LittleEndian.AppendUint64(dst, b.top)
-	return binary.AppendUvarint(appendText(dst, b.name), b.standing)
+	return binary.AppendVarint(binary.AppendUvarint(appendText(dst, b.name), b.standing), b.wall)
 }
 
 func parseBeat(b []byte) (beat, error) {
@@ -74,7 +75,11 @@ func parseBeat(b []byte) (beat, error) {
 	if !ok || size <= 0 {
 		return beat{}, errFrame
 	}
-	return beat{string(name), binary.LittleEndian.Uint64(b[1:]), b[0], standing}, nil
+	wall, size := binary.Varint(rest[size:])
+	if size <= 0 {
+		return beat{}, errFrame
+	}
+	return beat{string(name), binary.LittleEndian.Uint64(b[1:]), b[0], standing, wall}, nil
 }
 
 // appendAsk asks for the batches from first to last.
@@ -110,6 +115,7 @@ type record struct {
 	lost         uint64 // events that are missing; 0: this is an event
 
 	event, data, key []byte // data and key may be nil
+	user, except     []byte // who has published it, and the connection that does not get it; nil for none
 }
 
 // Flags of a record.
@@ -117,6 +123,8 @@ const (
 	recordLost = 1 << iota
 	recordData
 	recordKey
+	recordUser
+	recordExcept
 )
 
 func (r *record) flags() (flags byte) {
@@ -129,12 +137,18 @@ func (r *record) flags() (flags byte) {
 	if r.key != nil {
 		flags |= recordKey
 	}
+	if len(r.user) > 0 {
+		flags |= recordUser
+	}
+	if len(r.except) > 0 {
+		flags |= recordExcept
+	}
 	return flags
 }
 
 // size returns what appendRecord needs at most.
 func (r *record) size() int {
-	return 1 + 5*binary.MaxVarintLen32 + len(r.hub) + len(r.channel) + len(r.event) + len(r.data) + len(r.key)
+	return 1 + 7*binary.MaxVarintLen32 + len(r.hub) + len(r.channel) + len(r.event) + len(r.data) + len(r.key) + len(r.user) + len(r.except)
 }
 
 func appendRecord(dst []byte, r *record) []byte {
@@ -149,6 +163,12 @@ func appendRecord(dst []byte, r *record) []byte {
 	}
 	if r.key != nil {
 		dst = appendText(dst, r.key)
+	}
+	if len(r.user) > 0 {
+		dst = appendText(dst, r.user)
+	}
+	if len(r.except) > 0 {
+		dst = appendText(dst, r.except)
 	}
 	return dst
 }
@@ -176,6 +196,7 @@ func parseRecord(b []byte) (r record, rest []byte, err error) {
 		return r, rest[size:], nil
 	}
 	r.event, r.data, r.key = text(true), text(flags&recordData != 0), text(flags&recordKey != 0)
+	r.user, r.except = text(flags&recordUser != 0), text(flags&recordExcept != 0)
 	if !ok {
 		return record{}, nil, errFrame
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -55,13 +56,13 @@ func (c *crowd) sweep(now time.Duration) {
 	}
 }
 
-// addressOf returns the address in RemoteAddr, which has no port where a trusted proxy has
-// named the client.
-func addressOf(remote string) netip.Addr {
-	at, err := netip.ParseAddrPort(remote)
-	ip := at.Addr()
+// clientOf returns the address of a request's client, which may be one that a trusted
+// proxy has named, without a port.
+func clientOf(r *http.Request) netip.Addr {
+	ip, err := netip.ParseAddr(r.RemoteAddr)
 	if err != nil {
-		ip, _ = netip.ParseAddr(remote) // not valid at a Unix socket
+		at, _ := netip.ParseAddrPort(r.RemoteAddr)
+		ip = at.Addr()
 	}
 	ip = ip.Unmap().WithZone("")
 	if ip.Is6() {

@@ -26,7 +26,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -93,10 +92,10 @@ func New(c Config) (*API, error) {
 
 // A route is what one kind of request is answered by.
 type route struct {
-	name    string                                                 // in metrics: the path, without what stands for a channel
-	methods string                                                 // "GET", or "POST"; separated by ", "
-	cors    bool                                                   // pages of other origins may read the answer
-	answer  func(http.ResponseWriter, *http.Request, string) error // the last is the channel in the path
+	name    string // in metrics: the path, without what stands for a channel
+	methods string // "GET", or "POST"; separated by ", "
+	cors    bool   // pages of other origins may read the answer
+	answer  func(http.ResponseWriter, *http.Request) error
 }
 
 // routesOf returns all routes of an API.
@@ -150,9 +149,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.cors && allowOrigin(counted, r) {
 		return
 	}
+	r.SetPathValue("channel", channel)
 	err := errMethod
 	if isOneOf(r.Method, route.methods) {
-		err = route.answer(counted, r, channel)
+		err = route.answer(counted, r)
 	} else {
 		counted.Header().Set("Allow", route.methods)
 	}
@@ -195,12 +195,12 @@ func allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 }
 
 // script is GET /v1/webrocket.js: the JavaScript client that fits this server.
-func script(w http.ResponseWriter, r *http.Request, _ string) error {
+func script(w http.ResponseWriter, r *http.Request) error {
 	js.Handler().ServeHTTP(w, r)
 	return nil
 }
 
-func describe(w http.ResponseWriter, _ *http.Request, _ string) error {
+func describe(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, err := w.Write(OpenAPI)
 	return err
@@ -213,33 +213,18 @@ func bodyOf(w http.ResponseWriter, r *http.Request) io.Reader {
 	return http.MaxBytesReader(w, r.Body, bodyMax)
 }
 
-// bodyAtOnce is the longest body for which room is made before it comes.
-const bodyAtOnce = 64 << 10
-
 // readBody reads the body of a request.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	from := bodyOf(w, r)
-	if r.ContentLength <= 0 || r.ContentLength > bodyAtOnce {
-		return readAll(from)
-	}
-	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(from, body); err != nil {
-		return nil, bodyProblem(err)
-	}
-	return checked(body)
+	return readAll(bodyOf(w, r))
 }
 
 // readAll reads a body, or the rest of it.
 func readAll(from io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(from)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, bodyProblem(err)
-	}
-	return checked(body)
-}
-
-func checked(body []byte) ([]byte, error) {
-	if !utf8.Valid(body) {
+	case !utf8.Valid(body):
 		return nil, invalid("the body is not UTF-8")
 	}
 	return body, nil
@@ -259,25 +244,11 @@ func bodyProblem(err error) error {
 
 // reply sends an answer as JSON.
 func reply(w http.ResponseWriter, status int, answer any) error {
-	body, err := json.Marshal(answer)
-	if err != nil {
-		return fmt.Errorf("httpapi: %w", err)
-	}
-	return send(w, status, body)
-}
-
-// What the fields of each answer share. They are not modified.
-var (
-	typeJSON = []string{"application/json"}
-	noStore  = []string{"no-store"}
-)
-
-// send sends an answer that is JSON.
-func send(w http.ResponseWriter, status int, body []byte) error {
 	h := w.Header()
-	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	// If the answer cannot be written, the client has gone.
-	_, _ = w.Write(append(body, '\n'))
+	_ = json.NewEncoder(w).Encode(answer)
 	return nil
 }

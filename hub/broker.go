@@ -1,8 +1,11 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -44,6 +47,9 @@ type Caller interface {
 	// hear it gets it when it can, also one that starts later. So f may get such a question
 	// twice. ErrStanding says that too many stand already; then nobody was asked.
 	Call(ctx context.Context, topic string, question []byte, keep time.Duration) ([]Answer, error)
+
+	// Nodes returns the names of the processes that are there, this one first.
+	Nodes() []string
 }
 
 // An Answer is what another process says to a Call.
@@ -128,8 +134,72 @@ func (h *Hub) Unlearn(f Fact, known any) {
 // hub has sessions; later calls with the same broker change nothing.
 func (h *Hub) Join(b Broker) {
 	h.broker.Store(&b)
+	h.served.Range(func(topic, f any) bool {
+		h.serve(topic.(string), f.(func(context.Context, []byte) ([]byte, error)))
+		return true
+	})
+	h.joining.Store(true)
+	defer h.joining.Store(false)
 	b.Join(h)
 }
+
+// Joining reports whether the facts that a Learner gets have held before this hub joined
+// the others.
+func (h *Hub) Joining() bool { return h.joining.Load() }
+
+// Serve makes f answer what the hubs of that name in other processes ask by Call, as that of
+// a Caller does.
+func (h *Hub) Serve(topic string, f func(ctx context.Context, question []byte) ([]byte, error)) {
+	h.served.Store(topic, f)
+	h.serve(topic, f)
+}
+
+func (h *Hub) serve(topic string, f func(context.Context, []byte) ([]byte, error)) {
+	if c, ok := h.others().(Caller); ok {
+		c.Serve(h.topic(topic), f)
+	}
+}
+
+// topic is the name of a topic of this hub among those of all.
+func (h *Hub) topic(topic string) string { return topic + " " + h.name }
+
+// Call asks the hubs of that name in other processes, as that of a Caller does. Without
+// others there is no answer.
+func (h *Hub) Call(ctx context.Context, topic string, question []byte) ([]Answer, error) {
+	if c, ok := h.others().(Caller); ok {
+		return c.Call(ctx, h.topic(topic), question, 0)
+	}
+	return nil, nil
+}
+
+// OnDuty reports whether this process is the one of all that does something which is to be
+// done once, for a key. While the processes do not agree who is there, none may be, or two.
+// Without others it is true.
+func (h *Hub) OnDuty(key string) bool {
+	c, ok := h.others().(Caller)
+	if !ok {
+		return true
+	}
+	nodes := c.Nodes()
+	best := slices.MaxFunc(nodes, func(a, b string) int {
+		return cmp.Or(cmp.Compare(weight(a, key), weight(b, key)), cmp.Compare(a, b))
+	})
+	return best == nodes[0]
+}
+
+// weight is how much a node is for a key: all compute the same.
+func weight(node, key string) uint64 {
+	f := fnv.New64a()
+	_, _ = f.Write([]byte(key + "\x00" + node))
+	h := f.Sum64()
+	h ^= h >> 33 // FNV alone does not spread what differs at the end
+	h *= 0xff51afd7ed558ccd
+	return h ^ h>>33
+}
+
+// FindSession makes f return the session that an ExceptName of another process means, nil
+// if it is not one of this process. Any goroutine calls f.
+func (h *Hub) FindSession(f func(name string) *Session) { h.find.Store(&f) }
 
 // others returns the broker of the hub, nil if the hub is alone.
 func (h *Hub) others() Broker {
@@ -146,6 +216,11 @@ func (h *Hub) others() Broker {
 // goroutine.
 func (h *Hub) Receive(m pubsub.Message) error {
 	m.At = measure.Now()
+	if find := h.find.Load(); m.ExceptName != "" && find != nil {
+		if s := (*find)(m.ExceptName); s != nil {
+			m.Except = &s.subscriber
+		}
+	}
 	_, err := h.table.Publish(m, pubsub.Refuse.Within(h.settings.Load().MaxChannels).Anywhere())
 	if errors.Is(err, ErrFull) {
 		h.table.Lose(m.Channel, 1, m.At) // it is heard by nobody, but would have been kept

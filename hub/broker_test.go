@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +142,63 @@ func TestReceive(t *testing.T) {
 	for _, want := range []int{3, -1} {
 		if e := <-events; e.Lost != want || e.Event != "" {
 			t.Errorf("got %+v, want %d lost", e, want)
+		}
+	}
+}
+
+// A crew is a Caller that knows who is there, and nothing else.
+type crew struct {
+	wire
+	nodes []string
+}
+
+func (c *crew) Serve(string, func(context.Context, []byte) ([]byte, error)) {}
+
+func (c *crew) Call(context.Context, string, []byte, time.Duration) ([]Answer, error) {
+	return nil, nil
+}
+
+func (c *crew) Nodes() []string { return c.nodes }
+
+// Of all nodes that agree who is there, one is on duty for a key, each for its share; when
+// one goes, the others take over what was its own, and nothing else changes hands.
+func TestOnDuty(t *testing.T) {
+	alone := newHub(t, Config{})
+	if !alone.OnDuty("c") {
+		t.Error("nobody is on duty where there is one process")
+	}
+	names := []string{"n0", "n1", "n2"}
+	const keys = 3000
+	of := func(there ...string) (duty map[string]string) {
+		duty = map[string]string{}
+		for i, name := range there {
+			h := newHub(t, Config{})
+			h.Join(&crew{nodes: append([]string{name}, slices.Delete(slices.Clone(there), i, i+1)...)})
+			for k := range keys {
+				if key := fmt.Sprint("channel-", k); h.OnDuty(key) {
+					if other, taken := duty[key]; taken {
+						t.Fatalf("%s and %s are on duty for %s", other, name, key)
+					}
+					duty[key] = name
+				}
+			}
+		}
+		if len(duty) != keys {
+			t.Fatalf("nobody is on duty for %d keys", keys-len(duty))
+		}
+		return duty
+	}
+	all, left := of(names...), of(names[:2]...)
+	share := map[string]int{}
+	for key, name := range all {
+		share[name]++
+		if name != "n2" && left[key] != name {
+			t.Fatalf("%s goes from %s to %s, which were there all the while", key, name, left[key])
+		}
+	}
+	for _, name := range names {
+		if share[name] < keys/4 || share[name] > keys*5/12 {
+			t.Errorf("the shares are %v", share)
 		}
 	}
 }

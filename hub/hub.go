@@ -27,6 +27,9 @@ type Hub struct {
 	reader    atomic.Pointer[reader]      // nil until a protocol keeps something
 	broker    atomic.Pointer[Broker]      // nil if the hub is alone
 	learners  sync.Map                    // Learner by kind of fact
+	served    sync.Map                    // what answers other processes, by topic
+	joining   atomic.Bool
+	find      atomic.Pointer[func(name string) *Session]
 	guests    guests
 	duplicate atomic.Uint64 // publishes from Go that were duplicates
 	adding    sync.Mutex    // held while a form is added to both tables

@@ -103,9 +103,10 @@ func (h *Hub) checkJSON(channel, event string, data []byte) error {
 // PublishExcept is Publish for an event that a protocol has from the program, and has
 // checked: event is UTF-8 and not empty, data is one JSON value, nil for none, of any
 // size. except is a session of the hub that does not get the event, nil for none; it may
-// have ended. Any goroutine.
-func (h *Hub) PublishExcept(channel, event, data []byte, except *Session) error {
-	m := pubsub.Message{Channel: channel, Event: event, Data: data, At: measure.Now()}
+// have ended. elsewhere is one of another process, by the name that FindSession takes; "" for
+// none. Any goroutine.
+func (h *Hub) PublishExcept(channel, event, data []byte, except *Session, elsewhere string) error {
+	m := pubsub.Message{Channel: channel, Event: event, Data: data, At: measure.Now(), ExceptName: elsewhere}
 	if except != nil {
 		m.Except = &except.subscriber
 	}

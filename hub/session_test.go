@@ -440,7 +440,7 @@ func TestNotify(t *testing.T) {
 	b.Publish(Publication{Channel: []byte("c"), Event: []byte("e"), Data: []byte("1"), User: "ann"})
 	h.Notify(ChannelNotice{Channel: []byte("c"), Frame: []byte("notice"), Forms: []pubsub.Form{other}, Except: c.Session})
 	h.Notify(ChannelNotice{Channel: []byte("nowhere"), Frame: []byte("notice"), Forms: []pubsub.Form{other}})
-	if err := h.PublishExcept([]byte("c"), []byte("e"), []byte("2"), b.Session); err != nil {
+	if err := h.PublishExcept([]byte("c"), []byte("e"), []byte("2"), b.Session, ""); err != nil {
 		t.Fatal(err)
 	}
 	for m, want := range map[member]string{a: "c e 1, c e 2", b: "1 of ann, notice", c: "1 of ann, 2 of "} {
@@ -454,7 +454,7 @@ func TestNotify(t *testing.T) {
 	if got := b.Channels(); len(got) != 1 || got[0] != "c" {
 		t.Errorf("hears the channels %q, want c", got)
 	}
-	if err := h.PublishExcept([]byte("nowhere"), []byte("e"), nil, nil); !errors.Is(err, ErrInvalidChannel) {
+	if err := h.PublishExcept([]byte("nowhere"), []byte("e"), nil, nil, ""); !errors.Is(err, ErrInvalidChannel) {
 		t.Errorf("a channel that nobody hears: got %v", err)
 	}
 }

@@ -41,6 +41,10 @@ type Message struct {
 	// every member gets it. It may get the message nevertheless if it comes back, or
 	// catches up, and reads it in the channel's history.
 	Except *Subscriber
+
+	// ExceptName names a connection of another process that does not get the message, in
+	// the words of its protocol. "": none. Nothing here looks at it.
+	ExceptName string
 }
 
 // A Flow says what Hub.Publish does where a shard already has more waiting than

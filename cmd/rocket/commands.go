@@ -49,7 +49,7 @@ func commands() []command {
 		{"import", "soketi|reverb FILE", "make a configuration of that of another Pusher server", importHelp, runImport},
 		{"completion", "SHELL", "print the completion of a shell: bash, zsh or fish", completionHelp, runCompletion},
 		{"man", "", "print the manual page", manHelp, runMan},
-		{"doctor", "[-connections N] [-json]", "say how many connections this machine allows", doctorHelp, runDoctor},
+		{"doctor", "[-connections N] [-json] [FILE]", "say how many connections this machine allows", doctorHelp, runDoctor},
 		{"version", "", "print the version, and the commit that it was built from", versionHelp, runVersion},
 		{"help", "[COMMAND]", "explain rocket or a command", "", runHelp},
 	}

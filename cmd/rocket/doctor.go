@@ -12,7 +12,9 @@ import (
 const doctorHelp = `
 It reads the limits of the machine and of the shell that it runs in, and changes
 nothing. With -connections it says what to set for so many connections, and ends
-with status 1 if they do not fit. docs/scaling.md has the arithmetic.
+with status 1 if they do not fit. docs/scaling.md has the arithmetic. With FILE, the
+configuration of a server in a cluster, it also connects to the other nodes, or to
+the servers of NATS, and ends with status 1 if one does not answer.
 
   -connections N   connections that the server is to have at once
   -json            print JSON
@@ -20,6 +22,7 @@ with status 1 if they do not fit. docs/scaling.md has the arithmetic.
 Examples:
   rocket doctor
   rocket doctor -connections 1000000
+  rocket doctor my.json
 `
 
 // connectionsMax is more than a process can have, and keeps products in range.
@@ -32,14 +35,16 @@ type diagnosis struct {
 	First    string    `json:"limitedBy"`
 	Fits     bool      `json:"fits"`
 	Findings []finding `json:"findings"`
+	Cluster  []reached `json:"cluster,omitempty"`
 }
 
 // runDoctor is the command doctor.
-func runDoctor(_ context.Context, p *program, args []string) error {
+func runDoctor(ctx context.Context, p *program, args []string) error {
 	flags := newFlags("doctor")
 	wanted := flags.Uint64("connections", 0, "")
 	asJSON := flags.Bool("json", false, "")
-	if err := parseOnlyFlags(flags, args); err != nil {
+	file, err := parseServeArgs(flags, args)
+	if err != nil {
 		return err
 	}
 	if *wanted > connectionsMax {
@@ -51,6 +56,13 @@ func runDoctor(_ context.Context, p *program, args []string) error {
 		return errors.New("cannot read the limit of open files; is /proc mounted?")
 	}
 	d := diagnose(m, *wanted)
+	if file != "" {
+		c, err := sources{file: file, getenv: p.getenv, environ: p.environ}.load()
+		if err != nil {
+			return err
+		}
+		d.Cluster = c.cluster.reach(ctx)
+	}
 	if *asJSON {
 		e := json.NewEncoder(p.stdout)
 		e.SetIndent("", "  ")
@@ -59,6 +71,9 @@ func runDoctor(_ context.Context, p *program, args []string) error {
 		}
 	} else {
 		d.print(p.stdout)
+	}
+	if n := unreached(d.Cluster); n > 0 {
+		return fmt.Errorf("%d of %d addresses of the cluster cannot be reached", n, len(d.Cluster))
 	}
 	if !d.Fits {
 		return fmt.Errorf("%d connections do not fit: this machine allows %d, by %s", d.Wanted, d.Allowed, d.First)
@@ -69,7 +84,7 @@ func runDoctor(_ context.Context, p *program, args []string) error {
 func diagnose(m machine, wanted uint64) diagnosis {
 	found := examine(m, wanted)
 	n, first := allowed(found)
-	return diagnosis{wanted, n, first, n >= wanted, found}
+	return diagnosis{Wanted: wanted, Allowed: n, First: first, Fits: n >= wanted, Findings: found}
 }
 
 // print writes the findings as a table, then what to set.
@@ -84,6 +99,7 @@ func (d diagnosis) print(w io.Writer) {
 		fmt.Fprintf(w, "\nThis machine allows %s connections; the first limit is %s.\n", number(d.Allowed), d.First)
 	}
 	d.printLines(w)
+	printReached(w, d.Cluster)
 }
 
 func (f finding) allows() string {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -155,7 +157,8 @@ func TestDoctorCommandLines(t *testing.T) {
 		{plain, "-connections 209712", "", 0},
 		{plain, "-connections -1", "rocket: invalid value", 2},
 		{plain, "-connections 3000000000", "rocket: -connections: want at most 2000000000", 2},
-		{plain, "1000", "rocket: want no arguments but flags, not 1000", 2},
+		{plain, "1000", "1000: cannot read it: no such file or directory", 1},
+		{plain, "a.json b.json", "rocket: want one file, not a.json b.json", 2},
 		{nil, "", "rocket: cannot read the limit of open files; is /proc mounted?\n", 1},
 	} {
 		if _, stderr, status := examined(tt.files, strings.Fields(tt.args)...); !begins(stderr, tt.stderr) || status != tt.status {
@@ -173,5 +176,36 @@ func TestDocsShowDoctor(t *testing.T) {
 	stdout, stderr, _ := examined(plain, "-connections", "1000000")
 	if want := "$ rocket doctor -connections 1000000\n" + stdout + stderr; !strings.Contains(string(docs), want) {
 		t.Errorf("docs/scaling.md lacks\n%s", want)
+	}
+}
+
+// With the configuration of a node, doctor connects to the others, and says which does not
+// answer. The address of the node itself is not asked: it has not started.
+func TestDoctorReachesTheCluster(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	free := freeAddresses(t, 2)
+	there, own, gone := l.Addr().String(), free[0], free[1]
+	config := func(routes ...string) string {
+		text, _ := json.Marshal(routes)
+		return writeFile(t, fmt.Sprintf(`{"Cluster": {"Listen": %q, "Routes": %s}, "Hubs": [{"Path": "/"}]}`, own, text))
+	}
+	out, _, status := examined(roomy, config(there, own))
+	if status != 0 || !strings.Contains(out, there+"  answers\n") || strings.Contains(out, own) {
+		t.Errorf("all others answer: got %d\n%s", status, out)
+	}
+	out, errs, status := examined(roomy, config(there, own, gone))
+	if status != 1 || !strings.Contains(out, gone+"  CANNOT BE REACHED: connection refused") || !strings.Contains(errs, "1 of 2 addresses of the cluster cannot be reached") {
+		t.Errorf("one does not: got %d\n%s%s", status, out, errs)
+	}
+	servers := writeFile(t, `{"NATS": {"Servers": ["nats://`+gone+`"]}, "Hubs": [{"Path": "/"}]}`)
+	if out, _, status := examined(roomy, "-json", servers); status != 1 || !strings.Contains(out, `"address": "`+gone+`"`) {
+		t.Errorf("servers of NATS: got %d\n%s", status, out)
+	}
+	if out, _, status := examined(roomy, writeFile(t, `{"Hubs": [{"Path": "/"}]}`)); status != 0 || strings.Contains(out, "cluster") {
+		t.Errorf("no cluster: got %d\n%s", status, out)
 	}
 }

@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -412,7 +413,11 @@ func terminate(c *call, args []string) ([]byte, error) {
 	if !validUser(args[0], maxSignedIn) {
 		return nil, badRequest("this cannot be the id of a user")
 	}
-	c.app.Terminate(args[0])
+	ctx, cancel := context.WithTimeout(context.Background(), terminateWait)
+	defer cancel()
+	if err := c.app.Terminate(ctx, args[0]); err != nil {
+		return nil, &refused{http.StatusServiceUnavailable, "some connections may be open still: " + err.Error()}
+	}
 	return []byte("{}"), nil
 }
 

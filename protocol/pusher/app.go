@@ -52,6 +52,7 @@ func New(h *hub.Hub, c Config) (*App, error) {
 	h.Reserve(reserved)
 	a.hooks.app = a
 	a.install(c)
+	a.meetOthers()
 	return a, nil
 }
 

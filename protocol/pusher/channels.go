@@ -22,10 +22,11 @@ type channels [64]struct {
 	open map[string]*channel // guarded by mu
 }
 
-// A channel has at least one subscriber. Its fields are guarded by the lock of its
-// part.
+// A channel has at least one subscriber, here or at another node. Its fields are guarded by
+// the lock of its part.
 type channel struct {
-	subscribers int
+	subscribers int                // here
+	far         int                // at other nodes
 	members     map[string]*member // of a presence channel, by id of the user
 	order       []string           // their ids, in the order in which they came
 	counting    bool               // the number of subscribers will be told in a while
@@ -34,7 +35,8 @@ type channel struct {
 // A member is a user in a presence channel, who may have several connections.
 type member struct {
 	info  []byte // JSON
-	conns int
+	conns int    // here
+	far   int    // other nodes where the user has some
 }
 
 var channelSeed = maphash.MakeSeed()
@@ -63,8 +65,8 @@ func (a *App) enter(c *engine.Conn, s *conn, name string, kind Kind, who person)
 	if r := s.Subscribe([]byte(name)); !r.OK() {
 		return denialOf(r)
 	}
-	ch = a.occupy(open, name)
-	ch.subscribers++
+	ch = a.occupy(open, name, false)
+	a.subscribed(ch, name, 1)
 	fresh := false
 	if kind.is(Presence) {
 		rest := s.rest()
@@ -72,7 +74,7 @@ func (a *App) enter(c *engine.Conn, s *conn, name string, kind Kind, who person)
 			rest.members = make(map[string]string)
 		}
 		rest.members[name] = who.id
-		fresh = ch.arrive(who)
+		fresh = a.arrive(ch, name, who)
 	}
 	send(c, internal("pusher_internal:subscription_succeeded", name, ch.snapshot(kind)))
 	if fresh {
@@ -125,24 +127,40 @@ func (a *App) Notice(c *engine.Conn, n hub.Notice) {
 	default:
 		open, unlock := a.channels.lock(n.Channel)
 		defer unlock()
-		ch := a.occupy(open, n.Channel)
-		ch.subscribers++
+		ch := a.occupy(open, n.Channel, false)
+		a.subscribed(ch, n.Channel, 1)
 		send(c, internal("pusher_internal:subscription_succeeded", n.Channel, "{}"))
 		a.count(n.Channel, KindOf(n.Channel), ch)
 	}
 }
 
-// occupy returns a channel, which begins to have subscribers if need be. Its part is
-// locked.
-func (a *App) occupy(open map[string]*channel, name string) *channel {
+// occupy returns a channel, which begins to have subscribers if need be; if quiet, the
+// webhooks know that. Its part is locked.
+func (a *App) occupy(open map[string]*channel, name string, quiet bool) *channel {
 	ch := open[name]
 	if ch == nil {
 		ch = new(channel)
 		open[name] = ch
-		a.hooks.channelOccupied(name)
+		if !quiet {
+			a.hooks.channelOccupied(name)
+		}
 	}
 	return ch
 }
+
+// vacate ends a channel that nobody hears. It reports whether that is so. Its part is locked.
+func (a *App) vacate(open map[string]*channel, name string, ch *channel) bool {
+	if ch.total() > 0 || len(ch.members) > 0 {
+		return false
+	}
+	delete(open, name)
+	a.cache.misses.forget(name)
+	a.hooks.channelVacated(name)
+	return true
+}
+
+// total returns how many subscribers there are.
+func (ch *channel) total() int { return ch.subscribers + ch.far }
 
 // left notes that a connection does not hear a channel any more. The channel's part is
 // locked.
@@ -152,29 +170,39 @@ func (a *App) left(open map[string]*channel, s *conn, name string) {
 		return
 	}
 	kind := KindOf(name)
-	ch.subscribers--
 	if kind.is(Presence) && s.more != nil {
 		id := s.more.members[name]
 		delete(s.more.members, name)
-		if ch.depart(id) {
-			a.tell(s, name, "member_removed", `{"user_id":`+string(appendString(nil, []byte(id)))+`}`)
-			a.hooks.memberRemoved(name, id)
+		if a.depart(ch, name, id) {
+			a.tellRemoved(s, name, id)
 		}
 	}
-	if ch.subscribers <= 0 {
-		delete(open, name)
-		a.cache.misses.forget(name)
-		a.hooks.channelVacated(name)
-		return
+	a.subscribed(ch, name, -1)
+	if !a.vacate(open, name, ch) {
+		a.count(name, kind, ch)
 	}
-	a.count(name, kind, ch)
 }
 
-// arrive notes a connection of a user, and reports whether it is the first one.
-func (ch *channel) arrive(who person) bool {
+// tellRemoved tells that a user has left a presence channel. except, which may be nil, is not
+// told. The channel's part is locked.
+func (a *App) tellRemoved(except *conn, name, id string) {
+	a.tell(except, name, "member_removed", `{"user_id":`+string(appendString(nil, []byte(id)))+`}`)
+	a.hooks.memberRemoved(name, id)
+}
+
+// arrive notes a connection of a user here, and reports whether the user was not there.
+func (a *App) arrive(ch *channel, name string, who person) bool {
+	m, fresh := ch.member(who)
+	if m.conns++; m.conns == 1 {
+		a.hub.Tell(hub.Fact{Kind: factMember, Channel: name, Name: who.id, Value: string(m.info)})
+	}
+	return fresh
+}
+
+// member returns a user in the channel, and whether it was not there.
+func (ch *channel) member(who person) (m *member, fresh bool) {
 	if m := ch.members[who.id]; m != nil {
-		m.conns++
-		return false
+		return m, false
 	}
 	info := who.info
 	if info == nil {
@@ -183,20 +211,28 @@ func (ch *channel) arrive(who person) bool {
 	if ch.members == nil {
 		ch.members = make(map[string]*member)
 	}
-	ch.members[who.id] = &member{bytes.Clone(info), 1}
+	m = &member{info: bytes.Clone(info)}
+	ch.members[who.id] = m
 	ch.order = append(ch.order, who.id)
-	return true
+	return m, true
 }
 
-// depart notes that a connection of a user has gone, and reports whether it was the
-// last one.
-func (ch *channel) depart(id string) bool {
+// depart notes that a connection of a user here has gone, and reports whether the user is
+// not there any more.
+func (a *App) depart(ch *channel, name, id string) bool {
 	m := ch.members[id]
 	if m == nil {
 		return false
 	}
-	m.conns--
-	if m.conns > 0 {
+	if m.conns--; m.conns == 0 {
+		a.hub.Untell(hub.Fact{Kind: factMember, Channel: name, Name: id})
+	}
+	return ch.forget(m, id)
+}
+
+// forget removes a user that has no connection, and reports whether that is so.
+func (ch *channel) forget(m *member, id string) bool {
+	if m.conns+m.far > 0 {
 		return false
 	}
 	delete(ch.members, id)
@@ -267,7 +303,7 @@ func (a *App) count(name string, kind Kind, ch *channel) {
 		return
 	}
 	switch {
-	case ch.subscribers <= fewSubscribers:
+	case ch.total() <= fewSubscribers:
 		a.tellCount(name, ch)
 	case !ch.counting:
 		ch.counting = true
@@ -286,8 +322,8 @@ func (a *App) countLater(name string) {
 }
 
 func (a *App) tellCount(name string, ch *channel) {
-	a.tell(nil, name, "subscription_count", `{"subscription_count":`+strconv.Itoa(ch.subscribers)+`}`)
-	a.hooks.subscriptionCount(name, ch.subscribers)
+	a.tell(nil, name, "subscription_count", `{"subscription_count":`+strconv.Itoa(ch.total())+`}`)
+	a.hooks.subscriptionCount(name, ch.total())
 }
 
 // count returns how many channels there are.
@@ -307,7 +343,7 @@ func (all *channels) counts(name string) (subscribers, members int) {
 	open, unlock := all.lock(name)
 	defer unlock()
 	if ch := open[name]; ch != nil {
-		return ch.subscribers, len(ch.members)
+		return ch.total(), len(ch.members)
 	}
 	return 0, 0
 }

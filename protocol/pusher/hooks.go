@@ -103,6 +103,13 @@ func (h *hooks) emit(name, channel, rest string) {
 	}
 }
 
+// once queues what all nodes of a cluster see: that on duty does.
+func (h *hooks) once(name, channel, rest string) {
+	if h.endpoints.Load() != nil && h.app.hub.OnDuty(channel) {
+		h.emit(name, channel, rest)
+	}
+}
+
 // hold queues what has happened in a while, unless the opposite happens before.
 func (h *hooks) hold(name, channel, user, rest string) {
 	if h.endpoints.Load() == nil {
@@ -123,7 +130,7 @@ func (h *hooks) hold(name, channel, user, rest string) {
 		}
 		h.mu.Unlock()
 		if due {
-			h.emit(name, channel, rest)
+			h.once(name, channel, rest)
 		}
 	})
 	h.held[key] = timer
@@ -148,7 +155,7 @@ func (h *hooks) release(channel, user string) bool {
 
 func (h *hooks) channelOccupied(channel string) {
 	if !h.release(channel, "") {
-		h.emit("channel_occupied", channel, "")
+		h.once("channel_occupied", channel, "")
 	}
 }
 
@@ -158,7 +165,7 @@ func userMember(user string) string { return `,"user_id":` + string(appendString
 
 func (h *hooks) memberAdded(channel, user string) {
 	if h.endpoints.Load() != nil && !h.release(channel, user) {
-		h.emit("member_added", channel, userMember(user))
+		h.once("member_added", channel, userMember(user))
 	}
 }
 
@@ -172,7 +179,7 @@ func (h *hooks) cacheMiss(channel string) { h.emit("cache_miss", channel, "") }
 
 func (h *hooks) subscriptionCount(channel string, n int) {
 	if h.endpoints.Load() != nil {
-		h.emit("subscription_count", channel, `,"subscription_count":`+strconv.Itoa(n))
+		h.once("subscription_count", channel, `,"subscription_count":`+strconv.Itoa(n))
 	}
 }
 

@@ -14,11 +14,14 @@ import (
 // got the event.
 func (a *App) publish(rules *settings, e event) error {
 	var except *hub.Session
+	elsewhere := ""
 	if e.socketID != "" {
-		except = a.session(e.socketID)
+		if except = a.session(e.socketID); except == nil {
+			elsewhere = e.socketID
+		}
 	}
 	for _, channel := range e.channels {
-		err := a.publishTo(rules, channel, &e, except)
+		err := a.publishTo(rules, channel, &e, except, elsewhere)
 		switch {
 		case err == nil, errors.Is(err, hub.ErrInvalidChannel):
 		case errors.Is(err, hub.ErrOverloaded), errors.Is(err, hub.ErrFull):
@@ -30,11 +33,11 @@ func (a *App) publish(rules *settings, e event) error {
 	return nil
 }
 
-func (a *App) publishTo(rules *settings, channel string, e *event, except *hub.Session) error {
+func (a *App) publishTo(rules *settings, channel string, e *event, except *hub.Session, elsewhere string) error {
 	if KindOf(channel).is(Cached) {
 		a.cache.mu.Lock()
 		defer a.cache.mu.Unlock()
 		a.cache.put(time.Now(), rules, channel, e.name, e.data)
 	}
-	return a.hub.PublishExcept([]byte(channel), []byte(e.name), e.data, except)
+	return a.hub.PublishExcept([]byte(channel), []byte(e.name), e.data, except, elsewhere)
 }

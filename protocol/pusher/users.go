@@ -1,7 +1,9 @@
 package pusher
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,7 +29,11 @@ type user struct {
 	conns    map[*conn]place
 	watchers map[*conn]place
 	watches  map[*conn][]string // whom each connection of the user watches
+	far      int                // other nodes where the user has connections
 }
+
+// online reports whether the user has a connection, here or at another node.
+func (u *user) online() bool { return len(u.conns)+u.far > 0 }
 
 // A place says where a connection is found.
 type place struct {
@@ -62,7 +68,7 @@ func (all *users) of(id string) *user {
 
 // forget forgets a user if there is no reason to know them. mu is held.
 func (all *users) forget(id string) {
-	if u := all.known[id]; u != nil && len(u.conns)+len(u.watchers) == 0 {
+	if u := all.known[id]; u != nil && !u.online() && len(u.watchers) == 0 {
 		delete(all.known, id)
 	}
 }
@@ -139,9 +145,11 @@ func (a *App) signedIn(c *engine.Conn, s *conn, who signedUser) {
 	a.users.mu.Lock()
 	defer a.users.mu.Unlock()
 	u := a.users.of(who.id)
-	u.conns[s] = at
-	if len(u.conns) == 1 {
+	if !u.online() {
 		u.tellWatchers("online", who.id)
+	}
+	if u.conns[s] = at; len(u.conns) == 1 {
+		a.hub.Tell(hub.Fact{Kind: factUser, Name: who.id})
 	}
 	if len(who.watchlist) == 0 {
 		return
@@ -151,7 +159,7 @@ func (a *App) signedIn(c *engine.Conn, s *conn, who signedUser) {
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(who.watchlist))) {
 		watched := a.users.of(id)
 		watched.watchers[s] = at
-		if len(watched.conns) > 0 {
+		if watched.online() {
 			online = append(online, id)
 		} else {
 			offline = append(offline, id)
@@ -175,8 +183,10 @@ func (a *App) signOut(s *conn, id string) {
 		}
 	}
 	delete(u.watches, s)
-	delete(u.conns, s)
-	if len(u.conns) == 0 {
+	if delete(u.conns, s); len(u.conns) == 0 {
+		a.hub.Untell(hub.Fact{Kind: factUser, Name: id})
+	}
+	if !u.online() {
 		u.tellWatchers("offline", id)
 	}
 	a.users.forget(id)
@@ -217,8 +227,21 @@ func watchlistEvents(online, offline []string) []byte {
 }
 
 // Terminate closes all connections that a user has signed in on, with 4009: a client
-// does not come back by itself. Any goroutine.
-func (a *App) Terminate(id string) {
+// does not come back by itself. Those at other nodes of a cluster are closed there; an error
+// names the nodes that have not said that they did. Any goroutine but a loop's.
+func (a *App) Terminate(ctx context.Context, id string) error {
+	a.terminateHere(id)
+	answers, err := a.hub.Call(ctx, terminateTopic, []byte(id))
+	for _, answer := range answers {
+		if answer.Err != nil {
+			err = errors.Join(err, fmt.Errorf("node %s: %w", answer.Node, answer.Err))
+		}
+	}
+	return err
+}
+
+// terminateHere is Terminate for this node.
+func (a *App) terminateHere(id string) {
 	a.users.mu.Lock()
 	var all []place
 	if u := a.users.known[id]; u != nil {

@@ -34,6 +34,8 @@ type Node struct {
 	Alive          bool    `json:"alive"`
 	SilenceSeconds float64 `json:"silenceSeconds"`
 	LagBatches     uint64  `json:"lagBatches"`
+	ClockSkew      float64 `json:"clockSkewSeconds"` // by which its clock is ahead
+	Doubled        bool    `json:"doubled"`          // another node that is alive has its name
 }
 
 func (c *console) cluster(*http.Request) (any, error) {
@@ -50,7 +52,7 @@ func (c *console) cluster(*http.Request) (any, error) {
 		OwnFacts: s.OwnFacts, Facts: s.Facts, Resyncs: s.Resyncs, Standing: s.Standing,
 	}
 	for _, p := range s.Peers {
-		answer.Nodes = append(answer.Nodes, Node{p.Node, p.Alive, p.Silence.Seconds(), p.Lag})
+		answer.Nodes = append(answer.Nodes, Node{p.Node, p.Alive, p.Silence.Seconds(), p.Lag, p.Skew.Seconds(), p.Doubled})
 	}
 	return answer, nil
 }

@@ -483,6 +483,11 @@ func table() []metric {
 			"Batches that another node has sent and that are missing here, by node.", collectLag,
 		},
 		{
+			"rocket_cluster_clock_skew_seconds", gauge,
+			[]string{"node"},
+			"By how much the clock of another node is ahead, by node.", collectSkew,
+		},
+		{
 			"rocket_cluster_gaps_total", counter, nil,
 			"Gaps that were seen in what other nodes have sent.", clustered(func(s *cluster.Stats) float64 { return float64(s.Gaps) }),
 		},
@@ -565,6 +570,22 @@ func collectLag(r *reading, y yield) {
 	}
 	for node, n := range lag {
 		y(float64(n), node)
+	}
+}
+
+// collectSkew leaves out nodes that are not there.
+func collectSkew(r *reading, y yield) {
+	if r.cluster == nil {
+		return
+	}
+	skew := make(map[string]float64) // a name may be there twice for a while
+	for _, p := range r.cluster.Peers {
+		if p.Alive {
+			skew[p.Node] = p.Skew.Seconds()
+		}
+	}
+	for node, seconds := range skew {
+		y(seconds, node)
 	}
 }
 
