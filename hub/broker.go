@@ -241,8 +241,8 @@ func (h *Hub) LoseAll(over time.Duration, wait func(time.Duration)) {
 	h.table.LoseAll(measure.Now, func(parts int) { wait(over / time.Duration(parts)) })
 }
 
-// nameable reports whether a channel can have that name. Where there is no rule and no
-// other process this need not be asked: such a channel does not exist.
+// nameable reports whether a channel can have that name. Where there is no rule, no other
+// process and no pattern that is heard this need not be asked: such a channel does not exist.
 func (s *settings) nameable(channel []byte) bool {
 	return len(channel) <= s.MaxChannelName && codec.ValidChannelName(channel)
 }

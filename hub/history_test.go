@@ -144,6 +144,13 @@ func TestMatch(t *testing.T) {
 		{"user:{user}", "user:4:2", false, ""},
 		{"user:{user}:**", "user:42:a:b", true, "42"},
 		{"*:{user}-x", "a:42-x", true, "42"},
+		{"{user}-*", "a-b-c", true, "a-b"},
+		{"a-*-*-*-b", "a-1-2-3-b", true, ""},
+		{"a-*-*-*-b", "a-1--2-b", false, ""},
+		{"a-*-*-*:b", "a-1-2-3-4:b", true, ""},
+		{"a-*-*-*:b", "a-1-2-3-4:c", false, ""},
+		{"*a*b*c*d", "xaxbxcxbxcxd", true, ""},
+		{"*a*b*c*d", "xaxbxdxbxd", false, ""},
 	} {
 		p, err := compile(tt.match)
 		if err != nil {
@@ -197,6 +204,38 @@ func TestPublishToNamesThatNoChannelHas(t *testing.T) {
 	channels, _ := h.Channels("", pubsub.ByName, 10)
 	if slices.ContainsFunc(channels, func(c pubsub.ChannelStats) bool { return c.Name != "right" }) {
 		t.Errorf("there are %+v", channels)
+	}
+}
+
+// Nor is it heard by a pattern under such a name, where nothing else would need the check.
+func TestPatternsHearNamesOfChannelsOnly(t *testing.T) {
+	h := newHub(t, Config{MaxChannelName: 5, Patterns: true})
+	m := newLoop(t).enter(h).login(auth.ReadWrite, "")
+	want(t, "subscribe", m.SubscribePattern([]byte("*")).Code, Success)
+	for name, code := range map[string]Code{
+		"right": Success, "wrong!": InvalidChannel, "": InvalidChannel, "a\n": InvalidChannel, strings.Repeat("x", 256): InvalidChannel,
+	} {
+		want(t, "a session publishes to "+name, m.publish(name, "x").Code, code)
+		if err := h.Publish(name, "e", 1); errors.Is(err, ErrInvalidChannel) != (code != Success) {
+			t.Errorf("the program, %q: got %v", name, err)
+		}
+	}
+	want(t, "heard", m.hears(), "right e x, right e 1")
+}
+
+// A client cannot choose a name that keeps the loop busy with rules: not a long one, and
+// not one that a rule could match in very many ways.
+func TestMatchingTakesNoTime(t *testing.T) {
+	rules := []Rule{{Match: "room-*-{user}-x:y"}, {Match: "*-*-*-*-*-*-*-*-*-*:x"}, {Match: "a*b*c*d*e"}, {Match: "*-*:*-*:*-*:*-*:*-*:*-*:z"}}
+	h := newHub(t, Config{Patterns: true, Rules: rules})
+	m := newLoop(t).enter(h).login(auth.ReadWrite, "")
+	for _, name := range []string{
+		strings.Repeat("-", 253) + ":", strings.Repeat(strings.Repeat("-", 40)+":", 6), "room" + strings.Repeat("-", 60_000) + ":", strings.Repeat("abcd", 60),
+	} {
+		m.Subscribe([]byte(name))
+		m.publish(name, "x")
+		m.History([]byte(name), pubsub.Query{Limit: -1})
+		m.SubscribePattern([]byte(name[:min(len(name), 252)] + ":*"))
 	}
 }
 

@@ -103,53 +103,18 @@ func (s *Session) dropPatterns(rules *settings, why string, tell func(Notice)) {
 	}
 }
 
-// meets reports whether the pattern of a rule matches some name with a prefix.
-func (p *pattern) meets(prefix string) bool { return meetParts(p.parts, prefix) }
-
-func meetParts(parts []part, prefix string) bool {
-	if prefix == "" {
-		return true // what is left of the pattern matches something
-	}
-	if len(parts) == 0 {
-		return false
-	}
-	head, rest := parts[0], parts[1:]
-	switch head.kind {
-	case 0:
-		if strings.HasPrefix(head.literal, prefix) {
-			return true
-		}
-		after, ok := strings.CutPrefix(prefix, head.literal)
-		return ok && meetParts(rest, after)
-	case '+':
-		return true
-	}
-	for n := 1; n <= len(prefix); n++ {
-		if prefix[n-1] == ':' {
-			return false
-		}
-		if meetParts(rest, prefix[n:]) {
-			return true
-		}
-	}
-	return false
-}
-
 // holds reports whether the pattern of a rule matches every name with a prefix: it ends
 // in "**", and what stands before that matches a beginning of the prefix.
 func (p *pattern) holds(prefix string) bool {
-	last := len(p.parts) - 1
-	if p.parts[last].kind != '+' {
+	if p.parts[len(p.parts)-1].kind != '+' {
 		return false
 	}
-	var user string
-	for n := range len(prefix) + 1 {
-		if matchParts(p.parts[:last], prefix[:n], &user) {
-			return true
-		}
-	}
-	return false
+	_, ok := p.match(prefix) // "**" matches the rest of the prefix as it matches all that follows
+	return ok
 }
+
+// PatternCount returns how many patterns are heard.
+func (h *Hub) PatternCount() int { return h.table.Patterns() }
 
 // Patterns returns the first n patterns that begin with prefix and that somebody hears,
 // in that order, and how many such there are.

@@ -128,7 +128,7 @@ func (h *Hub) publish(m pubsub.Message) (Published, error) {
 	channel := m.Channel
 	rules := h.settings.Load()
 	others, flow := h.others(), pubsub.Refuse.Within(rules.MaxChannels)
-	if len(channel) > codec.MaxChannelName || (others != nil || h.ruled.Load()) && !rules.nameable(channel) {
+	if len(channel) > codec.MaxChannelName || (others != nil || h.ruled.Load() || h.table.Patterns() > 0) && !rules.nameable(channel) {
 		return Published{}, ErrInvalidChannel
 	}
 	if others != nil {
@@ -235,8 +235,9 @@ func (s *Session) admit(p *Publication) Result {
 	if !s.may(rules, publishing, p.Channel) {
 		return Result{Code: AccessDenied}
 	}
-	if (len(rules.rules) > 0 || s.desk.hub.others() != nil) && !rules.nameable(p.Channel) {
-		return Result{Code: InvalidChannel} // a history or another process would make it exist
+	h := s.desk.hub
+	if (len(rules.rules) > 0 || h.others() != nil || h.table.Patterns() > 0) && !rules.nameable(p.Channel) {
+		return Result{Code: InvalidChannel} // a history, another process or a pattern would let it be heard
 	}
 	may := rules.OnPublish
 	if may == nil {

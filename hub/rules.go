@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/pubsub"
 )
 
@@ -144,6 +145,7 @@ type pattern struct {
 type part struct {
 	literal string
 	kind    byte // 0: literal; '*': any but ':'; 'u': the same, and it is the user; '+': any
+	often   bool // one place of a name may be tried many times: see findOften
 }
 
 // compile takes a Match apart.
@@ -188,38 +190,93 @@ func compile(match string) (*pattern, error) {
 			return nil, fmt.Errorf("%q: two wildcards in a row; put text between them", match)
 		}
 	}
+	p.findOften()
 	return p, nil
+}
+
+// findOften finds the wildcards that may be tried at one place in many ways: those behind
+// two others of one segment, since these can share what is before that place.
+func (p *pattern) findOften() {
+	before := 0 // in the segment
+	for i := range p.parts {
+		switch part := &p.parts[i]; {
+		case part.kind != 0:
+			part.often = before >= 2
+			before++
+		case strings.Contains(part.literal, ":") && before < 2:
+			before = 0
+		}
+	}
 }
 
 // match reports whether the pattern matches a name, and which user it is of.
 func (p *pattern) match(name string) (user string, ok bool) {
-	ok = matchParts(p.parts, name, &user)
-	return user, ok
+	m := matching{parts: p.parts, name: name}
+	ok = m.from(0, 0)
+	return m.user, ok
 }
 
-func matchParts(parts []part, name string, user *string) bool {
-	if len(parts) == 0 {
-		return name == ""
+// meets reports whether the pattern matches some name with a prefix.
+func (p *pattern) meets(prefix string) bool {
+	m := matching{parts: p.parts, name: prefix, begins: true}
+	return m.from(0, 0)
+}
+
+// A matching is an attempt to match a name. Clients choose names, so it must not take
+// long for any: what has failed is remembered and not tried again. It takes a time that
+// grows with the parts and the square of the name, which codec.MaxChannelName limits.
+type matching struct {
+	parts  []part
+	name   string
+	begins bool // the name may go on
+	user   string
+	failed []bool // parts that are tried often, at places of the name; nil: none has failed
+}
+
+// from reports whether the parts from index i on match the name from a place on.
+func (m *matching) from(i, at int) bool {
+	rest := m.name[at:]
+	switch {
+	case m.begins && rest == "":
+		return true // what is left of the parts matches something
+	case i == len(m.parts):
+		return rest == ""
 	}
-	head, rest := parts[0], parts[1:]
-	switch head.kind {
+	part := &m.parts[i]
+	switch part.kind {
 	case 0:
-		after, ok := strings.CutPrefix(name, head.literal)
-		return ok && matchParts(rest, after, user)
+		if m.begins && strings.HasPrefix(part.literal, rest) {
+			return true
+		}
+		return strings.HasPrefix(rest, part.literal) && m.from(i+1, at+len(part.literal))
 	case '+':
 		return true
 	}
-	most := strings.IndexByte(name, ':')
-	if most < 0 {
-		most = len(name)
+	memo := i*(len(m.name)+1) + at
+	if part.often && m.failed != nil && m.failed[memo] {
+		return false
 	}
-	for n := most; n > 0; n-- { // it stands for one character at least
-		if matchParts(rest, name[n:], user) {
-			if head.kind == 'u' {
-				*user = name[:n]
+	most := strings.IndexByte(rest, ':')
+	if most < 0 {
+		most = len(rest)
+	}
+	least := 1 // it stands for one character at least
+	if i+1 == len(m.parts) || m.parts[i+1].literal[0] == ':' {
+		least = max(most, 1)
+	}
+	for n := most; n >= least; n-- {
+		if m.from(i+1, at+n) {
+			if part.kind == 'u' {
+				m.user = rest[:n]
 			}
 			return true
 		}
+	}
+	if part.often {
+		if m.failed == nil {
+			m.failed = make([]bool, len(m.parts)*(len(m.name)+1))
+		}
+		m.failed[memo] = true
 	}
 	return false
 }
@@ -263,8 +320,12 @@ func compileRules(rules []Rule) []compiled {
 }
 
 // rule returns the rule that counts for a channel, nil if none matches, and the
-// channel's owner by that rule.
+// channel's owner by that rule. No channel has a name above codec.MaxChannelName, and no
+// rule is tried for one.
 func (s *settings) rule(channel string) (r *compiled, owner string) {
+	if len(channel) > codec.MaxChannelName {
+		return nil, ""
+	}
 	for i := range s.rules {
 		if owner, ok := s.rules[i].pattern.match(channel); ok {
 			return &s.rules[i], owner

@@ -53,9 +53,13 @@ func (h *Hub) bucket(t *patternTable, prefix []byte) *atomic.Pointer[map[string]
 	return &t.buckets[maphash.Bytes(h.seed, prefix)%uint64(len(t.buckets))]
 }
 
+// Patterns returns how many patterns are heard. If there are any, a publish can reach
+// members by a name that no channel has. Any goroutine.
+func (h *Hub) Patterns() int { return int(h.patterns.count.Load()) }
+
 // heardBy appends the patterns that match a channel, those with a short prefix first.
 func (h *Hub) heardBy(name []byte, list []*channel) []*channel {
-	if h.patterns.count.Load() == 0 {
+	if h.Patterns() == 0 {
 		return list
 	}
 	return h.matching(name, list)
@@ -173,7 +177,7 @@ func (h *Hub) UnsubscribePattern(s *Subscriber, pattern []byte) bool {
 
 // patternOf returns the position of the subscription to a pattern, or -1.
 func (h *Hub) patternOf(s *Subscriber, pattern []byte) int {
-	if h.patterns.count.Load() == 0 {
+	if h.Patterns() == 0 {
 		return -1
 	}
 	for i := range s.subs {
@@ -187,7 +191,7 @@ func (h *Hub) patternOf(s *Subscriber, pattern []byte) int {
 // HearsByPattern reports whether one of the patterns that s hears matches a channel. Loop
 // of s only.
 func (h *Hub) HearsByPattern(s *Subscriber, name []byte) bool {
-	if h.patterns.count.Load() == 0 {
+	if h.Patterns() == 0 {
 		return false
 	}
 	for i := range s.subs {
