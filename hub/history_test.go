@@ -57,6 +57,20 @@ func TestRewindOnce(t *testing.T) {
 	}
 	m.Subscribe([]byte("c"))
 	want(t, "the first time", m.hears(), "c e 2, c e 3")
+	expired := Start{Start: pubsub.Start{Since: Position{Epoch: "another"}}}
+	if r := m.SubscribeFrom([]byte("c"), expired); !r.OK() || r.Begun.Recovered || r.Begun.Offset != 1 {
+		t.Errorf("a position that is not recovered: got %+v", r)
+	}
+	want(t, "where a position is not recovered", m.hears(), "c e 2, c e 3")
+	here := Start{Start: pubsub.Start{Since: Position{Epoch: m.Hub().Epoch(), Offset: 3}}}
+	if r := m.SubscribeFrom([]byte("c"), here); !r.OK() || !r.Begun.Recovered {
+		t.Errorf("a position that is recovered: got %+v", r)
+	}
+	expired.Rewind = 1
+	if r := m.SubscribeFrom([]byte("c"), expired); !r.OK() || r.Begun.Offset != 2 {
+		t.Errorf("a rewind of its own: got %+v", r)
+	}
+	want(t, "where it asks for less", m.hears(), "c e 3")
 	m.Subscribe([]byte("c"))
 	want(t, "the second time", m.hears(), "")
 	m.Unsubscribe([]byte("c"))

@@ -23,8 +23,8 @@ type Rule struct {
 	// History is what is kept of the channel. The zero value is nothing.
 	History History
 
-	// Rewind is how many events a subscriber that does not ask for any gets at
-	// once, as far as they are kept. If zero, none.
+	// Rewind is how many events a subscriber that does not ask for any, or whose
+	// position is not recovered, gets at once, as far as they are kept. If zero, none.
 	Rewind int
 
 	// Force subscribes each user who logs in to the one channel that Match with the

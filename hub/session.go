@@ -253,8 +253,8 @@ func (s *Session) SubscribeFrom(channel []byte, start Start) Result {
 	}
 	was := h.table.Subscribed(&s.subscriber, channel)
 	rule, _ := rules.rule(string(channel))
-	if rule != nil && !asks && !was {
-		start.Rewind = rule.Rewind
+	if rule != nil && start.Rewind == 0 && (asks || !was) {
+		start.Rewind = rule.Rewind // for who asks for nothing, and whose position is not recovered
 		if start.Now == 0 {
 			start.Now = measure.Now() // so that nothing that has expired is delivered
 		}
