@@ -269,3 +269,34 @@ func TestReplayEndsByAReload(t *testing.T) {
 		t.Error("it never fell back")
 	}
 }
+
+// A reload that begins the policy, or makes its limit smaller, finds more events waiting
+// than it would have let wait. It costs the client some of them, and not its connection.
+func TestReplayBeginsByAReload(t *testing.T) {
+	for _, before := range []Endpoint{
+		{MaxQueuedBytes: 2000, SlowReaders: DropOldest, Lost: lossNotice},
+		{MaxQueuedBytes: 20_000, SlowReaders: Replay, Lost: lossNotice},
+	} {
+		tl := newTestLoop(t, Config{}, before)
+		k := newKeeper(tl, 1000, "a", "-b")
+		k.tc.room = 10
+		for i := range 60 {
+			k.publish(k.channels[i%2], 60)
+			tl.turn()
+		}
+		tl.rehome(newTable(at("/", Endpoint{Protocol: tl, MaxQueuedBytes: 2000, SlowReaders: Replay, Lost: lossNotice})))
+		for i := range 60 {
+			k.publish(k.channels[i%2], 60)
+			tl.turn()
+			k.tc.wantCounted()
+		}
+		k.tc.read(unlimited)
+		for tl.phase.Load() != asleep {
+			tl.turn()
+		}
+		k.tc.wantOpen()
+		if told := k.account(); told["a"] == 0 {
+			t.Errorf("after %d: nothing is lost of a; the test shows nothing", before.SlowReaders)
+		}
+	}
+}

@@ -247,14 +247,16 @@ func (l *Loop) tellFalls() {
 }
 
 // dropOldest drops the events that have waited longest, and counts them for the
-// policy.
+// policy. With Replay those that can be given again stay, as far as so many may wait:
+// more have been left by another policy, or by a larger limit, before a reload.
 func (c *Conn) dropOldest(policy string) {
 	o := c.out
 	before := len(o.frames)
 	excess := o.behind() - c.endpoint.MaxQueuedBytes/eighths*leftOver
 	o.drop(func(i int) bool {
 		t := o.topic(i)
-		if excess <= 0 || t.channel == "" || t.offset > 0 && c.endpoint.SlowReaders == Replay {
+		stays := c.endpoint.SlowReaders == Replay && t.offset > 0 && o.lag.again.waits <= c.endpoint.again()
+		if excess <= 0 || t.channel == "" || stays {
 			return false
 		}
 		excess -= costOf(o.frames[i])
