@@ -58,12 +58,8 @@ type histories struct {
 
 // kept is what a stripe has of logs. It exists once the stripe has had one.
 type kept struct {
-	// floor is the highest offset of all logs that are gone. A new log counts on
-	// from it: no offset of a channel comes twice, and no channel that is gone
-	// costs anything.
-	floor uint64
-
-	logs []*channel // those whose logs keep something
+	ended ended      // the logs that are gone
+	logs  []*channel // those whose logs keep something
 }
 
 // newEpoch returns what tells the offsets of one hub from those of another.
@@ -162,7 +158,7 @@ func (st *stripe) skip() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.kept != nil {
-		st.kept.floor++
+		st.kept.ended.skipAll()
 	}
 }
 
@@ -187,7 +183,7 @@ func (ch *channel) beginLog(h History) {
 	if ch.stripe.kept == nil {
 		ch.stripe.kept = new(kept)
 	}
-	ch.log = &log{top: ch.stripe.kept.floor}
+	ch.log = &log{top: ch.stripe.kept.ended.take(ch.name)}
 	ch.log.limit(h)
 }
 
@@ -200,7 +196,7 @@ func (ch *channel) endLog() {
 	was := l.bytes
 	l.fit(0)
 	ch.logChanged(was)
-	ch.stripe.kept.floor = max(ch.stripe.kept.floor, l.top)
+	ch.stripe.kept.ended.put(ch.name, l.top)
 	ch.log = nil
 }
 

@@ -237,13 +237,17 @@ func (m *historyModel) step() {
 }
 
 func (m *historyModel) rare() {
-	switch m.choose(12) {
+	switch m.choose(14) {
 	case 0:
 		m.setHistory()
 	case 1:
 		m.hub.LimitHistory(int64(1) << (9 + m.choose(10)))
 	case 2:
 		m.loops[m.choose(3)].panics = true
+	case 3, 4:
+		if kept := m.hub.stripe([]byte(m.channels[m.choose(len(m.channels))])).kept; kept != nil {
+			kept.ended.age() // as if very many other channels had ended
+		}
 	default:
 		m.now += time.Duration(m.choose(2000)) * time.Millisecond
 		before := m.hub.Len()

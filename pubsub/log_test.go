@@ -125,7 +125,7 @@ func TestSizeAndBytes(t *testing.T) {
 }
 
 // A channel that a message keeps exists until it is too old, and then goes with all
-// that the hub knows of it but one number for many channels: no offset comes again.
+// that the hub knows of it but an offset: none comes again.
 func TestFloor(t *testing.T) {
 	h, p, told := newHistoryHub(9), newPaced(t), &teller{}
 	h.Observe(told)
@@ -145,24 +145,63 @@ func TestFloor(t *testing.T) {
 	if got := post(t, h, b, 1, time.Hour); got != 3 {
 		t.Errorf("a channel that stayed: got offset %d, want 3", got)
 	}
-	for _, name := range []string{a, c} {
-		if got := post(t, h, name, 1, time.Hour); got != 6 {
-			t.Errorf("%s: got offset %d, want 6: five were given on this stripe", name, got)
+	for i, want := range []uint64{6, 1} {
+		name := []string{a, c}[i]
+		if got := post(t, h, name, 1, time.Hour); got != want {
+			t.Errorf("%s: got offset %d, want %d", name, got, want)
 		}
 	}
 	for since, want := range map[uint64]Reason{4: ReasonExpired, 5: "", 6: "", 7: ReasonAhead} {
-		if got := from(t, h, p.subscriber(2+since), a, since); got.Reason != want || got.Lost != 0 {
-			t.Errorf("since %d: got %+v, want %q, and nobody knows how many are lost", since, got, want)
+		if got := from(t, h, p.subscriber(2+since), a, since); got.Reason != want {
+			t.Errorf("since %d: got %+v, want %q", since, got, want)
 		}
 	}
 	sub.Leave()
 	sweepAll(h, 3*time.Hour)
-	if got := post(t, h, b, 1, 3*time.Hour); got != 7 {
-		t.Errorf("got offset %d, want 7", got)
+	if got := post(t, h, b, 1, 3*time.Hour); got != 4 {
+		t.Errorf("got offset %d, want 4", got)
 	}
 	want := []string{"began " + a, "began " + b, "joined " + b + "1", "ended " + a, "began " + a, "began " + c}
 	if got := told.lines; len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
 		t.Errorf("the observer was told %q, want %q", got, want)
+	}
+	checkHub(t, h)
+}
+
+// A client that comes back to an idle channel, which was gone meanwhile, has missed
+// nothing, whatever happened in others. A stripe knows that of so many channels; of others
+// it knows only that no offset of theirs may come again.
+func TestIdleChannelsAreRecovered(t *testing.T) {
+	h, p := newHistoryHub(9), newPaced(t)
+	names := collide(h, 1, 2*endedMax)
+	idle, busy, others := names[0], names[1], names[2:]
+	visit := func(id, since uint64) Begun {
+		sub := p.subscriber(id)
+		defer sub.Leave()
+		return from(t, h, sub, idle, since)
+	}
+	post(t, h, idle, 5, 0)
+	sweepAll(h, time.Hour)
+	for round := range uint64(3) {
+		if b := visit(1+round, 5); !b.Recovered || b.Offset != 5 {
+			t.Errorf("round %d: got %+v, want nothing missing", round, b)
+		}
+		post(t, h, busy, 20, time.Hour)
+		sweepAll(h, time.Duration(2+round)*time.Hour)
+	}
+	if b := visit(9, 4); b.Reason != ReasonExpired {
+		t.Errorf("behind: got %+v", b)
+	}
+	for _, name := range others {
+		subscriber := p.subscriber(10)
+		from(t, h, subscriber, name, 0)
+		subscriber.Leave()
+	}
+	if n := len(h.stripe([]byte(idle)).kept.ended.younger) + len(h.stripe([]byte(idle)).kept.ended.older); n > endedMax {
+		t.Errorf("%d channels that are gone are known, want at most %d", n, endedMax)
+	}
+	if b := visit(11, 5); b.Recovered || b.Reason != ReasonExpired || b.Offset < 60 {
+		t.Errorf("forgotten: got %+v", b)
 	}
 	checkHub(t, h)
 }

@@ -38,7 +38,7 @@ func (st *stripe) lose(h *Hub, channel []byte, n uint64, now time.Duration) {
 	ch := st.channels[string(channel)]
 	if ch == nil {
 		if st.kept != nil {
-			st.kept.floor++ // positions of logs that are gone
+			st.kept.ended.skip(string(channel))
 		}
 		return
 	}

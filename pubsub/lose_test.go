@@ -79,6 +79,12 @@ func TestLoseEndsPositions(t *testing.T) {
 	h.AddForm(lossy)
 	h.SetHistory(func(string) History { return History{Size: 10, TTL: time.Hour} })
 	shard := NewShard(&collector{})
+	gone := func() {
+		h.Sweep(2 * time.Hour)
+		for h.Len() > 0 {
+			h.Sweep(3 * time.Hour)
+		}
+	}
 	for _, tt := range []struct {
 		name string
 		lose func()
@@ -86,11 +92,12 @@ func TestLoseEndsPositions(t *testing.T) {
 		{"of the channel", func() { h.Lose([]byte("c"), 1, 0) }},
 		{"of all", func() { h.LoseAll(func() time.Duration { return 0 }, func(int) {}) }},
 		{"of a channel that is gone", func() {
-			h.Sweep(2 * time.Hour)
-			for h.Len() > 0 {
-				h.Sweep(3 * time.Hour)
-			}
+			gone()
 			h.Lose([]byte("c"), 1, 0)
+		}},
+		{"of all, and the channel is gone", func() {
+			gone()
+			h.LoseAll(func() time.Duration { return 0 }, func(int) {})
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -75,7 +75,7 @@ func (h *Hub) logOf(st *stripe, name []byte, now time.Duration) *log {
 	}
 	l := new(log)
 	if st.kept != nil {
-		l.top = st.kept.floor
+		l.top = st.kept.ended.top(string(name))
 	}
 	return l
 }

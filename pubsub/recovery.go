@@ -145,7 +145,7 @@ func (ch *channel) start(at *seat, start *Start) (b Begun, base uint64) {
 		case "":
 			b.Offset, b.Recovered = p.Offset, true
 		case ReasonExpired:
-			if p.Offset >= ch.stripe.kept.floor { // else it may be of an earlier log
+			if p.Offset >= ch.stripe.kept.ended.floor { // else it may be of an earlier log
 				b.Lost = between(p.Offset, before(l.first()))
 			}
 		}
