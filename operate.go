@@ -49,6 +49,16 @@ func (s *Server) Channels(path, prefix string, order pubsub.Order, n int) (first
 	return first, total, nil
 }
 
+// Patterns is Channels for the patterns that somebody hears.
+func (s *Server) Patterns(path, prefix string, order pubsub.Order, n int) (first []pubsub.ChannelStats, total int, err error) {
+	h, err := s.hub(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	first, total = h.Patterns(prefix, order, n)
+	return first, total, nil
+}
+
 // ConnStats describes an open connection.
 type ConnStats struct {
 	ID          string // for Disconnect and Watch; it does not come again while the server runs

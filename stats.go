@@ -34,6 +34,7 @@ type HubStats struct {
 	Name        string // the path, unless NewHub was given another
 	Connections int
 	Channels    int
+	Patterns    int    // that somebody hears
 	Published   uint64 // events from Go, those of clients are Commands
 	Commands    []CommandStats
 	Tokens      []TokenStats // of hubs with tokens
@@ -150,7 +151,7 @@ func (s *Server) hubStats(loops []LoopStats) []HubStats {
 			sum.Add(&counts)
 		}
 		all = append(all, HubStats{
-			Name: h.Name(), Connections: sum.Sessions, Channels: h.Len(),
+			Name: h.Name(), Connections: sum.Sessions, Channels: h.Len(), Patterns: h.PatternCount(),
 			Published: h.Published(), Commands: commandStats(&sum), Tokens: tokenStats(h, &sum),
 			Kept: h.HistoryStats(), Presence: h.PresenceStats(), Recoveries: recoveryStats(&sum), Duplicates: h.Duplicates() + sum.Duplicates,
 		})

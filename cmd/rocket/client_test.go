@@ -180,6 +180,32 @@ func TestSubscribeFromAPosition(t *testing.T) {
 	}
 }
 
+// A CHANNEL that looks like a pattern is one, and has no position; with -names it is a name.
+func TestSubscribeToAPattern(t *testing.T) {
+	event := `{"event":"e","channel":"chat:1","data":1,"offset":7}`
+	for _, tt := range []struct {
+		flags []string
+		want  string
+	}{
+		{nil, `{"subscribe":{"pattern":"chat:*"}}`},
+		{[]string{"-names"}, `{"subscribe":{"channel":"chat:*"}}`},
+		{[]string{"-names", "-rewind", "3"}, `{"subscribe":{"channel":"chat:*","rewind":3}}`},
+	} {
+		url, heard := dialogue(t, ok, []string{`{"ok":true}`, event, breakOff})
+		stdout, _, status := call(append(append([]string{"subscribe", "-url", url}, tt.flags...), "chat:*")...)
+		if stdout != event+"\n" || status != statusClosed {
+			t.Errorf("%v: got status %d, %s", tt.flags, status, stdout)
+		}
+		wantHeard(t, *heard, `{"auth":{"access":"read-only","secret":""}}`, tt.want)
+	}
+	for _, flag := range []string{"-rewind=3", "-since=k3vq9x2m:7"} {
+		url, _ := dialogue(t)
+		if _, stderr, status := call("subscribe", flag, "-url", url, "chat:*"); status != statusUsage || !strings.Contains(stderr, "is a pattern") {
+			t.Errorf("%s: got status %d, %s", flag, status, stderr)
+		}
+	}
+}
+
 func TestPublishLines(t *testing.T) {
 	url, heard := dialogue(t, ok, ok, ok, ok)
 	var stdout, stderr strings.Builder

@@ -63,8 +63,11 @@ func runSubscribe(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	for _, channel := range s.channels {
-		if !utf8.ValidString(channel) {
+		switch {
+		case !utf8.ValidString(channel):
 			return usageError(fmt.Sprintf("CHANNEL %q is not UTF-8", channel))
+		case s.isPattern(channel) && (s.rewind > 0 || len(s.since) > 0):
+			return usageError(fmt.Sprintf("-rewind and -since are for channels, and %q is a pattern; -names makes it a name", channel))
 		}
 	}
 	if err = s.follow(ctx); ctx.Err() != nil {
@@ -89,6 +92,11 @@ func (s *subscription) register(fs *flag.FlagSet) {
 	fs.BoolVar(&s.once, "once", false, "")
 	fs.IntVar(&s.rewind, "rewind", 0, "")
 	fs.BoolVar(&s.names, "names", false, "")
+}
+
+// isPattern reports whether a CHANNEL is a pattern.
+func (s *subscription) isPattern(channel string) bool {
+	return !s.names && pubsub.ValidPattern([]byte(channel))
 }
 
 // begin makes the subscription begin behind a position, "" for none.
@@ -175,7 +183,7 @@ func (s *subscription) connection(ctx context.Context, again string) (subscribed
 // what has become of the events since then.
 func (s *subscription) subscribe(ctx context.Context, c *client, channel string) (missed string, err error) {
 	args := &subscribeArgs{Channel: &channel}
-	if !s.names && pubsub.ValidPattern([]byte(channel)) {
+	if s.isPattern(channel) {
 		args = &subscribeArgs{Pattern: channel}
 	}
 	if at, ok := s.since[channel]; ok {

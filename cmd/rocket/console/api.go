@@ -83,6 +83,7 @@ type Hub struct {
 	Hub         string    `json:"hub"`
 	Connections int       `json:"connections"`
 	Channels    int       `json:"channels"`
+	Patterns    int       `json:"patterns"`
 	Published   uint64    `json:"published"`
 	Commands    []Command `json:"commands"`
 	History     History   `json:"history"`
@@ -121,7 +122,7 @@ func (c *console) hubs(r *http.Request) (any, error) {
 		for _, k := range h.Commands {
 			commands = append(commands, Command(k))
 		}
-		answer.Hubs = append(answer.Hubs, Hub{h.Name, h.Connections, h.Channels, h.Published, commands, historyOf(&h), Presence(h.Presence)})
+		answer.Hubs = append(answer.Hubs, Hub{h.Name, h.Connections, h.Channels, h.Patterns, h.Published, commands, historyOf(&h), Presence(h.Presence)})
 	}
 	return answer, nil
 }
@@ -140,8 +141,6 @@ type Channel struct {
 	Subscribers int    `json:"subscribers"`
 	Published   uint64 `json:"published"`
 	Bytes       uint64 `json:"bytes"`
-
-	stats pubsub.ChannelStats
 }
 
 // orders are the values of the parameter sort.
@@ -153,37 +152,78 @@ var orders = map[string]pubsub.Order{
 }
 
 func (c *console) channels(r *http.Request) (any, error) {
+	found, total, err := c.find(r, c.Server.Channels)
+	answer := Channels{Total: total, Channels: []Channel{}}
+	for _, f := range found {
+		answer.Channels = append(answer.Channels, Channel{f.hub, f.Name, f.Permanent, f.Subscribers, f.Published, f.Bytes})
+	}
+	return answer, err
+}
+
+// Patterns is the answer of GET /api/patterns.
+type Patterns struct {
+	Total    int       `json:"total"`
+	Patterns []Pattern `json:"patterns"`
+}
+
+// Pattern is what is known of a pattern that somebody hears.
+type Pattern struct {
+	Hub         string `json:"hub"`
+	Pattern     string `json:"pattern"`
+	Subscribers int    `json:"subscribers"`
+	Published   uint64 `json:"published"`
+	Bytes       uint64 `json:"bytes"`
+}
+
+func (c *console) patterns(r *http.Request) (any, error) {
+	found, total, err := c.find(r, c.Server.Patterns)
+	answer := Patterns{Total: total, Patterns: []Pattern{}}
+	for _, f := range found {
+		answer.Patterns = append(answer.Patterns, Pattern{f.hub, f.Name, f.Subscribers, f.Published, f.Bytes})
+	}
+	return answer, err
+}
+
+// found is a channel or a pattern of a hub.
+type found struct {
+	hub string
+	pubsub.ChannelStats
+}
+
+// find returns what a request asks for of what list returns for a hub: the first of one
+// hub or of all, and how many there are.
+func (c *console) find(
+	r *http.Request, list func(hub, prefix string, order pubsub.Order, n int) ([]pubsub.ChannelStats, int, error),
+) (all []found, total int, err error) {
 	query := r.URL.Query()
 	order, ok := orders[query.Get("sort")]
 	if !ok {
-		return nil, &failure{http.StatusBadRequest, "sort: want name, published or subscribers"}
+		return nil, 0, &failure{http.StatusBadRequest, "sort: want name, published or subscribers"}
 	}
 	limit, err := limitOf(r, 1)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	one := query.Has("hub")
 	hubs := []string{query.Get("hub")}
 	if !one {
 		hubs = c.Server.Hubs()
 	}
-	answer := Channels{Channels: []Channel{}}
 	for _, hub := range hubs {
-		first, total, err := c.Server.Channels(hub, query.Get("prefix"), order, limit)
+		first, n, err := list(hub, query.Get("prefix"), order, limit)
 		if errors.Is(err, webrocket.ErrNoHub) && !one {
 			continue // a reload has just removed it
 		}
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		answer.Total += total
+		total += n
 		for _, s := range first {
-			answer.Channels = append(answer.Channels, Channel{hub, s.Name, s.Permanent, s.Subscribers, s.Published, s.Bytes, s})
+			all = append(all, found{hub, s})
 		}
 	}
-	slices.SortStableFunc(answer.Channels, func(a, b Channel) int { return order(a.stats, b.stats) })
-	answer.Channels = answer.Channels[:min(limit, len(answer.Channels))]
-	return answer, nil
+	slices.SortStableFunc(all, func(a, b found) int { return order(a.ChannelStats, b.ChannelStats) })
+	return all[:min(limit, len(all))], total, nil
 }
 
 // limitOf returns the parameter limit, which is at least that.

@@ -107,8 +107,8 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /openapi.yaml", describe)
 	mux.HandleFunc("GET /api/cluster", c.read(c.cluster))
 	for path, get := range map[string]getter{
-		"/api/loops": c.loops, "/api/hubs": c.hubs, "/api/channels": c.channels, "/api/apps": c.apps,
-		"/api/connections": c.connections, "/api/connections/slowest": c.slowest,
+		"/api/loops": c.loops, "/api/hubs": c.hubs, "/api/channels": c.channels, "/api/patterns": c.patterns,
+		"/api/apps": c.apps, "/api/connections": c.connections, "/api/connections/slowest": c.slowest,
 	} {
 		mux.HandleFunc("GET "+path, c.perNode(path, get))
 	}

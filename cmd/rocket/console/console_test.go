@@ -37,6 +37,9 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		{"GET", "/api/channels", "", 200},
 		{"GET", "/api/channels?sort=size", "", 400},
 		{"GET", "/api/channels?hub=/nowhere", "", 404},
+		{"GET", "/api/patterns", "", 200},
+		{"GET", "/api/patterns?sort=size", "", 400},
+		{"GET", "/api/patterns?hub=/nowhere", "", 404},
 		{"GET", "/api/connections", "", 200},
 		{"GET", "/api/connections?after=x", "", 400},
 		{"GET", "/api/connections?hub=/nowhere", "", 404},
@@ -188,7 +191,9 @@ func (o *operator) withoutToken() {
 	}
 	open.askAs("", "GET", "/api/history?hub=/&channel=chat:1", "", http.StatusForbidden)
 	open.askAs("", "GET", "/api/presence?hub=/&channel=room:1", "", http.StatusForbidden)
-	for _, path := range []string{"/api/loops", "/api/cluster", "/api/hubs", "/api/apps", "/api/channels", "/api/connections", "/api/connections/slowest"} {
+	for _, path := range []string{
+		"/api/loops", "/api/cluster", "/api/hubs", "/api/apps", "/api/channels", "/api/patterns", "/api/connections", "/api/connections/slowest",
+	} {
 		open.askAs("", "GET", path, "", http.StatusOK)
 		open.host = "evil.example"
 		open.askAs("", "GET", path, "", http.StatusForbidden)
@@ -447,6 +452,40 @@ func TestChannels(t *testing.T) {
 	}
 }
 
+// Patterns that somebody hears are listed and counted, and are no channels.
+func TestPatternsAreListed(t *testing.T) {
+	o := operate(t, func(_ *console, s *webrocket.Server) {
+		h := webrocket.NewJSONHandler()
+		h.Patterns = true
+		if err := s.Handle("/patterns", h); err != nil {
+			t.Fatal(err)
+		}
+	})
+	o.ws += "/patterns"
+	c, d := o.dial(), o.dial()
+	for _, pattern := range []string{"a:*", "a:1:*", "b:*"} {
+		d.do(`{"subscribe":{"pattern":"`+pattern+`"}}`, map[bool]string{true: `{"err":"overlapping"}`, false: `{"ok":true}`}[pattern == "a:1:*"])
+	}
+	c.do(`{"subscribe":{"pattern":"a:*"}}`, `{"ok":true}`)
+	o.ask("POST", "/api/publish", `{"messages":[{"hub":"/patterns","channel":"b:1","event":"e","data":"123"}]}`, 200)
+	for query, want := range map[string]Patterns{
+		"?prefix=a":                       {1, []Pattern{{"/patterns", "a:*", 2, 0, 0}}},
+		"?hub=/patterns&sort=subscribers": {2, []Pattern{{"/patterns", "a:*", 2, 0, 0}, {"/patterns", "b:*", 1, 1, 6}}},
+		"?sort=published&limit=1":         {2, []Pattern{{"/patterns", "b:*", 1, 1, 6}}},
+		"?hub=/":                          {0, []Pattern{}},
+	} {
+		if got := get[Patterns](o, "/api/patterns"+query); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", query, got, want)
+		}
+	}
+	if got := value(o.ask("GET", "/metrics", "", 200), `rocket_patterns{hub="/patterns"}`); got != "2" {
+		t.Errorf("rocket_patterns is %q, want 2", got)
+	}
+	if got := get[Channels](o, "/api/channels").Total; got != 1 {
+		t.Errorf("there are %d channels, want 1", got)
+	}
+}
+
 // The list of all channels is there while hubs come and go.
 func TestChannelsWhileHubsGo(t *testing.T) {
 	var server *webrocket.Server
@@ -494,9 +533,10 @@ func TestHubsCountCommands(t *testing.T) {
 	c := o.dial("news")
 	c.do(`{"logout":0}`, `{"err":"invalid_data","reason":"logout is a number, not true"}`)
 	c.do(`{"publish":{"channel":"nobody","event":"e"}}`, `{"err":"invalid_channel"}`)
+	c.do(`{"ping":true}`, `{"ok":true}`)
 	got := get[Hubs](o, "/api/hubs")
 	want := Hubs{[]Hub{{Hub: "/", Connections: 1, Channels: 1, Commands: []Command{
-		{"none", "invalid_data", 1}, {"auth", "ok", 1}, {"subscribe", "ok", 1}, {"publish", "invalid_channel", 1},
+		{"none", "invalid_data", 1}, {"auth", "ok", 1}, {"subscribe", "ok", 1}, {"publish", "invalid_channel", 1}, {"ping", "ok", 1},
 	}, History: History{Recoveries: map[string]uint64{"recovered": 0, "epoch": 0, "expired": 0, "ahead": 0, "no_history": 0}}}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v want %+v", got, want)

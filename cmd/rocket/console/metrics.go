@@ -355,6 +355,11 @@ func table() []metric {
 			"Channels, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Channels) }),
 		},
 		{
+			"rocket_patterns", gauge,
+			[]string{"hub"},
+			"Patterns that somebody hears, by hub.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Patterns) }),
+		},
+		{
 			"rocket_history_bytes", gauge,
 			[]string{"hub"},
 			"Bytes of the events that the channels of a hub keep.", perHub(func(h *webrocket.HubStats) float64 { return float64(h.Kept.Bytes) }),
