@@ -270,7 +270,7 @@ func hubDefaults() []hubSetting {
 			func(h *hub) value { return size(&h.ByteRate, 0, rate.Max) },
 		},
 		{
-			"MaxHistoryBytes", "max-history-bytes", "BYTES", "67108864", "memory that the events which a hub keeps may have",
+			"MaxHistoryBytes", "max-history-bytes", "BYTES", "67108864", "memory that the events which a hub keeps may have, without the 400 bytes of each channel",
 			func(h *hub) value { return size(&h.MaxHistoryBytes, 1, 0) },
 		},
 		{
