@@ -2,6 +2,8 @@ package hub
 
 import (
 	"errors"
+	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +176,54 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%s and %q: got %v, user %q", tt.match, tt.channel, ok, user)
 		}
 	}
+}
+
+// What a pattern matches, and whose the name is, is what a regular expression finds. A
+// prefix meets a pattern if a name with it can match, and is held if all do.
+func TestMatchIsThatOfARegexp(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	text := func(alphabet string, most int) string {
+		b := make([]byte, random.IntN(most+1))
+		for i := range b {
+			b[i] = alphabet[random.IntN(len(alphabet))]
+		}
+		return string(b)
+	}
+	expression := strings.NewReplacer(`\*\*`, `.*`, `\*`, `[^:]+`, `u`, `([^:]+)`)
+	matched, met, held := 0, 0, 0
+	for range 20_000 {
+		match := text("ab:**", 9)
+		p, err := compile(strings.Replace(match, "b*b", "{user}", 1))
+		if err != nil {
+			continue
+		}
+		e := regexp.MustCompile("^" + expression.Replace(regexp.QuoteMeta(strings.Replace(match, "b*b", "u", 1))) + "$")
+		prefix := text("ab:", 3)
+		all, some := true, false
+		for range 30 {
+			name := prefix + text("aab:", 8)
+			user, ok := p.match(name)
+			found := e.FindStringSubmatch(name)
+			if ok != (found != nil) || ok && len(found) > 1 && user != found[1] {
+				t.Fatalf("%s and %s: got %v, user %q, the regular expression finds %q", match, name, ok, user, found)
+			}
+			all, some = all && ok, some || ok
+		}
+		if some && !p.meets(prefix) || !all && p.holds(prefix) {
+			t.Fatalf("%s and the prefix %q: got meets %v, holds %v; some match: %v, all: %v", match, prefix, p.meets(prefix), p.holds(prefix), some, all)
+		}
+		matched, met, held = matched+count(some), met+count(p.meets(prefix)), held+count(p.holds(prefix))
+	}
+	if matched < 1000 || met < 1000 || held < 100 {
+		t.Errorf("%d matched, %d met, %d held: the test shows little", matched, met, held)
+	}
+}
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Rules that a reload takes away keep nothing, and give no rights, any more.

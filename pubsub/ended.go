@@ -13,8 +13,8 @@ const endedMax = 128
 type ended struct {
 	floor uint64
 
-	// By channel, which is in one half at most. When the younger one is full the older
-	// one is forgotten.
+	// By channel; what the younger half has counts. When it is full the older one is
+	// forgotten.
 	younger, older map[string]uint64
 }
 
@@ -26,14 +26,6 @@ func (e *ended) top(channel string) uint64 {
 		}
 	}
 	return e.floor
-}
-
-// take is top for a log that begins.
-func (e *ended) take(channel string) uint64 {
-	top := e.top(channel)
-	delete(e.younger, channel)
-	delete(e.older, channel)
-	return top
 }
 
 // put notes that the log of a channel has ended at an offset.
@@ -61,7 +53,7 @@ func (e *ended) forget(half map[string]uint64) {
 }
 
 // skip makes the positions of a channel that has no log expire.
-func (e *ended) skip(channel string) { e.put(channel, e.take(channel)+1) }
+func (e *ended) skip(channel string) { e.put(channel, e.top(channel)+1) }
 
 // skipAll does that for all channels that have none.
 func (e *ended) skipAll() {

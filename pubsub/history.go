@@ -183,7 +183,7 @@ func (ch *channel) beginLog(h History) {
 	if ch.stripe.kept == nil {
 		ch.stripe.kept = new(kept)
 	}
-	ch.log = &log{top: ch.stripe.kept.ended.take(ch.name)}
+	ch.log = &log{top: ch.stripe.kept.ended.top(ch.name)}
 	ch.log.limit(h)
 }
 
