@@ -65,7 +65,9 @@ func (o *operator) inCluster() {
 	a, b := consoleOf(nodes[0]), consoleOf(nodes[1])
 	a.seen = o.seen
 	b.dial("weather")
-	for _, path := range []string{"/api/loops", "/api/hubs", "/api/apps", "/api/channels", "/api/connections", "/api/connections/slowest"} {
+	for _, path := range []string{
+		"/api/loops", "/api/hubs", "/api/apps", "/api/channels", "/api/patterns", "/api/connections", "/api/connections/slowest",
+	} {
 		var all Nodes
 		if err := json.Unmarshal([]byte(a.ask("GET", path+"?node=*", "", 200)), &all); err != nil {
 			o.t.Fatal(err)
