@@ -72,6 +72,33 @@ func TestLose(t *testing.T) {
 	}
 }
 
+// In a channel with a history a notice says where the gap is: who has had it has a position
+// behind the gap, and comes back from there.
+func TestLoseInAHistory(t *testing.T) {
+	h := NewHub()
+	h.AddForm(lossy)
+	h.SetHistory(func(string) History { return History{Size: 10, TTL: time.Hour} })
+	sink := &collector{}
+	shard := NewShard(sink)
+	var a, b Subscriber
+	a.Init(shard, 1)
+	b.Init(shard, 2)
+	from(t, h, &a, "c", 0)
+	for range 2 {
+		if _, err := h.Publish(Message{Channel: []byte("c"), Data: []byte("x")}, Always); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Lose([]byte("c"), 3, 0)
+	shard.Work()
+	if got, want := sink.got[1], []string{"x", "x", "lost 3 at 3"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if begun := from(t, h, &b, "c", 3); !begun.Recovered {
+		t.Errorf("behind the gap: got %+v", begun)
+	}
+}
+
 // Nobody comes back over a gap unknowingly: positions from before it are not recovered,
 // whether the channel was there or had been forgotten.
 func TestLoseEndsPositions(t *testing.T) {

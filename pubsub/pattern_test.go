@@ -312,6 +312,21 @@ func TestPatternsOnManyLoops(t *testing.T) {
 	}
 }
 
+// The deepest pattern that there can be is heard, beside all that are shorter.
+func TestDeepPatterns(t *testing.T) {
+	h := newHistoryHub(9)
+	heard := 0
+	for depth := range PatternDepth + 1 {
+		h.ListenPattern([]byte(strings.Repeat("a:", depth)+"*"), func(Message) { heard++ })
+	}
+	for channel, want := range map[string]int{strings.Repeat("a:", 20): PatternDepth + 1, "a:a:b": 3, "b": 1} {
+		heard = 0
+		if post(t, h, channel, 1, 0); heard != want {
+			t.Errorf("%s: %d patterns hear it, want %d", channel, heard, want)
+		}
+	}
+}
+
 // A Go program hears a pattern too, and an event of a channel with a history has its offset.
 func TestListenPattern(t *testing.T) {
 	h := newHistoryHub(9)
