@@ -43,7 +43,7 @@ js-package: ## the JavaScript client as a package for npm, in js/
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
-faults: build $(BIN)/nats-server ## what goes wrong on purpose, about 28 minutes; FAULTS="-clock" or names of cases; needs root
+faults: build $(BIN)/nats-server ## what goes wrong on purpose, about 29 minutes; FAULTS="-clock" or names of cases; needs root
 	$(BIN)/rocket-faults $(FAULTS)
 
 cluster-test: build $(BIN)/nats-server ## the cases nodes and nats of it alone, 7 minutes: a cluster whose nodes and servers of NATS are stopped, cut off, slowed down and killed

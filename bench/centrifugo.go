@@ -140,6 +140,20 @@ func (d centrifugo) ServeNode(binary, dir string, port, _ int, nats string) ([]s
 	return d.serve(binary, dir, settings)
 }
 
+func (d centrifugo) ServeAPI(binary, dir string, port, _ int, key string) ([]string, error) {
+	settings := d.settings(port)
+	settings["http_api"] = map[string]any{"key": key}
+	return d.serve(binary, dir, settings)
+}
+
+func (centrifugo) AppendPost(dst []byte, host, key, channel string, data []byte) []byte {
+	body := fmt.Appendf(nil, `{"channel":%q,"data":%s}`, channel, data)
+	dst = fmt.Appendf(dst, "POST /api/publish HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", host, key, len(body))
+	return append(dst, body...)
+}
+
+func (centrifugo) Posted(body []byte) bool { return bytes.HasPrefix(body, []byte(`{"result":`)) }
+
 func (centrifugo) settings(port int) map[string]any {
 	return map[string]any{
 		"http_server": map[string]any{"address": "127.0.0.1", "port": port},

@@ -1,5 +1,7 @@
 package bench
 
+import "fmt"
+
 // A pathDialect is a Dialect in which the path of the handshake names the channel. Each connection subscribes to one
 // channel or publishes to one; the answer to the handshake is that to the subscription.
 type pathDialect interface {
@@ -33,10 +35,27 @@ func (r *run) requestOf(c *conn) []byte {
 	if !ok {
 		return r.request
 	}
-	channel, publishes := c.channel, c.channel == ""
-	if publishes {
-		channel = channelName(r.plan.streams[r.plan.conns[c.plan].streams[0]].channel)
-	}
+	channel, publishes := r.purposeOf(c)
 	_, subprotocol := r.dialect.Handshake()
 	return handshakeRequest(r.target.JoinPath(d.ChannelPath(channel, publishes)), subprotocol)
+}
+
+// purposeOf returns the channel that a connection subscribes to, or publishes to, where each has one purpose.
+func (r *run) purposeOf(c *conn) (channel string, publishes bool) {
+	if c.channel != "" {
+		return c.channel, false
+	}
+	return channelName(r.plan.streams[r.plan.conns[c.plan].streams[0]].channel), true
+}
+
+// greeted answers what a server says first.
+func (w *worker) greeted(c *conn, greeting string) error {
+	d, ok := w.run.dialect.(greetedDialect)
+	if !ok || c.state != connSetup {
+		return fmt.Errorf("the server greets at the wrong time: %s", greeting)
+	}
+	channel, _ := w.run.purposeOf(c)
+	c.out = appendFrame(c.out, w.run.dialect.Opcode(), d.AppendAnswer(nil, greeting, w.run.target, w.run.secret, channel))
+	w.mark(c)
+	return nil
 }

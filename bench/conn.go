@@ -315,6 +315,8 @@ func (w *worker) answer(c *conn, m *Message) error {
 		w.pings++
 		c.out = appendFrame(c.out, w.run.dialect.Opcode(), []byte(m.Text))
 		w.mark(c)
+	case m.Kind == Greeting:
+		return w.greeted(c, m.Text)
 	case m.Kind == Refusal && c.state != connReady:
 		return fmt.Errorf("the server refused: %s", m.Text)
 	case m.Kind == Refusal:
@@ -356,6 +358,9 @@ func (w *worker) upgraded(c *conn, b []byte) (int, error) {
 // setUp sends hello and subscribe in one write.
 func (w *worker) setUp(c *conn) {
 	d := w.run.dialect
+	if w.run.greets {
+		c.pending++ // the answer to what the server says first
+	}
 	if hello := d.AppendHello(nil, w.run.secret); w.run.auth && len(hello) > 0 {
 		c.out = appendFrame(c.out, d.Opcode(), hello)
 		c.pending++

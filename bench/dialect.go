@@ -11,7 +11,7 @@ import (
 // done at once.
 type Dialect interface {
 	Name() string
-	// Handshake returns the default path and the subprotocol ("" for none).
+	// Handshake returns the default path, perhaps with a query, and the subprotocol ("" for none).
 	Handshake() (path, subprotocol string)
 	// Opcode is that of the frames we send.
 	Opcode() byte
@@ -49,6 +49,7 @@ const (
 	Reply                // a command was done; that to a subscription may have Position and Replayed
 	Refusal              // a command was refused, or the server complains; Text says why
 	Ask                  // the server wants to hear Text, as it is
+	Greeting             // what the server says first is in Text, if the dialect is a greetedDialect
 )
 
 // Message is one message of a server. Its slices are valid as long as the bytes given to Parse.
@@ -65,7 +66,7 @@ type Message struct {
 // dialects are all there are, by name.
 var dialects = func() map[string]Dialect {
 	all := map[string]Dialect{}
-	for _, d := range []Dialect{rocket{}, nats{}, centrifugo{}, nchan{}} {
+	for _, d := range []Dialect{rocket{}, nats{}, centrifugo{}, nchan{}, pusher{}} {
 		all[d.Name()] = d
 	}
 	return all

@@ -88,6 +88,18 @@ func TestParse(t *testing.T) {
 		},
 		{"delivery", "nchan", `{"channel":"c0000003","data":` + data + `}`, []flat{delivery}},
 		{"delivery in another order", "nchan", `{"data":` + data + `, "channel":"c0000003"}`, []flat{delivery}},
+
+		{
+			"greeting", "pusher", `{"event":"pusher:connection_established","data":"{\"socket_id\":\"12.34\",\"activity_timeout\":120}"}`,
+			[]flat{{kind: Greeting, text: "12.34"}},
+		},
+		{"subscribed", "pusher", `{"event":"pusher_internal:subscription_succeeded","channel":"private-c","data":"{}"}`, []flat{{kind: Reply}}},
+		{"delivery", "pusher", `{"event":"client-e","channel":"private-c0000003","data":` + data + `}`, []flat{delivery}},
+		{"delivery in another order", "pusher", `{"data":` + data + `, "channel":"private-c0000003","event":"client-e"}`, []flat{delivery}},
+		{"ping", "pusher", `{"event":"pusher:ping","data":{}}`, []flat{{kind: Ask, text: `{"event":"pusher:pong","data":{}}`}}},
+		{"error", "pusher", `{"event":"pusher:error","data":{"message":"no","code":4001}}`, []flat{{kind: Refusal, text: `{"message":"no","code":4001}`}}},
+		{"refused", "pusher", `{"event":"pusher:subscription_error","channel":"private-c","data":{"status":401}}`, []flat{{kind: Refusal, text: `{"status":401}`}}},
+		{"something new", "pusher", `{"event":"pusher:cache_miss","channel":"c"}`, []flat{{kind: Noise}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.dialect+" "+tt.name, func(t *testing.T) {
@@ -140,7 +152,7 @@ func TestNATSCuts(t *testing.T) {
 
 // The JSON dialects send commands that are JSON, whatever the secret is.
 func TestCommandsAreJSON(t *testing.T) {
-	for _, d := range []Dialect{rocket{}, centrifugo{}, nchan{}} {
+	for _, d := range []Dialect{rocket{}, centrifugo{}, nchan{}, pusher{}} {
 		for _, command := range [][]byte{
 			d.AppendHello(nil, `a"b\c`), d.AppendSubscribe(nil, "c"), d.AppendUnsubscribe(nil, "c"), d.AppendPublish(nil, "c", payload(64)),
 			appendRecover(d, "c", Position{`k"3`, 1}),
@@ -190,4 +202,9 @@ func FuzzCentrifugo(f *testing.F) {
 
 func FuzzNchan(f *testing.F) {
 	fuzzParse(f, nchan{}, "queued messages: 1\r\n", `{"channel":"c0000003","data":"0"}`, `{"data":"0","channel":"c"}`, `{"channel":"c0000003","data":"0"`)
+}
+
+func FuzzPusher(f *testing.F) {
+	fuzzParse(f, pusher{}, `{"event":"client-e","channel":"private-c0000003","data":"0"}`, `{"event":"pusher:ping"}`,
+		`{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\"}"}`)
 }

@@ -11,7 +11,7 @@
 //	worker.go      one generator thread: an epoll set, its connections, its publishes
 //	conn.go        one connection: handshake, set-up, frames in, frames out
 //	tls.go         the same over TLS; keypair.go makes a certificate for a server that is started
-//	dialect.go     how a server speaks (rocket.go, nats.go, centrifugo.go, nchan.go with channelpath.go)
+//	dialect.go     how a server speaks (rocket.go, nats.go, centrifugo.go, nchan.go with channelpath.go, pusher.go)
 //	verify.go      every delivery is the next of its stream, or it is lost, doubled, late or astray
 //	window.go      closed loop: how many publishes may be unfinished
 //	schedule.go    open loop: when the n-th publish is due
@@ -24,6 +24,7 @@
 //	far.go         two nodes, and publishers at the other one
 //	nodes.go       a cluster on this machine with very many connections; swarm.go has the clients of one node, in a
 //	               process of their own
+//	post.go        backends that publish by HTTP, to several servers in turns; backend.go is one of them, and the subscriber
 //	column.go      one scenario without and with TLS, side by side
 //
 // # What a delivery carries

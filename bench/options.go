@@ -44,11 +44,12 @@ type Options struct {
 	ConnectTimeout time.Duration `json:"connectTimeout"`
 	Sources        []string      `json:"sources,omitempty"`
 
-	Stalled   float64       `json:"stalled,omitempty"`   // slow: share of subscribers that do not read
-	Churn     float64       `json:"churn,omitempty"`     // churn: joins per second
-	Hold      time.Duration `json:"hold,omitempty"`      // churn: length of a stay
-	Rounds    int           `json:"rounds,omitempty"`    // storm, recovery: how often
-	Missed    int           `json:"missed,omitempty"`    // recovery: publishes to each channel while nobody is there
+	Stalled   float64       `json:"stalled,omitempty"` // slow: share of subscribers that do not read
+	Churn     float64       `json:"churn,omitempty"`   // churn: joins per second
+	Hold      time.Duration `json:"hold,omitempty"`    // churn: length of a stay
+	Rounds    int           `json:"rounds,omitempty"`  // storm, recovery: how often
+	Missed    int           `json:"missed,omitempty"`  // recovery: publishes to each channel while nobody is there
+	api       bool          // start a server that takes publishes by HTTP
 	History   int           `json:"history,omitempty"`   // events that the server keeps of each channel; 0: none
 	ProbeRate float64       `json:"probeRate,omitempty"` // broadcast: publishes per second in another channel
 	NoFloor   bool          `json:"noFloor,omitempty"`

@@ -92,7 +92,7 @@ func TestEntriesThatAPeerCannotRun(t *testing.T) {
 
 // A chat with a server that does not acknowledge is less work, and the result says so.
 func TestChatWithoutAcknowledgements(t *testing.T) {
-	for dialect, lacks := range map[string]bool{"nats": true, "rocket": false, "centrifugo": false, "nchan": false} {
+	for dialect, lacks := range map[string]bool{"nats": true, "rocket": false, "centrifugo": false, "nchan": false, "pusher": true} {
 		o := quick(ScenarioNamed("chat"), "ws://127.0.0.1:1/", 1)
 		o.Dialect = dialect
 		res, err := Run(t.Context(), ScenarioNamed("chat"), o, nil)

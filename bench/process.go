@@ -182,6 +182,19 @@ func pinThread(cpus []int, i int) {
 	}
 }
 
+// pinProcess keeps the threads of this process, and those that they start, on the CPUs, if that is allowed.
+func pinProcess(cpus []int) {
+	if len(cpus) == 0 {
+		return
+	}
+	threads, _ := os.ReadDir("/proc/self/task") // none if there is no /proc
+	for _, t := range threads {
+		if id, err := strconv.Atoi(t.Name()); err == nil {
+			_ = unix.SchedSetaffinity(id, cpuSet(cpus))
+		}
+	}
+}
+
 // pinned calls f on a thread that is pinned to cpus: processes that f starts inherit it.
 func pinned(cpus []int, f func() error) error {
 	errs := make(chan error, 1)

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -111,6 +113,31 @@ func (d rocket) ServeHistory(binary, dir string, port, loops, events int) ([]str
 	}
 	args, err := d.Serve(binary, dir, port, loops)
 	return append(args, file), err
+}
+
+func (d rocket) ServeAPI(binary, dir string, port, loops int, key string) ([]string, error) {
+	digest := sha256.Sum256([]byte(key))
+	conf, err := json.Marshal(map[string]any{"Hubs": []any{map[string]any{"Path": "/", "Keys": []any{map[string]any{
+		"Name": "bench", "SHA256": hex.EncodeToString(digest[:]), "Channels": []string{"*"}, "May": []string{"publish"},
+	}}}}})
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "rocket.json")
+	if err := os.WriteFile(file, conf, 0o600); err != nil {
+		return nil, err
+	}
+	args, err := d.Serve(binary, dir, port, loops)
+	return append(args, file), err
+}
+
+func (rocket) AppendPost(dst []byte, host, key, channel string, data []byte) []byte {
+	dst = fmt.Appendf(dst, "POST /v1/publish/%s?event=e HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", channel, host, key, len(data))
+	return append(dst, data...)
+}
+
+func (rocket) Posted(body []byte) bool {
+	return bytes.HasPrefix(body, []byte(`{"ok":true,"heard":true`))
 }
 
 func (rocket) ServeTLS(pair keyPair) []string {

@@ -35,6 +35,7 @@ type run struct {
 	acks    bool // of the dialect
 	auth    bool
 	secret  string
+	greets  bool // the dialect is a greetedDialect
 	target  *url.URL
 	tls     *tls.Config // nil: without
 	address *net.TCPAddr
@@ -94,7 +95,7 @@ func (r *run) streamsOf(c *conn) uint32 {
 func newRun(opts *Options, d Dialect, target *url.URL, p *plan) (*run, error) {
 	r := &run{
 		opts: opts, plan: p, dialect: d, stream: d.Stream(), acks: d.Acks(),
-		auth: opts.Secret != "" || !opts.NoAuth, secret: opts.Secret,
+		greets: greets(d), auth: opts.Secret != "" || !opts.NoAuth, secret: opts.Secret,
 		target: target, payload: payload(opts.Payload), hold: int64(opts.Hold),
 		started: cmp.Or(opts.since, time.Now()), changed: make(chan struct{}, 1),
 	}

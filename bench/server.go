@@ -59,7 +59,7 @@ func findServer(opts *Options, d Dialect) (string, error) {
 	if opts.Server != "" {
 		return opts.Server, nil
 	}
-	name := map[string]string{"nats": "nats-server", "nchan": "nginx"}[d.Name()]
+	name := map[string]string{"nats": "nats-server", "nchan": "nginx", "pusher": "rocket"}[d.Name()]
 	if name == "" {
 		name = d.Name()
 	}
@@ -132,6 +132,8 @@ func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args [
 	switch {
 	case opts.nats != "":
 		args, err = d.(clusterDialect).ServeNode(binary, dir, port, opts.Loops, opts.nats)
+	case opts.api:
+		args, err = d.(apiDialect).ServeAPI(binary, dir, port, opts.Loops, apiKey)
 	case opts.History > 0:
 		args, err = d.(historyDialect).ServeHistory(binary, dir, port, opts.Loops, opts.History)
 	default:

@@ -88,7 +88,7 @@ func Run(ctx context.Context, sc *Scenario, opts Options, watch func(Progress)) 
 
 func (s *session) whole(ctx context.Context, sc *Scenario, d Dialect) error {
 	p := sc.plan(&s.opts)
-	if _, ok := d.(pathDialect); ok {
+	if _, ok := d.(pathDialect); ok || greets(d) {
 		p.onePurposeEach()
 	}
 	if err := raiseFileLimit(len(p.conns)); err != nil {
@@ -160,12 +160,13 @@ func (s *session) reach(ctx context.Context, d Dialect) (*url.URL, error) {
 	}
 	s.pid = s.server.cmd.Process.Pid
 	s.res.Server = append([]string{filepath.Base(s.server.args[0])}, s.server.args[1:]...) // without this machine's folders
-	path, _ := d.Handshake()
+	at, _ := d.Handshake()
+	path, query, _ := strings.Cut(at, "?")
+	target := &url.URL{Scheme: "ws", Host: s.server.addr, Path: path, RawQuery: query}
 	if s.opts.TLS {
-		s.opts.CA = s.server.pair.cert
-		return &url.URL{Scheme: "wss", Host: s.server.addr, Path: path}, nil
+		s.opts.CA, target.Scheme = s.server.pair.cert, "wss"
 	}
-	return &url.URL{Scheme: "ws", Host: s.server.addr, Path: path}, nil
+	return target, nil
 }
 
 func (s *session) enter(phase string) {

@@ -13,8 +13,10 @@ type Check struct {
 }
 
 // Good reports whether every delivery was right.
-func (c Check) Good() bool {
-	return c.Lost+c.Duplicated+c.OutOfOrder+c.Astray+c.Corrupted+c.Refused+c.Unanswered == 0
+func (c Check) Good() bool { return c.wrong() == 0 }
+
+func (c Check) wrong() int64 {
+	return c.Lost + c.Duplicated + c.OutOfOrder + c.Astray + c.Corrupted + c.Refused + c.Unanswered
 }
 
 func (c *Check) add(d Check) {

@@ -50,11 +50,7 @@ func TestReadmePage(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(page, "//localhost:9772/", "//localhost:"+port+"/")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// As a user has it but for what a machine without a screen, and root, take.
-	tools := firstMatch(t, exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-		"--disable-dev-shm-usage", "--user-data-dir="+filepath.Join(dir, "profile"), "--remote-debugging-port=0", "file://"+file),
-		`DevTools listening on ws://([^/]+)/`)
-	shows := textOf(ctx, t, tools)
+	shows := open(ctx, t, dir, "file://"+file)
 	wait := func(want string) {
 		t.Helper()
 		for got := ""; !strings.Contains(got, want); {
@@ -87,6 +83,17 @@ func TestReadmePage(t *testing.T) {
 		t.Fatalf("publish: %v\n%s", err, out)
 	}
 	wait(`{"title":"by the command"}`)
+}
+
+// open opens a page in Chromium, with a profile in a directory, and returns what asks for
+// the page's text. The browser is as a user has it but for what a machine without a screen,
+// and root, take.
+func open(ctx context.Context, t *testing.T, dir, url string) func() string {
+	t.Helper()
+	tools := firstMatch(t, exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+		"--disable-dev-shm-usage", "--user-data-dir="+filepath.Join(dir, "profile"), "--remote-debugging-port=0", url),
+		`DevTools listening on ws://([^/]+)/`)
+	return textOf(ctx, t, tools)
 }
 
 // firstMatch starts a command that goes on until the end of the test, and returns

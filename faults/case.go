@@ -40,6 +40,7 @@ var Cases = []Case{
 	{Name: "hostile", Does: "random bytes, frames and JSON, every type in every place, inflate bombs, writes of 1 byte", run: hostile},
 	{Name: "reload", Does: "good and bad configurations and certificates in turn, under load", run: reload},
 	{Name: "drain", Does: "SIGTERM and SIGUSR2 under load, and a second process that takes over the port", run: drain},
+	{Name: "pusher", Does: "Pusher clients: 15,000 are drained, presence after kill -9, webhooks whose endpoint is down, slow or broken", run: pusherApps},
 	{Name: "nodes", Does: "nodes of a cluster are stopped, cut off, slowed down, drained and killed, under load", run: nodes, apart: true},
 	{Name: "nats", Does: "the same where nodes use servers of NATS, which are gone, stopped and killed, too", run: brokers, apart: true},
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},

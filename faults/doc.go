@@ -19,6 +19,8 @@
 //	machines.go  the network namespaces of its nodes
 //	stream.go    events of which each is known, for readers that miss some
 //	follower.go  subscribers that keep their position, and come back with it
+//	pages.go     clients of the Pusher protocol, which do as pusher-js does
+//	receiver.go  the endpoint of a webhook
 //	table.go     the findings, for a terminal and for the document
 //
 // # What an audience checks

@@ -46,7 +46,7 @@ const headMax = 1 << 10
 // commands is POST /v1/commands: the first line says of which stream, each further one
 // is a command. The replies come in the stream. What follows the first line is read for
 // a stream that there is.
-func (a *API) commands(w http.ResponseWriter, r *http.Request) error {
+func (a *API) commands(w http.ResponseWriter, r *http.Request, _ string) error {
 	body := bufio.NewReaderSize(bodyOf(w, r), headMax)
 	first, err := body.ReadSlice('\n')
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -56,13 +55,13 @@ func (c *crowd) sweep(now time.Duration) {
 	}
 }
 
-// clientOf returns the address of a request's client, which may be one that a trusted
-// proxy has named, without a port.
-func clientOf(r *http.Request) netip.Addr {
-	ip, err := netip.ParseAddr(r.RemoteAddr)
+// addressOf returns the address in RemoteAddr, which has no port where a trusted proxy has
+// named the client.
+func addressOf(remote string) netip.Addr {
+	at, err := netip.ParseAddrPort(remote)
+	ip := at.Addr()
 	if err != nil {
-		at, _ := netip.ParseAddrPort(r.RemoteAddr)
-		ip = at.Addr()
+		ip, _ = netip.ParseAddr(remote) // not valid at a Unix socket
 	}
 	ip = ip.Unmap().WithZone("")
 	if ip.Is6() {

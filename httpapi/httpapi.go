@@ -26,6 +26,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -92,10 +93,10 @@ func New(c Config) (*API, error) {
 
 // A route is what one kind of request is answered by.
 type route struct {
-	name    string // in metrics: the path, without what stands for a channel
-	methods string // "GET", or "POST"; separated by ", "
-	cors    bool   // pages of other origins may read the answer
-	answer  func(http.ResponseWriter, *http.Request) error
+	name    string                                                 // in metrics: the path, without what stands for a channel
+	methods string                                                 // "GET", or "POST"; separated by ", "
+	cors    bool                                                   // pages of other origins may read the answer
+	answer  func(http.ResponseWriter, *http.Request, string) error // the last is the channel in the path
 }
 
 // routesOf returns all routes of an API.
@@ -149,10 +150,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.cors && allowOrigin(counted, r) {
 		return
 	}
-	r.SetPathValue("channel", channel)
 	err := errMethod
 	if isOneOf(r.Method, route.methods) {
-		err = route.answer(counted, r)
+		err = route.answer(counted, r, channel)
 	} else {
 		counted.Header().Set("Allow", route.methods)
 	}
@@ -195,12 +195,12 @@ func allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 }
 
 // script is GET /v1/webrocket.js: the JavaScript client that fits this server.
-func script(w http.ResponseWriter, r *http.Request) error {
+func script(w http.ResponseWriter, r *http.Request, _ string) error {
 	js.Handler().ServeHTTP(w, r)
 	return nil
 }
 
-func describe(w http.ResponseWriter, _ *http.Request) error {
+func describe(w http.ResponseWriter, _ *http.Request, _ string) error {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, err := w.Write(OpenAPI)
 	return err
@@ -213,18 +213,33 @@ func bodyOf(w http.ResponseWriter, r *http.Request) io.Reader {
 	return http.MaxBytesReader(w, r.Body, bodyMax)
 }
 
+// bodyAtOnce is the longest body for which room is made before it comes.
+const bodyAtOnce = 64 << 10
+
 // readBody reads the body of a request.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	return readAll(bodyOf(w, r))
+	from := bodyOf(w, r)
+	if r.ContentLength <= 0 || r.ContentLength > bodyAtOnce {
+		return readAll(from)
+	}
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(from, body); err != nil {
+		return nil, bodyProblem(err)
+	}
+	return checked(body)
 }
 
 // readAll reads a body, or the rest of it.
 func readAll(from io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(from)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, bodyProblem(err)
-	case !utf8.Valid(body):
+	}
+	return checked(body)
+}
+
+func checked(body []byte) ([]byte, error) {
+	if !utf8.Valid(body) {
 		return nil, invalid("the body is not UTF-8")
 	}
 	return body, nil
@@ -244,11 +259,25 @@ func bodyProblem(err error) error {
 
 // reply sends an answer as JSON.
 func reply(w http.ResponseWriter, status int, answer any) error {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("httpapi: %w", err)
+	}
+	return send(w, status, body)
+}
+
+// What the fields of each answer share. They are not modified.
+var (
+	typeJSON = []string{"application/json"}
+	noStore  = []string{"no-store"}
+)
+
+// send sends an answer that is JSON.
+func send(w http.ResponseWriter, status int, body []byte) error {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
+	h["Content-Type"], h["Cache-Control"] = typeJSON, noStore
 	w.WriteHeader(status)
 	// If the answer cannot be written, the client has gone.
-	_ = json.NewEncoder(w).Encode(answer)
+	_, _ = w.Write(append(body, '\n'))
 	return nil
 }

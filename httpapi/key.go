@@ -3,13 +3,11 @@ package httpapi
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -102,16 +100,14 @@ func (k *Key) Opens(channel string) bool {
 
 // keyring is the keys of all hubs. It is not modified once it is in use.
 type keyring struct {
-	hubs []string // sorted
-	keys map[string][]*held
+	keys map[[sha256.Size]byte][]*held // by digest; a key may open several hubs
 }
 
 // held is a key in use.
 type held struct {
 	Key
-	hub    string
-	digest []byte
-	spent  *allowance
+	hub   string
+	spent *allowance
 }
 
 // An allowance is what has been used of a key's Rate.
@@ -124,10 +120,10 @@ type allowance struct {
 // used as much of its Rate as before. If SetKeys returns an error, the keys before stay.
 func (a *API) SetKeys(keys map[string][]Key) error {
 	before := a.keys.Load()
-	ring := &keyring{hubs: slices.Sorted(maps.Keys(keys)), keys: make(map[string][]*held)}
-	for hub, list := range keys {
+	ring := &keyring{make(map[[sha256.Size]byte][]*held)}
+	for _, hub := range slices.Sorted(maps.Keys(keys)) {
 		names := make(map[string]bool)
-		for _, k := range list {
+		for _, k := range keys[hub] {
 			if err := k.Check(); err != nil {
 				return fmt.Errorf("httpapi: key %q of the hub at %s: %w", k.Name, hub, err)
 			}
@@ -135,8 +131,9 @@ func (a *API) SetKeys(keys map[string][]Key) error {
 				return fmt.Errorf("httpapi: the hub at %s has two keys of the name %q", hub, k.Name)
 			}
 			names[k.Name] = true
-			digest, _ := hex.DecodeString(k.SHA256)
-			ring.keys[hub] = append(ring.keys[hub], &held{Key: k, hub: hub, digest: digest, spent: before.spent(hub, digest)})
+			var digest [sha256.Size]byte
+			_, _ = hex.Decode(digest[:], []byte(k.SHA256)) // it has been checked
+			ring.keys[digest] = append(ring.keys[digest], &held{k, hub, before.spent(hub, digest)})
 		}
 	}
 	a.keys.Store(ring)
@@ -144,10 +141,10 @@ func (a *API) SetKeys(keys map[string][]Key) error {
 }
 
 // spent returns what has been used of a key's rate. k may be nil.
-func (k *keyring) spent(hub string, digest []byte) *allowance {
+func (k *keyring) spent(hub string, digest [sha256.Size]byte) *allowance {
 	if k != nil {
-		for _, key := range k.keys[hub] {
-			if subtle.ConstantTimeCompare(key.digest, digest) == 1 {
+		for _, key := range k.keys[digest] {
+			if key.hub == hub {
 				return key.spent
 			}
 		}
@@ -155,18 +152,9 @@ func (k *keyring) spent(hub string, digest []byte) *allowance {
 	return new(allowance)
 }
 
-// find returns what a key opens: one hub, or several.
-func (k *keyring) find(token string) (all []*held) {
-	sum := sha256.Sum256([]byte(token))
-	for _, hub := range k.hubs {
-		for _, key := range k.keys[hub] {
-			if subtle.ConstantTimeCompare(key.digest, sum[:]) == 1 {
-				all = append(all, key)
-			}
-		}
-	}
-	return all
-}
+// find returns what a key opens: one hub, or several. How long it takes says something of
+// digests, but nothing of keys.
+func (k *keyring) find(token string) []*held { return k.keys[sha256.Sum256([]byte(token))] }
 
 // authorization returns the scheme and the credentials of a request. "It uses a
 // case-insensitive token to identify the authentication scheme" (RFC 9110 §11.1).
@@ -188,21 +176,21 @@ func bearer(r *http.Request) string {
 
 // credentials are what a request brings for asking something in hubs.
 type credentials struct {
-	from netip.Addr
+	from string  // RemoteAddr
 	keys []*held // nil for everybody
 }
 
 // A caller is who asks for something in a hub.
 type caller struct {
 	hub  string
-	from netip.Addr
-	key  *held // nil for everybody
+	from string // RemoteAddr
+	key  *held  // nil for everybody
 }
 
 // credentialsOf returns what a request brings.
 func (a *API) credentialsOf(r *http.Request) (*credentials, error) {
 	if r.Header["Authorization"] == nil {
-		return &credentials{from: clientOf(r)}, nil
+		return &credentials{from: r.RemoteAddr}, nil
 	}
 	scheme, token := authorization(r)
 	if scheme != "Bearer" || token == "" {
@@ -212,7 +200,7 @@ func (a *API) credentialsOf(r *http.Request) (*credentials, error) {
 	if keys == nil {
 		return nil, &problem{http.StatusUnauthorized, "invalid_credentials", "the server has no such key; rocket key new makes one, and Keys of the hub lets it in", 0}
 	}
-	return &credentials{clientOf(r), keys}, nil
+	return &credentials{r.RemoteAddr, keys}, nil
 }
 
 // in returns who a request is from in the hub that it is for; "" is the hub of the key.
@@ -314,7 +302,7 @@ func (c *caller) everybodyMay(a *API, what, channel string) error {
 func (c *caller) tooFast(a *API, size int) error {
 	if c.key == nil {
 		h := a.server.Hub(c.hub).Config()
-		if a.crowd.within(measure.Now(), source{c.hub, c.from}, size, h.CommandRate, h.ByteRate) {
+		if a.crowd.within(measure.Now(), source{c.hub, addressOf(c.from)}, size, h.CommandRate, h.ByteRate) {
 			return nil
 		}
 		return &problem{http.StatusTooManyRequests, "rate_limited", "from this address comes more in a second than the hub's CommandRate or ByteRate; a key has a Rate of its own", 1}

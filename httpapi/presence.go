@@ -31,8 +31,8 @@ type PresenceMember struct {
 }
 
 // presence is GET /v1/presence/{channel}.
-func (a *API) presence(w http.ResponseWriter, r *http.Request) error {
-	c, query, err := a.reader(r)
+func (a *API) presence(w http.ResponseWriter, r *http.Request, channel string) error {
+	c, query, err := a.reader(r, channel)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (a *API) presence(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return invalid("%s", err)
 	}
-	page, err := a.server.Presence(c.hub, r.PathValue("channel"), after, limit)
+	page, err := a.server.Presence(c.hub, channel, after, limit)
 	if err != nil {
 		return err
 	}

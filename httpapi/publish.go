@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/codec"
@@ -90,7 +91,7 @@ type result struct {
 }
 
 // publishData is POST /v1/publish/{channel}: the body is the data.
-func (a *API) publishData(w http.ResponseWriter, r *http.Request) error {
+func (a *API) publishData(w http.ResponseWriter, r *http.Request, channel string) error {
 	query, err := queryOf(r)
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func (a *API) publishData(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := message{channel: r.PathValue("channel"), event: query.Get("event"), id: r.Header.Get("Idempotency-Key")}
+	m := message{channel: channel, event: query.Get("event"), id: r.Header.Get("Idempotency-Key")}
 	if err := c.mayUse(a, mayPublish, m.channel); err != nil { // before the body is read
 		return err
 	}
@@ -108,14 +109,15 @@ func (a *API) publishData(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.data = bytes.Trim(body, " \t\r\n") // what is white space in JSON
-	if len(m.data) > 0 && !json.Valid(m.data) {
+	err = a.publishOne(w, r, c, m)
+	if errors.Is(err, webrocket.ErrInvalidData) && !json.Valid(m.data) { // the hub has looked
 		return invalid("the body is not JSON (%s); a text needs quotes around it", whyNotJSON(m.data))
 	}
-	return a.publishOne(w, r, c, m)
+	return err
 }
 
 // publishBody is POST /v1/publish: an event, or a batch of events.
-func (a *API) publishBody(w http.ResponseWriter, r *http.Request) error {
+func (a *API) publishBody(w http.ResponseWriter, r *http.Request, _ string) error {
 	if _, err := queryOf(r); err != nil {
 		return err
 	}
@@ -159,7 +161,19 @@ func (a *API) publishOne(w http.ResponseWriter, r *http.Request, c *caller, m me
 	if answer.Duplicate {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
-	return reply(w, http.StatusOK, answer)
+	return send(w, http.StatusOK, answer.append(nil))
+}
+
+// append extends dst by the result of an event that has been published, as JSON.
+func (r *result) append(dst []byte) []byte {
+	dst = append(append(dst, `{"ok":true,"heard":`...), strconv.FormatBool(*r.Heard)...)
+	if r.Offset > 0 {
+		dst = strconv.AppendUint(append(dst, `,"offset":`...), r.Offset, 10)
+	}
+	if r.Duplicate {
+		dst = append(dst, `,"duplicate":true`...)
+	}
+	return append(dst, '}')
 }
 
 // publishBatch publishes events in their order. One that is refused does not keep

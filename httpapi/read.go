@@ -28,7 +28,7 @@ type channelStats struct {
 }
 
 // channels is GET /v1/channels.
-func (a *API) channels(w http.ResponseWriter, r *http.Request) error {
+func (a *API) channels(w http.ResponseWriter, r *http.Request, _ string) error {
 	query, err := queryOf(r)
 	if err != nil {
 		return err
@@ -87,12 +87,11 @@ func narrower(a, b string) (string, bool) {
 }
 
 // channel is GET /v1/channels/{channel}.
-func (a *API) channel(w http.ResponseWriter, r *http.Request) error {
-	c, _, err := a.reader(r)
+func (a *API) channel(w http.ResponseWriter, r *http.Request, name string) error {
+	c, _, err := a.reader(r, name)
 	if err != nil {
 		return err
 	}
-	name := r.PathValue("channel")
 	list, _, err := a.server.Channels(c.hub, name, pubsub.ByName, 1)
 	if err != nil {
 		return err
@@ -104,9 +103,8 @@ func (a *API) channel(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, answer)
 }
 
-// reader returns who asks for the channel of a request, if it may read that, and the
-// request's query.
-func (a *API) reader(r *http.Request) (*caller, url.Values, error) {
+// reader returns who asks for a channel, if it may read that, and the request's query.
+func (a *API) reader(r *http.Request, channel string) (*caller, url.Values, error) {
 	query, err := queryOf(r)
 	if err != nil {
 		return nil, nil, err
@@ -115,7 +113,7 @@ func (a *API) reader(r *http.Request) (*caller, url.Values, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return c, query, c.mayUse(a, mayRead, r.PathValue("channel"))
+	return c, query, c.mayUse(a, mayRead, channel)
 }
 
 // HistoryAnswer is a part of what a channel keeps, as JSON, like the protocol's reply to
@@ -137,8 +135,8 @@ type HistoryEvent struct {
 }
 
 // history is GET /v1/history/{channel}.
-func (a *API) history(w http.ResponseWriter, r *http.Request) error {
-	c, query, err := a.reader(r)
+func (a *API) history(w http.ResponseWriter, r *http.Request, channel string) error {
+	c, query, err := a.reader(r, channel)
 	if err != nil {
 		return err
 	}
@@ -146,7 +144,7 @@ func (a *API) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return invalid("%s", err)
 	}
-	page, err := a.server.History(c.hub, r.PathValue("channel"), ask)
+	page, err := a.server.History(c.hub, channel, ask)
 	if errors.Is(err, webrocket.ErrNotRecovered) {
 		return &problem{http.StatusGone, "not_recovered", "what follows this position is not kept any more, or the server was restarted: load the present state", 0}
 	}

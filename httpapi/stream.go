@@ -59,7 +59,7 @@ type own struct {
 }
 
 // stream is GET /v1/stream.
-func (a *API) stream(w http.ResponseWriter, r *http.Request) error {
+func (a *API) stream(w http.ResponseWriter, r *http.Request, _ string) error {
 	query, err := queryOf(r)
 	if err != nil {
 		return err

@@ -52,6 +52,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		good, err = runCluster(ctx, args, out, errs)
 	case name == "nodes":
 		good, err = runNodes(ctx, args, out, errs)
+	case name == "post":
+		good, err = runPost(ctx, args, out, errs)
 	case name == "report":
 		err = runReport(args, out, errs)
 	case name == "help" || name == "-h" || name == "-help" || name == "--help":
@@ -88,6 +90,7 @@ func usage(w io.Writer) {
   rocket-bench compare [flags]         Rocket, nats-server, Centrifugo and nginx with nchan side by side
   rocket-bench cluster [flags]         two nodes with NATS between them: Rocket and Centrifugo side by side
   rocket-bench nodes [flags]           very many connections to a cluster on this machine, and one event to all
+  rocket-bench post [flags]            publishing by HTTP, Rocket and Centrifugo side by side
   rocket-bench report FILE.json …      results side by side, as -html FILE or as text
 
 Scenarios (each has flags: rocket-bench SCENARIO -h):

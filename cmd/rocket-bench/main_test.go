@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"log"
@@ -11,11 +13,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/bench"
+	"github.com/nu7hatch/webrocket/httpapi"
 )
 
 func TestMain(m *testing.M) {
@@ -53,10 +57,46 @@ func serve(args []string) {
 	if err := s.Handle("/", webrocket.NewJSONHandler()); err != nil {
 		log.Fatal(err)
 	}
+	if file := fs.Arg(0); file != "" {
+		mountAPI(s, file)
+	}
 	if *cert != "" {
 		log.Fatal(s.ListenAndServeTLS(*cert, *key))
 	}
 	log.Fatal(s.ListenAndServe())
+}
+
+// mountAPI makes the server take publishes by HTTP, with the keys of a configuration.
+func mountAPI(s *webrocket.Server, file string) {
+	text, err := os.ReadFile(file)
+	var config struct {
+		Hubs []struct{ Keys []httpapi.Key }
+	}
+	if err = errors.Join(err, json.Unmarshal(text, &config)); err != nil {
+		log.Fatal(err)
+	}
+	api, err := httpapi.New(httpapi.Config{Server: s, Keys: map[string][]httpapi.Key{"/": config.Hubs[0].Keys}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	s.HTTP = api
+}
+
+func TestPost(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(beServer, "yes")
+	var out, errs bytes.Buffer
+	args := strings.Fields("post -dialects rocket -publishers 4 -warmup 10ms -duration 100ms -repeat 2 -server " + self)
+	if status := run(t.Context(), args, &out, &errs); status != exitGood {
+		t.Fatalf("status %d: %s%s", status, &out, &errs)
+	}
+	row := regexp.MustCompile(`(?m)^ *rocket +[1-9]\d* +[1-9]\d* to \d+ +\d+\.\d +\d+\.\d\d +\d+\.\d\d +[1-9]\d* +0$`)
+	if !row.MatchString(out.String()) {
+		t.Errorf("got\n%s", &out)
+	}
 }
 
 func TestTLSColumn(t *testing.T) {
@@ -130,6 +170,9 @@ func TestExitStatus(t *testing.T) {
 		{"unknown entry of the other set", "cluster -only S1", exitUsage, `no entry "S1"`},
 		{"one node", "nodes -nodes 1", exitUsage, "-nodes"},
 		{"no patience", "nodes -within 0s", exitUsage, "-within"},
+		{"no publishers", "post -publishers 0", exitUsage, "1 to 10000 publishers"},
+		{"no HTTP API", "post -dialects nats", exitUsage, "no HTTP API of nats"},
+		{"help of post", "post -h", exitGood, "keep-alive connections"},
 		{"report of nothing", "report", exitUsage, "JSON files"},
 		{"report of a missing file", "report /nonexistent.json", exitError, "no such file"},
 		{"report of something else", "report " + notJSON, exitError, "not a result"},

@@ -11,7 +11,7 @@ const limits = [
 ]
 for (const [what, limit, contents] of limits) {
   const { outputFiles } = await build({
-    stdin: { contents, resolveDir: '.' }, bundle: true, minify: true, format: 'esm', target: 'es2022', external: ['react'], write: false,
+    stdin: { contents, resolveDir: '.' }, bundle: true, minify: true, format: 'esm', target: 'es2022', external: ['react', 'webrocket'], write: false,
   })
   const [{ contents: code }] = outputFiles
   const bytes = gzipSync(code, { level: 9 }).length

@@ -2,7 +2,7 @@ import type { RocketError } from './errors.js'
 import { Handle } from './handle.js'
 import type { Reply } from './commands.js'
 import type { Settings } from './options.js'
-import type { Event, Gap, GapReason, Handlers, Position } from './types.js'
+import type { Event, Gap, GapReason, Handlers, Position, PresenceNotice } from './types.js'
 
 /** One channel on the wire, whatever the number of its handles. */
 export class Channel {
@@ -63,6 +63,11 @@ export class Channel {
       this.position = { ...this.position, offset: event.offset }
     }
     for (const h of [...this.handles]) h.event(event)
+  }
+
+  /** Who has come and gone. */
+  notice(notice: PresenceNotice): void {
+    for (const h of [...this.handles]) h.notice(notice)
   }
 
   /** The server has left events out. With an epoch all before is void. */

@@ -14,7 +14,8 @@ import type {
  * The constructor opens nothing, so it may be called on a server that renders pages.
  */
 export class Client {
-  readonly #o: Settings
+  /** With their defaults. */
+  readonly options: Settings
   readonly #connection: Connection
   /** By name. Names such as __proto__ are no keys for objects. */
   readonly #channels = new Map<string, Channel>()
@@ -23,10 +24,10 @@ export class Client {
 
   /** url is that of the hub, such as wss://rt.example.com/ or, on the page's own host, /. A function is called for each attempt. */
   constructor(url: string | (() => string | Promise<string>), options: Options = {}) {
-    this.#o = settings(options)
-    this.#connection = new Connection(url, this.#o, {
+    const o = this.options = settings(options)
+    this.#connection = new Connection(url, o, {
       changed: state => {
-        for (const f of [...this.#listeners]) try { f(state) } catch (error) { this.#o.onError(error) }
+        for (const f of [...this.#listeners]) try { f(state) } catch (error) { o.onError(error) }
       },
       online: () => this.#join(this.#channels.values()),
       heard: (message, text) => this.#heard(message, text),
@@ -62,7 +63,7 @@ export class Client {
   subscribe<D = unknown>(channel: string, handlers: Handlers<D>): Subscription {
     let c = this.#channels.get(channel)
     if (!c) this.#channels.set(channel, c = new Channel(channel, c => this.#leave(c)))
-    const handle = c.add(handlers as Handlers, this.#o)
+    const handle = c.add(handlers as Handlers, this.options)
     this.#use(c)
     return handle
   }
@@ -73,20 +74,23 @@ export class Client {
    */
   async publish(channel: string, event: string, data?: unknown, options: PublishOptions = {}): Promise<Published> {
     const { key, signal } = options
-    const body = { publish: { event, channel, data, key } }
-    const { ok, err, id, ...more } = await this.#run(body, { acts: true, again: key !== undefined, signal }, 'invalid_channel')
+    const { ok, err, id, ...more } =
+      await this.run({ publish: { event, channel, data, key } }, { acts: true, again: key !== undefined, signal }, 'invalid_channel')
     return { heard: !err, ...more }
   }
 
   /** Returns the last events that a channel keeps, without subscribing. */
   async history<D = unknown>(channel: string, options: HistoryOptions = {}): Promise<History<D>> {
-    const { since, until, limit, signal } = options
-    const { events, epoch, top, first, more } = await this.#run({ history: { channel, since, until, limit } }, { again: true, signal })
+    const { signal, ...which } = options
+    const { events, epoch, top, first, more } = await this.run({ history: { channel, ...which } }, { again: true, signal })
     return { events, first, more, position: { epoch, offset: events.at(-1)?.offset ?? top } }
   }
 
-  /** Runs a command. An error of the server is thrown, unless it is the expected one. */
-  async #run(body: object, options: RunOptions, expected?: string): Promise<Reply> {
+  /**
+   * Runs a command of the protocol, such as `{ presence: { channel: 'c' } }`, and returns the reply. An error of the server
+   * is thrown, unless it is the expected one. With again it may be sent twice, if the connection breaks.
+   */
+  async run(body: object, options: RunOptions = {}, expected?: string): Promise<Reply> {
     if (this.#closed || this.state.state === 'failed') throw new RocketError('closed')
     this.#use()
     const reply = await this.#connection.commands.run(body, options)
@@ -121,7 +125,7 @@ export class Client {
       if (!result.err) return c.subscribed(result)
       c.asked = false
       const end = () => c.end(errorOf(result))
-      if (result.err !== 'access_denied' || c.denied || typeof this.#o.token !== 'function') return end()
+      if (result.err !== 'access_denied' || c.denied || typeof this.options.token !== 'function') return end()
       // The rights may have changed since the token was made.
       c.denied = true
       this.refresh().then(() => { if (wanted(c)) this.#use(c) }, end)
@@ -139,6 +143,7 @@ export class Client {
     if (!c) return
     if (message.event !== undefined) c.event(eventOf(message, text))
     else if (message.lost !== undefined) c.lost(message)
+    else if (message.presence) c.notice(message.presence)
     else if (message.unsubscribed) {
       c.asked = false
       c.end(new RocketError(message.unsubscribed))

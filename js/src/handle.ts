@@ -2,7 +2,7 @@ import type { Channel } from './channel.js'
 import type { RocketError } from './errors.js'
 import type { Settings } from './options.js'
 import { after, backoff, type Cancel } from './timers.js'
-import type { Event, Gap, Handlers, Subscription, SubscriptionState } from './types.js'
+import type { Event, Gap, Handlers, PresenceNotice, Subscription, SubscriptionState } from './types.js'
 
 /** What one caller of subscribe has. The handles of a channel share its subscription. */
 export class Handle implements Subscription {
@@ -59,6 +59,10 @@ export class Handle implements Subscription {
     } else if (this.#held.push(event) > this.o.maxHeld) {
       this.gap({ channel: this.channel, reason: 'held', missed: this.#held.length })
     }
+  }
+
+  notice(notice: PresenceNotice): void {
+    if (this.#subscribed) this.#call(() => this.handlers.onPresence?.(notice))
   }
 
   gap(gap: Gap): void {

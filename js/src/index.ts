@@ -1,5 +1,6 @@
 export { Client } from './client.js'
 export { RocketError, type Code } from './errors.js'
 export { events } from './events.js'
+export { members, presence } from './presence.js'
 export { webSocket, type WebSocketClass } from './websocket.js'
 export type * from './types.js'

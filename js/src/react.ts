@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useInsertionEffect, useRef, useState, useSyncExternalStore } from 'react'
 import type { Client } from './client.js'
-import type { Handlers, State, SubscriptionState } from './types.js'
+import { presence } from './presence.js'
+import type { Handlers, PresenceList, State, SubscriptionState } from './types.js'
 
 /** The state of the client's connection. */
 export function useConnection(client: Client): State {
@@ -32,4 +33,20 @@ export function useChannel<D = unknown>(client: Client, channel: string | null, 
     return () => subscription.unsubscribe()
   }, [client, channel, loads])
   return state
+}
+
+const nobody: PresenceList<never> = { members: [], clients: 0, users: 0, complete: false }
+
+/** Returns who is in a channel, and is there itself while the component is mounted. null is no channel. */
+export function usePresence<I = unknown>(client: Client, channel: string | null): PresenceList<I> {
+  const [list, setList] = useState<PresenceList<I>>(nobody)
+  useEffect(() => {
+    if (channel === null) return
+    const { leave } = presence<I>(client, channel, { onChange: setList })
+    return () => {
+      leave()
+      setList(nobody)
+    }
+  }, [client, channel])
+  return list
 }

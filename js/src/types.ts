@@ -46,6 +46,8 @@ export interface Handlers<D = unknown> {
    */
   load?(gap: Gap & { signal: AbortSignal }): Promise<number | void>
   onState?(state: SubscriptionState): void
+  /** Notices of who comes and goes, as the server sends them once that is asked for. `presence` does, and makes a list of them. */
+  onPresence?(notice: PresenceNotice): void
 }
 
 export type SubscriptionState =
@@ -104,6 +106,73 @@ export interface History<D = unknown> {
   first: number
   /** True if the history has more events in this direction. */
   more: boolean
+}
+
+/** Someone who is in a channel: a user, or a connection. */
+export interface Member<I = unknown> {
+  client?: string
+  user?: string
+  /** What the user's token lets others see. */
+  info?: I
+  /** The version of the list at which it has joined, or left. */
+  at: number
+}
+
+/** How many are in a channel. */
+export interface PresenceNumbers {
+  /** Grows with each change. */
+  version: number
+  clients: number
+  users: number
+}
+
+export interface PresenceNotice<I = unknown> extends PresenceNumbers {
+  /** The version before the changes. */
+  from: number
+  joined?: Member<I>[]
+  left?: Member<I>[]
+}
+
+export interface MembersOptions {
+  /** `at` of the last member of the page before. */
+  after?: number
+  /** How many: 100 if it is missing, 1,000 at most. 0: none, only the numbers. */
+  limit?: number
+  signal?: AbortSignal
+}
+
+export interface Members<I = unknown> extends PresenceNumbers {
+  members: Member<I>[]
+  /** True if there are more behind these. */
+  more: boolean
+}
+
+/** Who is in a channel. A new object for each change. */
+export interface PresenceList<I = unknown> {
+  /** In the order in which they came. */
+  readonly members: readonly Member<I>[]
+  /** How many connections, and how many users. */
+  readonly clients: number
+  readonly users: number
+  /** False while the list is read, without a connection, and where there are so many that the server tells only numbers. */
+  readonly complete: boolean
+  /** Why the list cannot be had: `access_denied`, `not_available`, or what has ended the subscription. Nothing follows. */
+  readonly error?: RocketError
+}
+
+export interface PresenceHandlers<I = unknown> {
+  /** Called for those who are there at first, too. After a reconnect only differences are told. */
+  onJoin?(member: Member<I>): void
+  onLeave?(member: Member<I>): void
+  /** Called after each change, before the two others. */
+  onChange?(list: PresenceList<I>): void
+}
+
+export interface Presence<I = unknown> {
+  readonly channel: string
+  readonly list: PresenceList<I>
+  /** Nothing is called any more from here on. */
+  leave(): void
 }
 
 /** One way to reach the server. `url` is absolute, and may begin with ws: or http:. */

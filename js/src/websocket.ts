@@ -15,7 +15,7 @@ export interface WebSocketClass {
 /** The usual transport. Node before 22 has no WebSocket: `import { WebSocket } from 'ws'`, and give that. */
 export function webSocket(Class: WebSocketClass | undefined = globalThis.WebSocket): Transport {
   return (url, on) => {
-    if (!Class) throw Error('no WebSocket here: use webSocket() with the package ws')
+    if (!Class) throw Error('no WebSocket: use webSocket() with the package ws')
     const ws = new Class(new URL(url, globalThis.location?.href).href.replace(/^http/, 'ws'))
     ws.onopen = () => on.open()
     ws.onmessage = e => on.message(e.data)

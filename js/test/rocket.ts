@@ -16,8 +16,8 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** The channels that begin with h: keep a history. */
-export const rules = [{ Match: 'h:*', History: { Size: 10_000, TTL: '1h' } }]
+/** The channels that begin with h: keep a history, and those that begin with room: show who is there. */
+export const rules = [{ Match: 'h:*', History: { Size: 10_000, TTL: '1h' } }, { Match: 'room:*', Presence: { Mode: 'clients' } }]
 
 /** The real server, on a port that stays the same when it is started again. */
 export class Rocket {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
@@ -57,6 +58,10 @@ func TestAPI(t *testing.T) {
 		{"channel and channels", "POST", events, "", `{"name":"e","channel":"x","channels":["x"],"data":"d"}`, 400, "~channels"},
 		{"channels that are none", "POST", events, "", `{"name":"e","channels":"x","data":"d"}`, 400, "~channels"},
 		{"a channel that cannot be", "POST", events, "", `{"name":"e","channel":"a b","data":"d"}`, 400, "~channel"},
+		{"a channel with a long name", "POST", events, "", `{"name":"e","channel":"` + strings.Repeat("c", 201) + `","data":"d"}`, 400, "~channel"},
+		{"a channel with as long a name as may be", "POST", events, "", `{"name":"e","channel":"` + strings.Repeat("c", 200) + `","data":"d"}`, 200, `{}`},
+		{"a name that is as long as may be", "POST", events, "", `{"name":"` + strings.Repeat("e", 200) + `","channel":"x","data":"d"}`, 200, `{}`},
+		{"to a user", "POST", events, "", `{"name":"e","channel":"#server-to-user-1","data":"d"}`, 200, `{}`},
 		{"a reserved channel", "POST", events, "", `{"name":"e","channel":"#x","data":"d"}`, 400, "~channel"},
 		{"no name", "POST", events, "", `{"channel":"x","data":"d"}`, 400, "~name"},
 		{"a long name", "POST", events, "", `{"name":"` + strings.Repeat("e", 201) + `","channel":"x","data":"d"}`, 400, "~name"},
@@ -77,6 +82,8 @@ func TestAPI(t *testing.T) {
 			`{"batch":[{"name":"e","channel":"presence-room","data":"1","info":"user_count"},{"name":"e","channel":"y","data":"2"}]}`,
 			200, `{"batch":[{"user_count":1},{}]}`,
 		},
+		{"10 events", "POST", batch, "", `{"batch":` + many(10, `{"name":"e","channel":"x","data":"N"}`) + `}`, 200, `{}`},
+		{"a batch with too much data", "POST", batch, "", `{"batch":[{"name":"e","channel":"x","data":"` + strings.Repeat("d", 31) + `"}]}`, 413, "~event 1"},
 		{"11 events", "POST", batch, "", `{"batch":` + many(11, `{"name":"e","channel":"x","data":"N"}`) + `}`, 400, "~batch"},
 		{"an empty batch", "POST", batch, "", `{"batch":[]}`, 400, "~batch"},
 		{"a batch that is none", "POST", batch, "", `{"batch":{}}`, 400, "~batch"},
@@ -181,6 +188,54 @@ func TestAPIAuthentication(t *testing.T) {
 			t.Fatal("there is no end of it")
 		}
 	}
+}
+
+// stuck holds up the loop of a connection that sends a message.
+type stuck struct{ in, free chan struct{} }
+
+func (s *stuck) OnOpen(*webrocket.Conn, *webrocket.Request) {}
+func (s *stuck) OnClose(*webrocket.Conn, error)             {}
+func (s *stuck) OnMessage(*webrocket.Conn, webrocket.Opcode, []byte) {
+	s.in <- struct{}{}
+	<-s.free
+}
+
+// Where a loop cannot follow, publishers are told to come again, and later they can.
+func TestAPIOverloaded(t *testing.T) {
+	hold := &stuck{make(chan struct{}), make(chan struct{})}
+	w := beginServer(t, pusher.Config{MaxEventData: 1 << 20}, webrocket.HubConfig{}, func(s *webrocket.Server) {
+		s.Config.Loops = 1
+		if err := s.Handle("/stuck", at{&webrocket.Endpoint{Protocol: hold}}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	c := w.connect()
+	c.ws.SetReadLimit(-1)
+	c.join("c")
+	w.dial("/stuck", nil).say("x")
+	<-hold.in
+	body := `{"name":"e","channel":"c","data":"` + strings.Repeat("x", 1<<20) + `"}`
+	taken := 0
+	for {
+		got := w.call("POST", "/apps/app-1/events", "", body)
+		if got.status == 503 {
+			if got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "channel c") {
+				t.Errorf("got %+v, want when to come again, and the channel", got)
+			}
+			break
+		}
+		if taken++; got.status != 200 || taken > 100 {
+			t.Fatalf("event %d: got %+v", taken, got)
+		}
+	}
+	close(hold.free)
+	for range taken {
+		c.want(`~"event":"e"`)
+	}
+	waitFor(t, func() bool {
+		return w.call("POST", "/apps/app-1/events", "", `{"name":"e","channel":"c","data":"after"}`).status == 200
+	})
+	c.want(`{"event":"e","channel":"c","data":"after"}`)
 }
 
 // Under a prefix a client may sign the path with it or without it, and the name of a

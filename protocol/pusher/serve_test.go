@@ -77,7 +77,7 @@ func beginServer(t *testing.T, c pusher.Config, hub webrocket.HubConfig, setUp f
 	w.apps.Set([]*pusher.App{app}, off)
 	handlers := map[string]webrocket.Handler{w.apps.StrangersPath(): at{w.apps.Strangers()}}
 	for _, path := range w.apps.Paths(c) {
-		handlers[path] = at{app.Endpoint(webrocket.Endpoint{Compression: true})}
+		handlers[path] = at{app.Endpoint(webrocket.Endpoint{Compression: true, MaxQueuedBytes: 64 << 20})}
 	}
 	native := webrocket.NewJSONHandler()
 	native.Hub = h

@@ -89,3 +89,33 @@ func TestVerify(t *testing.T) {
 		t.Error("the signature is good for another channel")
 	}
 }
+
+// What a client says about itself makes nothing panic, and nobody gets in by another
+// signature than that of the keys. Who gets in has a name that can be shown.
+func FuzzAuth(f *testing.F) {
+	ring := keyring{ours, theirs}
+	f.Add(ours.SignChannel(ourSocket, "presence-a", `{"user_id":1}`), `{"user_id":1}`)
+	f.Add(ours.SignUser(ourSocket, `{"id":"a"}`), `{"id":"a","watchlist":["b"]}`)
+	f.Add(theirs.Key+":", `{"user_id":{"a":[]},"user_info":`)
+	f.Add("::", "\x00")
+	rules := Config{ID: "a", Keys: ring}.withDefaults()
+	f.Fuzz(func(t *testing.T, auth, data string) {
+		for text, good := range map[string][]string{
+			channelText(ourSocket, "presence-a", data): {ours.SignChannel(ourSocket, "presence-a", data), theirs.SignChannel(ourSocket, "presence-a", data)},
+			userText(ourSocket, data):                  {ours.SignUser(ourSocket, data), theirs.SignUser(ourSocket, data)},
+		} {
+			if got, want := ring.verify(auth, text), auth == good[0] || auth == good[1]; got != want {
+				t.Errorf("verify(%q, %q) = %v", auth, text, got)
+			}
+			if !ring.verify(good[0], text) || !ring.verify(good[1], text) {
+				t.Errorf("the signatures of %q are refused", text)
+			}
+		}
+		if who, denied := personOf(rules, data); denied == nil && !validUser(who.id, DefaultMaxUserID) {
+			t.Errorf("%q is a member with the id %q", data, who.id)
+		}
+		if u, why := userOf(rules, data); why == "" && !validUser(u.id, maxSignedIn) {
+			t.Errorf("%q is a user with the id %q", data, u.id)
+		}
+	})
+}

@@ -43,6 +43,16 @@ func TestSubscribe(t *testing.T) {
 		}, "", `"type":"AuthError"`},
 		{"encrypted without a signature", "private-encrypted-a", func(*client) string { return `"auth":"x"` }, "", `"type":"AuthError"`},
 		{"cached and private without a signature", "private-cache-a", func(*client) string { return `"auth":"x"` }, "", `"type":"AuthError"`},
+		{"cached", "cache-a", nil, "", ""},
+		{"cached and private", "private-cache-a", nil, "", ""},
+		{"cached and encrypted", "private-encrypted-cache-a", nil, "", ""},
+		{"cached and presence", "presence-cache-a", nil, me, ""},
+		{"cached and encrypted without a signature", "private-encrypted-cache-a", func(*client) string { return `"auth":"x"` }, "", `"type":"AuthError"`},
+		{"cached and presence without a signature", "presence-cache-a", func(*client) string {
+			return `"auth":"x","channel_data":` + quote(me)
+		}, "", `"type":"AuthError"`},
+		{"a name of every letter that may be", "aZ09_-=@,.;", nil, "", ""},
+		{"as long a name as may be", strings.Repeat("a", 200), nil, "", ""},
 		{"presence without data", "presence-a", nil, "", `"type":"AuthError"`},
 		{"presence, with data that was not signed", "presence-a", func(c *client) string {
 			return `"auth":` + quote(key.SignChannel(c.socket, "presence-a", me)) + `,"channel_data":` + quote(`{"user_id":"2"}`)
@@ -73,6 +83,9 @@ func TestSubscribe(t *testing.T) {
 			c.say(message)
 			if tt.want == "" {
 				c.want(`~"event":"pusher_internal:subscription_succeeded","channel":` + quote(tt.channel))
+				if strings.Contains(tt.channel, "cache-") {
+					c.want(`{"event":"pusher:cache_miss","channel":` + quote(tt.channel) + `,"data":"{}"}`)
+				}
 			} else {
 				got := c.next()
 				begin := `{"event":"pusher:subscription_error","channel":` + quote(tt.channel) + `,"data":{`
@@ -336,6 +349,9 @@ func TestSignIn(t *testing.T) {
 		{"an id that is a number", `{"id":1}`},
 		{"no object", `"1"`},
 		{"a watchlist that is none", `{"id":"1","watchlist":1}`},
+		{"a long id", `{"id":"` + strings.Repeat("1", 201) + `"}`},
+		{"an id with a line end", `{"id":"1\n"}`},
+		{"much to tell", `{"id":"1","user_info":"` + strings.Repeat("x", 1024) + `"}`},
 	} {
 		c.say(c.signIn(tt.data))
 		c.want(`~"code":4009`)

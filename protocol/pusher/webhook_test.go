@@ -240,6 +240,83 @@ func TestWebhookRetries(t *testing.T) {
 	})
 }
 
+// An endpoint that takes too long has failed.
+func TestWebhookTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := true
+		r := &receiver{answer: func(req *http.Request) (int, error) {
+			if slow {
+				<-req.Context().Done()
+				slow = false
+				return 0, req.Context().Err()
+			}
+			return 200, nil
+		}}
+		a, _ := hooked(t, Webhook{Timeout: 2 * time.Second}, r)
+		defer a.Close()
+		a.hooks.cacheMiss("cache-1")
+		time.Sleep(2*time.Second + retryFirst - time.Millisecond)
+		if got := r.got(); len(got) != 0 {
+			t.Errorf("got %s too early", got)
+		}
+		time.Sleep(time.Millisecond)
+		if got := r.got(); len(got) != 1 {
+			t.Errorf("got %s, want the event after the time-out and a pause", got)
+		}
+		if got := a.hookStats()[0]; got.Failures != 1 || got.Delivered != 1 {
+			t.Errorf("counted: %+v", got)
+		}
+	})
+}
+
+// Above 100 subscribers each change would be a message to all of them: they are told once
+// in five seconds how many they are.
+func TestManySubscribersAreCountedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		a, _ := hooked(t, Webhook{Events: []string{"subscription_count"}}, r)
+		defer a.Close()
+		rules := *a.settings.Load()
+		rules.SubscriptionCounts = true
+		a.settings.Store(&rules)
+		change := func(n int) {
+			open, unlock := a.channels.lock("c")
+			defer unlock()
+			if open["c"] == nil {
+				open["c"] = new(channel)
+			}
+			open["c"].subscribers = n
+			a.count("c", KindOf("c"), open["c"])
+		}
+		said := func(n int) string {
+			return fmt.Sprintf(`[{"name":"subscription_count","channel":"c","subscription_count":%d}]`, n)
+		}
+		for n := 1; n <= fewSubscribers; n++ {
+			change(n)
+			if got := r.got(); len(got) != 1 || got[0] != said(n) {
+				t.Fatalf("with %d: got %s", n, got)
+			}
+		}
+		for _, last := range []int{200, 300, 150} {
+			for n := 101; n <= last; n++ {
+				change(n)
+			}
+			time.Sleep(countInterval - time.Nanosecond)
+			if got := r.got(); len(got) != 0 {
+				t.Errorf("got %s within five seconds", got)
+			}
+			time.Sleep(time.Nanosecond)
+			if got := r.got(); len(got) != 1 || got[0] != said(last) {
+				t.Errorf("after five seconds: got %s, want %s", got, said(last))
+			}
+		}
+		time.Sleep(time.Hour)
+		if got := r.got(); len(got) != 0 {
+			t.Errorf("got %s, and nothing has changed", got)
+		}
+	})
+}
+
 // What waits for an endpoint is bounded, and does not hold up anything else.
 func TestWebhookQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

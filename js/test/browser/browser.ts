@@ -27,7 +27,7 @@ export function errorsOf(page: Page): string[] {
   const errors: string[] = []
   page.on('pageerror', e => errors.push(String(e)))
   page.on('console', m => {
-    if (m.type() === 'error' && !/ERR_CONNECTION|ERR_INTERNET|ERR_NETWORK|WebSocket connection|favicon|404/.test(m.text())) errors.push(m.text())
+    if (m.type() === 'error' && !/ERR_CONNECTION|ERR_INTERNET|ERR_NETWORK|ERR_INCOMPLETE|WebSocket connection|favicon|404/.test(m.text())) errors.push(m.text())
   })
   return errors
 }

@@ -25,7 +25,7 @@ const app = () => `
 import { StrictMode, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { Client } from 'webrocket'
-import { useChannel, useConnection } from 'webrocket/react'
+import { useChannel, useConnection, usePresence } from 'webrocket/react'
 
 window.sockets = []
 window.WebSocket = class extends WebSocket {
@@ -42,11 +42,17 @@ function Channel({ name }) {
   return <p id={name}>{subscription.state} {count} {last}</p>
 }
 
+function Room() {
+  const [name, enter] = useState(null), { members, complete } = usePresence(client, name)
+  window.enter = enter
+  return <p id="room">{complete ? 'complete' : 'incomplete'} {members.length}</p>
+}
+
 function App() {
   const connection = useConnection(client)
   const [shown, show] = useState(true)
   window.show = show
-  return <><p id="state">{connection.state}</p>{shown && <><Channel name="a" /><Channel name="b" /></>}</>
+  return <><Room /><p id="state">{connection.state}</p>{shown && <><Channel name="a" /><Channel name="b" /></>}</>
 }
 
 createRoot(document.body).render(<StrictMode><App /></StrictMode>)
@@ -102,5 +108,28 @@ test('StrictMode: one socket, one subscription for each channel, and the handler
   await soon(async () => expect(await page.textContent('#b')).toBe('subscribed 0 none'))
   expect((await commands()).length).toBe(1)
   expect(errors).toEqual([])
+  await web.close()
+})
+
+test('StrictMode: who is in a channel', async () => {
+  const web = await serveApp(app())
+  const page = await browser.newPage()
+  const errors = errorsOf(page)
+  await page.goto(web.url)
+  const shows = (text: string) => soon(async () => expect(await page.textContent('#room')).toBe(text))
+  await shows('incomplete 0')
+  await page.evaluate(() => (window as any).enter('room:1'))
+  await shows('complete 1')
+  const other = publisher.subscribe('room:1', {})
+  await shows('complete 2')
+  const sent = await page.evaluate(() => (window as any).sockets[0].commands.filter((c: string) => c.includes('room:1')).map((c: string) => JSON.parse(c)))
+  expect(sent.filter((c: any) => c.subscribe?.presence).length).toBe(1)
+  await page.evaluate(() => (window as any).enter('room:2'))
+  await shows('complete 1')
+  await page.evaluate(() => (window as any).enter(null))
+  await shows('incomplete 0')
+  other.unsubscribe()
+  expect(errors).toEqual([])
+  await page.close()
   await web.close()
 })

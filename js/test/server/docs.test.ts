@@ -15,9 +15,9 @@ let rocket: Rocket
 
 beforeAll(async () => {
   writeFileSync(join(directory, 'k1.secret'), secret)
-  const kept = { Match: 'chat:2', History: { Size: 100, TTL: '1h' } }
+  const kept = { Match: 'chat:2', History: { Size: 100, TTL: '1h' } }, seen = { Match: 'room:*', Presence: { Mode: 'users' } }
   rocket = await Rocket.start([], { Hubs: [
-    { Path: '/', Rules: [kept] },
+    { Path: '/', Rules: [kept, seen] },
     { Path: '/users', Tokens: { Audience: 'rocket', Keys: [{ Kid: 'k1', SecretFile: join(directory, 'k1.secret') }] } },
   ] })
 })
