@@ -1,6 +1,6 @@
 // Installs the packed package into clean projects, and runs or compiles them.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -48,6 +48,13 @@ try {
   const cjs = project('cjs', 'commonjs', { 'a.js': `const { Client, RocketError, webSocket } = require('webrocket')\nconst { stream } = require('webrocket/stream')\n${use}`, 'b.ts': source })
   expect('ESM', run('node', ['a.js'], esm), 'idle offline')
   expect('CommonJS', run('node', ['a.js'], cjs), 'idle offline')
+
+  // The hooks find the rest of the package by its own name, and React beside it.
+  for (const directory of [esm, cjs]) symlinkSync(resolve('node_modules/react'), join(directory, 'node_modules/react'))
+  const hooks = 'console.log(typeof useChannel, typeof usePresence)'
+  writeFileSync(join(esm, 'c.js'), `import { useChannel, usePresence } from 'webrocket/react'\n${hooks}`)
+  writeFileSync(join(cjs, 'c.js'), `const { useChannel, usePresence } = require('webrocket/react')\n${hooks}`)
+  for (const [kind, directory] of [['ESM', esm], ['CommonJS', cjs]]) expect(`React, ${kind}`, run('node', ['c.js'], directory), 'function function')
 
   const options = ['--strict', '--noEmit', '--target', 'es2022', '--lib', 'es2022,dom']
   for (const version of ['typescript', 'typescript-5.4']) {
