@@ -41,7 +41,8 @@ NODES ?= 53
 million-nodes: CONNS = 19000
 million-nodes: bench-binaries $(BIN)/nats-server ## NODES processes with CONNS real connections each, 53 with 19,000 by default, as one cluster: memory, an event to all
 	@mkdir -p $(RESULTS)
-	$(BIN)/rocket-bench nodes -nats $(BIN)/nats-server -nodes $(NODES) -conns $(CONNS) -hold 30s -json $(RESULTS)/$(RUN)-nodes.json
+	$(BIN)/rocket-bench nodes -nats $(BIN)/nats-server -nodes $(NODES) -conns $(CONNS) -hold 30s -server-args "-ping-interval 2m" \
+		-json $(RESULTS)/$(RUN)-nodes.json
 
 # What the peers are, for the end of the table.
 peers = { echo; printf '%s\n' $(NATS) $(CENTRIFUGO); dpkg-query -W nginx libnginx-mod-nchan; }

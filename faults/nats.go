@@ -51,7 +51,7 @@ func brokers(ctx context.Context, t *trial) error {
 	if err := s.start(ctx, func(int) []string { return []string{"-nats-servers", strings.Join(servers, ",")} }); err != nil {
 		return err
 	}
-	return s.try(ctx, s.calm, s.gone, s.restarted, s.brokerPaused, s.paused, s.slowLink, s.oneApart, s.rolling, s.killed)
+	return s.try(ctx, s.calm, s.gone, s.restarted, s.brokerPaused, s.paused, s.slowLink, s.oneApart, s.rolling, s.killed, s.allKilled)
 }
 
 // served is a union with its servers of NATS.

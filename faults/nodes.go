@@ -43,7 +43,7 @@ func nodes(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	return u.try(ctx, u.calm, u.paused, u.split, u.slowLink, u.oneApart, u.rolling, u.killed, u.longSplit)
+	return u.try(ctx, u.calm, u.paused, u.split, u.slowLink, u.oneApart, u.rolling, u.killed, u.allKilled, u.longSplit)
 }
 
 // try lets everybody talk and listen while the faults happen, one after the other.
@@ -80,13 +80,19 @@ func (u *union) try(ctx context.Context, faults ...func(context.Context) error) 
 
 // start starts all nodes at the same time. cluster returns the arguments by which a node finds the others.
 func (u *union) start(ctx context.Context, cluster func(i int) []string) error {
-	starting := make([]error, nodesCount)
-	u.nodes = make([]*server, nodesCount)
-	var ready sync.WaitGroup
 	for i, m := range u.machines {
 		args := append(cluster(i), "-cluster-node", fmt.Sprintf("n%d", i), "-drain", "2s")
-		u.nodes[i] = &server{t: u.t, on: m, addr: m.clients + ":9772", admin: m.clients + ":9773", args: args}
-		ready.Go(func() { starting[i] = u.nodes[i].start(ctx) })
+		u.nodes = append(u.nodes, &server{t: u.t, on: m, addr: m.clients + ":9772", admin: m.clients + ":9773", args: args})
+	}
+	return u.startAll(ctx)
+}
+
+// startAll gives all nodes a life.
+func (u *union) startAll(ctx context.Context) error {
+	starting := make([]error, nodesCount)
+	var ready sync.WaitGroup
+	for i, n := range u.nodes {
+		ready.Go(func() { starting[i] = n.start(ctx) })
 	}
 	ready.Wait()
 	return errors.Join(starting...)
@@ -210,6 +216,27 @@ func (u *union) killed(ctx context.Context) error {
 		rest(ctx, time.Second)
 	}
 	return u.report(ctx, fmt.Sprintf("kill -9 of a node, %d times", times), orTold)
+}
+
+// allKilled kills all nodes at the same time, and starts them again.
+func (u *union) allKilled(ctx context.Context) error {
+	times := scaled(u.t, 5, 1)
+	for range times {
+		for _, n := range u.nodes {
+			if err := n.signal(syscall.SIGKILL); err != nil {
+				return err
+			}
+		}
+		u.stop()
+		if err := u.startAll(ctx); err != nil {
+			return err
+		}
+		if err := u.t.until(ctx, patience, "listeners are back", func() bool { return all(u.ears, (*ear).listens) }); err != nil {
+			return err
+		}
+		rest(ctx, time.Second)
+	}
+	return u.report(ctx, fmt.Sprintf("kill -9 of all nodes at once, %d times", times), orTold)
 }
 
 // How much may be missing.
