@@ -121,6 +121,7 @@ SOKETI_DEFAULT_APP_ID=app
 SOKETI_DEFAULT_APP_KEY="a-key"
 export SOKETI_DEFAULT_APP_SECRET='a#secret'
 SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES=true
+SOKETI_DEFAULT_APP_ENABLED=0
 SOKETI_DEFAULT_APP_WEBHOOKS='[{"url":"http://api/hook","event_types":["channel_occupied","channel_vacated"]}]'
 SOKETI_SSL_CERT=/nowhere/app.pem
 SOKETI_METRICS_SERVER_PORT=9601
@@ -141,6 +142,7 @@ PUSHER_APP_ID=other
           "Secret": "a#secret"
         }
       ],
+      "Enabled": "off",
       "CacheTTL": "3600s",
       "MaxEventData": "100KB",
       "MaxMemberInfo": "2KB",

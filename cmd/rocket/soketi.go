@@ -247,7 +247,7 @@ func (s *soketi) app(im *importing, prefix string) {
 	id := im.or(prefix+"id", "app-id")
 	a.add("ID", id)
 	a.add("Keys", []any{members{{"Key", im.or(prefix+"key", "app-key")}, {"Secret", im.or(prefix+"secret", "app-secret")}}})
-	if im.or(prefix+"enabled", "true") == "false" {
+	if !isOn(im.or(prefix+"enabled", "true")) {
 		a.add("Enabled", "off")
 	}
 	if n := im.number(prefix+"maxConnections", -1); n > 0 {
