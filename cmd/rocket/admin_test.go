@@ -67,7 +67,7 @@ func TestAdminAddressTaken(t *testing.T) {
 	c := &config{admin: l.Addr().String(), origin: map[string]string{}}
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
-	a, err := startAdmin(c, &service{server: webrocket.NewServer(""), keys: new(keyRing), log: log})
+	a, err := startAdmin(c, &service{server: webrocket.NewServer(""), keys: new(keyRing), apps: new(applications), log: log})
 	if a != nil || err != nil || !strings.Contains(text.String(), "no admin API") {
 		t.Errorf("by default: got %v, %v and the log %s", a, err, &text)
 	}
@@ -76,7 +76,7 @@ func TestAdminAddressTaken(t *testing.T) {
 	}
 	a.close()
 	c.origin["admin"] = "-admin"
-	if _, err := startAdmin(c, &service{server: webrocket.NewServer(""), keys: new(keyRing), log: log}); err == nil {
+	if _, err := startAdmin(c, &service{server: webrocket.NewServer(""), keys: new(keyRing), apps: new(applications), log: log}); err == nil {
 		t.Error("asked for: no error")
 	}
 	p := start(t, nil, "-port", "0", "-admin", l.Addr().String())
@@ -89,7 +89,7 @@ func TestAdminAddressTaken(t *testing.T) {
 // Who says nothing, or not all, does not keep a connection of the admin port.
 func TestAdminWaitsForNobody(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	a, err := startAdmin(&config{admin: "127.0.0.1:0"}, &service{server: webrocket.NewServer(""), keys: new(keyRing), log: log})
+	a, err := startAdmin(&config{admin: "127.0.0.1:0"}, &service{server: webrocket.NewServer(""), keys: new(keyRing), apps: new(applications), log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
