@@ -37,6 +37,23 @@ func TestHistoryAsksOnSubscribe(t *testing.T) {
 	}
 }
 
+// Whoever may not read a history gets nothing of it by a position or a rewind either, but
+// what the rule gives to everybody.
+func TestHistoryRights(t *testing.T) {
+	rules := []Rule{{Match: "c", History: History{Size: 5, TTL: time.Hour}, Rewind: 1, ReadHistory: Nobody}}
+	m := newLoop(t).enter(newHub(t, Config{Rules: rules})).login(auth.ReadWrite, "")
+	for _, data := range []string{"1", "2", "3"} {
+		m.publish("c", data)
+	}
+	here := Position{Epoch: m.Hub().Epoch(), Offset: 1}
+	for name, start := range map[string]pubsub.Start{"since": {Since: here}, "rewind": {Rewind: 2}} {
+		want(t, name, m.SubscribeFrom([]byte("c"), Start{Start: start}).Code, AccessDenied)
+	}
+	want(t, "history", m.History([]byte("c"), pubsub.Query{Limit: -1}).Code, AccessDenied)
+	want(t, "subscribe", m.Subscribe([]byte("c")).Code, Success)
+	want(t, "heard", m.hears(), "c e 3")
+}
+
 func TestPagesAreLimited(t *testing.T) {
 	m := newLoop(t).enter(newHub(t, Config{Rules: keeping("c", 2000)})).login(auth.ReadWrite, "")
 	for range 1500 {

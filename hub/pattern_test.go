@@ -86,6 +86,26 @@ func TestPatternEndsWithItsRight(t *testing.T) {
 	}
 }
 
+// Rules that do not allow a pattern any more end it, and so does a reload that ends all
+// patterns. The client is told.
+func TestPatternEndsWithItsRule(t *testing.T) {
+	for name, next := range map[string]Config{
+		"a rule":      {Secrets: secrets, Patterns: true, Rules: []Rule{{Match: "chat:secret", Subscribe: Nobody}}},
+		"no patterns": {Secrets: secrets},
+	} {
+		h := newHub(t, Config{Secrets: secrets, Patterns: true})
+		m := newLoop(t).enter(h).login(auth.ReadOnly, "r")
+		want(t, name+": subscribe", m.SubscribePattern([]byte("chat:*")).Code, Success)
+		want(t, name+": a channel", m.Subscribe([]byte("news")).Code, Success)
+		h.Obey(next)
+		m.DropForbidden()
+		if got := m.loop.notices[m.id]; !slices.Equal(got, []Notice{{Unsubscribed: EndedByRule, Pattern: "chat:*"}}) {
+			t.Errorf("%s: told %+v", name, got)
+		}
+		want(t, name+": left", m.Subscriptions(), 1)
+	}
+}
+
 // Every rule that can match a channel of the pattern must allow it, up to one that
 // matches them all.
 func TestPatternRules(t *testing.T) {
