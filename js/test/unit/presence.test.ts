@@ -219,3 +219,51 @@ test('a user and a client may have one name', async () => {
   await play(begin + '< {"ok":true,"id":3,"version":2,"clients":2,"users":1,"members":[{"client":"a","at":1},{"user":"a","at":2}],"more":false}')
   expect(p.list.members.length).toBe(2)
 })
+
+test('a notice that was lost while the list is read has it read once more', async () => {
+  const { play, take } = room()
+  await play(begin + `
+    < {"presence":{"from":5,"version":6,"clients":2,"users":0,"joined":[{"client":"f","at":6}]},"channel":"r"}
+    > {"presence":{"channel":"r","after":0,"limit":1000},"id":4}
+    < {"ok":true,"id":3,"version":2,"clients":2,"users":0,"members":[{"client":"a","at":1},{"client":"b","at":2}],"more":false}
+    < {"ok":true,"id":4,"version":6,"clients":2,"users":0,"members":[{"client":"b","at":2},{"client":"f","at":6}],"more":false}
+    +10s
+  `)
+  expect(take()).toEqual([' 0 incomplete', 'b,f 2 complete', '+b', '+f'])
+})
+
+test('nothing is called after leave, not even by the notice at hand', async () => {
+  const { client, play } = dialogue()
+  const log: string[] = []
+  const first = presence(client, 'r', { onChange() { if (first.list.clients === 3) { second.leave(); log.push('leave') } } })
+  const second = presence(client, 'r', { onChange: l => { log.push('second ' + l.clients) } })
+  await play(`
+    login
+    > {"subscribe":{"channel":"r"},"id":1}
+    < {"ok":true,"id":1}
+    > {"subscribe":{"channel":"r","presence":true},"id":2}
+    > {"subscribe":{"channel":"r","presence":true},"id":3}
+    < {"ok":true,"id":2,"version":1,"clients":1,"users":0}
+    < {"ok":true,"id":3,"version":1,"clients":1,"users":0}
+    > {"presence":{"channel":"r","after":0,"limit":1000},"id":4}
+    > {"presence":{"channel":"r","after":0,"limit":1000},"id":5}
+    < {"ok":true,"id":4,"version":1,"clients":1,"users":0,"members":[{"client":"a","at":1}],"more":false}
+    < {"ok":true,"id":5,"version":1,"clients":1,"users":0,"members":[{"client":"a","at":1}],"more":false}
+    < {"presence":{"from":1,"version":3,"clients":3,"users":0,"joined":[{"client":"b","at":2},{"client":"c","at":3}]},"channel":"r"}
+  `)
+  expect(log).toEqual(['second 1', 'leave'])
+})
+
+test('a notice does not reach a handle that another one has ended', async () => {
+  const { client, play } = dialogue()
+  const log: unknown[] = []
+  client.subscribe('r', { onPresence(n) { log.push(n); second.unsubscribe() } })
+  const second = client.subscribe('r', { onPresence() { log.push('second') } })
+  await play(`
+    login
+    > {"subscribe":{"channel":"r"},"id":1}
+    < {"ok":true,"id":1}
+    < {"presence":{"from":1,"version":2,"clients":3,"users":0},"channel":"r"}
+  `)
+  expect(log).toEqual([{ from: 1, version: 2, clients: 3, users: 0 }])
+})
