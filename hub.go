@@ -95,6 +95,7 @@ var (
 	ErrNotRecovered   = hub.ErrNotRecovered
 	ErrInvalidChannel = hub.ErrInvalidChannel
 	ErrOverloaded     = hub.ErrOverloaded
+	ErrUnavailable    = hub.ErrUnavailable
 	ErrFull           = hub.ErrFull
 	ErrInvalidEvent   = hub.ErrInvalidEvent
 	ErrInvalidData    = hub.ErrInvalidData

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"time"
 )
 
 // Config says which cluster a Node belongs to, and how it reaches NATS.
@@ -34,8 +36,42 @@ type Config struct {
 	// Servers: package embedded starts one.
 	Embedded Embedded
 
+	// Streams says how the histories of channels are replicated: the servers of NATS need
+	// JetStream. If nil, each node keeps those of its own.
+	Streams *Streams
+
 	// Log receives what an operator should know. If nil, slog.Default().
 	Log *slog.Logger
+}
+
+// Streams says how events of channels with a history are stored in NATS.
+type Streams struct {
+	// Replicas is how many servers store each event: 1, 3 or 5. If zero, 3.
+	Replicas int
+
+	// Logs is how many logs the channels of a hub share. All nodes must have the same
+	// number, and a cluster keeps it for good. If zero, 8, or 1 where there is one replica.
+	Logs int
+
+	// MaxBytes is how many bytes each log may have in NATS; beyond them the oldest events
+	// go. If zero, 1 GiB.
+	MaxBytes int64
+
+	// PublishTimeout is how long a publish waits until its event is stored. If zero, 5
+	// seconds.
+	PublishTimeout time.Duration
+}
+
+// withDefaults returns the settings with the defaults filled in.
+func (s Streams) withDefaults() Streams {
+	s.Replicas = cmp.Or(s.Replicas, 3)
+	if s.Logs == 0 && s.Replicas > 1 {
+		s.Logs = 8
+	}
+	s.Logs = max(s.Logs, 1)
+	s.MaxBytes = cmp.Or(s.MaxBytes, 1<<30)
+	s.PublishTimeout = cmp.Or(s.PublishTimeout, 5*time.Second)
+	return s
 }
 
 // Embedded is a server of NATS in this process.

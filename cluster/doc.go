@@ -33,6 +33,28 @@
 // learner.go those of the others, which it gives to the hubs. Neither knows a socket or a
 // clock.
 //
+// # Logs
+//
+// With Config.Streams events of channels with a history go another way (logs.go), and hubs
+// deliver only what comes back by it. The channels of a hub share a few logs: each is a stream
+// of JetStream with one subject (stream.go), of which NATS sends on what it has stored. An
+// appender (appender.go) puts the events of this node into batches (batch.go), one of which is
+// on its way to a log at a time. A follower (follower.go) applies each message of the log once
+// and in order, and reads from the log what the feed has lost. What a message means is decided
+// by a ledger (ledger.go), by nothing but the messages before: so offsets, order and
+// duplicates are the same on every node. An offset is the number of the message in the log,
+// times 1,024, and the place in the batch.
+//
+// Every node sends an empty batch when it has sent nothing for a second. If that comes back,
+// nothing before it is missing, the log has a leader, and the way is open.
+//
+// An epoch begins with a message that says so, stored behind a known last one or not at all,
+// and every later message repeats it. A follower finds that a log has lost what was stored when
+// a number comes again with another time, when the log is shorter than what was applied, or
+// when the last message that was applied, which each read begins with, is another one.
+// Then it proclaims a new epoch, whose offsets are above all that it knows, and subscribers
+// are told.
+//
 // # Promises
 //
 // What one publisher publishes on one node reaches each subscriber on every node in that
@@ -44,7 +66,8 @@
 // # Ownership
 //
 // Methods of Node may be called from any goroutine. Event loops only put events into a
-// batch, under a lock that nobody holds for long. Four goroutines belong to a Node, beside
+// batch, under a lock that nobody holds for long. Each log has two goroutines, one that sends
+// and keeps time, and one that asks NATS. Four goroutines belong to a Node, beside
 // those of the NATS client: one sends, one keeps time, one tells subscribers what is lost,
 // and one tells them who comes and goes elsewhere. So do those that answer questions, 16 at
 // most. Close waits for them.

@@ -33,6 +33,7 @@ type Node struct {
 	teller   *teller
 	learner  *learner
 	hubs     sync.Map // *hub.Hub by name
+	logs     *logs    // nil: each node keeps the histories of its own
 
 	connected  atomic.Bool // asking conn could block an event loop
 	reconnects atomic.Uint64
@@ -101,8 +102,15 @@ func Start(c Config) (*Node, error) {
 	n.calls = newCalls(n)
 	n.teller = newTeller(n.exchange.id)
 	n.learner = newLearner(n.exchange.id, n.askOwner)
+	if c.Streams != nil {
+		n.logs = newLogs(n, *c.Streams)
+	}
 	first := make(chan struct{}) // closed when there is a connection
 	if err := n.connect(sync.OnceFunc(func() { close(first) })); err != nil {
+		return nil, err
+	}
+	if err := n.logs.connect(); err != nil {
+		n.conn.Close()
 		return nil, err
 	}
 	n.running.Go(n.send)
@@ -117,11 +125,9 @@ func Start(c Config) (*Node, error) {
 func (n *Node) connect(up func()) error {
 	subscribed := make(chan struct{}) // closed when conn is set, and hears what others answer
 	defer close(subscribed)
-	options := []nats.Option{
-		nats.Name("rocket " + n.config.Node), nats.NoEcho(), nats.RetryOnFailedConnect(true),
-		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
-		nats.ReconnectBufSize(-1), // what cannot be sent now is kept here, and asked for
-		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2), nats.FlusherTimeout(5 * time.Second),
+	var err error
+	n.conn, err = n.dial("rocket "+n.config.Node,
+		nats.NoEcho(),
 		nats.ConnectHandler(func(*nats.Conn) { <-subscribed; n.isConnected(up) }),
 		nats.ReconnectHandler(func(*nats.Conn) { n.reconnects.Add(1); <-subscribed; n.isConnected(up) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -130,27 +136,8 @@ func (n *Node) connect(up func()) error {
 				n.log.Warn("the connection to NATS is lost; this process serves its own clients meanwhile", "error", err)
 			}
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			n.log.Warn("NATS reports an error", "error", err)
-		}),
-	}
-	c := &n.config
-	switch {
-	case c.Credentials != "":
-		options = append(options, nats.UserCredentials(c.Credentials))
-	case c.Token != "":
-		options = append(options, nats.Token(c.Token))
-	case c.User != "":
-		options = append(options, nats.UserInfo(c.User, c.Password))
-	}
-	if c.TLS != nil {
-		options = append(options, nats.Secure(c.TLS))
-	}
-	if c.Embedded != nil {
-		options = append(options, nats.InProcessServer(c.Embedded), nats.UserInfo(c.Embedded.Login()))
-	}
-	var err error
-	if n.conn, err = nats.Connect(strings.Join(c.Servers, ","), options...); err != nil {
+	)
+	if err != nil {
 		return err
 	}
 	own := token(n.exchange.id)
@@ -169,6 +156,35 @@ func (n *Node) connect(up func()) error {
 		}
 	}
 	return nil
+}
+
+// dial begins a connection to NATS, which is made again whenever it breaks.
+func (n *Node) dial(name string, more ...nats.Option) (*nats.Conn, error) {
+	options := append([]nats.Option{
+		nats.Name(name), nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
+		nats.ReconnectBufSize(-1), // what cannot be sent now is kept here, and asked for
+		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2), nats.FlusherTimeout(5 * time.Second),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			n.log.Warn("NATS reports an error", "error", err)
+		}),
+	}, more...)
+	c := &n.config
+	switch {
+	case c.Credentials != "":
+		options = append(options, nats.UserCredentials(c.Credentials))
+	case c.Token != "":
+		options = append(options, nats.Token(c.Token))
+	case c.User != "":
+		options = append(options, nats.UserInfo(c.User, c.Password))
+	}
+	if c.TLS != nil {
+		options = append(options, nats.Secure(c.TLS))
+	}
+	if c.Embedded != nil {
+		options = append(options, nats.InProcessServer(c.Embedded), nats.UserInfo(c.Embedded.Login()))
+	}
+	return nats.Connect(strings.Join(c.Servers, ","), options...)
 }
 
 // isConnected notes a connection, new or again.
@@ -208,9 +224,12 @@ func (n *Node) settle(connected <-chan struct{}) {
 
 // Join makes Node a hub.Broker.
 func (n *Node) Join(h *hub.Hub) {
-	n.hubs.Store(h.Name(), h)
+	_, before := n.hubs.Swap(h.Name(), h)
 	n.learner.join(h.Name(), h)
 	n.wakeGuests()
+	if !before {
+		n.logs.join(h)
+	}
 }
 
 // Send makes Node a hub.Broker.
@@ -231,7 +250,9 @@ func (n *Node) wakeSender() {
 
 // Behind makes Node a hub.Broker. Without a connection nobody is slowed: what is published
 // meanwhile is kept, and asked for later.
-func (n *Node) Behind() bool { return n.connected.Load() && n.exchange.out.behind() }
+func (n *Node) Behind() bool {
+	return n.connected.Load() && n.exchange.out.behind() || n.logs.behind()
+}
 
 // send sends what is put into the outbox, and the changes of facts.
 func (n *Node) send() {
@@ -263,6 +284,7 @@ func (n *Node) keepTime() {
 			n.teller.beat(0, n.sendFacts)
 			n.learner.tick(measure.Now())
 			n.wakeGuests()
+			n.logs.begin()
 		case <-n.done:
 			return
 		}
@@ -335,6 +357,10 @@ func (n *Node) lose(r *record) {
 	}
 }
 
+// Ready reports whether there is a connection to NATS and, if the histories are replicated,
+// whether this node follows all logs and is not cut off from them.
+func (n *Node) Ready() bool { return n.connected.Load() && n.logs.ready() }
+
 // Connected reports whether there is a connection to NATS.
 func (n *Node) Connected() bool { return n.connected.Load() }
 
@@ -352,6 +378,7 @@ func (n *Node) Close(ctx context.Context) (err error) {
 		}
 		close(n.done)
 		n.calls.end()
+		n.logs.close()
 		n.conn.Close()
 		n.running.Wait()
 	})

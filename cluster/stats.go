@@ -29,7 +29,31 @@ type Stats struct {
 	Resyncs  uint64 // parts of the facts of another node that were asked for anew
 	Standing int    // revocations and the like that are kept for nodes that are away
 
+	// CutOff is true if the histories are replicated, and this node does not follow all
+	// logs yet or is cut off from them. Logs are those that it follows, or will.
+	CutOff bool
+	Logs   []LogStats
+
 	Peers []PeerStats // other nodes, by name
+}
+
+// LogStats is what a Node knows of a log.
+type LogStats struct {
+	Hub         string
+	Log         int // its number in the hub
+	Live        bool
+	Epoch       string // of its offsets
+	Sequence    uint64 // number of the last message that is applied
+	Lag         uint64 // messages that are known to be there and are not applied
+	Events      uint64 // that were applied
+	Gaps        uint64 // in what came by the feed
+	Filled      uint64 // messages that were read to fill gaps, or at the start
+	Breaks      uint64 // times that the log had lost what was stored, so that a new epoch began
+	Forgotten   uint64 // times that the log did not keep what this node had not had yet
+	Batches     uint64 // that this node has sent
+	BatchEvents uint64 // in them
+	Unavailable uint64 // publishes that were given up
+	Publish     measure.Histogram
 }
 
 // PeerStats is what a Node knows of another one.
@@ -60,6 +84,8 @@ func (n *Node) Stats() Stats {
 	x.out.mu.Unlock()
 	s.OwnFacts, s.Standing = n.teller.len(), n.calls.stands()
 	s.Facts, s.Resyncs = n.learner.counts()
+	s.CutOff = !n.logs.ready()
+	s.Logs = n.logs.stats()
 	now := measure.Now()
 	x.mu.Lock()
 	defer x.mu.Unlock()

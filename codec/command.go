@@ -235,6 +235,7 @@ type Lost struct {
 	N       int // 0: some may be missing
 	Channel []byte
 	Offset  uint64 // of the last of them, 0 where the channel has no history
+	Epoch   string // that offsets belong to from now on, "" if it is the same
 }
 
 // ValidChannelName reports whether b can name a channel: 1 to MaxChannelName bytes of valid UTF-8 without control

@@ -210,6 +210,9 @@ func (JSON) EventName(event []byte) string {
 func (JSON) AppendLost(dst []byte, l Lost) []byte {
 	dst = strconv.AppendInt(append(dst, `{"lost":`...), int64(l.N), 10)
 	dst = appendString(append(dst, `,"channel":`...), l.Channel)
+	if l.Epoch != "" {
+		dst = appendString(append(dst, `,"epoch":`...), []byte(l.Epoch))
+	}
 	if l.Offset > 0 {
 		return JSON{}.AppendOffset(dst, l.Offset)
 	}

@@ -92,7 +92,12 @@ func TestOffsetIsLast(t *testing.T) {
 	if got := string(JSON{}.AppendOffset(b[:len(b)-1], 45)); got != string(JSON{}.AppendEvent(nil, e)) {
 		t.Errorf("an offset that comes later: got %s", got)
 	}
-	if got, want := string(JSON{}.AppendLost(nil, Lost{3, []byte("c"), 40})), `{"lost":3,"channel":"c","offset":40}`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for want, lost := range map[string]Lost{
+		`{"lost":3,"channel":"c","offset":40}`:                    {N: 3, Channel: []byte("c"), Offset: 40},
+		`{"lost":0,"channel":"c","epoch":"k3vq9x2m","offset":40}`: {Channel: []byte("c"), Offset: 40, Epoch: "k3vq9x2m"},
+	} {
+		if got := string(JSON{}.AppendLost(nil, lost)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

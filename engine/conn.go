@@ -171,6 +171,9 @@ func (c *Conn) take(b []byte) {
 		case opening:
 			b = c.readHandshake(b)
 		case open, closing:
+			if len(c.loop.paused) > 0 && c.keep(b) {
+				return
+			}
 			b = c.read(b)
 		default:
 			return

@@ -77,6 +77,7 @@ type Loop struct {
 	inputs    []*input
 	outboxes  []*outbox
 	newest    map[topic]struct{} // of conflate, empty
+	paused    map[*Conn][]byte   // whose input is kept, and what has come
 	inflater  codec.Inflater
 	request   codec.Request // of the handshake that has come to its end
 	inflated  []byte        // room for a message
@@ -379,6 +380,7 @@ func (l *Loop) add(c *Conn) {
 // release takes the slot of a closed connection back.
 func (l *Loop) release(c *Conn) {
 	c.freeInput()
+	delete(l.paused, c)
 	if c.out != nil {
 		l.putOutbox(c.out)
 		c.out = nil

@@ -41,6 +41,8 @@ func problemOf(err error) *problem {
 		return &problem{http.StatusRequestEntityTooLarge, "too_large", "the event is over the hub's MaxMessageSize", 0}
 	case errors.Is(err, webrocket.ErrOverloaded):
 		return &problem{http.StatusServiceUnavailable, "overloaded", "subscribers cannot be served as fast as events come; nobody got this one", 1}
+	case errors.Is(err, webrocket.ErrUnavailable):
+		return &problem{http.StatusServiceUnavailable, "unavailable", "the event could not be stored in time; it may be published nevertheless, so try again with the same id", 1}
 	case errors.Is(err, webrocket.ErrFull):
 		return &problem{http.StatusServiceUnavailable, "limit_exceeded", "the hub has MaxChannels channels already", 5}
 	case errors.Is(err, webrocket.ErrInvalidEvent):

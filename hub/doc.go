@@ -14,6 +14,18 @@
 // hubs that lives on one event loop. A Go program publishes and subscribes
 // without a session (publish.go, subscription.go).
 //
+// # Answers that come later
+//
+// In a cluster that stores histories, a publish to a channel with one is answered when other
+// nodes have stored it (sequence.go). Session.Publish then returns a Turn (turn.go), the place of
+// the answer among those of the session. Whatever the protocol answers meanwhile waits for its
+// own turn, so answers come in the order of the commands: further publishes are obeyed at once
+// and any number of them is on its way, but every other command waits itself, since its events
+// could overtake its answer. The Sequencer says what has become of an event before it gives the
+// event to the hub, and a loop looks for answers before it delivers a run: so the answer to a
+// publish comes before its event. Without a Sequencer there are no turns, and nothing is paid
+// for them.
+//
 // # Ownership
 //
 // A Session and a Worker belong to one event loop; their methods are called there

@@ -31,8 +31,9 @@ type Hub struct {
 	joining   atomic.Bool
 	find      atomic.Pointer[func(name string) *Session]
 	guests    guests
-	duplicate atomic.Uint64 // publishes from Go that were duplicates
-	adding    sync.Mutex    // held while a form is added to both tables
+	sequencer atomic.Pointer[Sequencer] // nil if the hub gives events their order itself
+	duplicate atomic.Uint64             // publishes from Go that were duplicates
+	adding    sync.Mutex                // held while a form is added to both tables
 	reserved  atomic.Pointer[func(channel []byte) bool]
 
 	mu        sync.Mutex

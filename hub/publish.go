@@ -42,6 +42,11 @@ var (
 // as JSON; nil is no data. It returns ErrInvalidEvent, ErrInvalidChannel,
 // ErrOverloaded, or why the data cannot be encoded. Any goroutine, also from
 // callbacks.
+//
+// In a cluster with replicated history an event of a channel that keeps one is stored
+// first: Publish waits for that, for 5 seconds unless the cluster says something else, and
+// returns ErrUnavailable then. A callback on an event loop should not wait for so long: let it
+// publish on another goroutine.
 func (h *Hub) Publish(channel, event string, data any) error {
 	if event == "" || !utf8.ValidString(event) {
 		return ErrInvalidEvent
@@ -135,6 +140,9 @@ func (h *Hub) publish(m pubsub.Message) (Published, error) {
 		if others.Behind() {
 			return Published{}, ErrOverloaded
 		}
+		if q := h.sequenced(rules, channel); q != nil {
+			return h.await(q, m)
+		}
 		flow = flow.Anywhere()
 	}
 	p, err := h.table.Publish(m, flow)
@@ -210,6 +218,10 @@ func (s *Session) Publish(p Publication) Result {
 	others := s.desk.hub.others()
 	if others != nil {
 		flow = flow.Anywhere()
+		if q := s.desk.hub.sequenced(s.desk.hub.settings.Load(), p.Channel); q != nil {
+			s.desk.worker.slow(others)
+			return s.appendTo(q, m)
+		}
 	}
 	published, err := s.desk.hub.table.Publish(m, flow)
 	switch {

@@ -20,7 +20,7 @@ const (
 	NotRecovered  // the history since the position that was asked for is not kept
 	NotAvailable  // the channel keeps no history, or the hub has no patterns
 	TokenExpired  // the token is over; an earlier login stands
-	Unavailable   // the token cannot be verified yet; an earlier login stands
+	Unavailable   // the token cannot be verified yet, and an earlier login stands; or the event could not be stored in time
 	Overlapping   // the session hears some of that already
 
 	Codes // how many there are
@@ -54,6 +54,8 @@ type Result struct {
 	Begun  *Begun       // where a subscription began, if the channel has a history or a position was asked for
 	Stored Stored       // what became of a publish, if the channel has a history or there was a key
 	Page   *pubsub.Page // what a history command asked for
+
+	Later *Turn // of a publish whose result comes later; nothing else is set then
 
 	Presence *Presences // what a presence command asked for, or how many are there
 	Login    *Login     // of a login that succeeded

@@ -44,6 +44,8 @@ type Worker struct {
 	present  map[*Session]*attendance
 	swept    []*Hub // whose histories this loop sweeps
 	ahead    Broker // that this loop has sent more than it could pass on; nil for none
+	turns    map[*Session]*turns
+	answers  answers
 }
 
 // A desk is the part of one hub that lives on one event loop.
@@ -57,7 +59,8 @@ type desk struct {
 // NewWorker returns the Worker of the loop behind out. It reads the clock when
 // events have been delivered, and measures delivery times from Publication.At.
 func NewWorker(out Out, clock func() time.Duration) *Worker {
-	w := &Worker{Shard: pubsub.NewShard(out), out: out}
+	w := &Worker{out: out}
+	w.Shard = w.newShard()
 	w.Clock = clock
 	return w
 }
@@ -73,6 +76,7 @@ const aheadPause = 200 * time.Microsecond
 // left to do.
 func (w *Worker) Work(now time.Duration) (pause time.Duration) {
 	w.expire(now)
+	w.takeTurns(false)
 	for _, h := range w.swept {
 		h.table.Sweep(w.Clock())
 	}
@@ -97,6 +101,11 @@ func (w *Worker) Work(now time.Duration) (pause time.Duration) {
 // send gives a broker an event that a client of this loop has published.
 func (w *Worker) send(b Broker, h *Hub, m pubsub.Message) {
 	b.Send(h, m)
+	w.slow(b)
+}
+
+// slow makes the loop wait if a broker has more to send than it can pass on.
+func (w *Worker) slow(b Broker) {
 	if b.Behind() {
 		w.ahead = b
 	}
@@ -155,6 +164,7 @@ func (w *Worker) meter(s *Session) *rate.Meter {
 // forget drops what the loop keeps of a session that has ended.
 func (w *Worker) forget(s *Session) {
 	delete(w.meters, s)
+	delete(w.turns, s)
 	w.expiries.remove(s)
 }
 

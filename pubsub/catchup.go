@@ -202,7 +202,8 @@ func (s *Shard) release(a *audience) {
 			continue // on its loop the run came before its position
 		}
 		s.promote(a, sub)
-		if n := between(p.position, a.base); n > 0 {
+		if p.position < a.base {
+			n := a.channel.hub.missing(p.position, a.base)
 			s.catchup.pace.Lost(sub.id, delivery.Lost{Channel: a.channel.name, N: n, Offset: a.base})
 		}
 		if a.except != sub {
@@ -298,9 +299,10 @@ func (s *Shard) replayOne() bool {
 // is room. done: it has all of it, and is served by the next walk.
 func (s *Shard) replay(r *reader, p *replay, room int) (size int, done bool) {
 	a := p.audience
-	items, lost, to, size := a.read(p.position, room, s.catchup.items)
-	if lost > 0 {
-		s.catchup.pace.Lost(r.sub.id, delivery.Lost{Channel: a.channel.name, N: lost, Offset: p.position + lost})
+	items, from, to, size := a.read(p.position, room, s.catchup.items)
+	if from > p.position {
+		n := a.channel.hub.missing(p.position, from)
+		s.catchup.pace.Lost(r.sub.id, delivery.Lost{Channel: a.channel.name, N: n, Offset: from})
 	}
 	p.position = to
 	if len(items) > 0 {
@@ -317,34 +319,35 @@ func (s *Shard) replay(r *reader, p *replay, room int) (size int, done bool) {
 }
 
 // read appends to items what the log has behind position p, up to base: one message,
-// and more as far as there is room. lost is how many that follow p are not kept any
-// more. to is the position of a reader that has been given the items.
-func (a *audience) read(p uint64, room int, items []delivery.Item) (_ []delivery.Item, lost, to uint64, size int) {
+// and more as far as there is room. What is up to from is not kept any more. to is the
+// position of a reader that has been given the items.
+func (a *audience) read(p uint64, room int, items []delivery.Item) (_ []delivery.Item, from, to uint64, size int) {
 	ch := a.channel
 	ch.stripe.mu.Lock()
 	defer ch.stripe.mu.Unlock()
 	form := ch.hub.encodings.Load().replayed[a.form]
 	if ch.log == nil || form < 0 {
-		return items, between(p, a.base), a.base, 0
+		return items, a.base, a.base, 0
 	}
 	ch.refresh(0)
-	l, to := ch.log, p
-	if first := l.first(); l.after(to) < first && to < a.base {
-		to = min(before(first), a.base)
-	}
-	lost = between(p, to)
-	for to < a.base && len(items) < replayMax {
-		frame := l.at(l.after(to), int(form))
-		if size > 0 && size+len(frame) > room {
+	l := ch.log
+	from = max(p, min(l.floor(), a.base))
+	to = from
+	for i := l.upTo(to); to < a.base; i++ {
+		if i == l.n || l.offset(i) > a.base {
+			return items, from, a.base, size
+		}
+		frame := l.frame(i, int(form))
+		if len(items) == replayMax || size > 0 && size+len(frame) > room {
 			break
 		}
-		to = l.after(to)
+		to = l.offset(i)
 		if len(frame) > 0 { // else the form leaves this message out
 			size += len(frame)
 			items = append(items, delivery.Item{Frame: frame, Channel: ch.name, Offset: to})
 		}
 	}
-	return items, lost, to, size
+	return items, from, to, size
 }
 
 // nameEvents gives items that were read from a log the names of their events, if the

@@ -36,7 +36,11 @@ func (h History) bytes() uint32 {
 }
 
 // seconds is a time as entries keep it.
-func seconds(now time.Duration) uint32 { return uint32(now / time.Second) }
+func seconds(now time.Duration) uint32 { return uint32((now + longAgo) / time.Second) }
+
+// longAgo is how long before the beginning of the clock a message may have been published:
+// one that was published before this process began.
+const longAgo = 25 * time.Hour
 
 // DefaultHistoryBytes is how many bytes the logs of a hub hold together.
 const DefaultHistoryBytes = 64 << 20
@@ -44,6 +48,7 @@ const DefaultHistoryBytes = 64 << 20
 // histories is what a hub knows of all its logs.
 type histories struct {
 	epoch   string
+	sources func(channel string) *Source // nil if the hub counts offsets itself
 	resolve atomic.Pointer[func(channel string) History]
 	change  sync.Mutex // held by SetHistory
 	byteMax atomic.Int64
@@ -60,6 +65,8 @@ type histories struct {
 type kept struct {
 	ended ended      // the logs that are gone
 	logs  []*channel // those whose logs keep something
+
+	sources map[*Source]*ended // the logs that are gone whose offsets came from a source
 }
 
 // newEpoch returns what tells the offsets of one hub from those of another.
@@ -80,6 +87,7 @@ func (h *Hub) SetHistory(resolve func(channel string) History) {
 	if resolve == nil {
 		resolve = func(string) History { return History{} }
 	}
+	h.expireEnded()
 	h.history.resolve.Store(&resolve)
 	for i := range h.stripes {
 		st := &h.stripes[i]
@@ -183,7 +191,11 @@ func (ch *channel) beginLog(h History) {
 	if ch.stripe.kept == nil {
 		ch.stripe.kept = new(kept)
 	}
-	ch.log = &log{top: ch.stripe.kept.ended.top(ch.name)}
+	if source := ch.hub.sourceOf(ch.name); source != nil {
+		ch.log = &log{sparse: true, top: ch.stripe.kept.endedOf(source).top(ch.name)}
+	} else {
+		ch.log = &log{top: ch.stripe.kept.ended.top(ch.name)}
+	}
 	ch.log.limit(h)
 }
 
@@ -196,7 +208,7 @@ func (ch *channel) endLog() {
 	was := l.bytes
 	l.fit(0)
 	ch.logChanged(was)
-	ch.stripe.kept.ended.put(ch.name, l.top)
+	ch.stripe.kept.endedOf(ch.hub.sourceOf(ch.name)).put(ch.name, l.top)
 	ch.log = nil
 }
 
@@ -230,7 +242,7 @@ func (ch *channel) keep(e *encodings, made *forms, m *Message) {
 	l, was := ch.log, ch.log.bytes
 	now := seconds(m.At)
 	l.expire(now)
-	l.add(made, e.kept, now)
+	l.add(made, e.kept, now, m.Offset)
 	ch.logChanged(was)
 }
 
@@ -240,7 +252,7 @@ func (ch *channel) keep(e *encodings, made *forms, m *Message) {
 func (ch *channel) refresh(now time.Duration) {
 	was := ch.log.bytes
 	if e := ch.hub.encodings.Load(); e != nil && ch.log.n > 0 {
-		ch.log.fit(uint32(len(e.kept)))
+		ch.log.fit(len(e.kept))
 	}
 	ch.log.expire(seconds(now))
 	ch.logChanged(was)

@@ -124,6 +124,7 @@ func (h *Hub) Exists(name []byte) bool {
 // or ErrFull; then no member gets the message. Any goroutine; with the flow Slowing only
 // on that shard's loop.
 func (h *Hub) Publish(m Message, flow Flow) (Published, error) {
+	m.Offset = 0
 	p, err := h.publish(&m, flow)
 	if p.Offset > 0 && h.history.bytes.Load() > h.history.byteMax.Load() {
 		h.evict() // without the stripe's lock
@@ -137,7 +138,6 @@ func (h *Hub) Publish(m Message, flow Flow) (Published, error) {
 func (h *Hub) publish(m *Message, flow Flow) (Published, error) {
 	var made forms
 	var key digest
-	m.Offset = 0
 	st := h.stripe(m.Channel)
 	costly, unstamped := h.costly.Load() > 0, false
 	if costly {
@@ -209,7 +209,9 @@ func (ch *channel) publish(e *encodings, made *forms, m *Message, flow Flow) err
 		return ErrOverloaded
 	}
 	if ch.log != nil {
-		m.Offset = ch.log.next()
+		if err := ch.offset(m); err != nil {
+			return err
+		}
 		e.stamp(made, m.Offset)
 		for _, f := range e.kept {
 			e.make(made, f, m)
@@ -223,6 +225,9 @@ func (ch *channel) publish(e *encodings, made *forms, m *Message, flow Flow) err
 	}
 	if ch.log != nil {
 		ch.keep(e, made, m)
+		if flow.silent {
+			return nil
+		}
 	}
 	ch.deliver(ch, e, made, m, flow)
 	for _, p := range heard {

@@ -1,6 +1,9 @@
 package pubsub
 
-import "unsafe"
+import (
+	"sort"
+	"unsafe"
+)
 
 // An entry is a frame that a log keeps. It is a third smaller than a slice with a
 // time beside it.
@@ -16,10 +19,13 @@ func (e *entry) bytes() []byte { return unsafe.Slice(e.frame, e.len) }
 func (e *entry) size() uint32 { return e.len + uint32(unsafe.Sizeof(entry{})) }
 
 // A log is the newest messages of a channel, each in the forms that the hub's
-// encodings keep. It holds the offsets in (top-n, top]. The stripe guards it.
+// encodings keep. The stripe guards it.
 //
-// This file alone knows that the offset of the next message is one more: whatever
-// else is done with offsets only compares them.
+// The log itself counts offsets: it holds those in (top-n, top]. Or they come from a Source:
+// then they grow, but with gaps, and the log holds those in (floor, top] that there are.
+//
+// This file alone knows which offset the next message has: whatever else is done with
+// offsets only compares them.
 type log struct {
 	ring  []entry // width entries for each message; it grows up to size messages
 	top   uint64  // offset of the newest message that there was
@@ -27,7 +33,12 @@ type log struct {
 	n     uint32  // messages
 	bytes uint32  // of their entries
 	place uint32  // in the stripe's list of logs that keep something, from 1; 0: in none
-	width uint32  // forms of each message
+
+	// width is how many entries a message has: one for each form and, if sparse is set,
+	// another one, without a frame, for the offset of the message before it. So logs that
+	// count by themselves pay nothing for the others.
+	width  uint16
+	sparse bool // offsets come from a Source
 
 	// Limits.
 	size    uint32 // messages
@@ -38,34 +49,75 @@ type log struct {
 // before returns the position of a reader whose next message is the one at offset.
 func before(offset uint64) uint64 { return offset - 1 }
 
-// between returns how many messages there are in (from, to].
-func between(from, to uint64) uint64 { return to - from }
-
-// next is the offset of the message that is added next.
+// next is the offset of the message that is added next, if the log counts.
 func (l *log) next() uint64 { return l.top + 1 }
 
-// first is the offset of the oldest message that is kept. If none is, it is the
-// offset of the next one.
-func (l *log) first() uint64 { return l.top + 1 - uint64(l.n) }
+// floor is the lowest position that can be gone on from: all behind it is kept.
+func (l *log) floor() uint64 {
+	switch {
+	case !l.sparse:
+		return l.top - uint64(l.n)
+	case l.n == 0:
+		return l.top
+	}
+	return l.prior(0)
+}
 
-// after returns the offset of the first message behind a position.
-func (l *log) after(position uint64) uint64 { return position + 1 }
+// first is the offset from which on all messages are kept. If none is, it is behind top.
+func (l *log) first() uint64 { return l.floor() + 1 }
+
+// prior is what top was before the i-th oldest message came, of a sparse log.
+func (l *log) prior(i uint32) uint64 {
+	e := &l.slot(i)[l.width-1]
+	return uint64(e.len)<<32 | uint64(e.at)
+}
+
+// offset is that of the i-th oldest message.
+func (l *log) offset(i uint32) uint64 {
+	switch {
+	case !l.sparse:
+		return l.first() + uint64(i)
+	case i+1 < l.n:
+		return l.prior(i + 1)
+	}
+	return l.top
+}
+
+// upTo returns how many messages are kept whose offset is not above a position.
+func (l *log) upTo(position uint64) uint32 {
+	switch {
+	case position >= l.top:
+		return l.n
+	case position <= l.floor():
+		return 0
+	case !l.sparse:
+		return uint32(position - l.floor())
+	}
+	return uint32(sort.Search(int(l.n), func(i int) bool { return l.offset(uint32(i)) > position }))
+}
 
 // back returns the position behind which there are the n newest messages, or as many
 // as are kept.
 func (l *log) back(n int) uint64 {
-	return l.top - uint64(min(n, int(l.n)))
+	k := uint32(min(n, int(l.n)))
+	switch {
+	case k == 0:
+		return l.top
+	case l.sparse:
+		return l.prior(l.n - k)
+	}
+	return l.top - uint64(k)
 }
 
 // reason says why what is behind p cannot be had, "" if it can. What is behind base
-// need not be kept: it is pending.
-func (l *log) reason(epoch string, p Position, base uint64) Reason {
+// need not be kept: it is pending. There has been nothing behind top.
+func (l *log) reason(epoch string, p Position, base, top uint64) Reason {
 	switch {
 	case p.Epoch != epoch:
 		return ReasonEpoch
-	case p.Offset > l.top:
+	case p.Offset > top:
 		return ReasonAhead
-	case p.Offset < base && l.after(p.Offset) < l.first():
+	case p.Offset < base && p.Offset < l.floor():
 		return ReasonExpired
 	}
 	return ""
@@ -76,7 +128,7 @@ func (l *log) capacity() uint32 {
 	if l.width == 0 {
 		return 0
 	}
-	return uint32(len(l.ring)) / l.width
+	return uint32(len(l.ring)) / uint32(l.width)
 }
 
 // slot returns the entries of the i-th oldest message. There must be room for it.
@@ -85,28 +137,31 @@ func (l *log) slot(i uint32) []entry {
 	if c := l.capacity(); i >= c {
 		i -= c
 	}
-	return l.ring[i*l.width:][:l.width]
+	return l.ring[i*uint32(l.width):][:l.width]
 }
 
-// at returns a frame of the message at offset, which must be kept: that of the
-// form with this number among those that are kept.
-func (l *log) at(offset uint64, form int) []byte {
-	return l.slot(uint32(offset - l.first()))[form].bytes()
-}
+// frame returns a frame of the i-th oldest message: that of the form with this number
+// among those that are kept.
+func (l *log) frame(i uint32, form int) []byte { return l.slot(i)[form].bytes() }
 
-// add gives the log its next message. What there is no room for goes, the oldest
-// first; a message that is larger than the whole log goes at once.
-func (l *log) add(made *forms, kept []Form, now uint32) {
-	l.fit(uint32(len(kept)))
-	l.top++
+// add gives the log its next message, which has an offset above top. What there is no
+// room for goes, the oldest first; a message that is larger than the whole log goes at
+// once.
+func (l *log) add(made *forms, kept []Form, now uint32, offset uint64) {
+	l.fit(len(kept))
+	prior := l.top
+	l.top = offset
 	size := uint64(0)
 	for _, f := range kept {
 		size += uint64(len(made[f])) + uint64(unsafe.Sizeof(entry{}))
 	}
+	if l.sparse {
+		size += uint64(unsafe.Sizeof(entry{}))
+	}
 	for l.n > 0 && (l.n >= l.size || uint64(l.bytes)+size > uint64(l.byteMax)) {
 		l.drop()
 	}
-	if size == 0 || size > uint64(l.byteMax) {
+	if len(kept) == 0 || size > uint64(l.byteMax) {
 		return
 	}
 	if l.n == l.capacity() {
@@ -119,13 +174,20 @@ func (l *log) add(made *forms, kept []Form, now uint32) {
 	for i, f := range kept {
 		slot[i] = entry{unsafe.SliceData(made[f]), uint32(len(made[f])), now}
 	}
+	if l.sparse {
+		slot[len(kept)] = entry{len: uint32(prior >> 32), at: uint32(prior)}
+	}
 	l.n++
 	l.bytes += uint32(size)
 }
 
 // fit makes the log keep so many forms of each message. One that has kept another
 // number begins anew, empty.
-func (l *log) fit(width uint32) {
+func (l *log) fit(forms int) {
+	width := uint16(forms)
+	if l.sparse && forms > 0 {
+		width++
+	}
 	if l.width != width {
 		l.ring, l.head, l.n, l.bytes, l.width = nil, 0, 0, 0, width
 	}
@@ -133,10 +195,13 @@ func (l *log) fit(width uint32) {
 
 // drop forgets the oldest message. There must be one.
 func (l *log) drop() {
-	for i := range l.slot(0) {
-		e := &l.slot(0)[i]
-		l.bytes -= e.size()
-		*e = entry{}
+	slot := l.slot(0)
+	for i := range slot {
+		if slot[i].frame == nil { // it is an offset
+			slot[i].len = 0
+		}
+		l.bytes -= slot[i].size()
+		slot[i] = entry{}
 	}
 	l.n--
 	if l.head++; l.head == l.capacity() {
@@ -155,19 +220,23 @@ func (l *log) expire(now uint32) {
 }
 
 // skip forgets all messages, and gives the next offset to a message that is not kept.
-func (l *log) skip() {
+func (l *log) skip() { l.clear(l.top + 1) }
+
+// clear forgets all messages. The next one is behind the offset top.
+func (l *log) clear(top uint64) {
 	for l.n > 0 {
 		l.drop()
 	}
-	l.top++
+	l.top = top
 }
 
 // resize gives the ring room for so many messages, at least for those that are
 // there.
 func (l *log) resize(capacity uint32) {
-	ring := make([]entry, capacity*l.width)
+	width := uint32(l.width)
+	ring := make([]entry, capacity*width)
 	for i := range l.n {
-		copy(ring[i*l.width:], l.slot(i))
+		copy(ring[i*width:], l.slot(i))
 	}
 	l.ring, l.head = ring, 0
 }

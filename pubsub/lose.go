@@ -14,7 +14,8 @@ func (h *Hub) Lose(channel []byte, n uint64, now time.Duration) {
 	st.lose(h, channel, n, now)
 }
 
-// LoseAll is Lose with 0 for every channel. After each part of the table it calls between,
+// LoseAll is Lose with 0 for every channel whose history, if it has one, is of the hub's own
+// counting: a Source knows itself what it has lost. After each part of the table it calls between,
 // which may wait, without a lock: what all members do because of the notice should not come
 // at once. parts is how many there are. Any goroutine.
 func (h *Hub) LoseAll(now func() time.Duration, between func(parts int)) {
@@ -23,7 +24,9 @@ func (h *Hub) LoseAll(now func() time.Duration, between func(parts int)) {
 		names := st.names()
 		st.skip()
 		for _, name := range names {
-			h.Lose([]byte(name), 0, now())
+			if h.sourceOf(name) == nil || !h.history.of([]byte(name)).keeps() {
+				h.Lose([]byte(name), 0, now())
+			}
 		}
 		between(stripeCount)
 	}
@@ -43,9 +46,11 @@ func (st *stripe) lose(h *Hub, channel []byte, n uint64, now time.Duration) {
 		return
 	}
 	if l := ch.log; l != nil {
-		was := l.bytes
-		l.skip()
-		ch.logChanged(was)
+		if !l.sparse { // else the messages came beside those of the source, and are not kept
+			was := l.bytes
+			l.skip()
+			ch.logChanged(was)
+		}
 		m.Offset = l.top
 	}
 	ch.tell(h.encodings.Load(), &m)

@@ -18,8 +18,8 @@ type Message struct {
 	// User is who has published the message, for forms that tell it. "": they do not.
 	User string
 
-	// Offset is the place of the message in its channel, from 1. Publish sets it. 0:
-	// the channel keeps no history.
+	// Offset is the place of the message in its channel, from 1. Publish sets it, and
+	// Place is given it. 0: the channel keeps no history.
 	Offset uint64
 
 	// Key, unless it is nil, says that this message is published once: others of the
@@ -52,6 +52,7 @@ type Message struct {
 type Flow struct {
 	refuse   bool
 	anywhere bool
+	silent   bool
 	slow     *Shard
 	within   int // channels; 0: any number
 }
@@ -81,6 +82,13 @@ func (f Flow) Within(limit int) Flow {
 // return ErrNoChannel, and remembers the message's key, where the channel does not exist.
 func (f Flow) Anywhere() Flow {
 	f.anywhere = true
+	return f
+}
+
+// Silently returns the flow for a message that was published long ago: it is kept where the
+// channel has a history, and no member gets it.
+func (f Flow) Silently() Flow {
+	f.silent = true
 	return f
 }
 

@@ -46,11 +46,17 @@ func (h *Hub) History(name []byte, q Query) (Page, error) {
 		return Page{Reason: ReasonNoHistory}, ErrNoHistory
 	}
 	page := Page{Epoch: h.history.epoch, First: l.first(), Top: l.top}
+	if source := h.sourceOf(string(name)); source != nil {
+		page.Epoch, page.Top = source.Epoch(), max(l.top, source.passed.Load())
+		if l.n == 0 {
+			page.First = page.Top + 1
+		}
+	}
 	switch {
 	case q.Since.Epoch != "":
-		page.Reason = l.reason(page.Epoch, q.Since, l.top)
+		page.Reason = l.reason(page.Epoch, q.Since, l.top, page.Top)
 	case q.Until.Epoch != "":
-		page.Reason = l.reason(page.Epoch, q.Until, l.top)
+		page.Reason = l.reason(page.Epoch, q.Until, l.top, page.Top)
 	}
 	if page.Reason != "" {
 		return page, ErrNotRecovered
@@ -74,8 +80,10 @@ func (h *Hub) logOf(st *stripe, name []byte, now time.Duration) *log {
 		return nil
 	}
 	l := new(log)
+	source := h.sourceOf(string(name))
+	l.sparse = source != nil
 	if st.kept != nil {
-		l.top = st.kept.ended.top(string(name))
+		l.top = st.kept.endedOf(source).top(string(name))
 	}
 	return l
 }
@@ -83,11 +91,11 @@ func (h *Hub) logOf(st *stripe, name []byte, now time.Duration) *log {
 // fill gives a page its items.
 func (l *log) fill(page *Page, q Query, channel string, form int) {
 	size := 0
-	takes := func(offset uint64) bool {
+	takes := func(i uint32) bool {
 		if len(page.Items) >= q.Limit {
 			return false
 		}
-		frame := l.at(offset, form)
+		frame := l.frame(i, form)
 		if len(frame) == 0 {
 			return true // the form leaves this message out
 		}
@@ -95,24 +103,24 @@ func (l *log) fill(page *Page, q Query, channel string, form int) {
 			return false
 		}
 		size += len(frame)
-		page.Items = append(page.Items, delivery.Item{Frame: frame, Channel: channel, Offset: offset})
+		page.Items = append(page.Items, delivery.Item{Frame: frame, Channel: channel, Offset: l.offset(i)})
 		return true
 	}
 	if q.Since.Epoch != "" {
-		p := q.Since.Offset
-		for p < l.top && takes(l.after(p)) {
-			p = l.after(p)
+		i := l.upTo(q.Since.Offset)
+		for i < l.n && takes(i) {
+			i++
 		}
-		page.More = p < l.top
+		page.More = i < l.n
 		return
 	}
-	p := l.top
+	i := l.n
 	if q.Until.Epoch != "" {
-		p = q.Until.Offset
+		i = l.upTo(q.Until.Offset)
 	}
-	for p >= page.First && takes(p) {
-		p = before(p)
+	for i > 0 && takes(i-1) {
+		i--
 	}
-	page.More = p >= page.First
+	page.More = i > 0
 	slices.Reverse(page.Items)
 }

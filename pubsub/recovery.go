@@ -121,6 +121,10 @@ func (h *Hub) begin(limit int, s *Subscriber, name []byte, start *Start) (Begun,
 	case b.Epoch != "":
 		b.Offset = a.position(s.subs[i].index)
 	}
+	if b.Epoch != "" && b.Offset == ch.log.top {
+		b.Offset = ch.passed()
+		b.Top = b.Offset
+	}
 	return b, nil
 }
 
@@ -138,17 +142,20 @@ func (ch *channel) start(at *seat, start *Start) (b Begun, base uint64) {
 		a.rebase()
 		base = a.base
 	}
-	b = Begun{Epoch: ch.hub.history.epoch, Offset: base, Top: l.top}
+	b = Begun{Epoch: ch.epoch(), Offset: base, Top: l.top}
 	if p := start.Since; p.Epoch != "" {
-		b.Reason = l.reason(b.Epoch, p, base)
+		b.Reason = l.reason(b.Epoch, p, base, ch.passed())
 		switch b.Reason {
 		case "":
-			b.Offset, b.Recovered = p.Offset, true
+			b.Offset, b.Recovered = min(p.Offset, l.top), true
 		case ReasonExpired:
 			if p.Offset >= ch.stripe.kept.ended.floor { // else it may be of an earlier log
-				b.Lost = between(p.Offset, before(l.first()))
+				b.Lost = ch.hub.missing(p.Offset, l.floor())
 			}
 		}
+	}
+	if b.Epoch == "" {
+		return Begun{Reason: b.Reason}, 0 // the source has not begun
 	}
 	if start.Rewind > 0 && !b.Recovered {
 		b.Offset = l.back(start.Rewind)

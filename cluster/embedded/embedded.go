@@ -18,7 +18,8 @@
 //
 // # Limits
 //
-// There are no streams, no disk and no accounts. A message has 8 MiB at most.
+// Without a directory there are no streams and no disk. There are no accounts. A message has
+// 8 MiB at most.
 package embedded
 
 import (
@@ -56,6 +57,16 @@ type Config struct {
 	// TLS is the node's certificate and the authorities of the others' ones, instead of
 	// those made of the Secret. If nil and there is no Secret, nothing is encrypted.
 	TLS *tls.Config
+
+	// Dir is a directory of this node alone, in which streams are stored. It is made if need
+	// be. If empty, the server stores nothing; either all nodes have a directory or none.
+	// Streams can be made once all nodes have been there; later most of them suffice. A
+	// node that is alone in Routes listens for no others.
+	Dir string
+
+	// SyncSeldom leaves it to the system when what is stored reaches the disk, within 2
+	// minutes. If false, that is so before it is acknowledged.
+	SyncSeldom bool
 
 	// Log receives warnings and errors. If nil, slog.Default().
 	Log *slog.Logger
@@ -106,6 +117,10 @@ func Start(c Config) (*Server, error) {
 	if o.Cluster.TLSConfig != nil {
 		o.Cluster.TLSTimeout = 5
 	}
+	if c.Dir != "" {
+		o.JetStream, o.StoreDir, o.SyncAlways = true, c.Dir, !c.SyncSeldom
+		o.Cluster.PoolSize = 3
+	}
 	s := &Server{user: o.Username, password: o.Password}
 	for _, address := range c.Routes {
 		if _, _, err := splitAddress(address); err != nil {
@@ -118,6 +133,9 @@ func Start(c Config) (*Server, error) {
 		o.Routes = append(o.Routes, route)
 	}
 	s.peers = max(len(c.Routes)-1, 0)
+	if c.Dir != "" && s.peers == 0 { // a group of one would wait for others
+		o.Cluster, o.Routes = server.ClusterOpts{}, nil
+	}
 	if s.server, err = server.NewServer(o); err != nil {
 		return nil, err
 	}

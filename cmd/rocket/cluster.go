@@ -26,6 +26,14 @@ type clusterConfig struct {
 	secret             string
 	tls                tlsFiles
 
+	dir      string // of the streams of the server in this process
+	sync     string
+	streams  bool // the other servers have JetStream
+	replicas int
+	logs     int
+	maxBytes int64
+	timeout  time.Duration
+
 	servers                            []string
 	credentials, user, password, token string
 	natsTLS                            tlsFiles
@@ -33,6 +41,9 @@ type clusterConfig struct {
 
 // tlsFiles are a certificate, its key, and the authorities of the other side.
 type tlsFiles struct{ cert, key, ca string }
+
+// keeps reports whether the nodes store the histories of channels together.
+func (c *clusterConfig) keeps() bool { return c.dir != "" || c.streams }
 
 // on reports whether the server belongs to a cluster.
 func (c *clusterConfig) on() bool { return c.listen != "" || len(c.servers) > 0 }
@@ -71,6 +82,34 @@ func clusterSettings() []setting {
 		{
 			"Cluster.TLSCAFile", "cluster-tls-ca", "FILE", "", restart, "authorities, in PEM, one of which must have signed the certificates of other nodes",
 			func(c *config) value { return file(&c.cluster.tls.ca, checkReadable) },
+		},
+		{
+			"Cluster.Dir", "cluster-dir", "DIR", "", restart, "directory of this node alone, in which events of channels with a history are stored, for all nodes; empty: each node keeps its own, in memory",
+			func(c *config) value { return file(&c.cluster.dir, checkStore) },
+		},
+		{
+			"Cluster.Sync", "cluster-sync", "always|interval", "always", restart, "when what is stored in Dir is on the disk: before it is acknowledged, or within 2 minutes",
+			func(c *config) value { return oneOf(&c.cluster.sync, "always", "interval") },
+		},
+		{
+			"Cluster.Replicas", "cluster-replicas", "N", "0", restart, "servers that store each event: 1, 3 or 5; 0: 3, or 1 if Routes has fewer than 3 nodes",
+			func(c *config) value { return integer(&c.cluster.replicas, 0, 5) },
+		},
+		{
+			"Cluster.Logs", "cluster-logs", "N", "0", restart, "logs that the channels of a hub share, the same number on each node for good; 0: 8, or 1 with one replica",
+			func(c *config) value { return integer(&c.cluster.logs, 0, 64) },
+		},
+		{
+			"Cluster.MaxBytes", "cluster-max-bytes", "SIZE", "1073741824", restart, "bytes that each log may have in NATS; beyond them the oldest events go",
+			func(c *config) value { return size(&c.cluster.maxBytes, 1<<20, 1<<50) },
+		},
+		{
+			"Cluster.PublishTimeout", "cluster-publish-timeout", "TIME", "5s", restart, "how long a publish waits until its event is stored",
+			func(c *config) value { return duration(&c.cluster.timeout) },
+		},
+		{
+			"NATS.Streams", "nats-streams", "", "false", restart, "the servers have JetStream: events of channels with a history are stored there",
+			func(c *config) value { return boolean(&c.cluster.streams) },
 		},
 		{
 			"NATS.Servers", "nats-servers", "LIST", "", restart, "servers of NATS that connect the nodes, as nats://host:4222; empty: none",
@@ -120,6 +159,20 @@ func checkAddress(s string) error {
 	return checkHost(host)
 }
 
+// checkStore accepts a directory, or the name of one that can be made.
+func checkStore(name string) error {
+	if name == "" {
+		return nil
+	}
+	switch info, err := os.Stat(name); {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is no directory", name)
+	case err != nil && !os.IsNotExist(err):
+		return fmt.Errorf("cannot use %s: %s", name, reason(err))
+	}
+	return nil
+}
+
 // checkNode accepts the name of a node, or none.
 func checkNode(s string) error {
 	if s == "" {
@@ -151,6 +204,11 @@ func (c *config) checkCluster() problems {
 		{cl.listen == "" && len(cl.routes) > 0, "cluster-routes", "routes need Cluster.Listen: the address at which other nodes reach this one"},
 		{cl.listen == "" && cl.secret != "", "cluster-secret", "a secret needs Cluster.Listen; servers of NATS have users and passwords of their own, in NATS"},
 		{beyond && cl.secret == "" && cl.tls == tlsFiles{}, "cluster-listen", "other machines reach this address; give the nodes a Cluster.Secret, or certificates"},
+		{cl.dir != "" && cl.listen == "", "cluster-dir", "a directory needs Cluster.Listen; other servers of NATS store events with NATS.Streams"},
+		{cl.streams && len(cl.servers) == 0, "nats-streams", "give NATS.Servers; with Cluster.Listen a Cluster.Dir is what stores events"},
+		{cl.dir != "" && len(cl.routes) == 0, "cluster-routes", "with Cluster.Dir want the addresses of all nodes, this one among them: that of this one, if it is alone"},
+		{cl.replicas != 0 && cl.replicas%2 == 0, "cluster-replicas", "want 1, 3 or 5: an even number survives no more losses than one less"},
+		{cl.dir != "" && cl.replicas > max(len(cl.routes), 1), "cluster-replicas", "there are fewer nodes in Cluster.Routes"},
 		{cl.tls.partly(), "cluster-tls-cert", "want all three of TLSCertFile, TLSKeyFile and TLSCAFile"},
 		{(cl.natsTLS.cert != "") != (cl.natsTLS.key != ""), "nats-tls-cert", "a certificate needs its key, and a key its certificate"},
 		{cl.password != "" && cl.user == "", "nats-password", "a password needs its user; give NATS.User"},
@@ -186,6 +244,9 @@ func (c *config) clusterWarnings() (ws []string) {
 	}
 	if cl.listen != "" && len(cl.routes) > 0 && !slices.Contains(cl.routes, cl.listen) && !everyAddress(cl.listen) {
 		ws = append(ws, fmt.Sprintf("Cluster.Routes lack the address of this node, %s: the list is the same on each node, and names them all", cl.listen))
+	}
+	if n := len(cl.routes); cl.dir != "" && n%2 == 0 && n > 0 {
+		ws = append(ws, fmt.Sprintf("with Cluster.Dir an even number of nodes, %d, survives no more losses than %d: want 1, 3 or 5", n, n-1))
 	}
 	for _, h := range c.hubs {
 		if h.MaxMessageSize > payloadMin {
@@ -282,6 +343,9 @@ func (c *config) joinOne(log *slog.Logger) (*clusterMember, error) {
 	if config.TLS, err = cl.natsTLS.config(); err != nil {
 		return nil, err
 	}
+	if cl.keeps() {
+		config.Streams = cl.streamsConfig()
+	}
 	m := new(clusterMember)
 	if cl.listen != "" {
 		if m.server, err = cl.embed(node, log); err != nil {
@@ -296,6 +360,15 @@ func (c *config) joinOne(log *slog.Logger) (*clusterMember, error) {
 	return m, nil
 }
 
+// streamsConfig says how events are stored.
+func (c *clusterConfig) streamsConfig() *cluster.Streams {
+	s := &cluster.Streams{Replicas: c.replicas, Logs: c.logs, MaxBytes: c.maxBytes, PublishTimeout: c.timeout}
+	if s.Replicas == 0 && c.dir != "" && len(c.routes) < 3 {
+		s.Replicas = 1
+	}
+	return s
+}
+
 // embed starts a server of NATS in this process.
 func (c *clusterConfig) embed(node string, log *slog.Logger) (*embedded.Server, error) {
 	between, err := c.tls.config()
@@ -304,6 +377,7 @@ func (c *clusterConfig) embed(node string, log *slog.Logger) (*embedded.Server, 
 	}
 	return embedded.Start(embedded.Config{
 		Name: c.name, Node: node, Listen: c.listen, Routes: c.routes, Secret: c.secret, TLS: between, Log: log,
+		Dir: c.dir, SyncSeldom: c.sync == "interval",
 	})
 }
 

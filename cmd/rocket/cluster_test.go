@@ -79,6 +79,61 @@ func hearEachOther(t *testing.T, nodes []runningNode) {
 	}
 }
 
+// With a directory each the nodes keep the histories of channels together: an event that is
+// published on one is in the history of all, with one offset, also after all were killed.
+func TestClusterKeepsHistories(t *testing.T) {
+	addresses := freeAddresses(t, 3)
+	name := writeFile(t, `{"Hubs": [{"Path": "/", "Rules": [{"Match": "**", "History": {"Size": 10, "TTL": "1h"}}]}]}`)
+	var args [][]string
+	for i := range addresses {
+		args = append(args, []string{
+			"-cluster-listen", addresses[i], "-cluster-routes", strings.Join(addresses, ","), "-cluster-node", fmt.Sprint("n", i),
+			"-cluster-dir", t.TempDir(), "-cluster-logs", "1", name,
+		})
+	}
+	vars := []string{"ROCKET_CLUSTER_SECRET=sixteen characters"}
+	var kept []string
+	for round := range 2 {
+		nodes := startNodes(t, vars, args...)
+		for _, n := range nodes {
+			waitFor(t, "the node is ready", func() bool { _, text := ask(t, n.admin+"/readyz"); return text == "ok\n" })
+		}
+		if round == 0 {
+			for i, n := range nodes {
+				start(t, nil, "publish", "-url", n.url, "news", fmt.Sprint(i)).wantStatus(0)
+			}
+		}
+		for i, n := range nodes {
+			r := start(t, nil, "subscribe", "-url", n.url, "-rewind", "9", "news")
+			for k := range nodes {
+				line := r.stdout.want(`^{"event":"message","channel":"news","data":\d,"offset":\d+}$`)[0]
+				if len(kept) < len(nodes) {
+					kept = append(kept, line)
+				} else if line != kept[k] {
+					t.Errorf("round %d, node %d: got %s, want %s", round, i, line, kept[k])
+				}
+			}
+			r.signal(syscall.SIGKILL)
+		}
+		c := nodes[0].cluster()
+		if !c.Following || len(c.Logs) != 1 || !c.Logs[0].Live || c.Logs[0].Events != uint64(len(nodes)) {
+			t.Errorf("got %+v", c)
+		}
+		if _, got := ask(t, nodes[0].admin+"/metrics"); !strings.Contains(got, "\n"+`rocket_cluster_log_live{hub="/",log="0"} 1`+"\n") {
+			t.Errorf("the metrics lack the log:\n%s", got)
+		}
+		if stdout, _, _ := call("top", "-interval", "1ms", "-admin", strings.TrimPrefix(nodes[0].admin, "http://")); !strings.Contains(stdout, "1 logs, followed") {
+			t.Errorf("top: got %s", stdout)
+		}
+		for _, n := range nodes {
+			n.signal(syscall.SIGKILL)
+		}
+		for _, n := range nodes {
+			<-n.ended
+		}
+	}
+}
+
 // Three servers with one line of configuration each are a cluster: what is published on one
 // is heard on all. One that is killed and started again is a part of it again, and one that
 // ends in order leaves nothing to tell.

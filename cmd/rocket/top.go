@@ -249,6 +249,7 @@ func viewCluster(w io.Writer, from, to sample, seconds float64) {
 	fmt.Fprintf(w, "\ncluster %s, node %s, %s: %s events/s out, %s in, %d gaps, %d events lost, all told %d times\n", after.Cluster, after.Node, state,
 		short(float64(after.SentEvents-before.SentEvents)/seconds), short(float64(after.ReceivedEvents-before.ReceivedEvents)/seconds),
 		after.Gaps, after.LostEvents, after.AllTold)
+	viewLogs(w, before.Logs, after, seconds)
 	t := table(w)
 	fmt.Fprintln(t, "ALIVE\tSILENT FOR\tLAG\tCONNS\tSUBS\tIN/s\tOUT/s\t  NODE")
 	nodeRow(t, &console.Node{Node: after.Node, Alive: true}, from.nodes, to.nodes)
@@ -256,6 +257,27 @@ func viewCluster(w io.Writer, from, to sample, seconds float64) {
 		nodeRow(t, &after.Nodes[i], from.nodes, to.nodes)
 	}
 	t.Flush()
+}
+
+// viewLogs shows the logs with the histories in one line, if there are any.
+func viewLogs(w io.Writer, before []console.Log, after console.Cluster, seconds float64) {
+	if len(after.Logs) == 0 {
+		return
+	}
+	var events, was, lag, filled, breaks, unavailable uint64
+	for i := range after.Logs {
+		l := &after.Logs[i]
+		events, lag, filled, breaks, unavailable = events+l.Events, lag+l.Lag, filled+l.Filled, breaks+l.EpochBreaks, unavailable+l.Unavailable
+	}
+	for i := range before {
+		was += before[i].Events
+	}
+	state := "followed"
+	if !after.Following {
+		state = "NOT FOLLOWED"
+	}
+	fmt.Fprintf(w, "%d logs, %s: %s events/s, %d messages behind, %d filled, %d epochs broken, %d publishes unavailable\n", len(after.Logs), state,
+		short(float64(events-min(was, events))/seconds), lag, filled, breaks, unavailable)
 }
 
 // nodeRow shows a node, with its rates if it has answered twice.

@@ -47,7 +47,8 @@ func formsOf(h *hub.Hub, c codec.Codec) *forms {
 		stamps, _ := c.(offsetCodec)
 		plain := pubsub.Encoding{Base: pubsub.Itself, Kept: true, Encode: func(m pubsub.Message, _ []byte) []byte {
 			if m.Lost != 0 {
-				return lostFrame(c, delivery.Lost{Channel: string(m.Channel), N: uint64(max(m.Lost, 0)), Offset: m.Offset})
+				epoch, _ := m.Value.(string)
+				return lostFrame(c, codec.Lost{N: int(max(m.Lost, 0)), Channel: m.Channel, Offset: m.Offset, Epoch: epoch})
 			}
 			return codec.AppendEventFrame(c, codec.Event{Channel: m.Channel, Event: m.Event, Data: m.Data, Offset: m.Offset})
 		}}
@@ -149,18 +150,19 @@ func (p *Protocol) Lost() func(delivery.Lost) []byte {
 	if _, ok := p.codec.(LossCodec); !ok {
 		return nil
 	}
-	return func(l delivery.Lost) []byte { return lostFrame(p.codec, l) }
+	return func(l delivery.Lost) []byte {
+		return lostFrame(p.codec, codec.Lost{N: int(l.N), Channel: []byte(l.Channel), Offset: l.Offset})
+	}
 }
 
 // lostFrame returns the frame that tells a client what it has lost, nil if the codec is
 // no LossCodec.
-func lostFrame(c codec.Codec, l delivery.Lost) []byte {
+func lostFrame(c codec.Codec, l codec.Lost) []byte {
 	words, ok := c.(LossCodec)
 	if !ok {
 		return nil
 	}
-	message := words.AppendLost(nil, codec.Lost{N: int(l.N), Channel: []byte(l.Channel), Offset: l.Offset})
-	return codec.AppendFrame(nil, c.Opcode(), message)
+	return codec.AppendFrame(nil, c.Opcode(), words.AppendLost(nil, l))
 }
 
 // eventOf makes an event of a frame in JSON.

@@ -6,7 +6,8 @@
 // replies; a codec.Codec is the encoding of both.
 //
 // The main path: OnMessage decodes one command with the codec, obey calls the
-// session's method for it, and reply answers (native.go). Events reach the
+// session's method for it, and reply answers (native.go), or does so later where that needs
+// other nodes (later.go). Events reach the
 // subscribers without this package, in the forms that forms.go has registered
 // with the hub.
 //
@@ -17,6 +18,7 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,6 +107,17 @@ func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
 		return
 	}
 	s := c.Value().(*hub.Session)
+	if s.Waits() > 0 && p.mustWait(s, message) {
+		message = bytes.Clone(message)
+		s.Defer(func() { p.obeyMessage(c, s, message) })
+		throttle(c, s)
+		return
+	}
+	p.obeyMessage(c, s, message)
+}
+
+// obeyMessage obeys a command and replies.
+func (p *Protocol) obeyMessage(c *engine.Conn, s *hub.Session, message []byte) {
 	cmd := protocol.WorkerOf(c.Loop()).Command()
 	tooFast, last := s.TooFast(c.Loop().Time(), len(message))
 	err := p.codec.ParseCommand(message, cmd)
@@ -120,10 +133,14 @@ func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
 	default:
 		result = p.obey(c, s, cmd)
 	}
+	if result.Later != nil {
+		p.replyLater(c, s, cmd, result.Later, len(message))
+		return
+	}
 	if each == nil {
 		s.Note(c.Loop().Began(), cmd, result.Code, len(message))
 	}
-	p.reply(c, cmd, result, each)
+	p.replyInTurn(c, s, cmd, result, each)
 	for _, n := range s.Notices() {
 		p.Notice(c, n)
 	}

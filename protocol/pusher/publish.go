@@ -24,7 +24,7 @@ func (a *App) publish(rules *settings, e event) error {
 		err := a.publishTo(rules, channel, &e, except, elsewhere)
 		switch {
 		case err == nil, errors.Is(err, hub.ErrInvalidChannel):
-		case errors.Is(err, hub.ErrOverloaded), errors.Is(err, hub.ErrFull):
+		case errors.Is(err, hub.ErrOverloaded), errors.Is(err, hub.ErrFull), errors.Is(err, hub.ErrUnavailable):
 			return &refused{http.StatusServiceUnavailable, fmt.Sprintf("channel %s: %v", channel, err)}
 		default:
 			return err

@@ -143,6 +143,8 @@ func codeOf(err error) string {
 		return "too_large"
 	case errors.Is(err, webrocket.ErrOverloaded):
 		return "overloaded"
+	case errors.Is(err, webrocket.ErrUnavailable):
+		return "unavailable"
 	case errors.Is(err, webrocket.ErrFull):
 		return "limit_exceeded"
 	default:

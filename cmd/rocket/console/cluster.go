@@ -24,8 +24,28 @@ type Cluster struct {
 	OwnFacts       int    `json:"ownFacts"` // who is present here, and the like, for others
 	Facts          int    `json:"facts"`    // those of other nodes
 	Resyncs        uint64 `json:"resyncs"`
-	Standing       int    `json:"standing"` // revocations that are kept for nodes that are away
-	Nodes          []Node `json:"nodes"`    // the others
+	Standing       int    `json:"standing"`  // revocations that are kept for nodes that are away
+	Following      bool   `json:"following"` // false: the logs with the histories are not followed
+	Logs           []Log  `json:"logs"`      // with the histories of channels
+	Nodes          []Node `json:"nodes"`     // the others
+}
+
+// Log is a log with the histories of some channels of a hub.
+type Log struct {
+	Hub         string `json:"hub"`
+	Log         int    `json:"log"`
+	Live        bool   `json:"live"`
+	Epoch       string `json:"epoch"`
+	Sequence    uint64 `json:"sequence"`
+	Lag         uint64 `json:"lag"`
+	Events      uint64 `json:"events"`
+	Gaps        uint64 `json:"gaps"`
+	Filled      uint64 `json:"filled"`
+	EpochBreaks uint64 `json:"epochBreaks"`
+	Forgotten   uint64 `json:"forgotten"`
+	Batches     uint64 `json:"batches"`
+	BatchEvents uint64 `json:"batchEvents"`
+	Unavailable uint64 `json:"unavailable"`
 }
 
 // Node is another node of the cluster.
@@ -39,7 +59,7 @@ type Node struct {
 }
 
 func (c *console) cluster(*http.Request) (any, error) {
-	answer := Cluster{Nodes: []Node{}}
+	answer := Cluster{Nodes: []Node{}, Logs: []Log{}}
 	if c.Cluster == nil {
 		return answer, nil
 	}
@@ -48,8 +68,14 @@ func (c *console) cluster(*http.Request) (any, error) {
 		Cluster: s.Cluster, Node: s.Node, Connected: s.Connected, Server: s.Server, Reconnects: s.Reconnects,
 		SentEvents: s.SentEvents, SentBatches: s.SentBatches, SentBytes: s.SentBytes, ReceivedEvents: s.ReceivedEvents,
 		Gaps: s.Gaps, MendedBatches: s.Mended, LostEvents: s.Told, AllTold: s.ToldAll,
-		TooLarge: s.TooLarge, Unreadable: s.Unreadable, Nodes: answer.Nodes,
+		TooLarge: s.TooLarge, Unreadable: s.Unreadable, Nodes: answer.Nodes, Logs: answer.Logs, Following: !s.CutOff,
 		OwnFacts: s.OwnFacts, Facts: s.Facts, Resyncs: s.Resyncs, Standing: s.Standing,
+	}
+	for _, l := range s.Logs {
+		answer.Logs = append(answer.Logs, Log{
+			Hub: l.Hub, Log: l.Log, Live: l.Live, Epoch: l.Epoch, Sequence: l.Sequence, Lag: l.Lag, Events: l.Events, Gaps: l.Gaps, Filled: l.Filled,
+			EpochBreaks: l.Breaks, Forgotten: l.Forgotten, Batches: l.Batches, BatchEvents: l.BatchEvents, Unavailable: l.Unavailable,
+		})
 	}
 	for _, p := range s.Peers {
 		answer.Nodes = append(answer.Nodes, Node{p.Node, p.Alive, p.Silence.Seconds(), p.Lag, p.Skew.Seconds(), p.Doubled})

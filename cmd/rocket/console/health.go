@@ -34,6 +34,10 @@ func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: there is no connection to NATS, so clients would not hear what other nodes publish", http.StatusServiceUnavailable)
 		return
 	}
+	if c.Cluster != nil && c.Cluster().CutOff {
+		http.Error(w, "not ready: the logs with the histories of channels are not followed, so clients could not publish to these or recover", http.StatusServiceUnavailable)
+		return
+	}
 	for _, set := range c.keySets() {
 		select {
 		case <-set.Loaded():

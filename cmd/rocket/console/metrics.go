@@ -44,6 +44,7 @@ func (c collector) Describe(to chan<- *prometheus.Desc) {
 	}
 	to <- deliverySeconds()
 	to <- turnSeconds()
+	to <- publishSeconds()
 }
 
 func (c collector) Collect(to chan<- prometheus.Metric) {
@@ -96,6 +97,13 @@ func (r *reading) collect(to chan<- prometheus.Metric) {
 	}
 	to <- histogram(deliverySeconds(), &r.delivery)
 	to <- histogram(turnSeconds(), &r.total.Turns)
+	if r.cluster != nil && len(r.cluster.Logs) > 0 {
+		var all measure.Histogram
+		for i := range r.cluster.Logs {
+			all.Add(&r.cluster.Logs[i].Publish)
+		}
+		to <- histogram(publishSeconds(), &all)
+	}
 }
 
 // addLoop adds a loop to the sum.
@@ -160,6 +168,10 @@ func (m metric) desc() *prometheus.Desc {
 
 func deliverySeconds() *prometheus.Desc {
 	return prometheus.NewDesc("rocket_delivery_seconds", "Time from when a loop began with what the first event of a run came in, until the turn has ended in which the run was written to the last subscriber of a loop.", nil, nil)
+}
+
+func publishSeconds() *prometheus.Desc {
+	return prometheus.NewDesc("rocket_cluster_publish_seconds", "Time until an event of this node was stored in a log and has come back.", nil, nil)
 }
 
 func turnSeconds() *prometheus.Desc {
@@ -524,6 +536,50 @@ func table() []metric {
 			"rocket_cluster_standing", gauge, nil,
 			"Revocations that are kept for nodes that are away.", clustered(func(s *cluster.Stats) float64 { return float64(s.Standing) }),
 		},
+		{
+			"rocket_cluster_log_live", gauge, ofLog,
+			"1 if the log with the histories of channels is followed, otherwise 0.", perLog(func(l *cluster.LogStats) float64 { return truth(l.Live) }),
+		},
+		{
+			"rocket_cluster_log_sequence", gauge, ofLog,
+			"Number of the last message of the log that is applied.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Sequence) }),
+		},
+		{
+			"rocket_cluster_log_lag", gauge, ofLog,
+			"Messages that are known to be in the log and are not applied yet.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Lag) }),
+		},
+		{
+			"rocket_cluster_log_events_total", counter, ofLog,
+			"Events of the log, of all nodes, that were applied.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Events) }),
+		},
+		{
+			"rocket_cluster_log_gaps_total", counter, ofLog,
+			"Gaps that were seen in what came by the feed of the log.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Gaps) }),
+		},
+		{
+			"rocket_cluster_log_filled_total", counter, ofLog,
+			"Messages that were read from the log to fill gaps, and at the start.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Filled) }),
+		},
+		{
+			"rocket_cluster_log_breaks_total", counter, ofLog,
+			"Times that a new epoch began because the log had lost what was stored; all subscribers were told.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Breaks) }),
+		},
+		{
+			"rocket_cluster_log_forgotten_total", counter, ofLog,
+			"Times that the log did not keep any more what this node had not had; all subscribers were told.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Forgotten) }),
+		},
+		{
+			"rocket_cluster_log_batches_total", counter, ofLog,
+			"Batches that this node has published to the log, empty ones too.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Batches) }),
+		},
+		{
+			"rocket_cluster_log_batch_events_total", counter, ofLog,
+			"Events in these batches.", perLog(func(l *cluster.LogStats) float64 { return float64(l.BatchEvents) }),
+		},
+		{
+			"rocket_cluster_log_unavailable_total", counter, ofLog,
+			"Publishes of this node that were not stored in time.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Unavailable) }),
+		},
 	}
 }
 
@@ -565,6 +621,22 @@ func aliveNodes(s *cluster.Stats) float64 {
 }
 
 // collectLag joins nodes that have one name: one of them has gone.
+// ofLog are the labels of what is known of a log.
+var ofLog = []string{"hub", "log"}
+
+// perLog is a number of each log.
+func perLog(get func(*cluster.LogStats) float64) func(*reading, yield) {
+	return func(r *reading, y yield) {
+		if r.cluster == nil {
+			return
+		}
+		for i := range r.cluster.Logs {
+			l := &r.cluster.Logs[i]
+			y(get(l), l.Hub, strconv.Itoa(l.Log))
+		}
+	}
+}
+
 func collectLag(r *reading, y yield) {
 	if r.cluster == nil {
 		return

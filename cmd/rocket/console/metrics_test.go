@@ -278,7 +278,7 @@ func TestMetricsAreSound(t *testing.T) {
 
 // names returns the metrics that there are, as one finds them in queries.
 func names() []string {
-	all := []string{"rocket_delivery_seconds", "rocket_loop_turn_seconds"}
+	all := []string{"rocket_delivery_seconds", "rocket_loop_turn_seconds", "rocket_cluster_publish_seconds"}
 	for _, m := range table() {
 		all = append(all, m.name)
 	}

@@ -1,0 +1,270 @@
+package cluster
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// An appender sends this node's events to a log: in batches, one of which is on its way at a
+// time, so that the order is that of the publishers even if one has to be sent again. It
+// knows no network. Event loops call append; the lock is never held for long.
+type appender struct {
+	id      uint64        // incarnation
+	timeout time.Duration // after which an event is given up
+	wake    func()        // there is something for next
+	full    atomic.Bool   // much waits
+
+	mu      sync.Mutex
+	queue   []*waiting // events that no batch has
+	bytes   int        // of them
+	most    int        // bytes of a message
+	flight  *flight    // the batch that is on its way
+	number  uint64     // of the last batch
+	epoch   epoch      // none: nothing can be sent
+	seen    time.Duration
+	counts  appended
+	latency func(time.Duration) // is called with the time that an event took
+}
+
+// appended is what an appender has counted.
+type appended struct {
+	batches, events, unavailable uint64
+}
+
+// A waiting is an event that is not stored yet.
+type waiting struct {
+	record []byte
+	at     time.Duration
+	except *pubsub.Subscriber
+	done   func(hub.Published, error) // nil: it has been given up
+}
+
+// A flight is a batch that is on its way.
+type flight struct {
+	number uint64
+	data   []byte
+	events []*waiting
+	began  time.Duration
+	sent   time.Duration // last
+}
+
+// Limits of an appender.
+const (
+	logBatchMax = 64 << 10               // bytes of a batch, unless one event has more
+	queueMax    = 8 << 20                // bytes of events that wait
+	queueBehind = 1 << 20                // bytes from which publishers are slowed
+	againAfter  = 500 * time.Millisecond // without an answer a batch is sent again
+	tickEvery   = time.Second            // without a batch of its own a node sends an empty one
+	cutAfter    = 3 * time.Second        // without its own batches it is cut off
+)
+
+// append takes an event.
+func (a *appender) append(now time.Duration, m *pubsub.Message, done func(hub.Published, error)) {
+	e := logEvent{channel: m.Channel, event: m.Event, data: m.Data, key: m.Key}
+	if m.User != "" {
+		e.user = []byte(m.User)
+	}
+	w := &waiting{record: appendLogEvent(nil, &e), at: now, except: m.Except, done: done}
+	if err := a.enqueue(now, w); err != nil {
+		done(hub.Published{}, err)
+	}
+}
+
+func (a *appender) enqueue(now time.Duration, w *waiting) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case logHeadSize+len(w.record) > a.most:
+		return hub.ErrTooLarge
+	case now-a.seen > max(a.timeout, cutAfter): // waiting would be in vain
+		a.counts.unavailable++
+		return hub.ErrUnavailable
+	case a.bytes > queueMax:
+		return hub.ErrOverloaded
+	}
+	a.queue = append(a.queue, w)
+	a.bytes += len(w.record)
+	a.full.Store(a.bytes > queueBehind)
+	if a.flight == nil {
+		a.wake()
+	}
+	return nil
+}
+
+// next returns a batch that is to be sent now, nil if there is none.
+func (a *appender) next(now time.Duration) *flight {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.epoch.id == 0:
+		return nil
+	case a.flight != nil:
+		if now-a.flight.sent < againAfter {
+			return nil
+		}
+	case len(a.queue) > 0 || now-a.seen >= tickEvery:
+		a.fill(now)
+	default:
+		return nil
+	}
+	a.flight.sent = now
+	appendLogHead(a.flight.data[:0], logHead{a.id, a.flight.number, a.epoch})
+	return a.flight
+}
+
+// fill makes the next batch of the events that wait. mu is held.
+func (a *appender) fill(now time.Duration) {
+	a.number++
+	f := &flight{number: a.number, began: now}
+	f.data = appendLogHead(make([]byte, 0, logHeadSize+min(a.bytes, logBatchMax)), logHead{a.id, a.number, a.epoch})
+	n := 0
+	for ; n < len(a.queue) && n < eventsMax; n++ {
+		record := a.queue[n].record
+		if size := len(f.data) + len(record); n > 0 && size > min(logBatchMax, a.most) {
+			break
+		}
+		f.data = append(f.data, record...)
+		a.bytes -= len(record)
+	}
+	a.full.Store(a.bytes > queueBehind)
+	f.events = append(f.events, a.queue[:n]...)
+	clear(a.queue[:n])
+	if a.queue = a.queue[n:]; len(a.queue) == 0 {
+		a.queue = nil
+	}
+	a.flight = f
+	a.counts.batches++
+	a.counts.events += uint64(n)
+}
+
+// again makes next return the batch on its way at once, after a pause: it was refused.
+func (a *appender) again(now, pause time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.flight != nil {
+		a.flight.sent = now - againAfter + pause
+	}
+}
+
+// stored answers the events of a batch of this node that has come back from the log, and
+// returns them.
+func (a *appender) stored(now time.Duration, number uint64, events []placed) (mine []*waiting) {
+	a.mu.Lock()
+	f := a.flight
+	a.seen = now
+	if f == nil || f.number != number {
+		a.mu.Unlock()
+		return nil
+	}
+	a.flight = nil
+	more := len(a.queue) > 0
+	a.mu.Unlock()
+	if more {
+		a.wake()
+	}
+	for i, w := range f.events {
+		if done := a.finish(w); done != nil && i < len(events) {
+			a.latency(now - w.at)
+			done(hub.Published{Offset: events[i].offset, Duplicate: events[i].duplicate}, nil)
+		}
+	}
+	return f.events
+}
+
+// finish returns what is to be called for an event that has not been given up.
+func (a *appender) finish(w *waiting) (done func(hub.Published, error)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	done, w.done = w.done, nil
+	return done
+}
+
+// expire gives up what has waited for too long. A batch of which nothing waits any more gets
+// no other try: if it comes back, it does so before the next one, or never.
+func (a *appender) expire(now time.Duration) {
+	var over []func(hub.Published, error)
+	a.mu.Lock()
+	give := func(list []*waiting) (left int) {
+		for _, w := range list {
+			switch {
+			case w.done == nil:
+			case now-w.at >= a.timeout:
+				over = append(over, w.done)
+				w.done = nil
+			default:
+				left++
+			}
+		}
+		return left
+	}
+	if f := a.flight; f != nil && len(f.events) > 0 && give(f.events) == 0 {
+		a.flight = nil
+	}
+	give(a.queue)
+	n := 0
+	for ; n < len(a.queue) && a.queue[n].done == nil; n++ {
+		a.bytes -= len(a.queue[n].record)
+	}
+	a.queue = a.queue[n:]
+	a.counts.unavailable += uint64(len(over))
+	a.mu.Unlock()
+	for _, done := range over {
+		done(hub.Published{}, hub.ErrUnavailable)
+	}
+}
+
+// counted sets what the appender has counted.
+func (a *appender) counted(l *LogStats) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l.Batches, l.BatchEvents, l.Unavailable = a.counts.batches, a.counts.events, a.counts.unavailable
+}
+
+// use sets the epoch that batches are sent with; none: nothing is sent.
+func (a *appender) use(e epoch) {
+	a.mu.Lock()
+	a.epoch = e
+	a.mu.Unlock()
+	a.wake()
+}
+
+// reach notes what a message may have.
+func (a *appender) reach(most int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.most = most
+}
+
+// cut reports whether nothing of this node has come back for some time.
+func (a *appender) cut(now time.Duration) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.epoch.id == 0 || now-a.seen > cutAfter
+}
+
+// behind reports whether publishers are to be slowed: there is much to send, and it goes on.
+func (a *appender) behind(now time.Duration) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.bytes > queueBehind && now-a.seen < againAfter
+}
+
+// close gives up everything.
+func (a *appender) close() {
+	a.mu.Lock()
+	list := a.queue
+	if a.flight != nil {
+		list = append(a.flight.events, list...)
+	}
+	a.queue, a.flight, a.epoch, a.seen = nil, nil, epoch{}, -(1 << 62)
+	a.mu.Unlock()
+	for _, w := range list {
+		if done := a.finish(w); done != nil {
+			done(hub.Published{}, hub.ErrUnavailable)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"strconv"
+)
+
+// kindLog is a batch of events in a log: head, number, epoch, and events.
+const kindLog kind = 'L'
+
+// logHeadSize is what a batch of a log has before its events.
+const logHeadSize = headSize + 8 + epochSize
+
+// eventsMax is how many events a batch has at most: what offsets have room for.
+const eventsMax = 1 << indexBits
+
+const indexBits = 10
+
+// An epoch is one numbering of the events of a log. It begins with a message of the log that
+// says so, and every later message repeats it. The zero value is none.
+type epoch struct {
+	id    uint64
+	seq   uint64 // of the message that it begins with
+	shift uint64 // what is added to offsets, so that they grow from epoch to epoch
+}
+
+const epochSize = 3 * 8
+
+// offset is the offset of an event: the number of its message in the log, and its place
+// there.
+func (e epoch) offset(seq uint64, index int) uint64 {
+	return e.shift + seq<<indexBits + uint64(index)
+}
+
+// before is the position in front of all events of a message.
+func (e epoch) before(seq uint64) uint64 { return e.offset(seq, 0) - 1 }
+
+// String is how clients know the epoch.
+func (e epoch) String() string { return strconv.FormatUint(e.id, 36) }
+
+// A logHead is what a message of a log begins with.
+type logHead struct {
+	from, number uint64 // incarnation of the sender, and the number of the batch among its own
+	epoch        epoch  // as the sender knows it
+}
+
+func appendLogHead(dst []byte, h logHead) []byte {
+	dst = appendNumbered(dst, kindLog, h.from, h.number)
+	for _, n := range []uint64{h.epoch.id, h.epoch.seq, h.epoch.shift} {
+		dst = binary.LittleEndian.AppendUint64(dst, n)
+	}
+	return dst
+}
+
+// parseLogHead returns what a message begins with, and its events.
+func parseLogHead(b []byte) (h logHead, events []byte, err error) {
+	k, from, rest, err := parseHead(b)
+	if err != nil || k != kindLog || len(rest) < 8+epochSize {
+		return logHead{}, nil, errFrame
+	}
+	at := func(i int) uint64 { return binary.LittleEndian.Uint64(rest[8*i:]) }
+	return logHead{from, at(0), epoch{at(1), at(2), at(3)}}, rest[8+epochSize:], nil
+}
+
+// A logEvent is one event in a batch. Its slices are parts of the batch.
+type logEvent struct {
+	channel, event  []byte
+	data, key, user []byte // may be nil
+}
+
+// Flags of a logEvent.
+const (
+	withData = 1 << iota
+	withKey
+	withUser
+)
+
+func appendLogEvent(dst []byte, e *logEvent) []byte {
+	var flags byte
+	if e.data != nil {
+		flags |= withData
+	}
+	if e.key != nil {
+		flags |= withKey
+	}
+	if e.user != nil {
+		flags |= withUser
+	}
+	dst = appendText(appendText(append(dst, flags), e.channel), e.event)
+	for _, text := range [][]byte{e.data, e.key, e.user} {
+		if text != nil {
+			dst = appendText(dst, text)
+		}
+	}
+	return dst
+}
+
+// parseLogEvents appends the events of a batch to dst. A batch that cannot be read has none.
+func parseLogEvents(dst []logEvent, b []byte) ([]logEvent, error) {
+	began := len(dst)
+	for len(b) > 0 {
+		flags, rest := b[0], b[1:]
+		ok := flags&^(withData|withKey|withUser) == 0
+		text := func(wanted bool) (s []byte) {
+			if ok && wanted {
+				s, rest, ok = cutText(rest)
+			}
+			return s
+		}
+		e := logEvent{channel: text(true), event: text(true), data: text(flags&withData != 0), key: text(flags&withKey != 0), user: text(flags&withUser != 0)}
+		if !ok || len(dst)-began == eventsMax {
+			return dst[:began], errFrame
+		}
+		dst, b = append(dst, e), rest
+	}
+	return dst, nil
+}

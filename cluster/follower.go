@@ -1,0 +1,496 @@
+package cluster
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nu7hatch/webrocket/pubsub"
+)
+
+// A logWorld is what a follower needs of its process and of the network. Its methods do not
+// call the follower.
+type logWorld interface {
+	// read asks for the messages of the log from this one on; the answer goes to filled. It
+	// may never come.
+	read(from uint64)
+
+	// look asks how far the log goes; the answer goes to looked.
+	look()
+
+	// found asks for a message to be the first behind the message last, or not at all.
+	found(message []byte, last uint64)
+
+	// place gives subscribers an event; silently: it is only kept. at is when it was
+	// published, by the clock of the log in nanoseconds.
+	place(p *placed, except *pubsub.Subscriber, at int64, silently bool)
+
+	// pass says that all up to an offset has been placed, forget that what is up to it is
+	// behind a gap, and begin in which epoch that is, for subscribers to be told.
+	pass(offset uint64)
+	forget(offset uint64)
+	begin(epoch string)
+}
+
+// A message is one of a log.
+type message struct {
+	seq  uint64
+	at   int64 // time of the log, in nanoseconds
+	data []byte
+}
+
+// A logState is how far a log goes, as its leader knows it.
+type logState struct {
+	first, last uint64 // last is 0 where there has never been a message
+}
+
+// stage is what a follower is doing.
+type stage byte
+
+const (
+	starting  stage = iota // it does not know how far the log goes
+	replaying              // it reads what was there before it
+	following              // it applies what comes
+	broken                 // the log has no epoch, or has lost what was stored: a new epoch must begin
+)
+
+// A follower follows one log: it applies each message once and in order. What comes by the
+// feed may be lost, late or twice; a gap is read from the log. A read begins with the last
+// message that was applied: if that is another one by now, the log has lost what was stored,
+// and a new epoch begins. It knows no network and no clock. Its methods may be called from
+// any goroutine, and block while subscribers cannot be served as fast as events come.
+type follower struct {
+	world    logWorld
+	appender *appender
+	window   func() (keys time.Duration, most int)
+	newEpoch func() uint64 // an id
+
+	live atomic.Bool // the log is followed
+
+	mu       sync.Mutex
+	stage    stage
+	ledger   ledger
+	void     epoch // that has ended, or none
+	passed   uint64
+	gap      bool               // what is applied does not follow what has been placed, and is not placed
+	held     map[uint64]message // that came by the feed after a gap
+	size     int                // bytes of held
+	top      uint64             // the highest number that is known
+	verify   bool               // the last message must be read again before the next is applied
+	asked    time.Duration      // when world was asked last
+	asking   bool
+	gapped   time.Duration // when a gap began that nothing has mended, 0: none
+	progress time.Duration // when a message was applied
+	counts   followed
+	seen     atomic.Pointer[LogStats] // the counts as they were lately
+}
+
+// followed is what a follower has counted.
+type followed struct {
+	gaps, filled, breaks, unreadable, events, jumps uint64
+}
+
+// counted sets what the follower has counted, unless it is busy: then as it was before.
+func (f *follower) counted(l *LogStats) {
+	if f.mu.TryLock() {
+		c := &f.counts
+		now := LogStats{Gaps: c.gaps, Filled: c.filled, Breaks: c.breaks, Events: c.events, Forgotten: c.jumps}
+		now.Sequence = max(f.ledger.next, 1) - 1
+		now.Lag = max(f.top, now.Sequence) - now.Sequence
+		f.mu.Unlock()
+		f.seen.Store(&now)
+	}
+	if s := f.seen.Load(); s != nil {
+		l.Sequence, l.Lag, l.Events = s.Sequence, s.Lag, s.Events
+		l.Gaps, l.Filled, l.Breaks, l.Forgotten = s.Gaps, s.Filled, s.Breaks, s.Forgotten
+	}
+}
+
+// Limits and times of a follower.
+const (
+	logHeldMax   = 16 << 20 // bytes that are held after a gap; beyond them all is read
+	askAgain     = time.Second
+	lookEvery    = 300 * time.Millisecond
+	tailAfter    = 50 * time.Millisecond // what is known to be in the log should have come by then
+	suspectAfter = 1500 * time.Millisecond
+	offsetStep   = 1 << 32 // how far a new epoch begins above all known offsets
+)
+
+// take takes a message from the feed.
+func (f *follower) take(now time.Duration, m message) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.top = max(f.top, m.seq)
+	switch {
+	case f.stage == broken:
+		f.adopt(now, m)
+	case f.stage == starting:
+		f.hold(m)
+	case m.seq < f.ledger.next:
+		f.again(now, m)
+	case f.stage == following && m.seq == f.ledger.next && !f.suspicious(now):
+		f.apply(now, m)
+		if f.applyHeld(now); len(f.held) > 0 {
+			f.ask(now)
+		}
+	default:
+		if f.stage == following && !f.asking && m.seq > f.ledger.next {
+			f.counts.gaps++
+		}
+		f.hold(m)
+		f.ask(now)
+	}
+}
+
+// suspicious reports whether the log may have been interrupted, so that the last message is
+// to be read again: there has been none for some time.
+func (f *follower) suspicious(now time.Duration) bool {
+	f.verify = f.verify || now-f.progress > suspectAfter
+	return f.verify
+}
+
+// again looks at a message whose number has been applied.
+func (f *follower) again(now time.Duration, m message) {
+	if f.stage != following || f.ledger.has(m.seq, m.at) {
+		return
+	}
+	f.rupture(now, f.ledger.epoch)
+	f.adopt(now, m)
+}
+
+// hold keeps a message that cannot be applied yet, if there is room.
+func (f *follower) hold(m message) {
+	if _, ok := f.held[m.seq]; f.size+len(m.data) > logHeldMax || ok && f.held[m.seq].at == m.at {
+		return
+	}
+	if f.held == nil {
+		f.held = make(map[uint64]message)
+	}
+	f.size += len(m.data) - len(f.held[m.seq].data)
+	m.data = append([]byte(nil), m.data...)
+	f.held[m.seq] = m
+}
+
+// applyHeld applies what is held and follows.
+func (f *follower) applyHeld(now time.Duration) {
+	for f.stage == following && !f.verify {
+		m, ok := f.held[f.ledger.next]
+		if !ok {
+			break
+		}
+		f.drop(m)
+		f.apply(now, m)
+	}
+	for seq, m := range f.held {
+		if seq < f.ledger.next {
+			f.drop(m)
+		}
+	}
+}
+
+// drop drops a message that is held.
+func (f *follower) drop(m message) {
+	delete(f.held, m.seq)
+	f.size -= len(m.data)
+}
+
+// ask asks for what follows.
+func (f *follower) ask(now time.Duration) {
+	if f.asking && now-f.asked < askAgain {
+		return
+	}
+	f.asking, f.asked = true, now
+	f.world.read(f.from())
+}
+
+// from is the number that a read begins with: that of the last message applied, if there is
+// one.
+func (f *follower) from() uint64 {
+	if f.ledger.first == 0 {
+		return f.ledger.next
+	}
+	return f.ledger.next - 1
+}
+
+// filled takes the answer to world.read: messages of the log from this number on, without a
+// gap, and how far the log goes, nil if that is not known. It need not be if there are
+// several and they begin with that number.
+func (f *follower) filled(now time.Duration, from uint64, list []message, state *logState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stage == broken && len(list) > 0 {
+		last := list[len(list)-1]
+		if f.adopt(now, last); f.stage == broken {
+			f.proclaim(last.seq)
+		}
+		return
+	}
+	if !f.asking || !f.reads() || from != f.from() {
+		return
+	}
+	f.asking = false
+	if state != nil {
+		f.top = state.last
+		for seq, m := range f.held {
+			if m.at < f.ledger.clock && seq > state.last { // of another log, perhaps; if not, it is read
+				f.drop(m)
+			} else {
+				f.top = max(f.top, seq)
+			}
+		}
+	}
+	if !f.goesOn(now, from, list, state) {
+		return
+	}
+	had := f.ledger.next
+	for _, m := range list {
+		f.top = max(f.top, m.seq)
+		if m.seq == f.ledger.next && f.reads() {
+			f.counts.filled++
+			f.apply(now, m)
+		}
+	}
+	if f.stage == replaying && f.ledger.next > f.top {
+		f.goLive()
+	}
+	f.applyHeld(now)
+	if f.reads() && f.ledger.next > had && f.ledger.next <= f.top {
+		f.ask(now) // else a replica lags: tick asks again
+	}
+}
+
+// reads reports whether messages are applied.
+func (f *follower) reads() bool { return f.stage == following || f.stage == replaying }
+
+// goesOn reports whether what was read is what follows here.
+func (f *follower) goesOn(now time.Duration, from uint64, list []message, state *logState) bool {
+	known := f.ledger.first > 0
+	switch {
+	case state != nil && f.ledger.epoch.id == 0 && state.last < f.ledger.next: // there was another log
+		f.stage, f.ledger = starting, ledger{}
+		return false
+	case state != nil && state.last+1 < f.ledger.next: // the log is shorter than it was
+		f.rupture(now, f.ledger.epoch)
+		return false
+	case len(list) > 0 && list[0].seq == from:
+		if known && !f.ledger.has(from, list[0].at) {
+			f.rupture(now, f.ledger.epoch)
+			return false
+		}
+	case state == nil:
+		return false // a replica that lags
+	case state.first > f.ledger.next:
+		f.jump(now, state.first)
+		return false
+	case state.first < f.ledger.next:
+		return false
+	}
+	f.verify = false
+	return true
+}
+
+// jump goes on behind messages that the log does not keep any more.
+func (f *follower) jump(now time.Duration, next uint64) {
+	if f.stage == following {
+		f.counts.jumps++
+		f.live.Store(false)
+	}
+	f.stage, f.gap = replaying, true
+	f.ledger.next, f.ledger.first = next, 0
+	f.ask(now)
+}
+
+// looked takes the answer to world.look.
+func (f *follower) looked(now time.Duration, s logState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.top = max(f.top, s.last)
+	switch {
+	case f.stage == broken && s.first <= s.last && s.last > 0:
+		f.world.read(s.last) // another node may have proclaimed an epoch
+	case f.stage == broken:
+		f.proclaim(s.last)
+	case f.stage != starting:
+	case s.first > s.last || s.last == 0: // it is empty
+		f.stage, f.void = broken, f.ledger.epoch
+		f.proclaim(s.last)
+	default:
+		f.stage, f.gap, f.asking = replaying, true, false
+		if f.ledger.next == 0 {
+			f.ledger.next = s.first
+		}
+		f.ask(now)
+	}
+}
+
+// proclaim begins an epoch behind the last message of the log, unless another node is faster.
+func (f *follower) proclaim(last uint64) {
+	e := epoch{id: f.newEpoch(), seq: last + 1}
+	if f.passed > 0 {
+		if least := f.passed + offsetStep; e.offset(e.seq, 0) < least {
+			e.shift = least - e.offset(e.seq, 0)
+		}
+	}
+	f.world.found(appendLogHead(nil, logHead{from: e.id, number: 1, epoch: e}), last)
+}
+
+// adopt goes on with an epoch that has begun after the last one was void.
+func (f *follower) adopt(now time.Duration, m message) {
+	h, _, err := parseLogHead(m.data)
+	e := h.epoch
+	if err != nil || e.id == 0 || e.id == f.void.id || e.seq == 0 || e.seq > m.seq {
+		return
+	}
+	if e.offset(m.seq, 0) <= f.passed {
+		f.void = e // another one must begin, with offsets that grow
+		return
+	}
+	f.ledger = ledger{next: e.seq}
+	f.stage, f.gap = following, false
+	f.held, f.size, f.asking, f.verify, f.top = nil, 0, false, false, m.seq
+	if m.seq == e.seq {
+		f.apply(now, m)
+		return
+	}
+	f.stage, f.gap = replaying, true
+	f.hold(m)
+	f.ask(now)
+}
+
+// rupture notes that an epoch is void: what was stored is not there any more.
+func (f *follower) rupture(now time.Duration, of epoch) {
+	f.counts.breaks++
+	f.stage, f.void = broken, of
+	f.held, f.size, f.asking = nil, 0, false
+	f.live.Store(false)
+	f.appender.use(epoch{})
+	f.world.look()
+	f.asked = now
+}
+
+// goLive ends the replay.
+func (f *follower) goLive() {
+	if f.ledger.epoch.id == 0 {
+		f.stage, f.held, f.size = broken, nil, 0 // the log says nothing of an epoch
+		return
+	}
+	f.stage = following
+	if f.gap {
+		f.mend(f.passed)
+	}
+	f.ledger.sure = 0 // what the log has forgotten is older than keys get
+	f.live.Store(true)
+	f.world.begin(f.ledger.epoch.String())
+	f.appender.use(f.ledger.epoch)
+}
+
+// apply applies the next message.
+func (f *follower) apply(now time.Duration, m message) {
+	f.progress, f.gapped = now, 0
+	had := f.ledger.epoch.id
+	window, most := f.window()
+	a, err := f.ledger.apply(m.seq, m.at, m.data, window, most)
+	e := f.ledger.epoch
+	if err != nil {
+		f.counts.unreadable++
+		return
+	}
+	if a.began {
+		if e.offset(m.seq, 0) <= f.passed {
+			f.rupture(now, e)
+			return
+		}
+		f.passed = e.before(m.seq)
+		f.world.forget(f.passed)
+		if f.stage == following {
+			f.live.Store(true)
+			f.world.begin(e.String())
+			f.appender.use(e)
+			if had != 0 {
+				f.counts.breaks++
+			}
+		}
+	}
+	if f.gap && !a.unsure {
+		f.mend(e.before(m.seq))
+	}
+	var mine []*waiting
+	if a.from == f.appender.id {
+		mine = f.appender.stored(now, a.number, a.events)
+	}
+	f.passed = e.before(m.seq + 1)
+	if f.gap {
+		return
+	}
+	for i := range a.events {
+		p := &a.events[i]
+		if p.duplicate {
+			continue
+		}
+		var except *pubsub.Subscriber
+		if i < len(mine) {
+			except = mine[i].except
+		}
+		f.counts.events++
+		f.world.place(p, except, m.at, f.stage == replaying)
+	}
+	f.world.pass(f.passed)
+}
+
+// mend ends a gap: all behind an offset is known.
+func (f *follower) mend(offset uint64) {
+	f.gap = false
+	f.world.forget(offset)
+}
+
+// suspect makes the follower read the last message again before it goes on: it was cut off,
+// and what has come before that may have been lost since.
+func (f *follower) suspect() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held, f.size, f.top = nil, 0, 0
+	switch f.stage {
+	case following:
+		f.verify = true
+	case replaying:
+		f.stage = starting // how far the log goes may be another place now
+	}
+}
+
+// reaches notes that a message is in the log.
+func (f *follower) reaches(seq uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.top = max(f.top, seq)
+}
+
+// tick is called several times a second.
+func (f *follower) tick(now time.Duration) {
+	if !f.mu.TryLock() {
+		return // it applies a message
+	}
+	defer f.mu.Unlock()
+	switch f.stage {
+	case starting, broken:
+		if now-f.asked >= lookEvery {
+			f.asked = now
+			f.world.look()
+		}
+	case replaying:
+		f.ask(now)
+	case following:
+		if now-f.progress > cutAfter {
+			f.verify = true // not even batches of this node come
+		}
+		if f.ledger.next > f.top && !f.verify {
+			f.gapped = 0
+			return
+		}
+		if f.gapped == 0 {
+			f.gapped = now
+		}
+		if now-f.gapped >= tailAfter {
+			f.ask(now)
+		}
+	}
+}

@@ -1,0 +1,564 @@
+package cluster
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/pubsub"
+	"github.com/nu7hatch/webrocket/pubsub/delivery"
+)
+
+var (
+	logSeeds = flag.Int("logseeds", 60, "runs of TestLog")
+	logSeed  = flag.Uint64("logseed", 0, "seed of the first; 0: by the time")
+)
+
+// keyWindow is how long keys are remembered.
+const keyWindow = 2 * time.Second
+
+// A simulatedLog is what NATS does for one log: it stores messages, and sends them on. What
+// it sends may be lost, late or twice, and what replicas answer may be old.
+type simulatedLog struct {
+	t     *testing.T
+	rand  *rand.Rand
+	now   time.Duration
+	queue []event
+	old   []message // that have gone
+	kept  []message // from first on
+	first uint64    // number of the first message that is kept
+	ids   map[string]uint64
+	nodes []*logNode
+	ended []*logNode // nodes that were killed
+	users []*logUser
+	loss  float64       // of messages on the feed
+	down  bool          // no quorum
+	torn  bool          // something that was stored has been lost
+	calm  time.Duration // until when nodes are left alone: one that knows what was stored must live to see that it is lost
+
+	published map[string]*publishedEvent // by id
+	ahead     int
+}
+
+// An event is what happens later.
+type event struct {
+	at time.Duration
+	do func()
+}
+
+// A publishedEvent is what a publisher knows of an event.
+type publishedEvent struct {
+	channel, key string
+	answered     bool
+	stored       hub.Published
+	err          error
+}
+
+func (l *simulatedLog) later(d time.Duration, do func()) {
+	l.queue = append(l.queue, event{l.now + d, do})
+}
+
+// delay is how long something takes: little as a rule, and much at times.
+func (l *simulatedLog) delay() time.Duration {
+	d := time.Duration(l.rand.IntN(3000)) * time.Microsecond
+	if l.rand.IntN(50) == 0 {
+		d += time.Duration(l.rand.IntN(700)) * time.Millisecond
+	}
+	return d
+}
+
+func (l *simulatedLog) last() uint64 { return l.first + uint64(len(l.kept)) - 1 }
+
+// store adds a message, and sends it to the nodes. expected is the number of the last
+// message, -1 for any.
+func (l *simulatedLog) store(id string, data []byte, expected int64) {
+	if l.down || expected >= 0 && uint64(expected) != l.last() {
+		return
+	}
+	if _, twice := l.ids[id]; twice && id != "" {
+		return
+	}
+	// The clock of a log is coarse, and goes back when another server leads.
+	m := message{seq: l.last() + 1, at: int64(l.now) + l.rand.Int64N(1e6), data: slices.Clone(data)}
+	l.ids[id] = m.seq
+	l.kept = append(l.kept, m)
+	for _, n := range l.nodes {
+		for range 1 + l.rand.IntN(20)/19 {
+			if l.rand.Float64() >= l.loss {
+				l.later(l.delay(), func() { n.take(m) })
+			}
+		}
+	}
+}
+
+// A logNode is a node that follows the log.
+type logNode struct {
+	log      *simulatedLog
+	follower follower
+	appender appender
+	source   pubsub.Source
+	table    *pubsub.Hub
+	shard    *pubsub.Shard
+	gone     bool
+	cut      bool // from the log
+}
+
+func (l *simulatedLog) start() *logNode {
+	n := &logNode{log: l, table: pubsub.NewHub()}
+	n.shard = pubsub.NewShard(n)
+	n.table.AddForm(pubsub.Encoding{Base: pubsub.Itself, Kept: true, Encode: func(m pubsub.Message, _ []byte) []byte {
+		if m.Lost != 0 {
+			epoch, _ := m.Value.(string)
+			return fmt.Appendf(nil, "lost %s", epoch)
+		}
+		return slices.Clone(m.Event)
+	}})
+	size := 5 + l.rand.IntN(200)
+	n.table.SetHistory(func(string) pubsub.History { return pubsub.History{Size: size, TTL: time.Hour} })
+	n.table.SetSources(func(string) *pubsub.Source { return &n.source })
+	n.appender = appender{
+		id: l.rand.Uint64() | 1, timeout: 5 * time.Second, most: 1 << 20, seen: l.now, wake: func() {}, latency: func(time.Duration) {},
+	}
+	n.follower = follower{
+		world: n, appender: &n.appender, newEpoch: func() uint64 { return l.rand.Uint64() | 1 },
+		window: func() (time.Duration, int) { return keyWindow, 1000 },
+	}
+	l.nodes = append(l.nodes, n)
+	return n
+}
+
+func (n *logNode) take(m message) {
+	if !n.gone && !n.cut {
+		n.follower.take(n.log.now, m)
+	}
+}
+
+// tick is what a node does in each step.
+func (n *logNode) tick() {
+	n.appender.expire(n.log.now)
+	n.follower.tick(n.log.now)
+	if f := n.appender.next(n.log.now); f != nil && !n.cut {
+		id, data := fmt.Sprint(n.appender.id, ".", f.number), slices.Clone(f.data)
+		n.log.later(n.log.delay(), func() {
+			n.log.store(id, data, -1)
+			if seq, ok := n.log.ids[id]; ok && !n.gone && n.log.rand.IntN(2) == 0 {
+				n.follower.reaches(seq)
+			}
+		})
+	}
+	n.shard.Work()
+}
+
+func (n *logNode) answer(do func()) {
+	if n.cut || n.log.rand.IntN(20) == 0 {
+		return // it is never answered
+	}
+	n.log.later(n.log.delay(), func() {
+		if !n.gone {
+			do()
+		}
+	})
+}
+
+func (n *logNode) read(from uint64) {
+	l := n.log
+	n.answer(func() {
+		var list []message
+		end := len(l.kept)
+		if l.rand.IntN(4) == 0 {
+			end -= l.rand.IntN(min(end, 3) + 1) // a replica that lags
+		}
+		begin := max(from, l.first)
+		for i := int(begin - l.first); i < min(end, int(begin-l.first)+20); i++ {
+			list = append(list, l.kept[i])
+		}
+		var state *logState
+		if !l.down && (len(list) <= 1 || list[0].seq != from) {
+			state = &logState{l.first, l.last()}
+		}
+		n.follower.filled(l.now, from, list, state)
+	})
+}
+
+func (n *logNode) look() {
+	n.answer(func() {
+		if !n.log.down {
+			n.follower.looked(n.log.now, logState{n.log.first, n.log.last()})
+		}
+	})
+}
+
+func (n *logNode) found(b []byte, last uint64) {
+	n.answer(func() { n.log.store("", b, int64(last)) })
+}
+
+func (n *logNode) place(p *placed, _ *pubsub.Subscriber, _ int64, silently bool) {
+	flow := pubsub.Always
+	if silently {
+		flow = flow.Silently()
+	}
+	if err := n.table.Place(pubsub.Message{Channel: p.channel, Event: p.event, Offset: p.offset}, flow); err != nil {
+		n.log.t.Errorf("place %s at %d: %v", p.event, p.offset, err)
+	}
+}
+
+func (n *logNode) pass(offset uint64)   { n.source.Pass(offset) }
+func (n *logNode) forget(offset uint64) { n.table.Forget(&n.source, offset) }
+func (n *logNode) begin(epoch string)   { n.table.Begin(&n.source, epoch, 0) }
+
+// Wake makes logNode a pubsub.Sink.
+func (n *logNode) Wake() {}
+
+// Deliver makes logNode a pubsub.Sink.
+func (n *logNode) Deliver(ids []uint64, run *delivery.Run) int {
+	for _, id := range ids {
+		u := n.log.users[id&^delivery.Several]
+		for i := range run.Items {
+			u.hear(&run.Items[i])
+		}
+	}
+	return len(ids)
+}
+
+// Room, TimeLeft and Lost make logNode a pubsub.Replayer.
+func (n *logNode) Room(uint64) int         { return 10 }
+func (n *logNode) TimeLeft() time.Duration { return time.Millisecond }
+
+func (n *logNode) Lost(id uint64, lost delivery.Lost) {
+	u := n.log.users[id&^delivery.Several]
+	u.told("", lost.Offset)
+}
+
+// A logUser hears one channel, at one node after the other.
+type logUser struct {
+	log      *simulatedLog
+	id       uint64
+	channel  string
+	node     *logNode
+	sub      *pubsub.Subscriber
+	at       pubsub.Position
+	segments []segment // between notices that something may be missing
+}
+
+// A segment is what a user has heard without being told that something is missing.
+type segment struct {
+	from   pubsub.Position // behind which it begins; without an epoch: not known
+	events []heardEvent
+}
+
+type heardEvent struct {
+	offset uint64
+	id     string
+}
+
+// come subscribes to the channel at a node, since the position that the user has.
+func (u *logUser) come(n *logNode) {
+	u.node, u.sub = n, new(pubsub.Subscriber)
+	u.sub.Init(n.shard, u.id)
+	b, err := n.table.SubscribeFrom(math.MaxInt, u.sub, []byte(u.channel), pubsub.Start{Since: u.at})
+	if err != nil {
+		u.log.t.Fatal(err)
+	}
+	if b.Reason == pubsub.ReasonAhead {
+		u.log.ahead++
+	}
+	at := pubsub.Position{Epoch: b.Epoch, Offset: b.Offset}
+	if !b.Recovered {
+		u.segments = append(u.segments, segment{from: at})
+	} else if b.Offset < u.at.Offset {
+		u.log.t.Errorf("recovered at %d since %d", b.Offset, u.at.Offset)
+	}
+	u.at = at
+}
+
+func (u *logUser) leave() {
+	u.sub.Leave()
+	u.node = nil
+}
+
+func (u *logUser) hear(item *delivery.Item) {
+	if epoch, ok := strings.CutPrefix(string(item.Frame), "lost "); ok {
+		u.told(epoch, item.Offset)
+		return
+	}
+	if item.Offset <= u.at.Offset {
+		u.log.t.Errorf("user %d hears %s at %d, and is at %d", u.id, item.Frame, item.Offset, u.at.Offset)
+	}
+	u.at.Offset = item.Offset
+	s := &u.segments[len(u.segments)-1]
+	s.events = append(s.events, heardEvent{item.Offset, string(item.Frame)})
+}
+
+// told begins anew behind a gap.
+func (u *logUser) told(epoch string, offset uint64) {
+	if epoch != "" {
+		u.at.Epoch = epoch
+	}
+	u.at.Offset = offset
+	u.segments = append(u.segments, segment{from: u.at})
+}
+
+// publish publishes an event at a node.
+func (l *simulatedLog) publish(n *logNode) {
+	id := strconv.Itoa(len(l.published))
+	p := &publishedEvent{channel: "c" + strconv.Itoa(l.rand.IntN(4))}
+	m := pubsub.Message{Channel: []byte(p.channel), Event: []byte(id)}
+	if l.rand.IntN(4) == 0 {
+		p.key = strconv.Itoa(l.rand.IntN(30))
+		m.Key = []byte(p.key)
+	}
+	l.published[id] = p
+	n.appender.append(l.now, &m, func(stored hub.Published, err error) {
+		if p.answered {
+			l.t.Errorf("event %s is answered twice", id)
+		}
+		p.answered, p.stored, p.err = true, stored, err
+	})
+}
+
+// step lets 10 milliseconds pass.
+func (l *simulatedLog) step() {
+	l.now += 10 * time.Millisecond
+	for {
+		i := slices.IndexFunc(l.queue, func(e event) bool { return e.at <= l.now })
+		if i < 0 {
+			break
+		}
+		do := l.queue[i].do
+		l.queue = slices.Delete(l.queue, i, i+1)
+		do()
+	}
+	for _, n := range l.nodes {
+		n.tick()
+	}
+}
+
+// disturb makes something go wrong, or right.
+func (l *simulatedLog) disturb(tears bool) {
+	node := l.nodes[l.rand.IntN(len(l.nodes))]
+	what := l.rand.IntN(12)
+	if what <= 6 && l.now < l.calm {
+		return
+	}
+	switch what {
+	case 0:
+		l.loss = []float64{0, 0, 0.05, 0.5}[l.rand.IntN(4)]
+	case 1:
+		l.down = l.rand.IntN(3) == 0
+	case 2:
+		node.cut = !node.cut
+		if !node.cut {
+			node.follower.suspect()
+		}
+	case 3: // killed, and started again
+		node.gone = true
+		for _, u := range l.users {
+			if u.node == node {
+				u.leave()
+			}
+		}
+		l.nodes = slices.DeleteFunc(l.nodes, func(n *logNode) bool { return n == node })
+		l.ended = append(l.ended, node)
+		l.start()
+	case 4: // what is old goes
+		for l.rand.IntN(200) > 0 && len(l.kept) > 1 && l.kept[0].at < int64(l.now-2*keyWindow) {
+			l.old, l.kept, l.first = append(l.old, l.kept[0]), l.kept[1:], l.first+1
+		}
+	case 5:
+		if tears && l.rand.IntN(3) == 0 && len(l.kept) > 0 {
+			l.tear()
+			lost := 1 + l.rand.IntN(min(len(l.kept), 40))
+			l.kept = l.kept[:len(l.kept)-lost]
+		}
+	case 6:
+		if tears && l.rand.IntN(6) == 0 {
+			l.tear()
+			l.old, l.kept, l.first = nil, nil, 1
+		}
+	default: // users go from node to node
+		u := l.users[l.rand.IntN(len(l.users))]
+		if u.node != nil {
+			u.leave()
+		} else {
+			u.come(l.nodes[l.rand.IntN(len(l.nodes))])
+		}
+	}
+}
+
+// tear notes that something that was stored is about to be lost.
+func (l *simulatedLog) tear() {
+	l.torn, l.calm = true, l.now+10*time.Second
+	l.heal()
+	clear(l.ids)
+	for _, n := range l.nodes {
+		n.follower.suspect() // its connection has broken
+	}
+	for _, u := range l.users {
+		if u.node == nil { // the node that it knows something from may be gone
+			u.at = pubsub.Position{}
+		}
+	}
+}
+
+// heal ends what disturbs nodes.
+func (l *simulatedLog) heal() {
+	l.loss, l.down = 0, false
+	for _, n := range l.nodes {
+		if n.cut {
+			n.cut = false
+			n.follower.suspect()
+		}
+	}
+}
+
+// run lets publishers, users and faults do what they do, and then lets all come to rest.
+func (l *simulatedLog) run(tears bool) {
+	for range 3 {
+		l.start()
+	}
+	for i := range 12 {
+		l.users = append(l.users, &logUser{log: l, id: uint64(i), channel: "c" + strconv.Itoa(i%4)})
+	}
+	for i := range 3000 {
+		for range l.rand.IntN(3) {
+			l.publish(l.nodes[l.rand.IntN(len(l.nodes))])
+		}
+		if i%3 == 0 && i > 100 {
+			l.disturb(tears)
+		}
+		l.step()
+	}
+	l.heal()
+	for range 1500 {
+		l.step()
+	}
+	for _, u := range l.users {
+		if u.node == nil {
+			u.come(l.nodes[l.rand.IntN(len(l.nodes))])
+		}
+	}
+	for _, n := range l.nodes { // the last event, for everybody
+		l.publish(n)
+	}
+	for range 300 {
+		l.step()
+	}
+}
+
+// truth is what the log says in the end: the events of each channel, by offset.
+func (l *simulatedLog) truth() (events map[string][]heardEvent, e epoch) {
+	events = make(map[string][]heardEvent)
+	var of ledger
+	for _, m := range slices.Concat(l.old, l.kept) {
+		a, err := of.apply(m.seq, m.at, m.data, keyWindow, 1000)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if a.began {
+			clear(events)
+		}
+		for _, p := range a.events {
+			if !p.duplicate {
+				events[string(p.channel)] = append(events[string(p.channel)], heardEvent{p.offset, string(p.event)})
+			}
+		}
+	}
+	return events, of.epoch
+}
+
+// check holds what users and publishers know against the log.
+func (l *simulatedLog) check() {
+	truth, e := l.truth()
+	for _, n := range l.nodes {
+		if !n.follower.live.Load() || n.source.Epoch() != e.String() || n.appender.cut(l.now) {
+			l.t.Errorf("a node has not come to rest: stage %d, live %v, silent for %v, epoch %s, want %s", n.follower.stage, n.follower.live.Load(), l.now-n.appender.seen, n.source.Epoch(), e)
+		}
+	}
+	for _, u := range l.users {
+		for i := range u.segments {
+			s := &u.segments[i]
+			final := i == len(u.segments)-1
+			if s.from.Epoch != e.String() || l.torn && !final || len(s.events) == 0 && !final {
+				continue // what was stored then is not known any more
+			}
+			var want []heardEvent
+			for _, one := range truth[u.channel] {
+				if one.offset > s.from.Offset && (final || one.offset <= s.events[len(s.events)-1].offset) {
+					want = append(want, one)
+				}
+			}
+			if !slices.Equal(s.events, want) {
+				l.t.Errorf("user %d, since %v: %s", u.id, s.from, difference(s.events, want))
+			}
+		}
+		if u.at.Epoch != e.String() {
+			l.t.Errorf("user %d is in the epoch %s, want %s", u.id, u.at.Epoch, e)
+		}
+	}
+	l.checkPublishers(truth)
+}
+
+// difference says where two lists begin to differ.
+func difference(got, want []heardEvent) string {
+	i := 0
+	for i < min(len(got), len(want)) && got[i] == want[i] {
+		i++
+	}
+	return fmt.Sprintf("%d events as wanted, then got %v, want %v", i, got[i:min(i+3, len(got))], want[i:min(i+3, len(want))])
+}
+
+// checkPublishers checks that what was acknowledged is there, at its offset, and nothing is
+// there twice.
+func (l *simulatedLog) checkPublishers(truth map[string][]heardEvent) {
+	at := make(map[string]uint64)
+	for _, list := range truth {
+		for _, one := range list {
+			if at[one.id] != 0 {
+				l.t.Errorf("event %s is stored twice", one.id)
+			}
+			at[one.id] = one.offset
+		}
+	}
+	for id, p := range l.published {
+		switch {
+		case p.err != nil && !errors.Is(p.err, hub.ErrUnavailable) && !errors.Is(p.err, hub.ErrOverloaded):
+			l.t.Errorf("event %s: %v", id, p.err)
+		case !p.answered || p.err != nil || l.torn:
+		case p.stored.Duplicate && at[id] != 0, !p.stored.Duplicate && at[id] != p.stored.Offset:
+			l.t.Errorf("event %s: its publisher was told %+v, and it is at %d", id, p.stored, at[id])
+		}
+	}
+}
+
+// Nodes follow a log whose messages are lost, late and doubled, while nodes are killed and
+// cut off, the log forgets what is old, and has no quorum. Every user hears each event once
+// and in the log's order, at whichever nodes it has been, or is told that some are missing.
+// What is acknowledged is there. In every second run the log loses what it has stored, or all
+// of it: then everybody is told.
+func TestLog(t *testing.T) {
+	first := *logSeed
+	if first == 0 {
+		first = uint64(time.Now().UnixNano())
+	}
+	for i := range *logSeeds {
+		seed := first + uint64(i)
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			l := &simulatedLog{
+				t: t, rand: rand.New(rand.NewPCG(seed, 1)), first: 1, ids: map[string]uint64{}, published: map[string]*publishedEvent{},
+			}
+			l.run(seed%2 == 1)
+			l.check()
+		})
+		if t.Failed() {
+			t.Fatalf("again with -logseed %d -logseeds 1", seed)
+		}
+	}
+}

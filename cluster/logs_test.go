@@ -1,0 +1,448 @@
+package cluster_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/cluster"
+	"github.com/nu7hatch/webrocket/cluster/embedded"
+)
+
+// longPatience is how long a test waits for what needs an election.
+const longPatience = 60 * time.Second
+
+// A keeper is a node of a cluster with replicated history, with a server of WebSocket, both
+// of which can be stopped and started again.
+type keeper struct {
+	config   cluster.Config
+	embedded embedded.Config
+	node     *cluster.Node
+	nats     *embedded.Server // nil if the servers are others
+	server   *webrocket.Server
+}
+
+func (k *keeper) start(t testing.TB) {
+	t.Helper()
+	var err error
+	if len(k.config.Servers) == 0 {
+		if k.nats, err = embedded.Start(k.embedded); err != nil {
+			t.Fatal(err)
+		}
+		k.config.Embedded = k.nats
+	}
+	if k.node, err = cluster.Start(k.config); err != nil {
+		t.Fatal(err)
+	}
+	h := webrocket.NewJSONHandler()
+	h.Rules = []webrocket.Rule{{Match: "**", History: webrocket.History{Size: 10_000, TTL: time.Hour}}}
+	k.server = webrocket.NewServer("127.0.0.1:0")
+	k.server.Broker = k.node
+	if err := k.server.Handle("/", h); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (k *keeper) stop() {
+	if k.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_ = k.server.Shutdown(ctx)
+	_ = k.node.Close(ctx)
+	if k.nats != nil {
+		k.nats.Shutdown()
+	}
+	k.server = nil
+}
+
+func (k *keeper) ready() bool { return k.server != nil && k.node.Ready() }
+
+// keepers starts three nodes, each with a directory.
+func keepers(t testing.TB, streams cluster.Streams) []*keeper {
+	t.Helper()
+	addresses := freePorts(t, 3)
+	all := make([]*keeper, len(addresses))
+	for i := range all {
+		name := "n" + strconv.Itoa(i)
+		all[i] = &keeper{
+			config:   cluster.Config{Name: "test", Node: name, Streams: &streams, Log: slog.New(slog.DiscardHandler)},
+			embedded: embedded.Config{Name: "test", Node: name, Listen: addresses[i], Routes: addresses, Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)},
+		}
+	}
+	startAll(t, all)
+	return all
+}
+
+// startAll starts nodes at the same time, and waits until they are ready.
+func startAll(t testing.TB, all []*keeper) {
+	t.Helper()
+	var starting sync.WaitGroup
+	for _, k := range all {
+		starting.Go(func() { k.start(t) })
+		t.Cleanup(k.stop)
+	}
+	starting.Wait()
+	for _, k := range all {
+		waitLong(t, "a node is ready", k.ready)
+	}
+}
+
+func waitLong(t testing.TB, what string, come func() bool) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < longPatience; time.Sleep(5 * time.Millisecond) {
+		if come() {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", what)
+}
+
+// reply is what a client is told.
+type reply struct {
+	OK, Duplicate, Recovered bool
+	Err, Reason, Epoch       string
+	Event                    string
+	ID                       int
+	Offset, Top              uint64
+	Lost                     *int
+}
+
+// A talker is a client that may do everything.
+type talker struct{ *client }
+
+func (k *keeper) dial(t *testing.T) talker {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+k.server.Addr().String()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	c := talker{&client{t: t, conn: conn}}
+	if r := c.ask(`{"auth":{"access":"read-write","secret":""}}`); !r.OK {
+		t.Fatalf("got %+v", r)
+	}
+	return c
+}
+
+// ask sends a command and returns the next message.
+func (c talker) ask(command string, parts ...any) reply {
+	c.t.Helper()
+	c.send(command, parts...)
+	return c.next()
+}
+
+func (c talker) send(command string, parts ...any) {
+	c.t.Helper()
+	if err := c.conn.Write(c.t.Context(), websocket.MessageText, fmt.Appendf(nil, command, parts...)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c talker) next() (r reply) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), longPatience)
+	defer cancel()
+	_, text, err := c.conn.Read(ctx)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		c.t.Fatalf("got %q, %v", text, err)
+	}
+	return r
+}
+
+const (
+	subscribeSince = `{"subscribe":{"channel":"news","since":{"epoch":"%s","offset":%d}}}`
+	publishNews    = `{"publish":{"channel":"news","event":"%s"}}`
+)
+
+// recovers checks that a client that was at a position gets these events, and no others, at
+// a node, and returns its position then.
+func (k *keeper) recovers(t *testing.T, at reply, events ...string) reply {
+	t.Helper()
+	c := k.dial(t)
+	r := c.ask(subscribeSince, at.Epoch, at.Offset)
+	if !r.OK || !r.Recovered || r.Epoch != at.Epoch {
+		t.Fatalf("since %d: got %+v", at.Offset, r)
+	}
+	at.Offset = r.Offset
+	for _, want := range events {
+		if r = c.next(); r.Event != want || r.Offset <= at.Offset {
+			t.Fatalf("got %+v after %d, want %s", r, at.Offset, want)
+		}
+		at.Offset = r.Offset
+	}
+	return at
+}
+
+// Publishers on three nodes: every node hears one order and keeps the same events at the same
+// offsets, which are those that the publishers were told.
+func TestOneOrderForAllNodes(t *testing.T) {
+	nodes := keepers(t, cluster.Streams{Logs: 2})
+	const each = 100
+	clients := make([]talker, len(nodes))
+	for i, k := range nodes {
+		clients[i] = k.dial(t)
+		clients[i].ask(`{"subscribe":{"channel":"news"}}`)
+	}
+	var publishing sync.WaitGroup
+	told := make([]map[string]uint64, len(nodes))
+	for i, k := range nodes {
+		told[i] = make(map[string]uint64)
+		publishing.Go(func() {
+			for j := range each {
+				event := fmt.Sprintf("e%d.%d", i, j)
+				p, err := k.server.PublishKeyed("/", "news", event, nil, "")
+				if err != nil {
+					t.Error(err)
+				}
+				told[i][event] = p.Offset
+			}
+		})
+	}
+	publishing.Wait()
+	var first []reply
+	for i, c := range clients {
+		var heard []reply
+		for range each * len(nodes) {
+			heard = append(heard, c.next())
+		}
+		if i == 0 {
+			first = heard
+		} else if !slices.Equal(heard, first) {
+			t.Errorf("node %d hears another order, or other offsets", i)
+		}
+		page, err := nodes[i].server.History("/", "news", webrocket.HistoryQuery{Limit: 1000})
+		if err != nil || len(page.Events) != each*len(nodes) {
+			t.Fatalf("node %d keeps %d events, %v", i, len(page.Events), err)
+		}
+		for j, e := range page.Events {
+			if e.Event != first[j].Event || e.Offset != first[j].Offset || told[e.Event[1]-'0'][e.Event] != e.Offset {
+				t.Errorf("node %d keeps %s at %d; heard %+v", i, e.Event, e.Offset, first[j])
+			}
+		}
+	}
+}
+
+// A client goes on at another node where it was, also if nothing has been published since,
+// and from the position of a subscription to a channel that nothing was ever published to.
+// What it has missed it gets once, in order.
+func TestRecoverAnywhere(t *testing.T) {
+	nodes := keepers(t, cluster.Streams{Logs: 1})
+	at := nodes[0].dial(t).ask(`{"subscribe":{"channel":"news"}}`)
+	if at.Epoch == "" {
+		t.Fatalf("got %+v", at)
+	}
+	at = nodes[1].recovers(t, at)
+	writer := nodes[2].dial(t)
+	for _, event := range []string{"a", "b", "c"} {
+		if r := writer.ask(publishNews, event); !r.OK || r.Offset <= at.Offset {
+			t.Fatalf("got %+v", r)
+		}
+	}
+	seen := nodes[0].recovers(t, at, "a", "b", "c")
+	between := nodes[1].recovers(t, at, "a")
+	nodes[2].recovers(t, between, "b", "c")
+	nodes[1].recovers(t, seen)
+	if r := nodes[1].dial(t).ask(subscribeSince, seen.Epoch, seen.Offset+1<<40); r.Recovered || r.Reason != "ahead" {
+		t.Errorf("a position that there has never been: got %+v", r)
+	}
+	// A node that starts later knows all of it.
+	nodes[0].stop()
+	nodes[0].start(t)
+	waitLong(t, "the node is ready", nodes[0].ready)
+	nodes[0].recovers(t, at, "a", "b", "c")
+	nodes[0].recovers(t, seen)
+}
+
+// Many publishes are on their way at once, and the answers keep their order; a command that
+// comes behind them is obeyed behind them. The answer to a publish comes before its event.
+func TestAnswersKeepTheirOrder(t *testing.T) {
+	k := keepers(t, cluster.Streams{Logs: 1})[0]
+	c := k.dial(t)
+	const n = 600
+	c.ask(`{"subscribe":{"channel":"own"}}`)
+	go func() {
+		for i := range n {
+			command := `{"publish":{"channel":"news","event":"e"},"id":%d}`
+			switch {
+			case i == 300:
+				command = `{"subscribe":{"channel":"news"},"id":%d}`
+			case i == 400:
+				command = `{"publish":{"channel":"own","event":"mine"},"id":%d}`
+			case i%100 == 7:
+				command = `{"unsubscribe":{"channel":""},"id":%d}`
+			}
+			c.send(command, i)
+		}
+	}()
+	answers, events, subscribed := 0, 0, uint64(0)
+	for answers < n {
+		switch r := c.next(); {
+		case r.Event == "mine":
+			if answers <= 400 {
+				t.Fatal("an event comes before the answer to its publish")
+			}
+		case r.Event != "":
+			events++
+			if answers <= 300 || r.Offset <= subscribed {
+				t.Fatalf("event %+v after %d answers", r, answers)
+			}
+		case r.ID != answers:
+			t.Fatalf("got %+v, want the answer to %d", r, answers)
+		default:
+			if r.ID == 300 {
+				subscribed = r.Offset
+			}
+			answers++
+		}
+	}
+	for ; events < n-300-1-1-3; events++ { // 300, 400, and 307, 407, 507
+		c.next()
+	}
+}
+
+// A key is used once in the cluster, whichever nodes the event is given to at the same time.
+func TestKeyOnceInTheCluster(t *testing.T) {
+	nodes := keepers(t, cluster.Streams{Logs: 1})
+	for i := range 20 {
+		var publishing sync.WaitGroup
+		var mu sync.Mutex
+		originals, offsets := 0, map[uint64]bool{}
+		for _, k := range nodes {
+			publishing.Go(func() {
+				p, err := k.server.PublishKeyed("/", "news", "once", nil, strconv.Itoa(i))
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				offsets[p.Offset] = true
+				if !p.Duplicate {
+					originals++
+				}
+			})
+		}
+		publishing.Wait()
+		if originals != 1 || len(offsets) != 1 {
+			t.Fatalf("key %d: %d originals at %v", i, originals, offsets)
+		}
+	}
+	for i, k := range nodes {
+		waitLong(t, "all events", func() bool {
+			page, err := k.server.History("/", "news", webrocket.HistoryQuery{})
+			return err == nil && len(page.Events) == 20
+		})
+		if page, _ := k.server.History("/", "news", webrocket.HistoryQuery{}); len(page.Events) != 20 {
+			t.Errorf("node %d keeps %d events", i, len(page.Events))
+		}
+	}
+}
+
+// Without a quorum publishes fail in time, and clients still recover. All heals by itself, and
+// nothing that was acknowledged is lost, also if all nodes are stopped.
+func TestUnavailableAndHealing(t *testing.T) {
+	nodes := keepers(t, cluster.Streams{Logs: 1, PublishTimeout: time.Second})
+	at := nodes[0].dial(t).ask(`{"subscribe":{"channel":"news"}}`)
+	c := nodes[0].dial(t)
+	if r := c.ask(publishNews, "kept"); !r.OK {
+		t.Fatalf("got %+v", r)
+	}
+	nodes[1].stop()
+	nodes[2].stop()
+	waitLong(t, "publishes fail", func() bool { return c.ask(publishNews, "perhaps").Err == "unavailable" })
+	if _, err := nodes[0].server.PublishKeyed("/", "news", "perhaps", nil, ""); err == nil || !strings.Contains(err.Error(), webrocket.ErrUnavailable.Error()) {
+		t.Errorf("from Go: got %v", err)
+	}
+	waitLong(t, "the node is not ready", func() bool { return !nodes[0].ready() })
+	nodes[0].recovers(t, at, "kept")
+	startAll(t, nodes[1:])
+	waitLong(t, "publishes succeed", func() bool { return c.ask(publishNews, "healed").OK })
+	waitLong(t, "the node is ready", nodes[0].ready)
+	nodes[2].recovers(t, at, "kept")
+
+	for _, k := range nodes {
+		k.stop()
+	}
+	startAll(t, nodes)
+	nodes[1].recovers(t, at, "kept")
+}
+
+// If the servers of NATS lose what they have stored, subscribers are told, in a new epoch, and
+// no position from before is recovered. A node that starts then agrees with the others.
+func TestStreamsAreWiped(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	_ = listener.Close()
+	dir := t.TempDir()
+	var s *server.Server
+	run := func() {
+		var err error
+		if s, err = server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true}); err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+	}
+	run()
+	t.Cleanup(func() { s.Shutdown() })
+	nodes := make([]*keeper, 3)
+	for i := range nodes {
+		nodes[i] = &keeper{config: cluster.Config{
+			Node: "n" + strconv.Itoa(i), Servers: []string{"nats://127.0.0.1:" + strconv.Itoa(port)},
+			Streams: &cluster.Streams{Replicas: 1}, Log: slog.New(slog.DiscardHandler),
+		}}
+	}
+	startAll(t, nodes[:2])
+	reader := nodes[1].dial(t)
+	at := reader.ask(`{"subscribe":{"channel":"news"}}`)
+	writer := nodes[0].dial(t)
+	if r := writer.ask(publishNews, "lost"); !r.OK {
+		t.Fatalf("got %+v", r)
+	}
+	if r := reader.next(); r.Event != "lost" {
+		t.Fatalf("got %+v", r)
+	}
+	s.Shutdown()
+	s.WaitForShutdown()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	run()
+	told := reader.next()
+	if told.Lost == nil || *told.Lost != 0 || told.Epoch == "" || told.Epoch == at.Epoch || told.Offset <= at.Offset {
+		t.Fatalf("got %+v, and was at %+v", told, at)
+	}
+	waitLong(t, "publishes succeed", func() bool { return writer.ask(publishNews, "new").OK })
+	if r := reader.next(); r.Event != "new" || r.Offset <= told.Offset {
+		t.Errorf("got %+v after %+v", r, told)
+	}
+	startAll(t, nodes[2:])
+	for i, k := range nodes {
+		if r := k.dial(t).ask(subscribeSince, at.Epoch, at.Offset); r.Recovered || r.Reason != "epoch" || r.Epoch != told.Epoch {
+			t.Errorf("node %d: got %+v, want the epoch %s", i, r, told.Epoch)
+		}
+		k.recovers(t, told, "new")
+	}
+}

@@ -1,0 +1,121 @@
+package pubsub
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+)
+
+// placed is a hub whose channels get their messages from one source, and some that have come.
+func placed(t *testing.T, size int) (*Hub, *Source) {
+	t.Helper()
+	h, source := NewHub(), new(Source)
+	h.AddForm(Encoding{Base: Itself, Kept: true, Encode: func(m Message, _ []byte) []byte {
+		return fmt.Appendf(nil, "%d:%s", m.Offset, m.Data)
+	}})
+	h.SetHistory(func(string) History { return History{Size: size, TTL: time.Hour} })
+	h.SetSources(func(string) *Source { return source })
+	h.Begin(source, "e", 0)
+	for _, offset := range []uint64{1024, 1026, 1030, 5000, 5001} {
+		channel := "c"
+		if offset == 1030 {
+			channel = "other"
+		}
+		if err := h.Place(Message{Channel: []byte(channel), Data: []byte("x"), Offset: offset}, Always); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source.Pass(6143)
+	return h, source
+}
+
+// Messages that come with their offsets are kept at these: pages and positions go by them,
+// whichever numbers are left out, and a position may be where no message is.
+func TestPlace(t *testing.T) {
+	h, source := placed(t, 3)
+	for _, tt := range []struct {
+		q    Query
+		want string
+	}{
+		{Query{Limit: 9}, "1026:x 5000:x 5001:x more false, from 1025 to 6143"},
+		{Query{Limit: 2}, "5000:x 5001:x more true, from 1025 to 6143"},
+		{Query{Limit: 1, Since: Position{"e", 1024}}, "1026:x more true, from 1025 to 6143"},
+		{Query{Limit: 9, Since: Position{"e", 2000}}, "5000:x 5001:x more false, from 1025 to 6143"},
+		{Query{Limit: 9, Since: Position{"e", 6000}}, "more false, from 1025 to 6143"},
+		{Query{Limit: 9, Until: Position{"e", 4999}}, "1026:x more false, from 1025 to 6143"},
+		{Query{Limit: 9, Since: Position{"e", 1023}}, "expired more false, from 1025 to 6143"},
+		{Query{Limit: 9, Since: Position{"e", 6144}}, "ahead more false, from 1025 to 6143"},
+		{Query{Limit: 9, Since: Position{"f", 5000}}, "epoch more false, from 1025 to 6143"},
+	} {
+		page, _ := h.History([]byte("c"), tt.q)
+		got := string(page.Reason)
+		for i, item := range page.Items {
+			if i > 0 {
+				got += " "
+			}
+			got += string(item.Frame)
+		}
+		if got != "" {
+			got += " "
+		}
+		if got += fmt.Sprintf("more %v, from %d to %d", page.More, page.First, page.Top); got != tt.want {
+			t.Errorf("%+v: got %q, want %q", tt.q, got, tt.want)
+		}
+	}
+	if _, err := h.Publish(Message{Channel: []byte("c")}, Always); !errors.Is(err, ErrPlaced) {
+		t.Errorf("without an offset: got %v", err)
+	}
+	h.Forget(source, 8000)
+	if page, err := h.History([]byte("c"), Query{Since: Position{"e", 5001}, Limit: 9}); err == nil || page.Top != 8000 || page.First != 8001 {
+		t.Errorf("behind a gap: got %+v, %v", page, err)
+	}
+}
+
+// A member of a channel in which all is old is told how far the source has come, and goes on
+// from there, also if its channel has kept nothing since.
+func TestPositionsOfASource(t *testing.T) {
+	h, source := placed(t, 2)
+	shard := NewShard(nothing{})
+	join := func(channel string, since uint64) Begun {
+		sub := new(Subscriber)
+		sub.Init(shard, 1)
+		b, err := h.SubscribeFrom(math.MaxInt, sub, []byte(channel), Start{Since: Position{"e", since}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub.Leave()
+		return b
+	}
+	for _, tt := range []struct {
+		channel  string
+		since    uint64
+		offset   uint64
+		top      uint64
+		recovers bool
+	}{
+		{"c", 1026, 1026, 5001, true},
+		{"c", 4000, 4000, 5001, true},
+		{"c", 1025, 6143, 6143, false},
+		{"c", 5001, 6143, 6143, true},
+		{"c", 6000, 6143, 6143, true},
+		{"c", 6144, 6143, 6143, false},
+		{"quiet", 6143, 6143, 6143, true},
+		{"quiet", 0, 6143, 6143, true},
+	} {
+		if b := join(tt.channel, tt.since); b.Recovered != tt.recovers || b.Offset != tt.offset || b.Top != tt.top || b.Epoch != "e" {
+			t.Errorf("%s since %d: got %+v", tt.channel, tt.since, b)
+		}
+	}
+	h.Forget(source, 9000)
+	if b := join("quiet", 8999); b.Recovered || b.Offset != 9000 {
+		t.Errorf("behind a gap: got %+v", b)
+	}
+	h.SetHistory(func(string) History { return History{} })
+	source.Pass(9100) // published while nothing was kept
+	h.SetHistory(func(string) History { return History{Size: 2, TTL: time.Hour} })
+	if b := join("c", 9000); b.Recovered {
+		t.Errorf("over a time without a history: got %+v", b)
+	}
+}
