@@ -132,7 +132,7 @@ func TestDocumentedLimits(t *testing.T) {
 		fmt.Sprintf("| time for the closing handshake | %.0f s |", engine.DefaultCloseTimeout.Seconds()),
 		fmt.Sprintf("| length of a channel's name | %d bytes |", codec.MaxChannelName),
 		fmt.Sprintf("| bytes kept of a channel | %d MiB |", hubpkg.DefaultHistoryBytes>>20),
-		fmt.Sprintf("| bytes kept in a hub | %d MiB |", pubsub.DefaultHistoryBytes>>20),
+		fmt.Sprintf("| bytes of the events kept in a hub, without the 400 of each channel | %d MiB |", pubsub.DefaultHistoryBytes>>20),
 		fmt.Sprintf("| time for which a key is remembered | %.0f s |", pubsub.DefaultKeyWindow.Seconds()),
 		fmt.Sprintf("| keys that a hub remembers | %d,000 |", pubsub.DefaultKeys/1000),
 		fmt.Sprintf("| length of a key | %d bytes |", codec.MaxKey),
