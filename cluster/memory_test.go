@@ -50,8 +50,8 @@ func TestBytesPerFact(t *testing.T) {
 		t.Fatalf("%d users are present, %v", page.Users, err)
 	}
 	t.Logf("%d bytes of a member at its own node, %d at each other one", own/members, far/members)
-	if own/members > 300 || far/members > 900 {
-		t.Errorf("%d bytes of a member at its own node, want 300 at most, and %d at each other one, want 900", own/members, far/members)
+	if own/members > 200 || far/members > 500 {
+		t.Errorf("%d bytes of a member at its own node, want 200 at most, and %d at each other one, want 500", own/members, far/members)
 	}
 	runtime.KeepAlive(told)
 	runtime.KeepAlive(known)
