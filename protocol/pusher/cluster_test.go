@@ -154,7 +154,7 @@ func TestNodesAreOneApplication(t *testing.T) {
 	b.publish(`{"name":"e","data":"1","channel":"presence-room","socket_id":"` + x.socket + `"}`)
 	y.want(`~"data":"1"`)
 	z.want(`~"data":"1"`)
-	c.publish(`{"name":"e","data":"2","channel":"presence-room"}`)
+	b.publish(`{"name":"e","data":"2","channel":"presence-room"}`) // behind the other one
 	x.want(`~"data":"2"`)
 	_ = x.ws.CloseNow()
 	b.hears("/apps/app-1/channels/presence-room", "info=user_count", `{"occupied":true,"user_count":2}`)
