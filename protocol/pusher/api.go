@@ -150,7 +150,7 @@ func (c *call) parse(o object, several bool) (e event, err error) {
 	if err := c.parseChannels(o, several, &e); err != nil {
 		return event{}, err
 	}
-	if o["socket_id"] != nil && string(o["socket_id"]) != "null" {
+	if o.get("socket_id") != nil && string(o.get("socket_id")) != "null" {
 		if e.socketID, ok = o.text("socket_id"); !ok || !validSocketID(e.socketID) {
 			return event{}, badRequest("socket_id is not that of a connection")
 		}
@@ -161,7 +161,7 @@ func (c *call) parse(o object, several bool) (e event, err error) {
 }
 
 func (c *call) parseData(o object, e *event) error {
-	data := o["data"]
+	data := o.get("data")
 	if data == nil || string(data) == "null" {
 		return badRequest("data is missing; it is a text, which publishers encode as JSON first")
 	}
@@ -177,8 +177,8 @@ func (c *call) parseData(o object, e *event) error {
 }
 
 func (c *call) parseChannels(o object, several bool, e *event) error {
-	if list := o["channels"]; several && list != nil {
-		if o["channel"] != nil {
+	if list := o.get("channels"); several && list != nil {
+		if o.get("channel") != nil {
 			return badRequest("there are channel and channels; want one of them")
 		}
 		var ok bool
@@ -271,7 +271,7 @@ func postBatch(c *call, _ []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := objectsOf(o["batch"])
+	list, err := objectsOf(o.get("batch"))
 	if err != nil || len(list) == 0 || len(list) > c.rules.MaxBatch {
 		return nil, badRequest("batch must be a list of 1 to %d events", c.rules.MaxBatch)
 	}

@@ -30,59 +30,131 @@ func parseMessage(text []byte) (m message, err error) {
 	if m.event, ok = members.text("event"); !ok || m.event == "" {
 		return message{}, errMessage
 	}
-	if _, has := members["channel"]; has {
+	if members.get("channel") != nil {
 		if m.channel, ok = members.text("channel"); !ok {
 			return message{}, errMessage
 		}
 	}
-	m.data = members["data"]
+	m.data = members.get("data")
 	return m, nil
 }
 
-// object is a JSON object, with each member as it was sent.
-type object map[string]json.RawMessage
+// object is the members of a JSON object, each value as it was sent.
+type object []field
+
+// A field is a member of an object.
+type field struct {
+	name  string
+	value json.RawMessage
+}
+
+// get returns the value of a member, nil if there is none of that name.
+func (o object) get(name string) json.RawMessage {
+	for i := range o {
+		if o[i].name == name {
+			return o[i].value
+		}
+	}
+	return nil
+}
 
 // membersMax is how many members an object may have, so that no message is expensive.
 const membersMax = 64
 
 var errObject = errors.New("not a JSON object")
 
-// parseObject reads a JSON object. Unlike json.Unmarshal into a struct it knows names
-// in one case only, and refuses an object in which one is there twice: two readers
-// could each take another one.
+// parseObject reads a JSON object, of which it keeps a copy. Unlike json.Unmarshal into a
+// struct it knows names in one case only, and refuses an object in which one is there
+// twice: two readers could each take another one. Every message of a client goes through
+// it, so it makes no decoder and no map.
 func parseObject(text []byte) (object, error) {
 	if !json.Valid(text) {
 		return nil, errObject
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	c := cutter{bytes.Clone(text)}
+	c.skipSpace()
+	if c.rest[0] != '{' {
 		return nil, errObject
 	}
-	o := make(object)
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if _, twice := o[name]; err != nil || !ok || twice || len(o) == membersMax {
+	c.skip(1)
+	o := make(object, 0, 4)
+	for c.rest[0] != '}' {
+		name, _ := textOf(c.value())
+		c.skip(1) // the colon
+		value := c.value()
+		if o.get(name) != nil || len(o) == membersMax {
 			return nil, errObject
 		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, errObject
+		o = append(o, field{name, value})
+		if c.rest[0] == ',' {
+			c.skip(1)
 		}
-		o[name] = value
 	}
 	return o, nil
 }
 
+// A cutter cuts JSON, which is valid, into its parts.
+type cutter struct{ rest []byte }
+
+func (c *cutter) skipSpace() { c.rest = bytes.TrimLeft(c.rest, " \t\r\n") }
+
+// skip skips n bytes and the space behind them.
+func (c *cutter) skip(n int) {
+	c.rest = c.rest[n:]
+	c.skipSpace()
+}
+
+// value returns the value that comes next, and skips it.
+func (c *cutter) value() json.RawMessage {
+	n := valueLen(c.rest)
+	v := c.rest[:n:n]
+	c.skip(n)
+	return v
+}
+
+// valueLen returns the length of the value that valid JSON begins with.
+func valueLen(text []byte) int {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']', ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i // a number or a word ends here
+			}
+			if text[i] == '}' || text[i] == ']' {
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+	}
+	return len(text)
+}
+
 // text returns a member that is a string.
-func (o object) text(name string) (string, bool) { return textOf(o[name]) }
+func (o object) text(name string) (string, bool) { return textOf(o.get(name)) }
 
 // textOf returns the text of a JSON string.
 func textOf(value json.RawMessage) (text string, ok bool) {
-	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &text) != nil {
+	if len(value) < 2 || value[0] != '"' {
 		return "", false
 	}
-	return text, true
+	if plain := value[1 : len(value)-1]; !bytes.ContainsAny(plain, "\"\\") && utf8.Valid(plain) {
+		return string(plain), true
+	}
+	err := json.Unmarshal(value, &text)
+	return text, err == nil
 }
 
 // arguments returns the data of an event of the protocol itself, which is an object,

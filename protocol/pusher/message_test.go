@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -152,4 +153,60 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("%s becomes %s", text, out)
 		}
 	})
+}
+
+// plainObject is parseObject with the decoder of the standard library.
+func plainObject(text []byte) (map[string]json.RawMessage, error) {
+	if !json.Valid(text) {
+		return nil, errObject
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errObject
+	}
+	o := make(map[string]json.RawMessage)
+	for d.More() {
+		t, err := d.Token()
+		name, ok := t.(string)
+		if _, twice := o[name]; err != nil || !ok || twice || len(o) == membersMax {
+			return nil, errObject
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, errObject
+		}
+		o[name] = value
+	}
+	return o, nil
+}
+
+func FuzzObject(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, ` { } `, `{"a":1}`, `{"a" : "x\"}" , "b":[1,{"c":"]"}],"d":-1.5e3 ,"e":null}`, `[]`, `1`, `"a"`, `{"a":1,"a":2}`,
+		`{"\u0061":1,"a":2}`, `{"\ud800":true,"é":"é"}`, `{"a":1} x`, `{"a":{"b":{"c":[[],[[]]]}}}`, `{"":""}`, "{\"\xff\":\"\xff\"}",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		want, wantErr := plainObject(text)
+		got, err := parseObject(text)
+		if (err == nil) != (wantErr == nil) || len(got) != len(want) {
+			t.Fatalf("%q: got %v, %v, want %v, %v", text, got, err, want, wantErr)
+		}
+		for name, value := range want {
+			if !bytes.Equal(got.get(name), value) {
+				t.Errorf("%q: %q is %s, want %s", text, name, got.get(name), value)
+			}
+		}
+	})
+}
+
+func BenchmarkParseMessage(b *testing.B) {
+	text := []byte(`{"event":"client-e","channel":"private-c0000003","data":"` + strings.Repeat("0", 128) + `"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseMessage(text); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

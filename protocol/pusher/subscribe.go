@@ -91,11 +91,11 @@ func personOf(rules *settings, data string) (person, *denial) {
 	id, ok := o.text("user_id")
 	if !ok {
 		var number json.Number
-		if json.Unmarshal(o["user_id"], &number) == nil {
+		if json.Unmarshal(o.get("user_id"), &number) == nil {
 			id = number.String()
 		}
 	}
-	info := o["user_info"]
+	info := o.get("user_info")
 	switch {
 	case id == "":
 		return person{}, unauthorized("channel_data has no user_id")

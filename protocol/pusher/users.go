@@ -123,7 +123,7 @@ func userOf(rules *settings, data string) (u signedUser, why string) {
 		return signedUser{}, "user_data is not a JSON object"
 	}
 	u.id, _ = o.text("id")
-	u.info = o["user_info"]
+	u.info = o.get("user_info")
 	switch {
 	case u.id == "":
 		return signedUser{}, "user_data has no id, or one that is not a string"
@@ -132,7 +132,7 @@ func userOf(rules *settings, data string) (u signedUser, why string) {
 	case len(u.info) > rules.MaxMemberInfo:
 		return signedUser{}, fmt.Sprintf("user_info has more than %d bytes", rules.MaxMemberInfo)
 	}
-	if list := o["watchlist"]; list != nil && json.Unmarshal(list, &u.watchlist) != nil {
+	if list := o.get("watchlist"); list != nil && json.Unmarshal(list, &u.watchlist) != nil {
 		return signedUser{}, "watchlist is not a list of strings"
 	}
 	return u, ""
