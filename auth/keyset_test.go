@@ -99,7 +99,8 @@ type endpoint struct {
 	mu      sync.Mutex
 	body    string
 	err     error
-	slow    bool // never answers
+	slow    bool          // never answers
+	takes   time.Duration // answers so much later, with what there was when it was asked
 	fetches []time.Time
 }
 
@@ -113,10 +114,16 @@ func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 		e.mu.Lock()
 		return nil, r.Context().Err()
 	}
-	if e.err != nil {
-		return nil, e.err
+	body, err := e.body, e.err
+	if e.takes > 0 {
+		e.mu.Unlock()
+		time.Sleep(e.takes)
+		e.mu.Lock()
 	}
-	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(e.body)), Request: r}, nil
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
 func (e *endpoint) serve(body string, err error) {
@@ -214,6 +221,31 @@ func TestKeySetFindsNewKey(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		wantLogin(t, tokens, token(t, k["ed"], "ed"), UnknownKey) // it was asked for
+	})
+}
+
+// A key that a token names while a fetch is under way may be newer than what the fetch brings:
+// its tokens are told to wait for the next one, and are not refused.
+func TestKeySetAskedDuringAFetch(t *testing.T) {
+	k := testKeys()
+	e := &endpoint{body: setOf(t, k["rs"])}
+	bubble(t, e, func(t *testing.T, tokens *Tokens, _ *KeySet) {
+		time.Sleep(time.Minute)
+		e.mu.Lock()
+		e.takes = 5 * time.Second
+		e.mu.Unlock()
+		wantLogin(t, tokens, token(t, k["ed"], "ed"), KeysMissing) // which begins the fetch
+		time.Sleep(time.Second)
+		e.serve(setOf(t, k["rs"], k["es"]), nil)
+		wantLogin(t, tokens, token(t, k["es"], "es"), KeysMissing)
+		time.Sleep(5 * time.Second)
+		if n := e.count(); n != 2 {
+			t.Fatalf("%d fetches, want the second to be over", n)
+		}
+		wantLogin(t, tokens, token(t, k["ed"], "ed"), UnknownKey)
+		wantLogin(t, tokens, token(t, k["es"], "es"), KeysMissing)
+		time.Sleep(fetchCooldown + 5*time.Second)
+		wantLogin(t, tokens, token(t, k["es"], "es"), Accepted)
 	})
 }
 

@@ -67,6 +67,28 @@ func TestRevokeNow(t *testing.T) {
 	}
 }
 
+// A revocation that was made for long, while MaxLifetime was longer, is not shortened by
+// another of the same user or token: the old token could come back.
+func TestRevocationIsNotShortened(t *testing.T) {
+	var r Revocations
+	for _, keep := range []time.Duration{24 * time.Hour, time.Hour} {
+		if err := errors.Join(r.RevokeUser(noon, "42", noon, keep), r.RevokeID(noon, "bad", keep)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		after time.Duration
+		want  bool
+	}{{2 * time.Hour, true}, {24*time.Hour - 1, true}, {24 * time.Hour, false}} {
+		if err := r.RevokeID(noon.Add(tt.after), "another", time.Minute); err != nil { // forgets what is over
+			t.Fatal(err)
+		}
+		if user, id := r.Has("42", "", noon.Add(-1)), r.Has("", "bad", noon); user != tt.want || id != tt.want {
+			t.Errorf("after %v: the user is revoked: %t, the token: %t, want %t", tt.after, user, id, tt.want)
+		}
+	}
+}
+
 func TestRevocationsAreBounded(t *testing.T) {
 	var r Revocations
 	for i := range MaxRevocations {

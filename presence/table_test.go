@@ -107,6 +107,27 @@ func TestCrowds(t *testing.T) {
 	}
 }
 
+// A member that leaves is named if there were at most MaxListed members before it left, and
+// not if there was one more.
+func TestLeavingACrowd(t *testing.T) {
+	table, q := NewTable(), new(Queue)
+	c := Config{Mode: Clients, MaxListed: 3}
+	table.Watch(table.Join(q, 0, "c", c, who(0)))
+	var members []*Member
+	for i := range 3 {
+		members = append(members, table.Join(q, 0, "c", c, who(1+i)))
+	}
+	tell(table, q, 0)
+	for i, named := range []int{0, 1, 1} {
+		now := time.Duration(i+1) * time.Second
+		table.Leave(q, now, members[i])
+		got := tell(table, q, now)
+		if len(got) != 1 || len(got[0].Left) != named || got[0].Clients != 3-i {
+			t.Errorf("leaving %d: got %+v, want %d named", i+1, got, named)
+		}
+	}
+}
+
 // Versions go on where a channel was forgotten in between.
 func TestVersionsGoOn(t *testing.T) {
 	table, q := NewTable(), new(Queue)
