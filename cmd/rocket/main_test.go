@@ -162,7 +162,7 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		{"check my.json -x", "rocket: -x: unknown flag", 2},
 		{"health x -redy", "rocket: -redy: unknown flag; did you mean -ready?\n", 2},
 		{"top x -interval 1s", "rocket: want no arguments but flags, not x\n", 2},
-		{"doctor x -json", "rocket: want no arguments but flags, not x\n", 2},
+		{"doctor x y -json", "rocket: want one file, not x y\n", 2},
 		{"completion bash -x", "rocket: -x: unknown flag", 2},
 		{"man -x", "rocket: -x: unknown flag", 2},
 	} {

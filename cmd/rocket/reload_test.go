@@ -100,6 +100,7 @@ func TestNeedRestart(t *testing.T) {
 	others := map[string]string{ // values other than the default, where 7 is none
 		"admin": "127.0.0.1:1", "admin-profiling": "on", "admin-token": "t", "host": "127.0.0.1", "log-level": "debug",
 		"proxy-from": "10.0.0.0/8", "forwarded-from": "10.0.0.0/8", "slow-readers": "conflate", "io-uring": "off", "compression": "on", "patterns": "on", "origins": "https://example.com",
+		"apps-prefix": "/7", "cluster-sync": "interval", "cluster-replicas": "5", "cluster-max-bytes": "2MiB",
 		"cluster-listen": "127.0.0.1:1", "cluster-routes": "127.0.0.1:1", "nats-servers": "nats://localhost", "nats-credentials": "/dev/null",
 		"cluster-tls-cert": "/dev/null", "cluster-tls-key": "/dev/null", "cluster-tls-ca": "/dev/null",
 		"nats-tls-cert": "/dev/null", "nats-tls-key": "/dev/null", "nats-tls-ca": "/dev/null",
@@ -119,7 +120,7 @@ func TestNeedRestart(t *testing.T) {
 		switch {
 		case value.truth:
 			text = "true"
-		case strings.HasSuffix(st.def, "s"):
+		case st.meta == "TIME":
 			text = "7s"
 		}
 		if found := value.fromText("test", text); found != nil {

@@ -58,7 +58,11 @@ func TestEveryUnitEverywhere(t *testing.T) {
 			continue
 		}
 		count++
-		file := writeFile(t, fmt.Sprintf(`{%q: %s, "Hubs": [{"Path": "/"}]}`, st.key, unit.file))
+		member := fmt.Sprintf("%q: %s", st.key, unit.file)
+		if object, key, ok := strings.Cut(st.key, "."); ok {
+			member = fmt.Sprintf("%q: {%q: %s}", object, key, unit.file)
+		}
+		file := writeFile(t, fmt.Sprintf(`{%s, "Hubs": [{"Path": "/"}]}`, member))
 		for name, src := range map[string]sources{
 			"file":     {file: file},
 			"flag":     {flags: map[string]string{st.flag: unit.text}},
