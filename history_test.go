@@ -1,6 +1,7 @@
 package webrocket_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // remembering is a hub whose channels "chat:…" keep three events.
@@ -243,6 +245,92 @@ func TestReplayIsPaced(t *testing.T) {
 				t.Fatal("the first replay went on after logout")
 			}
 		}
+	}
+}
+
+// Pages leave room for each other: a client that asks for two of them at once before it reads
+// is not closed as a slow reader, however little may wait for it, and gets all page by page.
+func TestPagesFitTheQueue(t *testing.T) {
+	const events, people, queued = 400, 150, 32 << 10
+	for name, slow := range map[string]webrocket.SlowPolicy{"disconnect": webrocket.Disconnect, "drop-oldest": webrocket.DropOldest, "replay": webrocket.Replay} {
+		t.Run(name, func(t *testing.T) {
+			h := slowHandler(queued, slow)
+			h.Rules = []webrocket.Rule{{
+				Match: "c", History: webrocket.History{Size: events, TTL: time.Hour},
+				Presence: webrocket.Presence{Mode: webrocket.PresenceClients},
+			}}
+			s := slowServer(t, h)
+			for range events {
+				if err := s.Publish("/", "c", "e", strings.Repeat("x", 1000)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range people {
+				c := dialRaw(t, s, "/")
+				c.command(`{"auth":{"access":"read-only","secret":""}}`)
+				c.command(`{"subscribe":{"channel":"c"}}`)
+				c.frame()
+				c.frame()
+			}
+			c := dialRaw(t, s, "/")
+			c.command(`{"auth":{"access":"read-only","secret":""}}`)
+			c.frame()
+			c.queue(`{"history":{"channel":"c","limit":1000},"id":1}`)
+			c.queue(`{"history":{"channel":"c","limit":1000},"id":2}`)
+			c.flush()
+			var page struct {
+				Events, Members []struct {
+					Offset, At uint64
+				}
+				More bool
+				Err  string
+			}
+			read := func() int {
+				t.Helper()
+				op, got, err := c.next()
+				if err != nil || op != codec.OpText {
+					t.Fatalf("got a frame %v, %q, %v", op, got, err)
+				}
+				page.Events, page.Members, page.More = nil, nil, false
+				if err := json.Unmarshal(got, &page); err != nil || page.Err != "" || len(got) > queued/4+1000 {
+					t.Fatalf("got %.60s… of %d bytes, %v", got, len(got), err)
+				}
+				return len(got)
+			}
+			for range 2 {
+				if read(); !page.More || page.Events[len(page.Events)-1].Offset != events {
+					t.Fatalf("got %d events, more: %t", len(page.Events), page.More)
+				}
+			}
+			last, epoch := uint64(0), s.Hub("/").Epoch()
+			for more := true; more; more = page.More {
+				c.command(fmt.Sprintf(`{"history":{"channel":"c","limit":1000,"since":{"epoch":%q,"offset":%d}}}`, epoch, last))
+				read()
+				for _, e := range page.Events {
+					if last++; e.Offset != last {
+						t.Fatalf("got offset %d, want %d", e.Offset, last)
+					}
+				}
+			}
+			c.queue(`{"presence":{"channel":"c","limit":1000},"id":1}`)
+			c.queue(`{"presence":{"channel":"c","limit":1000},"id":2}`)
+			c.flush()
+			for range 2 {
+				if read(); !page.More || len(page.Members) == 0 {
+					t.Fatalf("got %d members, more: %t", len(page.Members), page.More)
+				}
+			}
+			seen, after := 0, uint64(0)
+			for more := true; more; more = page.More {
+				c.command(fmt.Sprintf(`{"presence":{"channel":"c","limit":1000,"after":%d}}`, after))
+				read()
+				seen += len(page.Members)
+				after = page.Members[len(page.Members)-1].At
+			}
+			if last != events || seen != people {
+				t.Errorf("got %d events and %d members page by page, want %d and %d", last, seen, events, people)
+			}
+		})
 	}
 }
 

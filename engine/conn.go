@@ -98,6 +98,16 @@ func (c *Conn) MessageLimit() int {
 	return c.endpoint.MaxMessageSize
 }
 
+// QueueLimit returns how many bytes may wait for the client while it reads nothing, 0
+// before OnOpen: Endpoint.MaxQueuedBytes. A reload may change it.
+func (c *Conn) QueueLimit() int {
+	c.loop.own("Conn.QueueLimit")
+	if c.endpoint == nil {
+		return 0
+	}
+	return c.endpoint.MaxQueuedBytes
+}
+
 // Subprotocol returns the name that the handshake selected: the first of those
 // in the client's Sec-WebSocket-Protocol that the endpoint has, "" if there is
 // none (RFC 6455 §1.9, §4.2.2). A reload does not change it.

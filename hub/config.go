@@ -72,7 +72,8 @@ type Config struct {
 	MaxHistoryBytes int64
 
 	// MaxHistoryReply limits the events in a reply to the command history, which has
-	// 256 KiB of them at most. If zero, 1,000.
+	// 256 KiB of them at most. If zero, 1,000. The reply counts for CommandRate as
+	// one command for each 100 events.
 	MaxHistoryReply int
 
 	// IdempotencyWindow is how long the key of a publish is remembered at least,

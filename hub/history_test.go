@@ -67,6 +67,42 @@ func TestPagesAreLimited(t *testing.T) {
 	}
 }
 
+// The command for a page of events counts as one for each 100 of them that it brings, and as
+// one if there are fewer, or if nothing is limited.
+func TestHistoryCountsForTheRate(t *testing.T) {
+	for _, tt := range []struct{ rate, asked, commands int }{
+		{20, 0, 1}, {20, 100, 1}, {20, 101, 2}, {20, 200, 2}, {20, 1000, 10}, {20, 100_000, 10}, {0, 1000, 0},
+	} {
+		h := newHub(t, Config{CommandRate: tt.rate, Rules: keeping("c", 2000)})
+		l := newLoop(t)
+		m := l.enter(h).login(auth.ReadWrite, "")
+		for range 1500 {
+			m.publish("c", "x")
+		}
+		m.TooFast(l.now, 1)
+		if r := m.History([]byte("c"), pubsub.Query{Limit: tt.asked}); !r.OK() {
+			t.Fatalf("history: got %v", r)
+		}
+		left := 0
+		for ; tt.rate > 0; left++ {
+			if fast, _ := m.TooFast(l.now, 1); fast {
+				break
+			}
+		}
+		if tt.rate-left != tt.commands {
+			t.Errorf("%d events asked for at %d a second: it counts as %d commands, want %d", tt.asked, tt.rate, tt.rate-left, tt.commands)
+		}
+	}
+	// What is not there does not count.
+	l := newLoop(t)
+	m := l.enter(newHub(t, Config{CommandRate: 2, Rules: keeping("c", 2000)})).login(auth.ReadWrite, "")
+	m.TooFast(l.now, 1)
+	m.History([]byte("c"), pubsub.Query{Limit: 1000})
+	if fast, _ := m.TooFast(l.now, 1); fast {
+		t.Error("a page without events counts as more than one command")
+	}
+}
+
 // A rule rewinds a subscription when it begins, and not when it is asked for again.
 func TestRewindOnce(t *testing.T) {
 	rules := []Rule{{Match: "c", History: History{Size: 5, TTL: time.Hour}, Rewind: 2}}

@@ -50,18 +50,24 @@ func (h *Hub) PresenceStats() PresenceStats { return h.presence.Stats() }
 // next page is that after the last At. It returns ErrNoPresence where there is none.
 // Rights are not looked at. Any goroutine, also from callbacks.
 func (h *Hub) Presence(channel string, after uint64, limit int) (PresencePage, error) {
+	return h.present(channel, after, limit, 0)
+}
+
+// present is Presence with a limit for the bytes of a page, 0 for none of its own.
+func (h *Hub) present(channel string, after uint64, limit, size int) (PresencePage, error) {
 	if rule, _ := h.settings.Load().rule(channel); rule == nil || rule.Presence.Mode == PresenceOff {
 		return PresencePage{}, ErrNoPresence
 	}
 	if limit == 0 {
 		limit = defaultMembers
 	}
-	return h.presence.Page(channel, after, min(max(limit, 0), maxMembers)), nil
+	return h.presence.Page(channel, after, min(max(limit, 0), maxMembers), size), nil
 }
 
 // Presence returns those that are present in a channel, as Hub.Presence does; a
-// negative limit is 100, 0 only their number.
-func (s *Session) Presence(channel []byte, after uint64, limit int) Result {
+// negative limit is 100, 0 only their number. size is how many bytes of entries there
+// may be, beside the first: at most 256 KiB, as for 0.
+func (s *Session) Presence(channel []byte, after uint64, limit, size int) Result {
 	h := s.desk.hub
 	if r := s.mayRead(h.settings.Load(), readingPresence, channel); !r.OK() {
 		return r
@@ -73,7 +79,7 @@ func (s *Session) Presence(channel []byte, after uint64, limit int) Result {
 	case limit < 0:
 		limit = 0
 	}
-	page, err := h.Presence(string(channel), after, limit)
+	page, err := h.present(string(channel), after, limit, size)
 	if err != nil {
 		return Result{Code: NotAvailable}
 	}
@@ -129,7 +135,7 @@ func (s *Session) attend(rule *compiled, channel []byte, watch bool) *Presences 
 func (s *Session) listen(a *attendance, p *attended) presence.Counts {
 	t := s.desk.hub.presence
 	if p.watches {
-		return t.Page(p.member.Channel(), 0, 0).Counts
+		return t.Page(p.member.Channel(), 0, 0, 0).Counts
 	}
 	if a.ear == nil {
 		a.ear = new(pubsub.Subscriber)

@@ -252,18 +252,18 @@ func TestPresenceRights(t *testing.T) {
 	m.show(k.token("42", "c=subscribe", "closed=subscribe,presence", "plain=presence"))
 	for i, step := range []struct{ got, want Code }{
 		{m.watch("c").Code, AccessDenied},
-		{m.Presence([]byte("c"), 0, -1).Code, AccessDenied},
+		{m.Presence([]byte("c"), 0, -1, 0).Code, AccessDenied},
 		{m.watch("closed").Code, AccessDenied},
-		{m.Presence([]byte("plain"), 0, -1).Code, NotAvailable},
-		{m.Presence([]byte("hidden"), 0, -1).Code, AccessDenied},
+		{m.Presence([]byte("plain"), 0, -1, 0).Code, NotAvailable},
+		{m.Presence([]byte("hidden"), 0, -1, 0).Code, AccessDenied},
 		{m.watch("open").Code, Success},
-		{m.Presence([]byte("open"), 0, -1).Code, Success},
+		{m.Presence([]byte("open"), 0, -1, 0).Code, Success},
 		{secret.watch("c").Code, Success},
 		{secret.watch("closed").Code, AccessDenied},
-		{secret.Presence([]byte("c"), 0, -1).Code, Success},
-		{secret.Presence([]byte("open"), 0, -1).Code, Success},
+		{secret.Presence([]byte("c"), 0, -1, 0).Code, Success},
+		{secret.Presence([]byte("open"), 0, -1, 0).Code, Success},
 		{secret.watch("plain").Code, Success},
-		{l.enter(h).Presence([]byte("c"), 0, -1).Code, AccessDenied},
+		{l.enter(h).Presence([]byte("c"), 0, -1, 0).Code, AccessDenied},
 	} {
 		want(t, fmt.Sprint("step ", i), step.got, step.want)
 	}
@@ -333,7 +333,7 @@ func TestReloadKeepsInfo(t *testing.T) {
 func TestPresenceAsksOnSubscribe(t *testing.T) {
 	h := presenceHub(t, Config{Rules: []Rule{byClient}, OnSubscribe: func(*Session, string) error { return errors.New("no") }})
 	m := newLoop(t).enter(h).login(auth.ReadOnly, "")
-	if r := m.Presence([]byte("c"), 0, -1); r.Code != AccessDenied || r.Reason != "no" {
+	if r := m.Presence([]byte("c"), 0, -1, 0); r.Code != AccessDenied || r.Reason != "no" {
 		t.Errorf("got %+v", r)
 	}
 }

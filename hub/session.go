@@ -311,8 +311,9 @@ func subscribed(err error) Result {
 }
 
 // History returns a part of a channel's history. A negative limit is 100 events, and
-// there are never more than MaxHistoryReply, or 256 KiB. The query's Now is by the clock of
-// measure.Now.
+// there are never more than MaxHistoryReply, or 256 KiB, or the query's Bytes if those are
+// less. Each 100 events count as one command against CommandRate. The query's Now is by the
+// clock of measure.Now.
 func (s *Session) History(channel []byte, q pubsub.Query) Result {
 	h := s.desk.hub
 	rules := h.settings.Load()
@@ -322,10 +323,16 @@ func (s *Session) History(channel []byte, q pubsub.Query) Result {
 	if q.Limit < 0 {
 		q.Limit = defaultPage
 	}
-	q.Limit, q.Bytes, q.Form = min(q.Limit, rules.MaxHistoryReply), maxPageSize, s.subscriber.Form()
+	if q.Bytes <= 0 {
+		q.Bytes = maxPageSize
+	}
+	q.Limit, q.Bytes, q.Form = min(q.Limit, rules.MaxHistoryReply), min(q.Bytes, maxPageSize), s.subscriber.Form()
 	page, err := h.table.History(channel, q)
 	switch {
 	case err == nil:
+		if more := (len(page.Items) - 1) / defaultPage; more > 0 && rules.CommandRate > 0 {
+			s.desk.worker.meter(s).Spend(more, rules.CommandRate)
+		}
 		return Result{Page: &page}
 	case errors.Is(err, pubsub.ErrNotRecovered):
 		at := pubsub.Begun{Epoch: page.Epoch, Offset: page.Top}

@@ -241,7 +241,7 @@ func (m *model) read(c *conn, limit int) {
 	if r.complete {
 		return
 	}
-	p := m.table.Page(c.channel, r.after, limit)
+	p := m.table.Page(c.channel, r.after, limit, 0)
 	var message []told
 	for _, e := range p.Members {
 		if e.At <= r.after {
@@ -353,7 +353,7 @@ func (m *model) compare() {
 		}
 	}
 	for _, channel := range modelChannels {
-		want, full := map[key]string{}, m.table.Page(channel, 0, math.MaxInt)
+		want, full := map[key]string{}, m.table.Page(channel, 0, math.MaxInt, 0)
 		for k, e := range m.truth[channel] {
 			want[k] = e.info
 		}

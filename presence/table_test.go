@@ -135,11 +135,11 @@ func TestVersionsGoOn(t *testing.T) {
 	for range 5 {
 		m := table.Join(q, 0, "c", Config{Mode: Users}, who(1))
 		table.Join(q, 0, "d", Config{Mode: Users}, who(1))
-		if p := table.Page("c", 0, 10); p.Version <= last || p.Members[0].At <= last {
+		if p := table.Page("c", 0, 10, 0); p.Version <= last || p.Members[0].At <= last {
 			t.Errorf("got %+v after version %d", p, last)
 		}
 		table.Leave(q, 0, m)
-		last = table.Page("c", 0, 10).Version
+		last = table.Page("c", 0, 10, 0).Version
 	}
 }
 
@@ -153,17 +153,24 @@ func TestVersionsOfOthers(t *testing.T) {
 	for range 100 {
 		table.Leave(q, 0, table.Join(q, 0, "c", Config{Mode: Users}, who(1)))
 	}
-	last := table.Page("c", 0, 10).Version
+	last := table.Page("c", 0, 10, 0).Version
 	for _, m := range others {
 		table.Leave(q, 0, m)
 	}
-	if v := table.Page("c", 0, 10).Version; v < last {
+	if v := table.Page("c", 0, 10, 0).Version; v < last {
 		t.Errorf("got version %d after %d", v, last)
 	}
 }
 
-// A page has 256 KiB at most, or one entry.
+// A page has 256 KiB at most, or what is asked for, or one entry.
 func TestPageSize(t *testing.T) {
+	for asked, most := range map[int]int{0: 245, 1 << 30: 245, 10_000: 9, 1: 1} { // of 1,068 bytes or so
+		pageSize(t, asked, most)
+	}
+}
+
+func pageSize(t *testing.T, asked, most int) {
+	t.Helper()
 	table, q := NewTable(), new(Queue)
 	for i := range 1000 {
 		table.Join(q, 0, "c", Config{Mode: Clients}, &Who{Client: fmt.Sprint("c", i), Info: string(make([]byte, 1000))})
@@ -171,9 +178,9 @@ func TestPageSize(t *testing.T) {
 	var seen int
 	var after uint64
 	for more := true; more; {
-		p := table.Page("c", after, 1000)
-		if n := len(p.Members); n == 0 || n > 300 {
-			t.Fatalf("a page has %d members", n)
+		p := table.Page("c", after, 1000, asked)
+		if n := len(p.Members); n == 0 || n > most || p.More && n < most {
+			t.Fatalf("a page of %d bytes has %d members, want %d", asked, n, most)
 		}
 		seen += len(p.Members)
 		after, more = p.Members[len(p.Members)-1].At, p.More
@@ -233,7 +240,7 @@ func TestConcurrent(t *testing.T) {
 				}
 				table.Work(q, now, hear)
 				if i%100 == 0 {
-					p := table.Page("c", 0, 1000)
+					p := table.Page("c", 0, 1000, 0)
 					if len(p.Members) > 61 || p.Users > 60 {
 						t.Errorf("a page has %d members of 60 users", len(p.Members))
 					}
@@ -252,7 +259,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	drain()
 	list := merge(messages)
-	page := table.Page("c", 0, 1000)
+	page := table.Page("c", 0, 1000, 0)
 	if len(page.Members) != len(list)+1 { // the watcher was there before
 		t.Errorf("the notices give %d members, the table has %d", len(list)+1, len(page.Members))
 	}
@@ -337,7 +344,7 @@ func TestLeaveAfterBeginsAnew(t *testing.T) {
 		want int
 	}{{5 * time.Second, 1}, {8*time.Second - 1, 1}, {8 * time.Second, 0}} {
 		tell(table, q, tt.at)
-		if got := table.Page("c", 0, 10); len(got.Members) != tt.want || got.Users != tt.want {
+		if got := table.Page("c", 0, 10, 0); len(got.Members) != tt.want || got.Users != tt.want {
 			t.Errorf("after %v: got %+v, want %d members", tt.at, got, tt.want)
 		}
 	}
@@ -373,7 +380,7 @@ func TestWatchBetweenModes(t *testing.T) {
 	clients, users := Config{Mode: Clients}, Config{Mode: Users}
 	late := table.Join(q, 0, "c", clients, who(1))
 	table.Leave(q, 0, table.Join(q, 0, "c", users, who(2)))
-	before := table.Page("c", 0, 10).Version
+	before := table.Page("c", 0, 10, 0).Version
 	if n := table.Watch(late); n.Version < before || n.Clients != 1 || table.Stats().Channels != 1 {
 		t.Errorf("got %+v and %+v after version %d", n, table.Stats(), before)
 	}

@@ -39,9 +39,11 @@ func (b *Bucket) Take(now time.Duration, n, rate int) bool {
 	if b.full-at+price > grainsPerSecond {
 		return false
 	}
-	b.full += uint64(min(n, Max)) * grainsPerSecond / uint64(rate)
+	b.spend(n, rate)
 	return true
 }
+
+func (b *Bucket) spend(n, rate int) { b.full += uint64(min(n, Max)) * grainsPerSecond / uint64(rate) }
 
 // Full reports whether the bucket is full, and so no different from a new one.
 func (b *Bucket) Full(now time.Duration) bool { return b.full <= grains(now) }
@@ -60,3 +62,7 @@ func (m *Meter) Full(now time.Duration) bool { return m.messages.Full(now) && m.
 func (m *Meter) Within(now time.Duration, size, messages, bytes int) bool {
 	return (messages == 0 || m.messages.Take(now, 1, messages)) && (bytes == 0 || m.bytes.Take(now, size, bytes))
 }
+
+// Spend counts n messages more that belong to the last one within the rate: they are
+// waited for too.
+func (m *Meter) Spend(n, messages int) { m.messages.spend(n, messages) }

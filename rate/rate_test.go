@@ -88,6 +88,26 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// What is spent beside a message is waited for like it.
+func TestMeterSpend(t *testing.T) {
+	var m Meter
+	for i, step := range []struct {
+		now   time.Duration
+		spend int
+		want  bool
+	}{
+		{0, 5, true}, // 6 at 2 a second
+		{2*time.Second + Tick, 0, false},
+		{2*time.Second + 2*Tick, 0, true},
+		{2*time.Second + 2*Tick, 0, false},
+	} {
+		if got := m.Within(step.now, 1, 2, 0); got != step.want {
+			t.Errorf("step %d: got %t, want %t", i, got, step.want)
+		}
+		m.Spend(step.spend, 2)
+	}
+}
+
 // A meter that is full has limited nothing, so nobody need keep it.
 func TestMeterFull(t *testing.T) {
 	for name, m := range map[string]Meter{"messages": {messages: Bucket{full: grainsPerSecond}}, "bytes": {bytes: Bucket{full: grainsPerSecond}}} {

@@ -177,10 +177,11 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 		return explain(cmd, p.subscribe(c, s, cmd))
 	case codec.History:
 		return s.History(cmd.Channel, pubsub.Query{
-			Since: pubsub.Position(cmd.Since), Until: pubsub.Position(cmd.Until), Limit: cmd.Limit, Now: c.Loop().Began(),
+			Since: pubsub.Position(cmd.Since), Until: pubsub.Position(cmd.Until), Limit: cmd.Limit, Bytes: pageMax(c),
+			Now: c.Loop().Began(),
 		})
 	case codec.Presence:
-		return s.Presence(cmd.Channel, cmd.After, cmd.Limit)
+		return s.Presence(cmd.Channel, cmd.After, cmd.Limit, pageMax(c))
 	case codec.Unsubscribe:
 		if cmd.Pattern != nil {
 			s.UnsubscribePattern(cmd.Pattern)
@@ -196,6 +197,10 @@ func (p *Protocol) obey(c *engine.Conn, s *hub.Session, cmd *codec.Command) hub.
 	}
 	return hub.Result{}
 }
+
+// pageMax returns how many bytes of what was asked for a page has, beside the first part: a
+// client that asks for the next one before it has read this must not be closed for that.
+func pageMax(c *engine.Conn) int { return max(c.QueueLimit()/4, 1) }
 
 // subscribeEach subscribes to each channel of a list, as a command of its own would. If so
 // many tokens in the list are refused that the connection is to be closed, the rest is not
