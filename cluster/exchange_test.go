@@ -346,6 +346,7 @@ func TestEnds(t *testing.T) {
 		want []string
 	}{
 		{"in order", func(s *simulated) { s.beat(beatBye) }, []string{"1"}},
+		{"in order, while its clock still runs", func(s *simulated) { s.beat(beatBye); s.beat(0) }, []string{"1"}},
 		{"killed", func(*simulated) {}, []string{"1", "lost some"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -364,14 +364,24 @@ func (n *Node) Ready() bool { return n.connected.Load() && n.logs.ready() }
 // Connected reports whether there is a connection to NATS.
 func (n *Node) Connected() bool { return n.connected.Load() }
 
+// How long a node that ends waits for the others, and what it asks them.
+const (
+	byeWithin = time.Second
+	byeTopic  = "bye"
+)
+
 // Close sends what is left, tells the other nodes that nothing follows, and ends the
 // connection. Close it after the server has been shut down. It waits until ctx is done, and
-// returns an error if what is left may not have reached NATS.
+// returns an error if what is left may not have reached NATS. The other nodes have a second
+// to say that it has reached them: the server of NATS may end with this process.
 func (n *Node) Close(ctx context.Context) (err error) {
 	n.closing.Do(func() {
 		n.teller.beat(factsBye, n.sendFacts)
 		n.exchange.beat(beatBye)
 		if n.connected.Load() {
+			whole, cancel := context.WithTimeout(ctx, byeWithin)
+			_, _ = n.Call(whole, byeTopic, nil, 0) // nobody serves it: any answer comes after what is left
+			cancel()
 			if err = n.conn.FlushWithContext(ctx); err != nil {
 				err = fmt.Errorf("cluster: the last events may not have reached other nodes: %w", err)
 			}
