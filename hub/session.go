@@ -178,8 +178,10 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 		return Result{Code: InvalidCredentials}
 	}
 	s.access, s.writer, s.generation = access, rules.Secrets.Writer(secret), rules.generation
-	if s.token() != nil {
-		s.endToken()
+	if t := s.token(); t != nil {
+		if t.grant != nil {
+			s.endToken() // and those for channels, which are of its user
+		}
 		s.dropForbidden(rules, EndedByRights)
 	}
 	s.identify()

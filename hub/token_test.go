@@ -448,6 +448,37 @@ func TestChannelTokenOfNobody(t *testing.T) {
 	want(t, "publish as the user", m.publish("c", "x").Code, AccessDenied)
 }
 
+// What a token for a channel grants holds over logins by which the user stays the same: a
+// renewal, and a secret after a secret. It ends where a login by a secret follows one by a token.
+func TestChannelTokenAndLogins(t *testing.T) {
+	k := newIssuer(t, "a")
+	for _, tt := range []struct {
+		name          string
+		user          string // of the token for the channel
+		before, after func(m member)
+		keeps         bool
+	}{
+		{"renewal", "42", func(m member) { m.show(k.token("42")) }, func(m member) { m.show(k.token("42")) }, true},
+		{"secret, secret", "", func(m member) { m.login(auth.ReadOnly, "r") }, func(m member) { m.login(auth.ReadOnly, "r") }, true},
+		{"token, secret", "42", func(m member) { m.show(k.token("42")) }, func(m member) { m.login(auth.ReadOnly, "r") }, false},
+		{"secret, token", "", func(m member) { m.login(auth.ReadOnly, "r") }, func(m member) { m.show(k.token("42")) }, false},
+		{"a secret that is wrong", "", func(m member) { m.login(auth.ReadOnly, "r") }, func(m member) { m.Login(auth.ReadOnly, "x"); m.login(auth.ReadOnly, "r") }, false},
+	} {
+		l := newLoop(t)
+		m := l.enter(newHub(t, Config{Tokens: k.tokens(), Secrets: auth.Credentials{ReadOnly: "r"}}))
+		tt.before(m)
+		want(t, tt.name+": subscribe", m.prove("c", k.channelToken(tt.user, "c", time.Minute)).Code, Success)
+		tt.after(m)
+		code := AccessDenied
+		if tt.keeps {
+			code = Success
+		}
+		want(t, tt.name+": publish", m.publish("c", "x").Code, code)
+		l.turn(time.Minute + 30*time.Second)
+		want(t, tt.name+": publish when the token is over", m.publish("c", "x").Code, AccessDenied)
+	}
+}
+
 // A subscription that the token begins rewinds, but not to what has expired by the loop's
 // time.
 func TestForcedSubscriptionRewinds(t *testing.T) {
