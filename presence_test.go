@@ -29,7 +29,7 @@ func presenceHub(t testing.TB) *webrocket.HubHandler {
 }
 
 // people replaces the tokens of Ann and Bob, as the documentation writes them, by
-// tokens that are valid.
+// tokens that are valid, and another one of Ann, who may only subscribe.
 func people(t testing.TB) *strings.Replacer {
 	var pairs []string
 	for user, name := range map[string]string{"42": "Ann", "43": "Bob"} {
@@ -38,6 +38,7 @@ func people(t testing.TB) *strings.Replacer {
 			Channels: grants("*", auth.Subscribe|auth.Publish|auth.Presence),
 		}))
 	}
+	pairs = append(pairs, "eyJ…Less", signed(t, auth.Claims{User: "42", Channels: grants("*", auth.Subscribe)}))
 	return strings.NewReplacer(pairs...)
 }
 
@@ -84,6 +85,22 @@ func TestPresence(t *testing.T) {
 			tab < {"ok":true}
 			tab ! 1000
 			b < {"presence":{"from":2,"version":3,"clients":1,"users":1,"left":[{"user":"42","at":3}]},"channel":"room:1"}`},
+		{"the right ends", `
+			a > {"auth":{"token":"eyJ…Ann"}}
+			a ? "user":"42"
+			a > {"subscribe":{"channel":"room:1","presence":true}}
+			a < {"ok":true,"version":1,"clients":1,"users":1}
+			a > {"auth":{"token":"eyJ…Less"},"id":1}
+			a ? "id":1
+			a < {"presenceEnded":"access_denied","channel":"room:1"}
+			b > {"auth":{"token":"eyJ…Bob"}}
+			b ? "user":"43"
+			b > {"subscribe":{"channel":"room:1"}}
+			b < {"ok":true}
+			b > {"publish":{"event":"e","channel":"room:1"}}
+			b < {"ok":true}
+			b < {"event":"e","channel":"room:1"}
+			a < {"event":"e","channel":"room:1"}`},
 		{"pages", `
 			a > {"auth":{"access":"read-only","secret":"r"}}
 			a < {"ok":true,"client":"aaaaaaaaaaa"}

@@ -163,6 +163,7 @@ type Notice struct {
 	Expires      int    // seconds until the token expires: the client gets a new one
 	Subscribed   string // who began a subscription: "token", "rule" or "admin"
 	Unsubscribed string // why one has ended: "access_denied", "expired", "revoked", "rule" or "admin"
+	Unwatched    string // why no more Moves follow, though the subscription stays: one of the same
 
 	Channel []byte // of all but Expires, unless there is a Pattern
 	Pattern []byte // of Unsubscribed, nil for none

@@ -219,8 +219,8 @@ func (JSON) AppendLost(dst []byte, l Lost) []byte {
 	return append(dst, '}')
 }
 
-// AppendNotice extends dst by {"expires":n}, {"subscribed":…,"channel":…}, {"unsubscribed":…,"channel":…} or
-// {"presence":…,"channel":…}.
+// AppendNotice extends dst by {"expires":n}, {"subscribed":…,"channel":…}, {"unsubscribed":…,"channel":…},
+// {"presence":…,"channel":…} or {"presenceEnded":…,"channel":…}.
 func (JSON) AppendNotice(dst []byte, n Notice) []byte {
 	switch {
 	case n.Subscribed != "":
@@ -229,6 +229,8 @@ func (JSON) AppendNotice(dst []byte, n Notice) []byte {
 		dst = n.Moves.append(append(dst, `{"presence":`...))
 	case n.Unsubscribed != "":
 		dst = appendString(append(dst, `{"unsubscribed":`...), []byte(n.Unsubscribed))
+	case n.Unwatched != "":
+		dst = appendString(append(dst, `{"presenceEnded":`...), []byte(n.Unwatched))
 	default:
 		return append(strconv.AppendInt(append(dst, `{"expires":`...), int64(n.Expires), 10), '}')
 	}

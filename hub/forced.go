@@ -42,8 +42,7 @@ func (s *Session) begin(rules *settings, channel, by string, since pubsub.Positi
 		s.desk.hub.Log().Debug("a subscription at login was refused", "by", by, "code", r.Code.String())
 		return
 	}
-	t := s.bear()
-	t.notices = append(t.notices, Notice{Subscribed: by, Channel: channel, Begun: r.Begun, Reason: r.Reason})
+	s.tellBehind(Notice{Subscribed: by, Channel: channel, Begun: r.Begun, Reason: r.Reason})
 }
 
 // Give subscribes the session to a channel, whatever its rights, and tells the client. The
@@ -62,7 +61,7 @@ func (s *Session) Give(channel string) Result {
 	case !r.OK() && !given:
 		delete(t.given, channel)
 	case r.OK() && !heard:
-		s.desk.worker.out.Notice(s.subscriber.ID(), Notice{Subscribed: ByServer, Channel: channel, Begun: r.Begun})
+		s.tell(Notice{Subscribed: ByServer, Channel: channel, Begun: r.Begun})
 	}
 	return r
 }
@@ -80,7 +79,7 @@ func (s *Session) Take(channel string) bool {
 // endTold ends a subscription outside of a command, and tells the client.
 func (s *Session) endTold(channel, why string) {
 	s.Unsubscribe([]byte(channel))
-	s.desk.worker.out.Notice(s.subscriber.ID(), Notice{Unsubscribed: why, Channel: channel})
+	s.tell(Notice{Unsubscribed: why, Channel: channel})
 }
 
 // DropForbidden ends the subscriptions that the rules in force do not allow, and tells the
@@ -92,7 +91,7 @@ func (s *Session) DropForbidden() {
 			s.endTold(channel, EndedByRule)
 		}
 	}
-	s.dropPatterns(rules, EndedByRule, func(n Notice) { s.desk.worker.out.Notice(s.subscriber.ID(), n) })
+	s.dropPatterns(rules, EndedByRule, s.tell)
 }
 
 // dropForbidden ends the subscriptions that the session has no right for any more. They are
@@ -105,6 +104,6 @@ func (s *Session) dropForbidden(rules *settings, why string) {
 			t.notices = append(t.notices, Notice{Unsubscribed: why, Channel: channel})
 		}
 	}
-	s.dropPatterns(rules, why, func(n Notice) { t.notices = append(t.notices, n) })
+	s.dropPatterns(rules, why, s.tellBehind)
 	slices.SortFunc(t.notices, func(a, b Notice) int { return strings.Compare(a.Channel, b.Channel) })
 }

@@ -197,8 +197,8 @@ func (s *Session) who(a *attendance, channel string) presence.Who {
 }
 
 // identify makes known who the session is by now, where it is present, and ends the
-// notices that it has no right for any more.
-func (s *Session) identify() {
+// notices that it has no right for any more: why is what tell is given for each.
+func (s *Session) identify(why string, tell func(Notice)) {
 	a := s.attendance()
 	if a == nil {
 		return
@@ -206,8 +206,10 @@ func (s *Session) identify() {
 	rules := s.desk.hub.settings.Load()
 	for i := range a.places {
 		p := &a.places[i]
-		s.stopWatching(rules, p)
 		channel := p.member.Channel()
+		if p.watches && !s.may(rules, readingPresence, []byte(channel)) {
+			s.stopWatching(p, why, tell)
+		}
 		who := s.who(a, channel)
 		if who == *p.who {
 			continue
@@ -265,11 +267,11 @@ func (s *Session) quit(p *attended) {
 	s.desk.hub.presence.Leave(&s.desk.queue, s.desk.clock(), p.member)
 }
 
-// stopWatching ends the notices about a place that the session may not see any more.
-func (s *Session) stopWatching(rules *settings, p *attended) {
-	if p.watches && !s.may(rules, readingPresence, []byte(p.member.Channel())) {
-		s.ignore(p)
-	}
+// stopWatching ends the notices about a place, and tells the client, which still hears
+// the channel.
+func (s *Session) stopWatching(p *attended, why string, tell func(Notice)) {
+	s.ignore(p)
+	tell(Notice{Unwatched: why, Channel: p.member.Channel()})
 }
 
 // ignore ends the notices about a place, if it has them.
@@ -294,14 +296,18 @@ func (s *Session) Reattend() {
 		if a := s.attendance(); a != nil {
 			p = a.in(channel)
 		}
-		switch rule, _ := rules.rule(channel); {
-		case rule == nil || rule.Presence.Mode == PresenceOff:
+		rule, _ := rules.rule(channel)
+		off := rule == nil || rule.Presence.Mode == PresenceOff
+		if p != nil && p.watches && (off || !s.may(rules, readingPresence, []byte(channel))) {
+			s.stopWatching(p, EndedByRule, s.tell)
+		}
+		switch {
+		case off:
 			s.depart([]byte(channel))
 		case p == nil:
 			s.attend(rule, []byte(channel), false)
 		default:
 			p.member = s.desk.hub.presence.Obey(&s.desk.queue, s.desk.clock(), p.member, rule.Presence, p.who)
-			s.stopWatching(rules, p)
 		}
 	}
 	s.desk.wake()

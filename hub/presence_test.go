@@ -275,8 +275,8 @@ func TestPresenceRights(t *testing.T) {
 	}
 }
 
-// Notices end with the right to them: by a new token, and by other rules. The subscription
-// stays, and they begin anew where they are asked for.
+// Notices end with the right to them: by a new token, and by other rules. The client is told,
+// the subscription stays, and they begin anew where they are asked for.
 func TestPresenceRightsEnd(t *testing.T) {
 	k := newIssuer(t, "a")
 	config := Config{Tokens: k.tokens(), Secrets: secrets, Rules: []Rule{byClient}}
@@ -292,9 +292,12 @@ func TestPresenceRightsEnd(t *testing.T) {
 	m.show(k.token("42", "c=subscribe,presence"))
 	m.watch("c")
 	want(t, "with the right", change(), "-client2 1-3 (1, 1)")
+	wantTold(t, m)
 	m.show(k.token("42", "c=subscribe"))
+	wantTold(t, m, "no presence: access_denied c")
 	want(t, "by another token", change(), "")
 	m.show(k.token("42", "c=subscribe,presence"))
+	wantTold(t, m)
 	want(t, "nobody has asked", change(), "")
 	m.watch("c")
 	want(t, "asked again", change(), "-client2 7-9 (1, 1)")
@@ -302,8 +305,68 @@ func TestPresenceRightsEnd(t *testing.T) {
 	h.Obey(config)
 	m.Reattend()
 	want(t, "by other rules", change(), "")
+	ended := Notice{Unwatched: EndedByRule, Channel: "c"}
+	if n := l.notices[m.id]; len(n) != 1 || n[0] != ended {
+		t.Errorf("by other rules: told %+v", n)
+	}
+	m.Reattend()
+	if n := l.notices[m.id]; len(n) != 1 {
+		t.Errorf("what has ended already is told again: %+v", n[1:])
+	}
 	if !m.Hears([]byte("c")) || h.notices.Len() != 0 {
 		t.Errorf("hears the channel: %v, channels of notices: %d", m.Hears([]byte("c")), h.notices.Len())
+	}
+}
+
+// Notices that end with a token for the channel, or with the presence of the channel, are told
+// with the reason. Those of a subscription that ends are not told apart from that.
+func TestPresenceEndIsTold(t *testing.T) {
+	k := newIssuer(t, "a")
+	for _, tt := range []struct {
+		name  string
+		login []string
+		end   func(h *Hub, l *loop, m member, c Config)
+		told  Notice
+	}{
+		{
+			"the token for the channel expires",
+			[]string{"c=subscribe"},
+			func(_ *Hub, l *loop, _ member, _ Config) { l.turn(3 * time.Minute) },
+			Notice{Unwatched: EndedByExpiry, Channel: "c"},
+		},
+		{
+			"and the subscription with it", nil, func(_ *Hub, l *loop, _ member, _ Config) { l.turn(3 * time.Minute) },
+			Notice{Unsubscribed: EndedByExpiry, Channel: "c"},
+		},
+		{"it is revoked", []string{"c=subscribe"}, func(_ *Hub, _ *loop, m member, _ Config) {
+			if err := k.revoked.RevokeID(noon, "x", time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			m.DropRevoked(noon)
+		}, Notice{Unwatched: EndedByRevoke, Channel: "c"}},
+		{"no presence any more", []string{"c=subscribe"}, func(h *Hub, _ *loop, m member, c Config) {
+			c.Rules = nil
+			h.Obey(c)
+			m.DropForbidden()
+			m.Reattend()
+		}, Notice{Unwatched: EndedByRule, Channel: "c"}},
+	} {
+		config := Config{Tokens: k.tokens(), Secrets: secrets, Rules: []Rule{byClient}}
+		h, l := presenceHub(t, config), newLoop(t)
+		m := l.enter(h)
+		m.show(k.sign(auth.Claims{User: "42", Expires: noon.Add(time.Hour)}, tt.login...))
+		own := auth.Claims{User: "42", Channel: "c", ID: "x", Rights: auth.Subscribe | auth.Presence, Expires: noon.Add(time.Minute)}
+		if tt.told.Unwatched != EndedByRevoke {
+			own.ID = "y"
+		}
+		proof := Proof{Token: k.sign(own)}
+		if r := m.SubscribeProven(0, noon, []byte("c"), proof, Start{Presence: true}); !r.OK() || r.Presence == nil {
+			t.Fatalf("%s: subscribe: got %+v", tt.name, r)
+		}
+		tt.end(h, l, m, config)
+		if n := l.notices[m.id]; len(n) != 1 || n[0] != tt.told {
+			t.Errorf("%s: told %+v, want %+v", tt.name, n, tt.told)
+		}
 	}
 }
 
@@ -425,7 +488,7 @@ func TestPresenceCostsOthersNothing(t *testing.T) {
 	l := newLoop(t)
 	m := l.enter(h).login(auth.ReadOnly, "")
 	m.Subscribe([]byte("plain"))
-	if n := testing.AllocsPerRun(100, func() { m.depart([]byte("plain")); m.identify(); m.departAll() }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { m.depart([]byte("plain")); m.identify("", nil); m.departAll() }); n != 0 {
 		t.Errorf("a session that is present nowhere costs %v allocations", n)
 	}
 	if len(l.worker.present) != 0 || h.PresenceStats() != (PresenceStats{}) {

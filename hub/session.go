@@ -184,7 +184,7 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 		}
 		s.dropForbidden(rules, EndedByRights)
 	}
-	s.identify()
+	s.identify(EndedByRights, s.tellBehind)
 	s.force(rules, nil)
 	return Result{Login: &Login{User: s.user(), Expires: -1}}
 }
@@ -195,7 +195,7 @@ func (s *Session) Grant(access auth.Access) {
 	s.access, s.writer = access, false
 	s.generation = forGood
 	s.endToken()
-	s.identify()
+	s.identify(EndedByRights, s.tellBehind)
 }
 
 // forGood is the generation of access that no change of secrets revokes.

@@ -16,8 +16,9 @@ type Notice struct {
 	Expires      time.Duration // the token expires in so long: get a new one
 	Unsubscribed string        // why a subscription has ended: one of the reasons below
 	Subscribed   string        // who began a subscription: one of those below
+	Unwatched    string        // why no more notices of who comes and goes follow, though the subscription stays
 
-	Channel string // of Subscribed and Unsubscribed, unless there is a Pattern
+	Channel string // of all but Expires, unless there is a Pattern
 	Pattern string // of Unsubscribed, instead of a channel
 	Begun   *Begun // of Subscribed, nil where the channel has no history
 	Reason  string // of Subscribed: why a position was not recovered, "" if it was or there was none
@@ -137,7 +138,7 @@ func (s *Session) LoginToken(now time.Duration, wall time.Time, token string, si
 	t.renew = after(now, grant.RenewAt(wall, rand.Float64()).Sub(wall))
 	s.schedule()
 	s.dropForbidden(rules, EndedByRights)
-	s.identify()
+	s.identify(EndedByRights, s.tellBehind)
 	s.force(rules, since)
 	return Result{Login: &Login{User: s.user(), Expires: max(grant.Expires.Sub(wall), 0)}}
 }
@@ -169,7 +170,7 @@ func (s *Session) SubscribeProven(now time.Duration, wall time.Time, channel []b
 	default:
 		delete(t.channels, string(channel))
 	}
-	s.identify()
+	s.identify(EndedByRights, s.tellBehind)
 	s.schedule()
 	return r
 }
@@ -225,7 +226,7 @@ func (s *Session) dropProven(channel, why string) {
 	if s.Hears([]byte(channel)) && !s.may(s.desk.hub.settings.Load(), subscribing, []byte(channel)) {
 		s.endTold(channel, why)
 	}
-	s.identify()
+	s.identify(why, s.tell)
 }
 
 // errNoTokens refuses tokens where there is no key for them.
@@ -292,6 +293,15 @@ func (s *Session) endToken() {
 	}
 	t.grant, t.end, t.renew, t.channels = nil, never, never, nil
 	s.schedule()
+}
+
+// tell tells the client something outside of a command.
+func (s *Session) tell(n Notice) { s.desk.worker.out.Notice(s.subscriber.ID(), n) }
+
+// tellBehind tells it behind the reply to the command.
+func (s *Session) tellBehind(n Notice) {
+	t := s.bear()
+	t.notices = append(t.notices, n)
 }
 
 // Notices returns what the client is to be told behind the reply to its command, once.

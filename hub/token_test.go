@@ -77,7 +77,11 @@ func (m member) showSince(token string, since map[string]pubsub.Position) Result
 func (m member) told() []string {
 	var all []string
 	for _, n := range m.Notices() {
-		all = append(all, n.Subscribed+n.Unsubscribed+" "+n.Channel)
+		word := n.Subscribed + n.Unsubscribed
+		if n.Unwatched != "" {
+			word += "no presence: " + n.Unwatched
+		}
+		all = append(all, word+" "+n.Channel)
 	}
 	return all
 }

@@ -309,7 +309,7 @@ func (p *Protocol) Notice(c *engine.Conn, n hub.Notice) {
 		return
 	}
 	notice := codec.Notice{
-		Expires: seconds(n.Expires), Subscribed: n.Subscribed, Unsubscribed: n.Unsubscribed,
+		Expires: seconds(n.Expires), Subscribed: n.Subscribed, Unsubscribed: n.Unsubscribed, Unwatched: n.Unwatched,
 		Channel: []byte(n.Channel), Reason: n.Reason, Begun: begunOf(n.Begun, true),
 	}
 	if n.Pattern != "" {
