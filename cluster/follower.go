@@ -79,6 +79,7 @@ type follower struct {
 	verify   bool               // the last message must be read again before the next is applied
 	asked    time.Duration      // when world was asked last
 	asking   bool
+	short    time.Duration // since when the log is said to be shorter than what was applied, 0: it is not
 	gapped   time.Duration // when a gap began that nothing has mended, 0: none
 	progress time.Duration // when a message was applied
 	counts   followed
@@ -110,6 +111,7 @@ func (f *follower) counted(l *LogStats) {
 const (
 	logHeldMax   = 16 << 20 // bytes that are held after a gap; beyond them all is read
 	askAgain     = time.Second
+	shortFor     = 2 * time.Second // a leader that is none any more knows that by then
 	lookEvery    = 300 * time.Millisecond
 	tailAfter    = 50 * time.Millisecond // what is known to be in the log should have come by then
 	suspectAfter = 1500 * time.Millisecond
@@ -270,7 +272,7 @@ func (f *follower) goesOn(now time.Duration, from uint64, list []message, state 
 		f.stage, f.ledger = starting, ledger{}
 		return false
 	case state != nil && state.last+1 < f.ledger.next: // the log is shorter than it was
-		f.rupture(now, f.ledger.epoch)
+		f.shorter(now, known && len(list) > 0 && list[0].seq == from && f.ledger.has(from, list[0].at))
 		return false
 	case len(list) > 0 && list[0].seq == from:
 		if known && !f.ledger.has(from, list[0].at) {
@@ -285,8 +287,23 @@ func (f *follower) goesOn(now time.Duration, from uint64, list []message, state 
 	case state.first < f.ledger.next:
 		return false
 	}
-	f.verify = false
+	f.verify, f.short = false, 0
 	return true
+}
+
+// shorter takes in that the log is said to be shorter than what was applied. A node that was
+// cut off may say so, as it takes itself for the leader until it hears the others. So it does
+// not count where a replica has the last message that was applied, nor before it has been
+// said for some time.
+func (f *follower) shorter(now time.Duration, has bool) {
+	switch {
+	case has:
+		f.short = 0
+	case f.short == 0:
+		f.short = now
+	case now-f.short >= shortFor:
+		f.rupture(now, f.ledger.epoch)
+	}
 }
 
 // jump goes on behind messages that the log does not keep any more.
@@ -360,7 +377,7 @@ func (f *follower) adopt(now time.Duration, m message) {
 // rupture notes that an epoch is void: what was stored is not there any more.
 func (f *follower) rupture(now time.Duration, of epoch) {
 	f.counts.breaks++
-	f.stage, f.void = broken, of
+	f.stage, f.void, f.short = broken, of, 0
 	f.held, f.size, f.asking = nil, 0, false
 	f.live.Store(false)
 	f.appender.use(epoch{})

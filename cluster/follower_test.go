@@ -562,3 +562,76 @@ func TestLog(t *testing.T) {
 		}
 	}
 }
+
+// A still world never answers.
+type stillWorld struct{}
+
+func (stillWorld) read(uint64)                                    {}
+func (stillWorld) look()                                          {}
+func (stillWorld) found([]byte, uint64)                           {}
+func (stillWorld) place(*placed, *pubsub.Subscriber, int64, bool) {}
+func (stillWorld) pass(uint64)                                    {}
+func (stillWorld) forget(uint64)                                  {}
+func (stillWorld) begin(string)                                   {}
+
+// A node that was cut off takes itself for the leader for a moment when it is back, and says
+// that the log is as short as it was. No epoch ends by that; one does where the log stays so short.
+func TestLeaderOfBefore(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	at := func(seq uint64) message {
+		return message{seq: seq, at: int64(seq) * 1000, data: appendLogHead(nil, logHead{from: 7, number: seq, epoch: e})}
+	}
+	const last = 5
+	for _, tt := range []struct {
+		name   string
+		list   []message     // that replicas have
+		length time.Duration // for which the log is said to be short
+		want   uint64        // breaks
+	}{
+		{"a replica has the last message", []message{at(last)}, time.Minute, 0},
+		{"for a moment", nil, shortFor - askAgain, 0},
+		{"it stays so", nil, shortFor, 1},
+		{"a replica has another message", []message{{seq: last, at: 77, data: at(last).data}}, shortFor, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &appender{id: 1, wake: func() {}}
+			f := follower{world: stillWorld{}, appender: a, newEpoch: func() uint64 { return 1 }, window: func() (time.Duration, int) { return time.Minute, 10 }}
+			now := time.Second
+			f.looked(now, logState{1, 0})
+			for seq := range uint64(last) {
+				f.take(now, at(seq+1))
+			}
+			if f.stage != following || f.ledger.next != last+1 {
+				t.Fatalf("stage %d, next %d: want it to follow", f.stage, f.ledger.next)
+			}
+			say := func(from uint64, list []message, state *logState) {
+				f.tick(now)
+				f.filled(now, from, list, state)
+			}
+			now += time.Minute // nothing comes: the follower asks again and again
+			f.tick(now)
+			for until := now + askAgain + tt.length; now < until; {
+				now += askAgain
+				say(last, tt.list, &logState{1, 2})
+			}
+			if f.counts.breaks != tt.want {
+				t.Fatalf("got %d breaks, want %d", f.counts.breaks, tt.want)
+			}
+			if tt.want > 0 {
+				return
+			}
+			now += askAgain
+			say(last, []message{at(last), at(last + 1)}, nil)
+			if f.ledger.next != last+2 {
+				t.Errorf("next is %d: want it to go on", f.ledger.next)
+			}
+			now += time.Minute
+			f.tick(now)
+			now += askAgain
+			say(last+1, nil, &logState{1, 2}) // what was said before does not count
+			if f.counts.breaks != 0 {
+				t.Error("an epoch has ended at once")
+			}
+		})
+	}
+}
