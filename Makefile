@@ -43,11 +43,11 @@ js-package: ## the JavaScript client as a package for npm, in js/
 fuzz: ## every fuzz target for FUZZTIME: 10s, or 20000x for a number of executions
 	tools/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
-faults: build $(BIN)/nats-server ## what goes wrong on purpose, about 29 minutes; FAULTS="-clock" or names of cases; needs root
+faults: build $(BIN)/nats-server ## what goes wrong on purpose, about 38 minutes; FAULTS="-clock" or names of cases; needs root
 	$(BIN)/rocket-faults $(FAULTS)
 
-cluster-test: build $(BIN)/nats-server ## the cases nodes and nats of it alone, 7 minutes: a cluster whose nodes and servers of NATS are stopped, cut off, slowed down and killed
-	$(BIN)/rocket-faults nodes nats
+cluster-test: build $(BIN)/nats-server ## the cases nodes, nats and logs of it alone, 16 minutes: a cluster whose nodes and servers of NATS are stopped, cut off, slowed down and killed
+	$(BIN)/rocket-faults nodes nats logs
 
 faults-short: build $(BIN)/nats-server ## a cut of it, about 5 minutes
 	$(BIN)/rocket-faults -short $(FAULTS)

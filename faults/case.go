@@ -43,6 +43,7 @@ var Cases = []Case{
 	{Name: "pusher", Does: "Pusher clients: 15,000 are drained, presence after kill -9, webhooks whose endpoint is down, slow or broken", run: pusherApps},
 	{Name: "nodes", Does: "nodes of a cluster are stopped, cut off, slowed down, drained and killed, under load", run: nodes, apart: true},
 	{Name: "nats", Does: "the same where nodes use servers of NATS, which are gone, stopped and killed, too", run: brokers, apart: true},
+	{Name: "logs", Does: "nodes that store histories are killed, stopped and cut off, their disk is full, their directories are deleted and put back", run: storedLogs, apart: true},
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
 

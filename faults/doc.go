@@ -16,6 +16,7 @@
 //	sleepers.go  subscribers that do not read
 //	crowd.go     many connections that do the same at the same time
 //	nodes.go     a cluster: its publishers and its listeners; nats.go with servers of NATS beside it
+//	logs.go      a cluster that stores histories: scribe.go publishes, rover.go listens at one node after the other
 //	machines.go  the network namespaces of its nodes
 //	stream.go    events of which each is known, for readers that miss some
 //	follower.go  subscribers that keep their position, and come back with it
