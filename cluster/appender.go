@@ -25,6 +25,7 @@ type appender struct {
 	flight  *flight    // the batch that is on its way
 	number  uint64     // of the last batch
 	epoch   epoch      // none: nothing can be sent
+	closed  bool
 	seen    time.Duration
 	counts  appended
 	latency func(time.Duration) // is called with the time that an event took
@@ -80,7 +81,7 @@ func (a *appender) enqueue(now time.Duration, w *waiting) error {
 	switch {
 	case logHeadSize+len(w.record) > a.most:
 		return hub.ErrTooLarge
-	case now-a.seen > max(a.timeout, cutAfter): // waiting would be in vain
+	case a.closed || now-a.seen > max(a.timeout, cutAfter): // waiting would be in vain
 		a.counts.unavailable++
 		return hub.ErrUnavailable
 	case a.bytes > queueMax:
@@ -253,14 +254,14 @@ func (a *appender) behind(now time.Duration) bool {
 	return a.bytes > queueBehind && now-a.seen < againAfter
 }
 
-// close gives up everything.
+// close gives up everything, and what comes later.
 func (a *appender) close() {
 	a.mu.Lock()
 	list := a.queue
 	if a.flight != nil {
 		list = append(a.flight.events, list...)
 	}
-	a.queue, a.flight, a.epoch, a.seen = nil, nil, epoch{}, -(1 << 62)
+	a.queue, a.flight, a.epoch, a.closed = nil, nil, epoch{}, true
 	a.mu.Unlock()
 	for _, w := range list {
 		if done := a.finish(w); done != nil {

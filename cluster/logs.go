@@ -23,8 +23,9 @@ type logs struct {
 
 	list atomic.Pointer[[]*stream] // all of them
 
-	mu   sync.Mutex
-	hubs []*hubLogs // guarded by mu
+	mu     sync.Mutex
+	hubs   []*hubLogs    // guarded by mu
+	waited time.Duration // by join in vain; guarded by mu
 }
 
 // hubLogs are the logs of one hub. They are its hub.Sequencer.
@@ -34,7 +35,7 @@ type hubLogs struct {
 	begun   bool // guarded by logs.mu
 }
 
-// joinMax is how long Join waits for the logs of a hub.
+// joinMax is how long Join waits for the logs of a hub, or of several that do not come.
 const joinMax = 10 * time.Second
 
 func newLogs(n *Node, s Streams) *logs {
@@ -85,12 +86,21 @@ func (l *logs) join(h *hub.Hub) {
 	l.hubs = append(l.hubs, of)
 	all := slices.Concat(*l.list.Load(), of.streams)
 	l.list.Store(&all)
+	most := joinMax - l.waited
 	l.mu.Unlock()
 	l.begin()
-	for began := measure.Now(); l.node.connected.Load() && measure.Now()-began < joinMax && !l.live(); {
+	live := func() bool { return l.every(func(s *stream) bool { return s.hub != h || s.follower.live.Load() }) }
+	began := measure.Now()
+	for l.node.connected.Load() && measure.Now()-began < most && !live() {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if !l.live() {
+	came := live()
+	l.mu.Lock()
+	if l.waited += measure.Now() - began; came {
+		l.waited = 0
+	}
+	l.mu.Unlock()
+	if !came {
 		l.node.log.Warn("the logs of a hub are not there yet; events of channels with a history cannot be published", "hub", h.Name())
 	}
 }
@@ -103,7 +113,13 @@ func (l *logs) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.hubs {
-		if h.begun || h.hub.Keeping().History == 0 {
+		if h.hub.Keeping().History == 0 {
+			continue
+		}
+		if h.begun {
+			for _, s := range h.streams {
+				s.renew()
+			}
 			continue
 		}
 		h.begun = true
@@ -155,9 +171,6 @@ func (l *logs) every(f func(*stream) bool) bool {
 	}
 	return true
 }
-
-// live reports whether all logs are followed.
-func (l *logs) live() bool { return l.every(func(s *stream) bool { return s.follower.live.Load() }) }
 
 // ready reports whether all logs are followed, and this node is not cut off from them.
 func (l *logs) ready() bool {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,6 +31,7 @@ type stream struct {
 	number   int // in the hub
 	source   pubsub.Source
 	name     string // of the stream
+	first    string // name of that of the first log of the hub
 	in, feed string // subjects
 	follower follower
 	appender appender
@@ -38,6 +41,7 @@ type stream struct {
 
 	latency latencies       // of publishes
 	made    bool            // the stream has the settings of this node; the goroutine of jobs alone
+	age     atomic.Int64    // for how long it stores messages, if it is made
 	told    map[string]bool // problems that have been logged; the goroutine of jobs alone
 }
 
@@ -68,9 +72,9 @@ const (
 const logFormat = "1"
 
 func newStream(l *logs, h *hub.Hub, i int) *stream {
-	cluster, place := l.node.config.Name, base64.RawURLEncoding.EncodeToString([]byte(h.Name()))
+	cluster, place := l.node.config.Name, placeOf(h.Name())
 	s := &stream{
-		logs: l, hub: h, number: i, name: fmt.Sprintf("RK_%s_%s_%d", cluster, place, i),
+		logs: l, hub: h, number: i, name: fmt.Sprintf("RK_%s_%s_%d", cluster, place, i), first: fmt.Sprintf("RK_%s_%s_0", cluster, place),
 		in: fmt.Sprintf("rk.%s.l.%s.%d", cluster, place, i), feed: fmt.Sprintf("rk.%s.f.%s.%d", cluster, place, i),
 		wake: make(chan struct{}, 1), jobs: make(chan func(), 4), told: make(map[string]bool),
 	}
@@ -87,6 +91,19 @@ func newStream(l *logs, h *hub.Hub, i int) *stream {
 	}
 	return s
 }
+
+// placeOf returns the part of names in NATS that stands for a hub. NATS limits them to 255
+// characters.
+func placeOf(hub string) string {
+	if len(hub) > placeMax {
+		sum := sha256.Sum256([]byte(hub))
+		return "H" + base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(hub))
+}
+
+// placeMax is how long the name of a hub is that places have whole.
+const placeMax = 96
 
 // newID returns a random number that is not 0.
 func newID() uint64 {
@@ -248,7 +265,9 @@ func (s *stream) fetch(from uint64) (list []message) {
 func (s *stream) look() {
 	s.do(func() {
 		if err := s.make(); err != nil {
-			s.complain(err)
+			if !errors.Is(err, errFirst) {
+				s.complain(err)
+			}
 			return
 		}
 		if state, err := s.state(); err == nil {
@@ -275,7 +294,7 @@ func (s *stream) state() (*logState, error) {
 		return nil, err
 	}
 	of, err := js.Stream(ctx, s.name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) && s.made { // it has gone
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // it has gone
 		s.made = false
 		if err = s.make(); err == nil {
 			of, err = js.Stream(ctx, s.name)
@@ -284,16 +303,29 @@ func (s *stream) state() (*logState, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := of.CachedInfo()
-	if logs := info.Config.Metadata["rocket.logs"]; logs != strconv.Itoa(s.logs.config.Logs) || info.Config.Metadata["rocket.format"] != logFormat {
-		err := fmt.Errorf("it has been made for %s logs, and this node has %d: give all nodes the same number", logs, s.logs.config.Logs)
+	if err := s.agrees(of); err != nil {
 		s.complain(err)
 		return nil, err
 	}
-	return &logState{info.State.FirstSeq, info.State.LastSeq}, nil
+	state := of.CachedInfo().State
+	return &logState{state.FirstSeq, state.LastSeq}, nil
 }
 
-// make makes the stream, or changes its settings, unless that has been done.
+// agrees returns an error if a stream has been made for another number of logs, or format.
+func (s *stream) agrees(of jetstream.Stream) error {
+	has := of.CachedInfo().Config.Metadata
+	if logs := has["rocket.logs"]; logs != strconv.Itoa(s.logs.config.Logs) || has["rocket.format"] != logFormat {
+		return fmt.Errorf("it has been made for %s logs, and this node has %d: give all nodes the same number", logs, s.logs.config.Logs)
+	}
+	return nil
+}
+
+// errFirst says that the first log of the hub, which decides how many there are, is not there
+// yet.
+var errFirst = errors.New("the first log of the hub is not there")
+
+// make makes the stream, or changes its settings, unless that has been done. Only where the
+// first log of the hub is for as many logs as this node has: others do not read more.
 func (s *stream) make() error {
 	if s.made {
 		return nil
@@ -303,6 +335,18 @@ func (s *stream) make() error {
 	js, err := jetstream.New(s.logs.reads)
 	if err != nil {
 		return err
+	}
+	if s.number > 0 {
+		switch of, err := js.Stream(ctx, s.first); {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return errFirst
+		case err != nil:
+			return err
+		default:
+			if err := s.agrees(of); err != nil {
+				return err
+			}
+		}
 	}
 	want := s.config()
 	of, err := js.Stream(ctx, s.name)
@@ -318,8 +362,24 @@ func (s *stream) make() error {
 			_, err = js.UpdateStream(ctx, want)
 		}
 	}
-	s.made = err == nil
+	if s.made = err == nil; s.made {
+		s.age.Store(int64(want.MaxAge))
+	}
 	return err
+}
+
+// renew changes the settings of the stream where the rules have changed.
+func (s *stream) renew() {
+	if age := s.age.Load(); age == 0 || age == int64(s.config().MaxAge) {
+		return
+	}
+	s.do(func() {
+		s.made = false
+		if err := s.make(); err != nil && !s.told[err.Error()] { // it is tried again
+			s.told[err.Error()] = true
+			s.logs.node.log.Warn("what a log stores cannot be changed", "log", s.name, "error", err)
+		}
+	})
 }
 
 // config returns the settings of the stream.

@@ -64,6 +64,7 @@ func (c *Conn) Close(code uint16, reason string) {
 	c.queueOnClose(&codec.CloseError{Code: code, Reason: reason})
 	c.became(closing)
 	c.push(codec.AppendClose(nil, code, reason))
+	c.Resume() // the client's Close frame is waited for
 }
 
 // handleClose obeys a Close frame (RFC 6455 §5.5.1): "If an endpoint receives a

@@ -11,7 +11,7 @@ var errPaused = &codec.CloseError{
 }
 
 // Pause stops the input of the connection behind the current message: what comes is kept,
-// up to 1 MiB, until Resume. A connection that sends more is closed with 1013. Pausing twice
+// up to 1 MiB, until Resume, or until the connection is closed from here. A connection that sends more is closed with 1013. Pausing twice
 // is pausing once.
 func (c *Conn) Pause() {
 	c.loop.own("Conn.Pause")
@@ -44,6 +44,13 @@ func (c *Conn) goOn() {
 	defer c.guard()
 	c.loop.begin()
 	c.take(came)
+}
+
+// Guarded calls f as if a message had come: if it panics the connection is closed with 1011.
+func (c *Conn) Guarded(f func()) {
+	c.loop.own("Conn.Guarded")
+	defer c.guard()
+	f()
 }
 
 // keep reports whether the input is paused, and keeps what has come then.

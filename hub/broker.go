@@ -222,8 +222,10 @@ func (h *Hub) Receive(m pubsub.Message) error {
 		}
 	}
 	_, err := h.table.Publish(m, pubsub.Refuse.Within(h.settings.Load().MaxChannels).Anywhere())
-	if errors.Is(err, ErrFull) {
-		h.table.Lose(m.Channel, 1, m.At) // it is heard by nobody, but would have been kept
+	// It is heard by nobody, but would have been kept; or it should have come by a Sequencer:
+	// the other process has other rules, or does not store what it publishes.
+	if errors.Is(err, ErrFull) || errors.Is(err, pubsub.ErrPlaced) {
+		h.table.Lose(m.Channel, 1, m.At)
 		return nil
 	}
 	return err

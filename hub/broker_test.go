@@ -202,3 +202,31 @@ func TestOnDuty(t *testing.T) {
 		}
 	}
 }
+
+// An event that comes from another process beside the Sequencer, since the rules there are
+// others, has no place in the history: subscribers are told that it is missing.
+func TestReceiveBesideSequencer(t *testing.T) {
+	h := newHub(t, Config{Rules: []Rule{{Match: "kept", History: History{Size: 9, TTL: time.Hour}}}})
+	source := new(pubsub.Source)
+	h.Sequence(nil, func(string) *pubsub.Source { return source })
+	events := make(chan Event, 9)
+	s, err := h.Subscribe("kept", func(e Event) { events <- e })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, channel := range []string{"kept", "nobody"} {
+		if err := h.Receive(pubsub.Message{Channel: []byte(channel), Event: []byte("far")}); err != nil {
+			t.Errorf("%s: %v", channel, err)
+		}
+	}
+	if err := h.Place(pubsub.Message{Channel: []byte("kept"), Event: []byte("stored"), Offset: 5}, false); err != nil {
+		t.Error(err)
+	}
+	if e := <-events; e.Lost != 1 {
+		t.Errorf("got %+v, want that one is lost", e)
+	}
+	if e := <-events; e.Event != "stored" || e.Lost != 0 {
+		t.Errorf("got %+v, want what is stored", e)
+	}
+}

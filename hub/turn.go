@@ -128,6 +128,9 @@ func (w *Worker) takeTurns(delivering bool) {
 		a.mu.Unlock()
 		for _, one := range list {
 			one.turn.known, one.turn.result = true, one.result
+			if one.result.Stored.Duplicate {
+				one.turn.session.desk.counts.Duplicates++
+			}
 			w.advance(one.turn.session, delivering)
 		}
 	}

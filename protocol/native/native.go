@@ -109,7 +109,7 @@ func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
 	s := c.Value().(*hub.Session)
 	if s.Waits() > 0 && p.mustWait(s, message) {
 		message = bytes.Clone(message)
-		s.Defer(func() { p.obeyMessage(c, s, message) })
+		s.Defer(func() { c.Guarded(func() { p.obeyMessage(c, s, message) }) })
 		throttle(c, s)
 		return
 	}
