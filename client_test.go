@@ -23,11 +23,14 @@ const patience = 30 * time.Second
 type hubs map[string]webrocket.Handler
 
 // serve starts a server with two loops, which ends with the test.
-func serve(t testing.TB, handlers hubs) *webrocket.Server {
+func serve(t testing.TB, handlers hubs, set ...func(*webrocket.Config)) *webrocket.Server {
 	t.Helper()
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	s.Config.Loops = 2
+	for _, f := range set {
+		f(&s.Config)
+	}
 	for path, h := range handlers {
 		if err := s.Handle(path, h); err != nil {
 			t.Fatal(err)

@@ -62,7 +62,8 @@ func (l *load) run(t *testing.T) {
 	for c := range l.channels {
 		h.Channels = append(h.Channels, strconv.Itoa(c))
 	}
-	l.address = serve(t, hubs{"/": h}).Addr().String()
+	quiet := func(c *webrocket.Config) { c.PingInterval = -1 } // who hears events alone may do so for longer
+	l.address = serve(t, hubs{"/": h}, quiet).Addr().String()
 	l.move = make(chan struct{}, l.moves)
 	for range l.publishers {
 		l.begun = append(l.begun, make([]atomic.Int32, l.channels))

@@ -53,7 +53,7 @@ func connectOffering(t testing.TB, address, path, lines string) (*rawClient, err
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(2 * patience))
+	_ = conn.SetDeadline(time.Now().Add(10 * patience))
 	c := &rawClient{t: t, conn: conn, in: bufio.NewReader(conn)}
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", path, lines)
