@@ -361,6 +361,7 @@ func TestKeyOnceInTheCluster(t *testing.T) {
 // Without a quorum publishes fail in time, and clients still recover. All heals by itself, and
 // nothing that was acknowledged is lost, also if all nodes are stopped.
 func TestUnavailableAndHealing(t *testing.T) {
+	sitsOut(t)
 	nodes := keepers(t, cluster.Streams{Logs: 1, PublishTimeout: time.Second})
 	at := nodes[0].dial(t).ask(`{"subscribe":{"channel":"news"}}`)
 	c := nodes[0].dial(t)

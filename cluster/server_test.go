@@ -280,6 +280,7 @@ func wantUsers(t *testing.T, nodes []*site, channel string, want ...string) {
 // of who comes and goes reach those that watch, wherever they are. A user who has connections
 // to two nodes is one, and those of a node that is killed leave.
 func TestPresenceOfAllNodes(t *testing.T) {
+	sitsOut(t)
 	addresses := freePorts(t, 4)
 	start := func(i int) *site {
 		return serve(t, join(t, embedded.Config{Node: "n" + string(rune('0'+i)), Listen: addresses[i], Routes: addresses}), room)

@@ -257,8 +257,10 @@ func pusherInGo(t *testing.T, r *rocket) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "run", ".", fmt.Sprintf("127.0.0.1:%d", r.port), "app-1", pusherKey.Key, pusherKey.Secret)
 	cmd.Dir = "pushergo"
-	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
-		t.Errorf("%v: %s", err, out)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr // go says there what it downloads, too
+	if out, err := cmd.Output(); err != nil || strings.TrimSpace(string(out)) != "ok" {
+		t.Errorf("%v: %s%s", err, out, stderr.String())
 	}
 }
 

@@ -68,7 +68,7 @@ func storedLogs(ctx context.Context, t *trial) error {
 		s.calm, s.paused, s.oneApart, s.rolling, s.allKilled, s.diskFull, s.oneWiped, s.putBack, s.wiped, s.leaderKilled,
 	}
 	if t.short {
-		faults = []func(context.Context) error{s.calm, s.leaderKilled, s.putBack}
+		faults = []func(context.Context) error{s.calm, s.leaderKilled, s.allKilled}
 	}
 	return s.try(ctx, faults...)
 }
@@ -297,7 +297,7 @@ func (s *stored) putBack(ctx context.Context) error {
 	if err := s.acknowledged(ctx); err != nil {
 		return err
 	}
-	if err := s.report(ctx, "the directories of all nodes are put back to what they were before", everybody); err != nil || s.t.short {
+	if err := s.report(ctx, "the directories of all nodes are put back to what they were before", everybody); err != nil {
 		return err
 	}
 	return s.comesLate(ctx, late)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -54,6 +55,7 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 	fs.BoolVar(&a.Short, "short", false, "small and quick: latencies are shown, and not judged")
 	fs.BoolVar(&a.Clock, "clock", false, "set the machine's clock in the case clock, for some seconds")
 	fs.BoolVar(&a.findings, "findings", false, "try one case in this process, and write its findings as JSON")
+	without := fs.String("without", "", "leave out these `cases`, separated by commas")
 	fs.StringVar(&a.document, "document", "", "put the table of a whole run into this Markdown `file`, too; needs -clock")
 	var names []string
 	for rest := args; ; rest = fs.Args()[1:] { // flags may stand behind cases
@@ -75,6 +77,15 @@ func parse(args []string, errs io.Writer) (*arguments, error) {
 			return nil, fmt.Errorf("%w: there is no case %q", errUsage, name)
 		}
 		a.cases = append(a.cases, *c)
+	}
+	if *without != "" {
+		for name := range strings.SplitSeq(*without, ",") {
+			if faults.Named(name) == nil {
+				return nil, fmt.Errorf("%w: there is no case %q", errUsage, name)
+			}
+			names = append(names, "-"+name)
+			a.cases = slices.DeleteFunc(slices.Clone(a.cases), func(c faults.Case) bool { return c.Name == name })
+		}
 	}
 	if a.document != "" {
 		a.machine = bench.ThisMachine()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,8 @@ func TestRefusals(t *testing.T) {
 		{"findings of several cases", "-findings kill drain", "-findings takes one case"},
 		{"a document of one case", "-clock -document x.md kill", wholeRun},
 		{"a document of all cases by name", "-clock -document x.md " + strings.Join(names(), " "), wholeRun},
+		{"a document without one case", "-clock -document x.md -without soak", wholeRun},
+		{"to leave out what does not exist", "-without soak,nonsense", `there is no case "nonsense"`},
 		{"a document of a short run", "-clock -short -document x.md", wholeRun},
 		{"a document without the clock", "-document x.md", wholeRun},
 		{"a document of an unknown commit", "-clock -document x.md", "does not know its own"},
@@ -52,6 +55,19 @@ func TestHelpNamesEveryCase(t *testing.T) {
 	for _, c := range faults.Cases {
 		if !strings.Contains(errs.String(), "  "+c.Name+" ") {
 			t.Errorf("the help lacks %s", c.Name)
+		}
+	}
+}
+
+// What is left out is not tried, whether all cases or some were named.
+func TestWithout(t *testing.T) {
+	for args, want := range map[string]int{"-without soak,kill": len(faults.Cases) - 2, "kill crawl -without kill": 1} {
+		a, err := parse(append(strings.Fields(args), "-rocket", os.Args[0]), t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.cases) != want || slices.ContainsFunc(a.cases, func(c faults.Case) bool { return c.Name == "kill" }) {
+			t.Errorf("%s: got %d cases, want %d without kill", args, len(a.cases), want)
 		}
 	}
 }

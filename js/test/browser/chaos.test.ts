@@ -91,11 +91,13 @@ describe.each(['webSocket', 'stream'])('by %s', transport => {
     w.client = new w.webrocket.Client(url, {
       transports: [w.webrocket[transport!]()], pingInterval: 1500, pongTimeout: 1500, probeTimeout: 1000, minDelay: 200, maxDelay: 1000,
     })
-    const seen = () => ({ last: 0, events: 0, holes: 0, repeats: 0, gaps: [] as string[], loads: 0, told: true })
+    const seen = () => ({ last: 0, events: 0, holes: 0, repeats: 0, gaps: [] as string[], loads: 0, told: true, heard: {} as any })
     const hear = (s: any, n: number) => {
       s.events++
-      if (n <= s.last) s.repeats++
+      // What is published between the subscribe and the answer with the state is in both, however many that are.
+      if (n <= s.last && (s.heard[n] || !s.loads)) s.repeats++
       else if (n > s.last + 1 && !s.told) s.holes++
+      s.heard[n] = true
       s.last = Math.max(s.last, n)
       s.told = false
     }
@@ -133,7 +135,7 @@ describe.each(['webSocket', 'stream'])('by %s', transport => {
       expect(seen.kept.last, 'with a history').toBeGreaterThanOrEqual(goal)
     }, { timeout: 30_000, interval: 100 })
     for (const s of [seen.loaded, seen.kept]) expect(s.holes, 'events that are missing without a word').toBe(0)
-    // Without offsets the event that is on its way while the state is fetched may be in both.
+    // The backend publishes an event again whose answer was lost with the server, and the next one knows no key.
     expect(seen.loaded.repeats, 'repeats with load').toBeLessThanOrEqual(seen.loaded.loads)
     expect(seen.kept.repeats, 'repeats with a history').toBe(0)
     expect(errors).toEqual([])
