@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/nu7hatch/webrocket"
 	protocol "github.com/nu7hatch/webrocket/protocol/pusher"
@@ -49,42 +48,7 @@ func startPusher(t *testing.T) (target string) {
 
 // Every scenario against a real application: publishers are connections of their own.
 func TestPusher(t *testing.T) {
-	tests := []struct {
-		scenario  string
-		set       func(o *Options)
-		delivered int64 // 0: it depends on time
-		conns     int   // that were connected at first
-	}{
-		{"fanout", func(o *Options) {}, 2000, 11},
-		{"fanout", func(o *Options) { o.Publishers = 4 }, 2000, 14},
-		{"fanout", func(o *Options) { o.Payload = 20_000 }, 2000, 11},
-		{"channels", func(o *Options) { o.Channels, o.Publishers = 5, 2 }, 400, 15},
-		{"chat", func(o *Options) { o.Channels = 10 }, 200, 20},
-		{"broadcast", func(o *Options) { o.Rate, o.ProbeRate, o.Count = 200, 0, 20 }, 200, 11},
-		{"idle", func(o *Options) { o.Channels, o.Duration, o.Count = 5, time.Millisecond, 0 }, 10, 15},
-		{"storm", func(o *Options) { o.Rounds, o.Count = 2, 0 }, 10, 11},
-		{"churn", func(o *Options) {
-			o.Rate, o.Churn, o.Hold, o.Duration, o.Count = 1000, 200, 20*time.Millisecond, 200*time.Millisecond, 0
-		}, 0, 11},
-	}
-	for _, tt := range tests {
-		t.Run(tt.scenario, func(t *testing.T) {
-			sc := ScenarioNamed(tt.scenario)
-			o := quick(sc, startPusher(t), 200)
-			o.Dialect, o.Secret = "pusher", "a-secret"
-			tt.set(&o)
-			res, err := Run(t.Context(), sc, o, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !res.Good() || res.Check.Delivered == 0 || tt.delivered > 0 && res.Check.Delivered != tt.delivered {
-				t.Errorf("check: %+v, want %d deliveries", res.Check, tt.delivered)
-			}
-			if res.Connect.Count != tt.conns {
-				t.Errorf("%d connections, want %d", res.Connect.Count, tt.conns)
-			}
-		})
-	}
+	tryScenarios(t, func(t *testing.T) (string, string) { return startPusher(t), "a-secret" }, "pusher")
 }
 
 // The signature is one of the documentation's own examples.

@@ -101,25 +101,21 @@ func (d rocket) ServeNode(binary, dir string, port, loops int, nats string) ([]s
 
 // ServeHistory has the server's defaults for everything but the rule.
 func (d rocket) ServeHistory(binary, dir string, port, loops, events int) ([]string, error) {
-	conf, err := json.Marshal(map[string]any{"Hubs": []any{map[string]any{
+	return d.serveHub(binary, dir, port, loops, map[string]any{
 		"Path": "/", "Rules": []any{map[string]any{"Match": "**", "History": map[string]any{"Size": events, "TTL": historyTTL}}},
-	}}})
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(dir, "rocket.json")
-	if err := os.WriteFile(file, conf, 0o600); err != nil {
-		return nil, err
-	}
-	args, err := d.Serve(binary, dir, port, loops)
-	return append(args, file), err
+	})
 }
 
 func (d rocket) ServeAPI(binary, dir string, port, loops int, key string) ([]string, error) {
 	digest := sha256.Sum256([]byte(key))
-	conf, err := json.Marshal(map[string]any{"Hubs": []any{map[string]any{"Path": "/", "Keys": []any{map[string]any{
+	return d.serveHub(binary, dir, port, loops, map[string]any{"Path": "/", "Keys": []any{map[string]any{
 		"Name": "bench", "SHA256": hex.EncodeToString(digest[:]), "Channels": []string{"*"}, "May": []string{"publish"},
-	}}}}})
+	}}})
+}
+
+// serveHub is Serve with a configuration file that has one hub.
+func (d rocket) serveHub(binary, dir string, port, loops int, hub map[string]any) ([]string, error) {
+	conf, err := json.Marshal(map[string]any{"Hubs": []any{hub}})
 	if err != nil {
 		return nil, err
 	}

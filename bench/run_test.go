@@ -183,3 +183,46 @@ func TestFloorRefusesNonsense(t *testing.T) {
 		t.Error("a floor of nothing was measured")
 	}
 }
+
+// tryScenarios runs every scenario in which nothing depends on a server's limits. start returns
+// a server's URL and its secret.
+func tryScenarios(t *testing.T, start func(t *testing.T) (target, secret string), dialect string) {
+	t.Helper()
+	tests := []struct {
+		scenario  string
+		set       func(o *Options)
+		delivered int64 // 0: it depends on time
+		conns     int   // that were connected at first
+	}{
+		{"fanout", func(o *Options) {}, 2000, 11},
+		{"fanout", func(o *Options) { o.Publishers = 4 }, 2000, 14},
+		{"fanout", func(o *Options) { o.Payload = 20_000 }, 2000, 11},
+		{"channels", func(o *Options) { o.Channels, o.Publishers = 5, 2 }, 400, 15},
+		{"chat", func(o *Options) { o.Channels = 10 }, 200, 20},
+		{"broadcast", func(o *Options) { o.Rate, o.ProbeRate, o.Count = 200, 0, 20 }, 200, 11},
+		{"idle", func(o *Options) { o.Channels, o.Duration, o.Count = 5, time.Millisecond, 0 }, 10, 15},
+		{"storm", func(o *Options) { o.Rounds, o.Count = 2, 0 }, 10, 11},
+		{"churn", func(o *Options) {
+			o.Rate, o.Churn, o.Hold, o.Duration, o.Count = 1000, 200, 20*time.Millisecond, 200*time.Millisecond, 0
+		}, 0, 11},
+	}
+	for _, tt := range tests {
+		t.Run(tt.scenario, func(t *testing.T) {
+			sc := ScenarioNamed(tt.scenario)
+			target, secret := start(t)
+			o := quick(sc, target, 200)
+			o.Dialect, o.Secret = dialect, secret
+			tt.set(&o)
+			res, err := Run(t.Context(), sc, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !res.Good() || res.Check.Delivered == 0 || tt.delivered > 0 && res.Check.Delivered != tt.delivered {
+				t.Errorf("check: %+v, want %d deliveries", res.Check, tt.delivered)
+			}
+			if res.Connect.Count != tt.conns {
+				t.Errorf("%d connections, want %d", res.Connect.Count, tt.conns)
+			}
+		})
+	}
+}
