@@ -249,7 +249,7 @@ func (s *Session) SubscribeFrom(channel []byte, start Start) Result {
 	if r := s.asked(rules, channel); !r.OK() {
 		return r
 	}
-	if !asks && len(rules.rules) == 0 {
+	if !asks && !start.Live && len(rules.rules) == 0 {
 		_, err := h.table.Subscribe(rules.MaxChannels, &s.subscriber, channel)
 		return subscribed(err)
 	}

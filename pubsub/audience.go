@@ -17,8 +17,8 @@ const runMax = 64 << 10
 //
 // The members that the current walk has served stand before the cursor, the
 // others behind it; without a walk all are served. Those that no walk serves, because
-// they are catching up with the channel's log or have been served further than this
-// loop already, stand at the end (catchup.go). Joining and leaving keep
+// they are catching up with the channel's log, have been served further than this
+// loop already, or do not get what is pending, stand at the end (catchup.go). Joining and leaving keep
 // that division, so a walk may be interrupted anywhere and still reaches every
 // member once.
 type audience struct {
@@ -111,6 +111,9 @@ func (a *audience) load() bool {
 		a.base = last
 	}
 	a.take(n)
+	if a.behind > 0 {
+		a.shard.catchup.pass(a, n)
+	}
 	a.cursor = 0
 	a.began = a.since
 	return true

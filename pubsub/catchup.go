@@ -41,17 +41,19 @@ func (unpaced) Lost(uint64, delivery.Lost) {}
 // A catchup is what a shard knows of the members that are behind: they have what is
 // up to a position, and no walk serves them.
 //
-// There are two kinds. A member whose position is below the base of its audience was
+// There are three kinds. A member whose position is below the base of its audience was
 // away: it reads the log at its own pace until it has reached base. A member whose
 // position is above base was served further by another loop before it came here: it
 // waits until this loop begins a run that goes beyond its position, and is given the
-// rest of that run. The log need not hold that.
+// rest of that run. The log need not hold that. A latecomer waits in the same way, in
+// channels without a history too (latecomer.go).
 type catchup struct {
 	pace    Replayer
 	readers map[uint64]*reader      // by the member's id
 	queue   queue[reader]           // those that have something to read, in turn
 	early   map[*audience][]*reader // those that wait for a run
-	items   []delivery.Item         // room for what is read, empty
+	late    map[*audience][]latecomer
+	items   []delivery.Item // room for what is read, empty
 }
 
 // A reader is a subscriber that is behind in some of its channels.
@@ -137,6 +139,10 @@ func (s *Shard) fallBehind(a *audience, sub *Subscriber, p uint64) {
 // forget drops what is known of a member that is behind.
 func (s *Shard) forget(a *audience, sub *Subscriber) {
 	c := &s.catchup
+	if c.isLate(a, sub) {
+		c.setLate(a, slices.DeleteFunc(c.late[a], func(l latecomer) bool { return l.sub == sub }))
+		return
+	}
 	r := c.readers[sub.id]
 	i := r.find(a)
 	last := len(r.replays) - 1
@@ -167,6 +173,8 @@ func (a *audience) position(index int) uint64 {
 		return a.base
 	case index < a.end():
 		return a.prior()
+	case a.shard.catchup.isLate(a, a.members[index]):
+		return a.base
 	}
 	r := a.shard.catchup.readers[a.members[index].id]
 	return r.replays[r.find(a)].position
@@ -178,9 +186,10 @@ func (s *Shard) promote(a *audience, sub *Subscriber) {
 	a.setServed(sub.subs[sub.find(a)].index)
 }
 
-// admit gives early readers whose position is not above base any more the rest of the
-// run that is about to be walked.
+// admit gives latecomers, and early readers whose position is not above base any more, the
+// rest of the run that is about to be walked.
 func (s *Shard) admit(a *audience) {
+	s.admitLatecomers(a)
 	if a.run.Items[0].Offset == 0 {
 		s.release(a)
 		return
@@ -196,6 +205,9 @@ func (s *Shard) admit(a *audience) {
 // gives their readers the run, which is not a part of it.
 func (s *Shard) release(a *audience) {
 	for _, sub := range slices.Clone(a.members[a.end():]) {
+		if s.catchup.isLate(a, sub) {
+			continue
+		}
 		r := s.catchup.readers[sub.id]
 		p := r.replays[r.find(a)]
 		if p.early {

@@ -67,5 +67,6 @@
 // left, and a member is given 64 KiB at a time, or one message.
 //
 // Frames that a shard has not begun to deliver when a subscriber joins reach it
-// too, although they were published shortly before.
+// too, although they were published shortly before, unless it asks for what is live
+// only (Start.Live, latecomer.go).
 package pubsub

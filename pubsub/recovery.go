@@ -42,6 +42,10 @@ type Start struct {
 	// Strict makes SubscribeFrom return ErrNotRecovered if Since cannot be recovered.
 	Strict bool
 
+	// Live says that nothing follows that was published before the subscription, where
+	// there is no Since and no Rewind. Without it what waits on the shard follows.
+	Live bool
+
 	// Now is the time, on the clock of Message.At.
 	Now time.Duration
 }
@@ -111,6 +115,8 @@ func (h *Hub) begin(limit int, s *Subscriber, name []byte, start *Start) (Begun,
 	i := s.find(a)
 	b.Fresh = i < 0
 	switch {
+	case b.Fresh && start.Live && !start.asks() && b.Epoch == "":
+		a.joinLive(s)
 	case b.Fresh:
 		a.join(s)
 		if b.Offset != base {
@@ -157,8 +163,11 @@ func (ch *channel) start(at *seat, start *Start) (b Begun, base uint64) {
 	if b.Epoch == "" {
 		return Begun{Reason: b.Reason}, 0 // the source has not begun
 	}
-	if start.Rewind > 0 && !b.Recovered {
+	switch {
+	case start.Rewind > 0 && !b.Recovered:
 		b.Offset = l.back(start.Rewind)
+	case start.Live && !start.asks():
+		b.Offset = l.top
 	}
 	return b, base
 }

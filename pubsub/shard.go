@@ -71,7 +71,7 @@ type Stats struct {
 	Subscriptions int
 
 	// Behind is how many of them read the log, or wait for it: the subscriber was
-	// away, or is slow.
+	// away, is slow, or has just joined.
 	Behind int
 
 	// Delivery is how long it took from the publishing of the first message of a

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // channels are the channels that connections of the application hear: how many they
@@ -51,6 +52,9 @@ func (all *channels) lock(name string) (open map[string]*channel, unlock func())
 	return part.open, part.mu.Unlock
 }
 
+// live is where subscriptions begin: nothing that was published before follows.
+var live = hub.Start{Start: pubsub.Start{Live: true}}
+
 // enter makes a connection hear a channel that it does not hear, answers, and tells
 // the others.
 func (a *App) enter(c *engine.Conn, s *conn, name string, kind Kind, who person) *denial {
@@ -62,7 +66,8 @@ func (a *App) enter(c *engine.Conn, s *conn, name string, kind Kind, who person)
 			return tooMuch(fmt.Sprintf("the channel has %d members already", most))
 		}
 	}
-	if r := s.Subscribe([]byte(name)); !r.OK() {
+	// What happened before is in the answer, or in the cache.
+	if r := s.SubscribeFrom([]byte(name), live); !r.OK() {
 		return denialOf(r)
 	}
 	ch = a.occupy(open, name, false)

@@ -185,27 +185,77 @@ func TestPresenceIsExact(t *testing.T) {
 		all = append(all, w.connect())
 	}
 	begun := make(chan struct{})
-	known := make(chan map[string]bool, n)
+	known := make(chan map[string]int, n)
 	for i, c := range all {
 		go func() {
 			<-begun
 			c.say(c.subscribe("presence-room", fmt.Sprintf(`{"user_id":"u%d"}`, i)))
-			seen := make(map[string]bool)
+			seen := make(map[string]int)
 			first := c.next()
 			for j := range n {
 				if strings.Contains(first, fmt.Sprintf(`\"u%d\":null`, j)) {
-					seen[fmt.Sprint(j)] = true
+					seen[fmt.Sprint(j)]++
 				}
 			}
 			for len(seen) < n {
-				seen[strings.Split(c.next(), `\"`)[3][1:]] = true
+				seen[strings.Split(c.next(), `\"`)[3][1:]]++
 			}
 			known <- seen
 		}()
 	}
 	close(begun)
 	for range n {
-		<-known
+		for user, times := range <-known {
+			if times != 1 {
+				t.Errorf("a member was told of %s %d times, want once", user, times)
+			}
+		}
+	}
+}
+
+// What happened before a client joins is in the answer, or in the cache, and does not come
+// once more, however much the loop has still to deliver.
+func TestNothingOfBefore(t *testing.T) {
+	hold := &stuck{make(chan struct{}), make(chan struct{})}
+	w := beginServer(t, pusher.Config{}, webrocket.HubConfig{}, func(s *webrocket.Server) {
+		s.Config.Loops = 1
+		if err := s.Handle("/stuck", at{&webrocket.Endpoint{Protocol: hold}}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	ann, bob, eve := w.connect(), w.connect(), w.connect()
+	ann.join("presence-room", `{"user_id":"ann"}`)
+	ann.join("cache-c")
+	ann.want(`~pusher:cache_miss`)
+	w.dial("/stuck", nil).say("x")
+	<-hold.in // what follows is done in one turn of the loop
+	bob.say(bob.subscribe("presence-room", `{"user_id":"bob"}`), bob.subscribe("cache-c"))
+	eve.say(eve.subscribe("presence-room", `{"user_id":"eve"}`), eve.subscribe("cache-c"))
+	w.publish(`{"name":"e","channel":"cache-c","data":"1"}`)
+	close(hold.free)
+	ids := make(map[string]int)
+	for name, c := range map[string]*client{"bob": bob, "eve": eve} {
+		first := c.next()
+		for _, id := range []string{"ann", "bob", "eve"} {
+			ids[name+" "+id] += strings.Count(first, `\"`+id+`\":null`)
+		}
+		c.want(succeeded("cache-c"), `{"event":"e","channel":"cache-c","data":"1"}`)
+	}
+	for name, c := range map[string]*client{"ann": ann, "bob": bob, "eve": eve} {
+		c.say(`{"event":"pusher:ping"}`)
+		for text := c.next(); !strings.Contains(text, "pusher:pong"); text = c.next() {
+			switch {
+			case strings.Contains(text, "member_added"):
+				ids[name+" "+strings.Split(text, `\"`)[3]]++
+			case name != "ann":
+				t.Errorf("%s: got %s, which it has had", name, text)
+			}
+		}
+	}
+	for _, who := range []string{"ann bob", "ann eve", "bob ann", "bob bob", "bob eve", "eve ann", "eve bob", "eve eve"} {
+		if ids[who] != 1 {
+			t.Errorf("%s: was told %d times, want once", who, ids[who])
+		}
 	}
 }
 
