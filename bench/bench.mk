@@ -5,8 +5,8 @@ GO      ?= go
 BIN     ?= bin
 RESULTS ?= bench/results
 
-# Peers in Go are built from their release as it is, with the versions that its own go.sum names. nginx and its module nchan
-# are Debian's; if they are missing, apt-get installs them, which takes root.
+# Peers in Go are built from their release as it is, with the versions that its own go.sum names. nginx and its module nchan,
+# and Redis, are Debian's; if they are missing, apt-get installs them, which takes root.
 NATS       := github.com/nats-io/nats-server/v2@v2.15.2
 CENTRIFUGO := github.com/centrifugal/centrifugo/v6@v6.9.1
 NCHAN      := /usr/lib/nginx/modules/ngx_nchan_module.so
@@ -32,10 +32,10 @@ bench-compare: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo $(BIN)/nginx 
 	$(BIN)/rocket-bench compare $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-compare.json -html $(RESULTS)/$(RUN)-compare.html > $(RESULTS)/$(RUN)-compare.txt; \
 		status=$$?; $(peers) >> $(RESULTS)/$(RUN)-compare.txt; cat $(RESULTS)/$(RUN)-compare.txt; exit $$status
 
-bench-cluster: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo ## two nodes with NATS between them, Rocket and Centrifugo, about 7 minutes
+bench-cluster: bench-binaries $(BIN)/nats-server $(BIN)/centrifugo $(BIN)/redis-server ## two nodes, Rocket and Centrifugo, with and without a history, and three of Rocket, about 11 minutes
 	@mkdir -p $(RESULTS)
 	$(BIN)/rocket-bench cluster $(BENCHFLAGS) -json $(RESULTS)/$(RUN)-cluster.json -html $(RESULTS)/$(RUN)-cluster.html > $(RESULTS)/$(RUN)-cluster.txt; \
-		status=$$?; { echo; printf '%s\n' $(NATS) $(CENTRIFUGO); } >> $(RESULTS)/$(RUN)-cluster.txt; cat $(RESULTS)/$(RUN)-cluster.txt; exit $$status
+		status=$$?; { echo; printf '%s\n' $(NATS) $(CENTRIFUGO); $(BIN)/redis-server --version; } >> $(RESULTS)/$(RUN)-cluster.txt; cat $(RESULTS)/$(RUN)-cluster.txt; exit $$status
 
 NODES ?= 53
 million-nodes: CONNS = 19000
@@ -63,6 +63,11 @@ $(BIN)/nginx:
 	test -x /usr/sbin/nginx -a -e $(NCHAN) || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx libnginx-mod-nchan >/dev/null; }
 	ln -sf /usr/sbin/nginx $@
+
+$(BIN)/redis-server:
+	test -x /usr/bin/redis-server || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends redis-server >/dev/null; }
+	ln -sf /usr/bin/redis-server $@
 
 define peer
 	dir=$$($(GO) mod download -json $(1) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \

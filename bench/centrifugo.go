@@ -127,16 +127,34 @@ func (d centrifugo) Serve(binary, dir string, port, _ int) ([]string, error) {
 
 func (d centrifugo) ServeHistory(binary, dir string, port, _, events int) ([]string, error) {
 	settings := d.settings(port)
-	settings["channel"] = map[string]any{"without_namespace": map[string]any{
-		"history_size": events, "history_ttl": historyTTL, "force_recovery": true,
-	}}
+	settings["channel"] = keeping(events)
 	return d.serve(binary, dir, settings)
 }
 
-// ServeNode has Centrifugo's own broker for NATS.
-func (d centrifugo) ServeNode(binary, dir string, port, _ int, nats string) ([]string, error) {
+// keeping are the settings of channels that keep so many events.
+func keeping(events int) map[string]any {
+	return map[string]any{"without_namespace": map[string]any{
+		"history_size": events, "history_ttl": historyTTL, "force_recovery": true,
+	}}
+}
+
+// Between is Redis where events are kept: with NATS Centrifugo has no history.
+func (centrifugo) Between(events int) between {
+	if events > 0 {
+		return redisBetween
+	}
+	return natsBetween
+}
+
+// ServeNode has Centrifugo's own broker for NATS, or its engine for Redis.
+func (d centrifugo) ServeNode(binary, dir string, port, _, events int, url string) ([]string, error) {
 	settings := d.settings(port)
-	settings["broker"] = map[string]any{"enabled": true, "type": "nats", "nats": map[string]any{"url": nats}}
+	if events > 0 {
+		settings["engine"] = map[string]any{"type": "redis", "redis": map[string]any{"address": url}}
+		settings["channel"] = keeping(events)
+	} else {
+		settings["broker"] = map[string]any{"enabled": true, "type": "nats", "nats": map[string]any{"url": url}}
+	}
 	return d.serve(binary, dir, settings)
 }
 

@@ -39,7 +39,7 @@ type conn struct {
 	base     uint32  // first stream of its channel
 	streams  uint32  // streams of its channel; 0 while it is not subscribed
 	cell     uint32  // verifier cell of stream base
-	acks     []int32 // streams of the publishes that are not answered, oldest first
+	acks     []asked // publishes that are not answered, oldest first
 	ackHead  int     // of those, how many were answered since
 	in       []byte  // start of a frame that is not complete
 	part     []byte  // start of a message that is not complete (stream dialects)
@@ -47,6 +47,12 @@ type conn struct {
 	secured  *secured
 	openedAt int64    // when it was due to connect
 	position Position // in its channel; it stays when the connection ends
+}
+
+// asked is a publish that waits for its answer: its stream, and when it was due.
+type asked struct {
+	stream int32
+	at     int64
 }
 
 // errClosed is wrapped by all errors that say that a server ended a connection.
@@ -70,11 +76,7 @@ func (w *worker) open(i int32, now int64) error {
 	if c.role == stalled {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, stalledBuffer) // a larger one stalls too, later
 	}
-	address := w.address
-	if w.other != nil && c.channel == "" {
-		address = w.other
-	}
-	err = unix.Connect(fd, address)
+	err = unix.Connect(fd, w.addressOf(c))
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return fmt.Errorf("connect to %s: %w", w.run.target.Host, err)
@@ -91,6 +93,18 @@ func (w *worker) open(i int32, now int64) error {
 	}
 	w.handshaking++
 	return nil
+}
+
+// addressOf is where a connection goes.
+func (w *worker) addressOf(c *conn) unix.Sockaddr {
+	in := w.subscribers
+	if c.channel == "" {
+		in = w.publishers
+	}
+	if len(in) == 0 {
+		return w.address
+	}
+	return in[int(c.plan)%len(in)]
 }
 
 // bind gives the socket one of the source addresses.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestPublishersAreElsewhere(t *testing.T) {
 	o.Conns, o.Count, o.Drain, o.NoFloor = 10, 1, 100*time.Millisecond, true
 	for _, elsewhere := range []bool{false, true} {
 		if elsewhere {
-			o.publishTo = strings.TrimSuffix(strings.TrimPrefix(startRocket(t), "ws://"), "/")
+			o.publishTo = []string{strings.TrimSuffix(strings.TrimPrefix(startRocket(t), "ws://"), "/")}
 		}
 		res, err := Run(t.Context(), sc, o, nil)
 		if err != nil {
@@ -32,9 +33,9 @@ func TestPublishersAreElsewhere(t *testing.T) {
 	}
 }
 
-// A server that can be a node is told where NATS is, and one that cannot be has one result that says so.
+// A server that can be a node is told where the server between them is, and what it keeps; one that cannot be has one
+// result that says so.
 func TestServeNode(t *testing.T) {
-	const url = "nats://127.0.0.1:4222"
 	for name, d := range dialects {
 		d, ok := d.(clusterDialect)
 		if ok != (name == "rocket" || name == "centrifugo") {
@@ -43,16 +44,28 @@ func TestServeNode(t *testing.T) {
 		if !ok {
 			continue
 		}
-		args, err := d.ServeNode(name, t.TempDir(), 80, 1, url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conf, err := os.ReadFile(args[len(args)-1])
-		if err == nil && !json.Valid(conf) {
-			t.Errorf("%s: not JSON: %s", name, conf)
-		}
-		if !strings.Contains(strings.Join(args, " ")+string(conf), url) {
-			t.Errorf("%s is not told where NATS is: %q %s", name, args, conf)
+		for _, events := range []int{0, 77} {
+			kind, dir := d.Between(events), t.TempDir()
+			url := kind.scheme + "://127.0.0.1:4222"
+			args, err := d.ServeNode(name, dir, 80, 1, events, url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var conf []byte
+			for _, file := range []string{"rocket.json", "centrifugo.json"} {
+				if text, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
+					conf = text
+				}
+			}
+			if len(conf) > 0 && !json.Valid(conf) {
+				t.Errorf("%s: not JSON: %s", name, conf)
+			}
+			if all := strings.Join(args, " ") + string(conf); !strings.Contains(all, url) || strings.Contains(all, ":77") != (events > 0) {
+				t.Errorf("%s that keeps %d: %q %s", name, events, args, conf)
+			}
+			if between := strings.Join(kind.args("4222", dir), " "); !strings.Contains(between, "4222") || strings.Contains(between, dir) != (events > 0) {
+				t.Errorf("%s that keeps %d: between them is %s", name, events, between)
+			}
 		}
 	}
 	so := SuiteOptions{Set: Clustered, Base: DefaultOptions(), Only: []string{"N1"}, Sides: []Side{{Dialect: "nats"}, {Dialect: "nchan"}}, Repeat: 2}
@@ -64,7 +77,7 @@ func TestServeNode(t *testing.T) {
 	if err := WriteTable(&table, ByDialect(results)); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(table.String(), "not run: it is started alone only"); n != 2 {
+	if n := strings.Count(table.String(), "not run: they are started alone only"); n != 2 {
 		t.Errorf("it is said %d times:\n%s", n, &table)
 	}
 }

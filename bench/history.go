@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -99,7 +100,7 @@ func (s *session) comeBack(ctx context.Context) error {
 // compareToPlain gives results of entries with a history what they cost compared with the run of the same server
 // without one that was made just before.
 func compareToPlain(results []*Result) {
-	for _, e := range Standard {
+	for _, e := range slices.Concat(Standard, Clustered) {
 		for _, c := range ByDialect(results) {
 			with, without := c.labelled(e.ID), c.labelled(e.plain())
 			for i := range min(len(with), len(without)) {

@@ -10,7 +10,10 @@ const (
 	metricRate     = "deliveries/s"
 	metricServer   = "server µs per delivery"
 	metricOther    = "other node µs per publish"
-	metricBroker   = "NATS µs per publish"
+	metricAll      = "all nodes µs per publish"
+	metricBroker   = "between them µs per publish"
+	metricAckP50   = "acknowledged p50 ms"
+	metricAckP99   = "acknowledged p99 ms"
 	metricFloor    = "floor µs"
 	metricRatio    = "× floor"
 	metricUring    = "uring floor µs"
@@ -63,7 +66,13 @@ var metrics = []metric{
 		return r.Load.ServerMicros, r.Load.ServerMicros > 0
 	}},
 	{metricOther, lower, func(r *Result) (float64, bool) {
-		if r.Load == nil {
+		if r.Load == nil || r.Options.Nodes == meshNodes {
+			return 0, false
+		}
+		return r.Load.OtherMicros, r.Load.OtherMicros > 0
+	}},
+	{metricAll, lower, func(r *Result) (float64, bool) {
+		if r.Load == nil || r.Options.Nodes != meshNodes {
 			return 0, false
 		}
 		return r.Load.OtherMicros, r.Load.OtherMicros > 0
@@ -86,6 +95,8 @@ var metrics = []metric{
 	{metricP50, lower, latencyMetric(func(l *Latency) float64 { return l.P50 })},
 	{metricP99, lower, latencyMetric(func(l *Latency) float64 { return l.P99 })},
 	{metricP999, lower, latencyMetric(func(l *Latency) float64 { return l.P999 })},
+	{metricAckP50, lower, ackMetric(func(l *Latency) float64 { return l.P50 })},
+	{metricAckP99, lower, ackMetric(func(l *Latency) float64 { return l.P99 })},
 	{metricWrite, neither, func(r *Result) (float64, bool) {
 		if r.Load == nil {
 			return 0, false
@@ -172,6 +183,15 @@ func (r *Result) uringFloor() float64 {
 		}
 	}
 	return 0
+}
+
+func ackMetric(f func(*Latency) float64) func(*Result) (float64, bool) {
+	return func(r *Result) (float64, bool) {
+		if r.Acks == nil || r.Acks.Count == 0 {
+			return 0, false
+		}
+		return f(r.Acks), true
+	}
 }
 
 func latencyMetric(f func(*Latency) float64) func(*Result) (float64, bool) {

@@ -150,11 +150,10 @@ func (m *mesh) startBroker(ctx context.Context) error {
 	if m.o.NATS == "" {
 		return nil
 	}
-	port, err := freePort()
+	b, err := newBetween(natsBetween, m.o.NATS)
 	if err != nil {
 		return err
 	}
-	b := natsFor(m.o.NATS, port)
 	if err := b.start(ctx, nil); err != nil {
 		return err
 	}

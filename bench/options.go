@@ -54,12 +54,14 @@ type Options struct {
 	ProbeRate float64       `json:"probeRate,omitempty"` // broadcast: publishes per second in another channel
 	NoFloor   bool          `json:"noFloor,omitempty"`
 
-	Nodes int  `json:"nodes,omitempty"` // 2: two servers through NATS; publishers are at the other one
+	Nodes int  `json:"nodes,omitempty"` // 2: two servers, with another between them; publishers are at the other one. 3: see meshNodes
 	Near  bool `json:"near,omitempty"`  // with two: publishers are at the subscribers' node
 
-	nats      string    // URL of the server of NATS for servers that are started; empty: they are alone
-	publishTo string    // address of the server for connections that only publish; empty: the target
-	since     time.Time // from which the run's clock counts; zero: its start
+	between     string    // URL of the server between those that are started; empty: there is none
+	mesh        []string  // addresses at which servers that are started reach each other, its own first; empty: they do not
+	publishTo   []string  // addresses of the servers for connections that only publish, in turn; empty: the target
+	subscribeTo []string  // the same for all others
+	since       time.Time // from which the run's clock counts; zero: its start
 }
 
 // Bounds of a run.
@@ -102,8 +104,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: -warmup and -duration must be positive, together at most %v", ErrUsage, maxDuration)
 	case o.Threads < 1 || o.Threads > 64 || o.Handshakes < 1 || o.ConnectTimeout <= 0 || o.Loops < 1:
 		return fmt.Errorf("%w: -threads must be 1 to 64; -handshakes, -connect-timeout and -loops must be positive", ErrUsage)
-	case o.Nodes < 0 || o.Nodes > 2:
-		return fmt.Errorf("%w: -nodes must be 1 or 2", ErrUsage)
+	case o.Nodes < 0 || o.Nodes > meshNodes:
+		return fmt.Errorf("%w: -nodes must be 1 to %d", ErrUsage, meshNodes)
 	case o.Stalled < 0 || o.Stalled >= 1:
 		return fmt.Errorf("%w: -stalled must be at least 0 and less than 1", ErrUsage)
 	case o.CA != "" && o.Insecure:

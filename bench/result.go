@@ -33,6 +33,7 @@ type Result struct {
 	Connect   *Connects        `json:"connect,omitempty"`
 	Load      *Load            `json:"load,omitempty"`
 	Latency   *Latency         `json:"latency,omitempty"`
+	Acks      *Latency         `json:"acks,omitempty"` // from when a publish was due until its answer
 	Seconds   []Second         `json:"seconds,omitempty"`
 	Probe     *Latency         `json:"probe,omitempty"` // latency in another channel meanwhile
 	Memory    *Memory          `json:"memory,omitempty"`
@@ -89,10 +90,10 @@ type Load struct {
 	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
 	ServerMicros        float64 `json:"serverMicrosPerDelivery,omitempty"`
 	GeneratorMicros     float64 `json:"generatorMicrosPerDelivery"`
-	OtherMicros         float64 `json:"otherMicrosPerPublish,omitempty"` // of the node without subscribers, where there are two
-	BrokerMicros        float64 `json:"natsMicrosPerPublish,omitempty"`  // of the server of NATS between them
-	ServerBusy          float64 `json:"serverBusy,omitempty"`            // CPUs' worth
-	GeneratorBusy       float64 `json:"generatorBusy"`                   // of its threads, 0 to 1
+	OtherMicros         float64 `json:"otherMicrosPerPublish,omitempty"`  // of the nodes beside the one that is measured; of all three
+	BrokerMicros        float64 `json:"brokerMicrosPerPublish,omitempty"` // of the server between them
+	ServerBusy          float64 `json:"serverBusy,omitempty"`             // CPUs' worth
+	GeneratorBusy       float64 `json:"generatorBusy"`                    // of its threads, 0 to 1
 	PerRead             float64 `json:"deliveriesPerRead"`
 	PerWrite            float64 `json:"messagesPerServerWrite,omitempty"` // by TCP segments
 	BytesPerDelivery    int     `json:"bytesPerDelivery"`

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // rocket is the native protocol: one JSON object per text message, one answer per command.
@@ -93,10 +95,31 @@ func (rocket) Serve(binary, _ string, port, loops int) ([]string, error) {
 	return []string{binary, "-host", "127.0.0.1", "-port", strconv.Itoa(port), "-loops", strconv.Itoa(loops)}, nil
 }
 
-// ServeNode has the server's defaults for everything but the cluster.
-func (d rocket) ServeNode(binary, dir string, port, loops int, nats string) ([]string, error) {
-	args, err := d.Serve(binary, dir, port, loops)
-	return append(args, "-admin", "off", "-nats-servers", nats, "-cluster-node", fmt.Sprintf("n%d", port)), err
+// Between stores what is kept in streams.
+func (rocket) Between(events int) between {
+	if events > 0 {
+		return streamsBetween
+	}
+	return natsBetween
+}
+
+// ServeNode has the server's defaults for everything but the cluster. One server of NATS has one replica.
+func (d rocket) ServeNode(binary, dir string, port, loops, events int, url string) ([]string, error) {
+	node := []string{"-admin", "off", "-nats-servers", url, "-cluster-node", fmt.Sprintf("n%d", port)}
+	if events == 0 {
+		args, err := d.Serve(binary, dir, port, loops)
+		return append(args, node...), err
+	}
+	args, err := d.ServeHistory(binary, dir, port, loops, events)
+	return append(append(args, node...), "-nats-streams", "-cluster-replicas", "1"), err
+}
+
+// ServeMesh has the server's defaults for everything but the cluster and the rule.
+func (d rocket) ServeMesh(binary, dir string, port, loops, events int, nodes []string) ([]string, error) {
+	args, err := d.ServeHistory(binary, dir, port, loops, events)
+	all := slices.Sorted(slices.Values(nodes)) // the same list for each
+	return append(args, "-admin", "off", "-cluster-listen", nodes[0], "-cluster-routes", strings.Join(all, ","),
+		"-cluster-node", fmt.Sprintf("n%d", port), "-cluster-dir", filepath.Join(dir, "store")), err
 }
 
 // ServeHistory has the server's defaults for everything but the rule.

@@ -33,17 +33,21 @@ type run struct {
 	dialect Dialect
 	stream  bool // of the dialect
 	acks    bool // of the dialect
-	auth    bool
-	secret  string
-	greets  bool // the dialect is a greetedDialect
-	target  *url.URL
-	tls     *tls.Config // nil: without
-	address *net.TCPAddr
-	other   *net.TCPAddr // for connections that only publish; nil: the same
-	sources []net.IP
-	request []byte
-	payload []byte
-	hold    int64 // how long a churner stays, in nanoseconds
+
+	timesAcks bool // how long they take is recorded
+
+	auth        bool
+	secret      string
+	greets      bool // the dialect is a greetedDialect
+	target      *url.URL
+	tls         *tls.Config // nil: without
+	address     *net.TCPAddr
+	publishers  []*net.TCPAddr // for connections that only publish, in turn; none: address
+	subscribers []*net.TCPAddr // for all others, in turn; none: address
+	sources     []net.IP
+	request     []byte
+	payload     []byte
+	hold        int64 // how long a churner stays, in nanoseconds
 
 	streams   []stream
 	receiving [][]int32 // per worker, per stream: receivers
@@ -95,7 +99,8 @@ func (r *run) streamsOf(c *conn) uint32 {
 func newRun(opts *Options, d Dialect, target *url.URL, p *plan) (*run, error) {
 	r := &run{
 		opts: opts, plan: p, dialect: d, stream: d.Stream(), acks: d.Acks(),
-		greets: greets(d), auth: opts.Secret != "" || !opts.NoAuth, secret: opts.Secret,
+		timesAcks: opts.Nodes > 1 && opts.History > 0,
+		greets:    greets(d), auth: opts.Secret != "" || !opts.NoAuth, secret: opts.Secret,
 		target: target, payload: payload(opts.Payload), hold: int64(opts.Hold),
 		started: cmp.Or(opts.since, time.Now()), changed: make(chan struct{}, 1),
 	}
@@ -137,10 +142,11 @@ func (r *run) resolve() error {
 		return fmt.Errorf("target: %w", err)
 	}
 	r.address = addr
-	if r.opts.publishTo != "" {
-		if r.other, err = net.ResolveTCPAddr("tcp", r.opts.publishTo); err != nil {
-			return fmt.Errorf("the publishers' node: %w", err)
-		}
+	if r.publishers, err = resolveAll(r.opts.publishTo); err != nil {
+		return fmt.Errorf("the publishers' nodes: %w", err)
+	}
+	if r.subscribers, err = resolveAll(r.opts.subscribeTo); err != nil {
+		return fmt.Errorf("the subscribers' nodes: %w", err)
 	}
 	sources := r.opts.Sources
 	if len(sources) == 0 && addr.IP.IsLoopback() && addr.IP.To4() != nil {
@@ -154,6 +160,17 @@ func (r *run) resolve() error {
 		r.sources = append(r.sources, ip)
 	}
 	return nil
+}
+
+func resolveAll(names []string) (all []*net.TCPAddr, err error) {
+	for _, name := range names {
+		addr, err := net.ResolveTCPAddr("tcp", name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, addr)
+	}
+	return all, nil
 }
 
 // sockaddr is an address as the kernel wants it. Each worker has its own: package unix writes to it.
@@ -178,6 +195,14 @@ func loopbackSources(conns int) []string {
 		list = append(list, fmt.Sprintf("127.0.%d.%d", i/250, 2+i%250))
 	}
 	return list
+}
+
+func sockaddrs(list []*net.TCPAddr) (all []unix.Sockaddr) {
+	for _, addr := range list {
+		one, _ := sockaddr(addr.IP, addr.Port)
+		all = append(all, one)
+	}
+	return all
 }
 
 func handshakeRequest(target *url.URL, subprotocol string) []byte {
@@ -474,6 +499,7 @@ func (r *run) measureFrom() {
 			g.latency.second.Reset()
 			g.seconds, g.ticked = nil, g.counts.deliveries
 		}
+		w.answers.from, w.answers.to = from, math.MaxInt64
 	})
 }
 
@@ -484,6 +510,7 @@ func (r *run) measureTo() {
 		for i := range w.groups {
 			w.groups[i].latency.to = to
 		}
+		w.answers.to = to
 	})
 }
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,10 +60,11 @@ func findServer(opts *Options, d Dialect) (string, error) {
 	if opts.Server != "" {
 		return opts.Server, nil
 	}
-	name := map[string]string{"nats": "nats-server", "nchan": "nginx", "pusher": "rocket"}[d.Name()]
-	if name == "" {
-		name = d.Name()
-	}
+	return findProgram(cmp.Or(map[string]string{"nats": "nats-server", "nchan": "nginx", "pusher": "rocket"}[d.Name()], d.Name()))
+}
+
+// findProgram returns the program of this name beside our own, or in PATH.
+func findProgram(name string) (string, error) {
 	if self, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(self), name)
 		if info, err := os.Stat(beside); err == nil && !info.IsDir() {
@@ -86,7 +88,7 @@ func startServer(ctx context.Context, opts *Options, d Dialect) (*server, error)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "rocket-bench-")
+	dir, err := newDir()
 	if err != nil {
 		return nil, err
 	}
@@ -128,10 +130,15 @@ func (s *server) start(ctx context.Context, cpus []int) error {
 	return nil
 }
 
+// newDir makes a directory for a server, which is removed when that stops.
+func newDir() (string, error) { return os.MkdirTemp("", "rocket-bench-") }
+
 func commandLine(opts *Options, d Dialect, binary, dir string, port int) (args []string, pair keyPair, err error) {
 	switch {
-	case opts.nats != "":
-		args, err = d.(clusterDialect).ServeNode(binary, dir, port, opts.Loops, opts.nats)
+	case opts.between != "":
+		args, err = d.(clusterDialect).ServeNode(binary, dir, port, opts.Loops, opts.History, opts.between)
+	case len(opts.mesh) > 0:
+		args, err = d.(meshDialect).ServeMesh(binary, dir, port, opts.Loops, opts.History, opts.mesh)
 	case opts.api:
 		args, err = d.(apiDialect).ServeAPI(binary, dir, port, opts.Loops, apiKey)
 	case opts.History > 0:

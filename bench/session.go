@@ -20,10 +20,10 @@ import (
 type session struct {
 	opts   Options
 	run    *run
-	server *server // nil: the target was not started by us
-	other  *server // the node that publishers use; nil: there is one only
-	broker *server // the server of NATS between the two
-	pid    int     // of the server; 0: unknown
+	server *server   // nil: the target was not started by us
+	others []*server // nodes beside it; none: it is alone
+	broker *server   // what is between them; nil: nothing
+	pid    int       // of the server; 0: unknown
 	res    *Result
 	before intake // when the load began
 	watch  func(Progress)
@@ -149,20 +149,28 @@ func (s *session) reach(ctx context.Context, d Dialect) (*url.URL, error) {
 		return parseTarget(s.opts.Target, s.opts.Owned)
 	}
 	s.enter("start server")
-	if s.opts.Nodes == 2 {
-		if err := s.startBeside(ctx, d); err != nil {
+	var first *server
+	var err error
+	if s.opts.Nodes == meshNodes {
+		if err := s.startMesh(ctx, d); err != nil {
 			return nil, err
 		}
+		first = s.others[0]
+	} else {
+		if s.opts.Nodes == 2 {
+			if err := s.startBeside(ctx, d); err != nil {
+				return nil, err
+			}
+		}
+		if s.server, err = startServer(ctx, &s.opts, d); err != nil {
+			return nil, err
+		}
+		first, s.pid = s.server, s.server.cmd.Process.Pid
 	}
-	var err error
-	if s.server, err = startServer(ctx, &s.opts, d); err != nil {
-		return nil, err
-	}
-	s.pid = s.server.cmd.Process.Pid
-	s.res.Server = append([]string{filepath.Base(s.server.args[0])}, s.server.args[1:]...) // without this machine's folders
+	s.res.Server = append([]string{filepath.Base(first.args[0])}, first.args[1:]...) // without this machine's folders
 	at, _ := d.Handshake()
 	path, query, _ := strings.Cut(at, "?")
-	target := &url.URL{Scheme: "ws", Host: s.server.addr, Path: path, RawQuery: query}
+	target := &url.URL{Scheme: "ws", Host: first.addr, Path: path, RawQuery: query}
 	if s.opts.TLS {
 		s.opts.CA, target.Scheme = s.server.pair.cert, "wss"
 	}
@@ -313,7 +321,7 @@ func (s *session) between(a, b snapshot) *Load {
 	}
 	l.DeliveriesPerSecond = float64(l.Deliveries) / took
 	l.Dropped = b.dropped - a.dropped
-	if s.pid != 0 {
+	if s.pid != 0 || len(s.others) > 0 {
 		l.Others = max((b.worked-a.worked-(b.server-a.server)-(b.own-a.own)-(b.other-a.other)-(b.broker-a.broker)).Seconds()/took, 0)
 	}
 	l.OtherMicros, l.BrokerMicros = micros(b.other-a.other, l.Publishes), micros(b.broker-a.broker, l.Publishes)
@@ -390,6 +398,18 @@ func (s *session) latency(group int) Latency {
 	return summarize(h)
 }
 
+// ackLatency merges how long the answers to publishes took.
+func (s *session) ackLatency() Latency {
+	h := newHistogram()
+	var mu sync.Mutex
+	s.run.call(func(w *worker) {
+		mu.Lock()
+		defer mu.Unlock()
+		h.Merge(w.answers.all)
+	})
+	return summarize(h)
+}
+
 // seconds adds up the workers' seconds. The percentiles are those of the worst worker.
 func (s *session) seconds() []Second {
 	var all []Second
@@ -417,6 +437,9 @@ func (s *session) finish() {
 	if res.Load != nil {
 		l := s.latency(0)
 		res.Latency, res.Seconds = &l, s.seconds()
+		if s.run.timesAcks {
+			res.Acks = new(s.ackLatency())
+		}
 		res.Seconds = res.Seconds[:min(len(res.Seconds), int(res.Load.Seconds))]
 		s.perWrite()
 		s.warn()

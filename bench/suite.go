@@ -40,14 +40,24 @@ var Standard = []Entry{
 // Clustered is the set for two nodes. README.md says what each entry stands for.
 var Clustered = []Entry{
 	{"N1", "two nodes: S1 at the other node than the publisher's", "fanout", func(o *Options) { o.Nodes, o.Saturate = 2, 16 }},
+	{"N1h", "N1 with a history", "fanout", func(o *Options) { o.Nodes, o.Saturate = 2, 16; o.keep() }},
 	{"N1b", "two nodes: N1 with 1 publish in flight", "fanout", func(o *Options) { o.Nodes, o.Saturate = 2, 1 }},
-	{"N2", "two nodes: 10 subscribers, 1,000 publishes/s, at the other node", "fanout", func(o *Options) {
-		o.Nodes, o.Conns, o.Saturate, o.Rate = 2, 10, 0, 1000
-	}},
-	{"N2n", "two nodes: N2, at the publisher's own node", "fanout", func(o *Options) {
-		o.Nodes, o.Near, o.Conns, o.Saturate, o.Rate = 2, true, 10, 0, 1000
-	}},
+	{"N2", "two nodes: 10 subscribers, 1,000 publishes/s, at the other node", "fanout", (*Options).steady},
+	{"N2h", "N2 with a history", "fanout", func(o *Options) { o.steady(); o.keep() }},
+	{"N2n", "two nodes: N2, at the publisher's own node", "fanout", func(o *Options) { o.steady(); o.Near = true }},
 	{"N3", "two nodes: S3, at the other node", "channels", func(o *Options) { o.Nodes = 2 }},
+	{"N3h", "N3 with a history", "channels", func(o *Options) { o.Nodes = 2; o.keep() }},
+	{"N4", "three nodes that store all: 10,000 publishes/s, each heard at another node", "channels", func(o *Options) { o.stored(); o.Rate = 10_000 }},
+	{"N5", "three nodes that store all: as much as they can", "channels", func(o *Options) { o.stored(); o.Rate, o.Saturate = 0, 64 }},
+}
+
+// steady is a load for latencies at the other of two nodes.
+func (o *Options) steady() { o.Nodes, o.Conns, o.Saturate, o.Rate = 2, 10, 0, 1000 }
+
+// stored is a load for three nodes that store each event together, with a subscriber for each publisher.
+func (o *Options) stored() {
+	o.Nodes, o.Conns, o.Channels, o.Publishers = meshNodes, 30, 30, 30
+	o.keep()
 }
 
 // keep makes the server keep the last events of each channel. The floor is that of the entry without.
@@ -83,6 +93,8 @@ func (b Bound) String() string {
 
 // Targets of Rocket on one core, with the generator on another. Figures depend on the machine, ratios to the floor less.
 var Targets = map[string]map[string]Bound{
+	"N4":  {metricAckP50: atMost(1.5), metricAckP99: atMost(10)},
+	"N5":  {metricRate: atLeast(100e3)},
 	"S1h": {metricPlain: atMost(1.1)},
 	"S3h": {metricPlain: atMost(1.1)},
 	"S4h": {metricPlain: atMost(1.1)},
@@ -199,8 +211,10 @@ func (e *Entry) unable(dialect string) string {
 	if _, secure := d.(tlsDialect); err == nil && o.TLS && !secure {
 		return "it is started without TLS only"
 	}
-	if _, joins := d.(clusterDialect); err == nil && o.Nodes > 1 && !joins {
-		return "it is started alone only"
+	if err == nil && o.Nodes > 1 {
+		if why := unableNodes(d, &o); why != "" {
+			return why
+		}
 	}
 	if _, keeps := d.(historyDialect); err == nil && o.History > 0 && !keeps {
 		return "it is started without a history only"

@@ -71,7 +71,7 @@ func writeLoad(line lineFunc, r *Result) {
 	line("deliveries", "%s/s (%d, of %d publishes)", short(l.DeliveriesPerSecond), l.Deliveries, l.Publishes)
 	line("CPU per delivery", "server %.3f µs, generator %.3f µs", l.ServerMicros, l.GeneratorMicros)
 	if l.OtherMicros > 0 {
-		line("CPU per publish", "other node %.1f µs, NATS %.1f µs", l.OtherMicros, l.BrokerMicros)
+		line("CPU per publish", "%s %.1f µs, between them %.1f µs", othersName(r), l.OtherMicros, l.BrokerMicros)
 	}
 	line("busy", "server %.2f CPUs, generator %.0f %% of its threads", l.ServerBusy, 100*l.GeneratorBusy)
 	line("batching", "%.1f messages per server write, %.1f deliveries per read, %d bytes per delivery",
@@ -79,6 +79,17 @@ func writeLoad(line lineFunc, r *Result) {
 	if r.Latency != nil {
 		line("latency", "%s", r.Latency)
 	}
+	if r.Acks != nil {
+		line("acknowledged", "%s", r.Acks)
+	}
+}
+
+// othersName is what the nodes are beside the one that is measured.
+func othersName(r *Result) string {
+	if r.Options.Nodes == meshNodes {
+		return "all nodes"
+	}
+	return "other node"
 }
 
 func (l *Latency) String() string {

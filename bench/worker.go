@@ -27,16 +27,18 @@ type worker struct {
 	events []unix.EpollEvent
 	conns  []conn
 
-	address unix.Sockaddr
-	other   unix.Sockaddr // for connections that only publish; nil: the same
-	family  int
-	sources []unix.Sockaddr
-	now     int64 // when the worker last looked at the clock
+	address     unix.Sockaddr
+	publishers  []unix.Sockaddr // for connections that only publish, in turn; none: address
+	subscribers []unix.Sockaddr // for all others, in turn; none: address
+	family      int
+	sources     []unix.Sockaddr
+	now         int64 // when the worker last looked at the clock
 
 	verifier
 	groups  []workerGroup
 	windows []window // per stream, for closed loops
 	joins   latency  // from the time a connect was due to the last answer of the set-up
+	answers latency  // from the time a publish was due to its answer, where run.timesAcks
 
 	opening     []int32 // connections that still have to connect
 	openPace    schedule
@@ -105,14 +107,12 @@ func newWorker(r *run, id int) (*worker, error) {
 		w.sealed = make([]byte, readBuffer)
 	}
 	w.address, w.family = sockaddr(r.address.IP, r.address.Port)
-	if r.other != nil {
-		w.other, _ = sockaddr(r.other.IP, r.other.Port)
-	}
+	w.publishers, w.subscribers = sockaddrs(r.publishers), sockaddrs(r.subscribers)
 	for _, ip := range r.sources {
 		source, _ := sockaddr(ip, 0)
 		w.sources = append(w.sources, source)
 	}
-	w.joins, w.refusals, w.nextTick = newLatency(), map[string]int64{}, secondNS
+	w.joins, w.answers, w.refusals, w.nextTick = newLatency(), newLatency(), map[string]int64{}, secondNS
 	w.joins.from = 0
 	var err error
 	if w.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -319,7 +319,7 @@ func (w *worker) publish(g *workerGroup, stream int32, at int64) {
 	copy(c.out[start+s.stampAt:], stamp[:])
 	s.sent.Store(seq)
 	if w.run.acks {
-		c.acks = append(c.acks, stream)
+		c.acks = append(c.acks, asked{stream, at})
 	}
 	g.counts.publishes++
 	w.mark(c)
@@ -381,7 +381,10 @@ func (w *worker) acked(c *conn) {
 	if c.ackHead == len(c.acks) {
 		return
 	}
-	stream := c.acks[c.ackHead]
+	stream := c.acks[c.ackHead].stream
+	if w.run.timesAcks {
+		w.answers.record(c.acks[c.ackHead].at, w.now, 1)
+	}
 	c.ackHead++
 	if c.ackHead == len(c.acks) {
 		c.acks, c.ackHead = c.acks[:0], 0

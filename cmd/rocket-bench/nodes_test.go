@@ -30,7 +30,7 @@ func buildServers(t *testing.T) (dir string) {
 func TestTwoNodes(t *testing.T) {
 	dir := buildServers(t)
 	t.Setenv("PATH", dir)
-	for _, more := range []string{"", " -near"} {
+	for _, more := range []string{"", " -near", " -history 10"} {
 		t.Run("publishers"+more, func(t *testing.T) {
 			file := filepath.Join(dir, "two.json")
 			var out, errs bytes.Buffer
@@ -53,10 +53,44 @@ func TestTwoNodes(t *testing.T) {
 			if l := results[0].Load; l.ServerMicros <= 0 || l.OtherMicros <= 0 || l.BrokerMicros <= 0 {
 				t.Errorf("CPU time of a server is missing: %+v", l)
 			}
+			if acks := results[0].Acks; (acks != nil) != strings.Contains(more, "history") {
+				t.Errorf("answers: %+v", acks)
+			}
 			if c := results[0].Check; c.Delivered == 0 || c.Delivered != 5*results[0].Published {
 				t.Errorf("%d publishes: %v", results[0].Published, c)
 			}
 		})
+	}
+}
+
+// Three nodes that store each event together: each subscriber hears all that its publisher publishes at another node, and
+// how long the answers took is known.
+func TestThreeNodes(t *testing.T) {
+	dir := buildServers(t)
+	t.Setenv("PATH", dir)
+	file := filepath.Join(dir, "three.json")
+	var out, errs bytes.Buffer
+	args := "channels -nodes 3 -conns 6 -channels 6 -publishers 6 -history 10 -saturate 4 -count 600 -warmup 0s -duration 1m -drain 1m -no-floor -json " + file
+	if status := run(t.Context(), strings.Fields(args), &out, &errs); status != exitGood {
+		t.Fatalf("status %d:\n%s%s", status, &out, &errs)
+	}
+	if !strings.Contains(out.String(), "every delivery right: 600 delivered") || !strings.Contains(out.String(), "all nodes") {
+		t.Errorf("result:\n%s", &out)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	results, err := bench.ReadJSON(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := results[0]; r.Acks == nil || r.Acks.Count == 0 || r.Acks.P50 <= 0 || r.Load.OtherMicros <= 0 {
+		t.Errorf("answers: %+v, load: %+v", r.Acks, r.Load)
+	}
+	if status := run(t.Context(), strings.Fields("fanout -nodes 3"), &out, &errs); status != exitUsage {
+		t.Errorf("without a history: status %d, want %d", status, exitUsage)
 	}
 }
 

@@ -147,7 +147,7 @@ func serverFlags(fs *flag.FlagSet, o *bench.Options) {
 
 func loadFlags(fs *flag.FlagSet, o *bench.Options) {
 	fs.IntVar(&o.Conns, "conns", o.Conns, "connections that subscribe")
-	fs.IntVar(&o.Nodes, "nodes", max(o.Nodes, 1), "2: start two servers with NATS between them, and publish at the other one")
+	fs.IntVar(&o.Nodes, "nodes", max(o.Nodes, 1), "2: start two servers with another between them, and publish at the other one; 3: start three that store a -history together")
 	fs.BoolVar(&o.Near, "near", o.Near, "with -nodes 2: publish at the subscribers' node, too")
 	fs.IntVar(&o.Channels, "channels", o.Channels, "channels; the connections are spread over them")
 	fs.IntVar(&o.Publishers, "publishers", o.Publishers, "connections that publish (not in chat)")
