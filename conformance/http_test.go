@@ -106,7 +106,7 @@ func TestDocumentedPublishers(t *testing.T) {
 // hear returns what comes to a channel.
 func hear(t *testing.T, ctx context.Context, address, channel string) <-chan string {
 	t.Helper()
-	ws, _, err := websocket.Dial(ctx, "ws://"+address+"/", nil) //nolint:bodyclose // there is none after a handshake
+	ws, _, err := websocket.Dial(ctx, "ws://"+address+"/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

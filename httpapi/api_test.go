@@ -364,7 +364,7 @@ func TestKeylessRate(t *testing.T) {
 			dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 			elsewhere := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}}
 			defer elsewhere.CloseIdleConnections()
-			r, err := elsewhere.Post(f.url+"/v1/publish/news", "", strings.NewReader("1")) //nolint:noctx // it is one request
+			r, err := elsewhere.Post(f.url+"/v1/publish/news", "", strings.NewReader("1"))
 			if err != nil {
 				t.Fatal(err)
 			}

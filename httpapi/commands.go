@@ -86,7 +86,7 @@ func readHead(line []byte) (session string, seq uint64, err error) {
 		case "session":
 			return text(name, value, &session)
 		case "seq":
-			return json.Unmarshal(value, &seq) //nolint:wrapcheck // what is wrong is not told
+			return json.Unmarshal(value, &seq)
 		}
 		return unknown(name)
 	})

@@ -54,7 +54,7 @@ func text(name string, value json.RawMessage, to *string) error {
 	if value[0] != '"' {
 		return fmt.Errorf("%s: want a string, not %s", name, typeOf(value))
 	}
-	return json.Unmarshal(value, to) //nolint:wrapcheck // the decoder has read it before
+	return json.Unmarshal(value, to)
 }
 
 // unknown is the error of a member that is not known.

@@ -136,7 +136,7 @@ func (p *pipe) next(f func(op codec.Opcode, payload []byte) bool) error {
 		p.buffer = p.buffer[:begun+n]
 		p.full = n == most
 		if n == 0 && err != nil {
-			return err //nolint:wrapcheck // whether it is a time-out is for the caller
+			return err
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, _ string) error {
 	}
 	defer p.Close()
 	if err := r.Context().Err(); err != nil {
-		return err //nolint:wrapcheck // nobody hears it
+		return err
 	}
 	s := &stream{pipe: p, beat: query.Get("beat") == "1", mark: rand.Text()}
 	s.at = positions{names: channels, at: make(map[string]webrocket.Position)}

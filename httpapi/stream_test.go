@@ -70,7 +70,7 @@ func (f *fixture) open(query string, fields ...string) *listener {
 	}
 	client := &http.Client{Transport: &http.Transport{}}
 	f.t.Cleanup(client.CloseIdleConnections)
-	response, err := client.Do(r) //nolint:bodyclose // the context ends it
+	response, err := client.Do(r) // the context ends it
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -370,7 +370,7 @@ func TestStreamSlowReaders(t *testing.T) {
 			}
 			// Now the slow one reads: what has been kept for it, then how that ends.
 			slow := &listener{Reader: bufio.NewReaderSize(conn, 1<<20), f: f}
-			response, err := http.ReadResponse(slow.Reader, nil) //nolint:bodyclose // that would read it to its end
+			response, err := http.ReadResponse(slow.Reader, nil) // that would read it to its end
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -114,7 +114,7 @@ type login struct {
 
 func logIn(t *testing.T, url, token string) *login {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), url, nil) //nolint:bodyclose // there is none after a handshake
+	conn, _, err := websocket.Dial(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
