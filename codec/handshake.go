@@ -161,6 +161,7 @@ func firstOf(list []byte, supported []string) string {
 // AppendUpgrade extends dst by the response that opens the connection (RFC 6455 §4.2.2). The request must have passed
 // CheckUpgrade; subprotocol and deflate are what Subprotocol and Deflate returned, or zero.
 func AppendUpgrade(dst []byte, r *Request, subprotocol string, deflate Deflate) []byte {
+	dst = slices.Grow(dst, upgradeSize) // at once
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\n"+
 		"Upgrade: websocket\r\n"+
 		"Connection: Upgrade\r\n"+
@@ -174,6 +175,9 @@ func AppendUpgrade(dst []byte, r *Request, subprotocol string, deflate Deflate) 
 	}
 	return append(dst, "\r\n\r\n"...)
 }
+
+// upgradeSize is enough for a response without a subprotocol and extensions, in bytes.
+const upgradeSize = 144
 
 // appendAccept extends dst by the answer to a key: "base64-encoded ... SHA-1 hash of the concatenation" (§4.2.2).
 func appendAccept(dst, key []byte) []byte {

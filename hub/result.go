@@ -1,6 +1,10 @@
 package hub
 
-import "github.com/nu7hatch/webrocket/pubsub"
+import (
+	"time"
+
+	"github.com/nu7hatch/webrocket/pubsub"
+)
 
 // A Code says how a command ended. Its text is the error code of the native
 // protocol; other protocols have codes of their own for it.
@@ -48,8 +52,9 @@ func (c Code) String() string {
 
 // A Result is what came of a command. The zero value is success.
 type Result struct {
-	Code   Code
-	Reason string // for developers, in plain words; "" if the code says it all
+	Code     Code
+	LoggedIn bool   // a login has succeeded; Session.User says whose
+	Reason   string // for developers, in plain words; "" if the code says it all
 
 	Begun  *Begun       // where a subscription began, if the channel has a history or a position was asked for
 	Stored Stored       // what became of a publish, if the channel has a history or there was a key
@@ -58,7 +63,8 @@ type Result struct {
 	Later *Turn // of a publish whose result comes later; nothing else is set then
 
 	Presence *Presences // what a presence command asked for, or how many are there
-	Login    *Login     // of a login that succeeded
+
+	Expires time.Duration // of a login: until its token expires; negative for one without a token
 }
 
 // Begun says where a subscription began.

@@ -186,7 +186,7 @@ func (s *Session) Login(access auth.Access, secret string) Result {
 	}
 	s.identify(EndedByRights, s.tellBehind)
 	s.force(rules, nil)
-	return Result{Login: &Login{User: s.user(), Expires: -1}}
+	return Result{LoggedIn: true, Expires: -1}
 }
 
 // Grant gives access without a secret, for a protocol that authenticates

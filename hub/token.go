@@ -51,12 +51,6 @@ type proven struct {
 // never is a time of the loop that does not come.
 const never = time.Duration(math.MaxInt64)
 
-// A Login is what a login says of its session.
-type Login struct {
-	User    string        // "" for none
-	Expires time.Duration // until the token expires; negative for a login without one
-}
-
 // A bearer is what a session has that has logged in with a token, or that others have
 // subscribed to a channel. Other sessions have none.
 type bearer struct {
@@ -140,7 +134,7 @@ func (s *Session) LoginToken(now time.Duration, wall time.Time, token string, si
 	s.dropForbidden(rules, EndedByRights)
 	s.identify(EndedByRights, s.tellBehind)
 	s.force(rules, since)
-	return Result{Login: &Login{User: s.user(), Expires: max(grant.Expires.Sub(wall), 0)}}
+	return Result{LoggedIn: true, Expires: max(grant.Expires.Sub(wall), 0)}
 }
 
 // SubscribeProven is SubscribeFrom with a token or a signature for the channel, which a

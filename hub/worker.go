@@ -37,6 +37,7 @@ type Worker struct {
 	*pubsub.Shard
 	out      Out
 	command  codec.Command // the one that is being obeyed
+	scratch  Scratch       // for the reply to it
 	desks    []*desk
 	meters   map[*Session]*rate.Meter // there is none where a hub limits nothing: not a byte for each
 	expiries expiries
@@ -127,6 +128,24 @@ func (w *Worker) FallBehind(id uint64, channel string, offset uint64) {
 // Command returns where a protocol may decode the command that it is obeying. It
 // is the loop's, so that no command costs an allocation.
 func (w *Worker) Command() *codec.Command { return &w.command }
+
+// A Scratch is what a protocol may make a reply in. It is the loop's, so that a reply
+// costs no allocation but that of its frame.
+type Scratch struct {
+	Login   codec.Login
+	Message []byte // of any content
+}
+
+// Scratch returns the loop's. What is in it is valid until the next call.
+func (w *Worker) Scratch() *Scratch {
+	if cap(w.scratch.Message) > scratchMax {
+		w.scratch.Message = nil
+	}
+	return &w.scratch
+}
+
+// scratchMax is how many bytes a loop keeps for the next reply.
+const scratchMax = 64 << 10
 
 // deskOf returns the loop's desk of a hub.
 func (w *Worker) deskOf(h *Hub) *desk {

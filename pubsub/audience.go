@@ -198,7 +198,7 @@ func (a *audience) next() []uint64 {
 		return a.ids[a.cursor:end]
 	}
 	if i := a.except.find(a); i >= 0 {
-		switch at := a.except.subs[i].index; {
+		switch at := a.except.subs.at(i).index; {
 		case at >= end:
 		case at == a.cursor:
 			a.cursor++
@@ -216,8 +216,8 @@ func (a *audience) join(s *Subscriber) {
 	last := len(a.ids)
 	a.ids = append(a.ids, s.id)
 	a.members = append(a.members, s)
-	s.subs = append(s.subs, subscription{a, last})
-	if len(s.subs) > 1 {
+	s.subs.add(subscription{a, last})
+	if s.Len() > 1 {
 		a.ids[last] |= delivery.Several
 		s.mark(true)
 	}

@@ -109,7 +109,7 @@ func (s *Shard) read(r *reader) {
 
 // fallBehind gives a member the position p: it goes on from there.
 func (s *Shard) fallBehind(a *audience, sub *Subscriber, p uint64) {
-	i := sub.subs[sub.find(a)].index
+	i := sub.subs.at(sub.find(a)).index
 	if i >= a.end() {
 		s.forget(a, sub)
 	} else {
@@ -183,7 +183,7 @@ func (a *audience) position(index int) uint64 {
 // promote makes a member that has reached base one that walks serve.
 func (s *Shard) promote(a *audience, sub *Subscriber) {
 	s.forget(a, sub)
-	a.setServed(sub.subs[sub.find(a)].index)
+	a.setServed(sub.subs.at(sub.find(a)).index)
 }
 
 // admit gives latecomers, and early readers whose position is not above base any more, the
@@ -264,7 +264,7 @@ func (s *Shard) give(a *audience, r *reader, items []delivery.Item, to uint64) {
 			s.catchup.pace.Lost(r.sub.id, delivery.Lost{Channel: a.channel.name, Offset: to})
 		}
 	}()
-	s.sink.Deliver([]uint64{a.ids[r.sub.subs[r.sub.find(a)].index]}, &run)
+	s.sink.Deliver([]uint64{a.ids[r.sub.subs.at(r.sub.find(a)).index]}, &run)
 	done = true
 }
 

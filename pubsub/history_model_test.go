@@ -570,7 +570,7 @@ func (m *historyModel) check() {
 			for _, r := range a.shard.catchup.readers {
 				if i := r.find(a); i >= 0 {
 					behind++
-					if r.sub.subs[r.sub.find(a)].index < a.end() {
+					if r.sub.subs.at(r.sub.find(a)).index < a.end() {
 						m.fatalf("%s: who is behind stands among the others", name)
 					}
 					if r.replays[i].position > a.base {

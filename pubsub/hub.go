@@ -356,8 +356,8 @@ func (h *Hub) find(s *Subscriber, name []byte) int {
 	st.mu.Lock()
 	ch := st.channels[string(name)]
 	st.mu.Unlock()
-	for i := range s.subs {
-		if s.subs[i].audience.channel == ch {
+	for i := range s.Len() {
+		if s.subs.at(i).audience.channel == ch {
 			return i
 		}
 	}

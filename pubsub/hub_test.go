@@ -83,10 +83,10 @@ func checkAudience(t testing.TB, a *audience) {
 		return
 	}
 	for i, m := range a.members {
-		if a.ids[i]&^delivery.Several != m.id || (a.ids[i]&delivery.Several != 0) != (len(m.subs) > 1) {
-			t.Errorf("%q: member %d is known as %x and has %d subscriptions", a.channel.name, m.id, a.ids[i], len(m.subs))
+		if a.ids[i]&^delivery.Several != m.id || (a.ids[i]&delivery.Several != 0) != (m.Len() > 1) {
+			t.Errorf("%q: member %d is known as %x and has %d subscriptions", a.channel.name, m.id, a.ids[i], m.Len())
 		}
-		if j := m.find(a); j < 0 || m.subs[j].index != i {
+		if j := m.find(a); j < 0 || m.subs.at(j).index != i {
 			t.Errorf("%q: member %d does not know its place", a.channel.name, m.id)
 		}
 	}

@@ -21,7 +21,7 @@ func (a *audience) joinLive(s *Subscriber) {
 	if waits == 0 {
 		return
 	}
-	a.setBehind(s.subs[len(s.subs)-1].index)
+	a.setBehind(s.subs.at(s.Len() - 1).index)
 	c := &a.shard.catchup
 	if c.late == nil {
 		c.late = make(map[*audience][]latecomer)
@@ -57,7 +57,7 @@ func (s *Shard) admitLatecomers(a *audience) {
 	for late := s.catchup.late[a]; len(late) > 0 && late[0].waits <= 0; late = s.catchup.late[a] {
 		l := late[0] // they stand in the order in which they have joined
 		s.catchup.setLate(a, late[1:])
-		a.setServed(l.sub.subs[l.sub.find(a)].index)
+		a.setServed(l.sub.subs.at(l.sub.find(a)).index)
 		first := len(a.run.Items) + l.waits
 		if first < 0 { // the run with the others was given up
 			s.catchup.pace.Lost(l.sub.id, delivery.Lost{Channel: a.channel.name, Offset: a.prior()})

@@ -572,6 +572,7 @@ func TestBytesOfHistories(t *testing.T) {
 		{"a log", unsafe.Sizeof(log{}), 64},
 		{"an entry", unsafe.Sizeof(entry{}), 16},
 		{"a subscription", unsafe.Sizeof(subscription{}), 16},
+		{"a subscriber", unsafe.Sizeof(Subscriber{}), 40},
 		{"a stripe", unsafe.Sizeof(stripe{}), 64},
 	} {
 		if tt.got > tt.most {

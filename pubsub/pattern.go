@@ -149,8 +149,8 @@ func (h *Hub) SubscribePattern(s *Subscriber, pattern []byte) (fresh bool, err e
 		return false, nil
 	}
 	prefix := string(pattern[:len(pattern)-1])
-	for i := range s.subs {
-		ch := s.subs[i].audience.channel
+	for i := range s.Len() {
+		ch := s.subs.at(i).audience.channel
 		if strings.HasPrefix(ch.name, prefix) || ch.pattern && strings.HasPrefix(prefix, ch.prefix()) {
 			return false, ErrOverlapping
 		}
@@ -180,8 +180,8 @@ func (h *Hub) patternOf(s *Subscriber, pattern []byte) int {
 	if h.Patterns() == 0 {
 		return -1
 	}
-	for i := range s.subs {
-		if ch := s.subs[i].audience.channel; ch.pattern && ch.name == string(pattern) {
+	for i := range s.Len() {
+		if ch := s.subs.at(i).audience.channel; ch.pattern && ch.name == string(pattern) {
 			return i
 		}
 	}
@@ -194,8 +194,8 @@ func (h *Hub) HearsByPattern(s *Subscriber, name []byte) bool {
 	if h.Patterns() == 0 {
 		return false
 	}
-	for i := range s.subs {
-		ch := s.subs[i].audience.channel
+	for i := range s.Len() {
+		ch := s.subs.at(i).audience.channel
 		if n := len(ch.name) - 1; ch.pattern && len(name) >= n && string(name[:n]) == ch.prefix() {
 			return true
 		}
@@ -205,8 +205,8 @@ func (h *Hub) HearsByPattern(s *Subscriber, name []byte) bool {
 
 // Patterns returns the patterns that s hears. Loop only.
 func (s *Subscriber) Patterns() (all []string) {
-	for i := range s.subs {
-		if ch := s.subs[i].audience.channel; ch.pattern {
+	for i := range s.Len() {
+		if ch := s.subs.at(i).audience.channel; ch.pattern {
 			all = append(all, ch.name)
 		}
 	}

@@ -125,7 +125,7 @@ func (h *Hub) begin(limit int, s *Subscriber, name []byte, start *Start) (Begun,
 	case start.asks() && b.Epoch != "":
 		s.seat.shard.fallBehind(a, s, b.Offset)
 	case b.Epoch != "":
-		b.Offset = a.position(s.subs[i].index)
+		b.Offset = a.position(s.subs.at(i).index)
 	}
 	if b.Epoch != "" && b.Offset == ch.log.top {
 		b.Offset = ch.passed()
@@ -181,8 +181,8 @@ func (h *Hub) FallBehind(s *Subscriber, name []byte, offset uint64) bool {
 	if i < 0 {
 		return false
 	}
-	a := s.subs[i].audience
-	if offset == 0 || offset > a.position(s.subs[i].index) {
+	a := s.subs.at(i).audience
+	if offset == 0 || offset > a.position(s.subs.at(i).index) {
 		return false
 	}
 	s.seat.shard.fallBehind(a, s, before(offset))

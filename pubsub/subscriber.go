@@ -7,13 +7,7 @@ import "github.com/nu7hatch/webrocket/pubsub/delivery"
 type Subscriber struct {
 	seat *seat
 	id   uint64
-	subs []subscription
-}
-
-// A subscription is a subscriber's place in an audience.
-type subscription struct {
-	audience *audience
-	index    int
+	subs subscriptions
 }
 
 // Init binds s to a shard. The id is what the shard's Sink will know it by; its
@@ -33,13 +27,13 @@ func (s *Subscriber) Form() Form { return s.seat.form }
 func (s *Subscriber) ID() uint64 { return s.id }
 
 // Len returns the number of subscriptions. Loop only.
-func (s *Subscriber) Len() int { return len(s.subs) }
+func (s *Subscriber) Len() int { return s.subs.len() }
 
 // Channels returns the names of the channels that s is a member of. Loop only.
 func (s *Subscriber) Channels() []string {
-	names := make([]string, 0, len(s.subs))
-	for i := range s.subs {
-		if ch := s.subs[i].audience.channel; !ch.pattern {
+	names := make([]string, 0, s.Len())
+	for i := range s.Len() {
+		if ch := s.subs.at(i).audience.channel; !ch.pattern {
 			names = append(names, ch.name)
 		}
 	}
@@ -48,16 +42,16 @@ func (s *Subscriber) Channels() []string {
 
 // Leave ends all subscriptions. Loop only.
 func (s *Subscriber) Leave() {
-	for len(s.subs) > 0 {
-		s.drop(len(s.subs) - 1)
+	for s.Len() > 0 {
+		s.drop(s.Len() - 1)
 	}
-	s.subs = nil
+	s.subs = subscriptions{}
 }
 
 // find returns the position of the subscription to a, or -1.
 func (s *Subscriber) find(a *audience) int {
-	for i := range s.subs {
-		if s.subs[i].audience == a {
+	for i := range s.Len() {
+		if s.subs.at(i).audience == a {
 			return i
 		}
 	}
@@ -66,12 +60,9 @@ func (s *Subscriber) find(a *audience) int {
 
 // drop ends the subscription at position i.
 func (s *Subscriber) drop(i int) {
-	sub := s.subs[i]
-	last := len(s.subs) - 1
-	s.subs[i] = s.subs[last]
-	s.subs[last] = subscription{}
-	s.subs = s.subs[:last]
-	if last == 1 {
+	sub := *s.subs.at(i)
+	s.subs.remove(i)
+	if s.Len() == 1 {
 		s.mark(false)
 	}
 	sub.audience.leave(sub.index)
@@ -80,13 +71,13 @@ func (s *Subscriber) drop(i int) {
 // moved notes the new place of s in an audience, unless s is just leaving it.
 func (s *Subscriber) moved(a *audience, index int) {
 	if i := s.find(a); i >= 0 {
-		s.subs[i].index = index
+		s.subs.at(i).index = index
 	}
 }
 
 // mark sets or clears the bit delivery.Several of s in its first audience.
 func (s *Subscriber) mark(several bool) {
-	sub := s.subs[0]
+	sub := s.subs.first
 	if several {
 		sub.audience.ids[sub.index] |= delivery.Several
 	} else {

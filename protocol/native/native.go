@@ -69,8 +69,15 @@ func (p *Protocol) OnOpen(c *engine.Conn, r *codec.Request) {
 	if c.HearsDeflated() {
 		form = p.forms.deflated
 	}
+	if err := protocol.Open(c, new(hub.Session), p.hub, form, r); err != nil {
+		refuse(c, err)
+	}
+}
+
+// refuse closes the connection of a client that the hub's OnConnect does not admit.
+func refuse(c *engine.Conn, err error) {
 	var refused *codec.CloseError
-	if err := protocol.Open(c, new(hub.Session), p.hub, form, r); errors.As(err, &refused) {
+	if errors.As(err, &refused) {
 		c.Close(refused.Code, refused.Reason)
 	}
 }
@@ -270,24 +277,19 @@ func (p *Protocol) reply(c *engine.Conn, cmd *codec.Command, result hub.Result, 
 	}
 	reply := replyOf(result, cmd.ID)
 	reply.Results = each
-	size := replySize
-	if result.Login != nil {
-		reply.Login = p.welcome(c, result.Login)
-		size = welcomeSize
+	scratch := protocol.WorkerOf(c.Loop()).Scratch()
+	if result.LoggedIn {
+		scratch.Login = p.welcome(c, result.Expires)
+		reply.Login = &scratch.Login
 	}
-	c.Send(p.codec.Opcode(), p.codec.AppendReply(make([]byte, 0, size), reply))
+	scratch.Message = p.codec.AppendReply(scratch.Message[:0], reply)
+	c.Send(p.codec.Opcode(), scratch.Message) // which copies it
 }
 
-// Enough for most replies, and for those to auth, in bytes.
-const (
-	replySize   = 64
-	welcomeSize = 192
-)
-
 // welcome is what a client is told that has logged in.
-func (p *Protocol) welcome(c *engine.Conn, l *hub.Login) *codec.Login {
-	return &codec.Login{
-		Client: protocol.ClientID(c), User: l.User, Expires: seconds(l.Expires),
+func (p *Protocol) welcome(c *engine.Conn, expires time.Duration) codec.Login {
+	return codec.Login{
+		Client: protocol.ClientID(c), User: protocol.SessionOf(c).User(), Expires: seconds(expires),
 		Version: p.Version, PingInterval: wholeSeconds(c.Loop().PingInterval()), MaxMessageSize: c.MessageLimit(),
 	}
 }
