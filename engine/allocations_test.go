@@ -1,16 +1,16 @@
 //go:build !race
 
-// The race detector makes pools forget what they have, which costs allocations.
+// The race detector makes pools forget what they have, and keeps functions from being
+// inlined, which costs allocations.
 
 package engine_test
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/nu7hatch/webrocket/hub"
 )
-
-// Not with the race detector: it makes pools forget what they have.
 
 // A publish allocates the event's frame. In a channel with a history its reply has an offset, and takes one more.
 func TestAllocationsOfARoundTrip(t *testing.T) {
@@ -29,5 +29,20 @@ func TestAllocationsOfARoundTrip(t *testing.T) {
 				t.Errorf("got %.2f allocations for each publish, want %v", got, tt.most)
 			}
 		})
+	}
+}
+
+// What it takes to connect, log in and subscribe: a Conn, a session, the answer 101, the
+// reply to auth and the client's name in it.
+func TestAllocationsOfConnecting(t *testing.T) {
+	const n, most = 20_000, 5.1
+	c := newCrowd(t)
+	c.grow(1000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c.grow(n)
+	runtime.ReadMemStats(&after)
+	if got := float64(after.Mallocs-before.Mallocs) / n; got > most {
+		t.Errorf("a connection makes %.2f allocations, want at most %v", got, most)
 	}
 }
