@@ -141,7 +141,7 @@ type event struct {
 // parse reads an event. several says that it may go to several channels.
 func (c *call) parse(o object, several bool) (e event, err error) {
 	var ok bool
-	if e.name, ok = o.text("name"); !ok || e.name == "" || !validText(e.name, c.rules.MaxEventName) {
+	if e.name, ok = o.string("name"); !ok || e.name == "" || !validText(e.name, c.rules.MaxEventName) {
 		return event{}, badRequest("name must be a text of 1 to %d bytes without control characters", c.rules.MaxEventName)
 	}
 	if err := c.parseData(o, &e); err != nil {
@@ -151,11 +151,11 @@ func (c *call) parse(o object, several bool) (e event, err error) {
 		return event{}, err
 	}
 	if o.get("socket_id") != nil && string(o.get("socket_id")) != "null" {
-		if e.socketID, ok = o.text("socket_id"); !ok || !validSocketID(e.socketID) {
+		if e.socketID, ok = o.string("socket_id"); !ok || !validSocketID(e.socketID) {
 			return event{}, badRequest("socket_id is not that of a connection")
 		}
 	}
-	info, _ := o.text("info")
+	info, _ := o.string("info")
 	e.info, err = parseInfo(info, "user_count", "subscription_count")
 	return e, err
 }
@@ -185,7 +185,7 @@ func (c *call) parseChannels(o object, several bool, e *event) error {
 		if e.channels, ok = textsOf(list); !ok {
 			return badRequest("channels is not a list of names")
 		}
-	} else if name, ok := o.text("channel"); ok {
+	} else if name, ok := o.string("channel"); ok {
 		e.channels = []string{name}
 	}
 	if n := len(e.channels); n == 0 || n > c.rules.MaxEventChannels {
@@ -230,7 +230,7 @@ func (c *call) object() (object, error) {
 	if !utf8.Valid(c.body) {
 		return nil, badRequest("the body is not UTF-8")
 	}
-	o, err := parseObject(c.body)
+	o, err := parseObject(nil, c.body)
 	if err != nil {
 		return nil, badRequest("the body is not a JSON object")
 	}
@@ -258,7 +258,7 @@ func postEvent(c *call, _ []string) ([]byte, error) {
 		if i > 0 {
 			answer = append(answer, ',')
 		}
-		answer = append(appendString(answer, []byte(name)), ':')
+		answer = append(appendString(answer, name), ':')
 		answer = c.app.appendInfo(answer, c.rules, name, e.info)
 	}
 	return append(answer, "}}"...), nil
@@ -325,7 +325,7 @@ func getChannels(c *call, _ []string) ([]byte, error) {
 		if i > 0 {
 			answer = append(answer, ',')
 		}
-		answer = append(appendString(answer, []byte(name)), ':')
+		answer = append(appendString(answer, name), ':')
 		answer = c.app.appendInfo(answer, c.rules, name, info)
 	}
 	return append(answer, "}}"...), nil
@@ -374,7 +374,7 @@ func (a *App) appendInfo(dst []byte, rules *settings, name string, info []string
 			dst = append(dst, ',')
 		}
 		empty = false
-		dst = append(appendString(dst, []byte(key)), ':')
+		dst = append(appendString(dst, key), ':')
 	}
 	for _, attribute := range info {
 		switch {
@@ -403,7 +403,7 @@ func getUsers(c *call, args []string) ([]byte, error) {
 		if i > 0 {
 			answer = append(answer, ',')
 		}
-		answer = append(appendString(append(answer, `{"id":`...), []byte(id)), '}')
+		answer = append(appendString(append(answer, `{"id":`...), id), '}')
 	}
 	return append(answer, "]}"...), nil
 }

@@ -149,7 +149,7 @@ func formsOf(h *hub.Hub) *forms {
 			if m.Lost != 0 {
 				return nil // the Pusher protocol has no words for what is missing
 			}
-			return frame(appendEvent(nil, m.Event, m.Channel, m.Data, m.User))
+			return finish(eventMessage(m.Event, m.Channel, m.Data, m.User))
 		}})
 		f.deflated = h.AddForm(pubsub.Encoding{Base: f.plain, Costly: true, Encode: func(_ pubsub.Message, base []byte) []byte {
 			payload := codec.Payload(base)
@@ -173,9 +173,15 @@ func numberOf(c *engine.Conn) uint64 { return c.Serial()<<8 | uint64(c.Loop().In
 // digits is the largest number of 15 digits, which JavaScript has exactly.
 const digits = 1_000_000_000_000_000
 
+// socketIDMax is about the length of the longest socket id.
+const socketIDMax = 31
+
 // socketID returns the socket id of a connection.
-func (a *App) socketID(number uint64) string {
-	return strconv.FormatUint(number, 10) + "." + strconv.FormatUint(maphash.Comparable(a.seed, number)%digits, 10)
+func (a *App) socketID(number uint64) string { return string(a.appendSocketID(nil, number)) }
+
+func (a *App) appendSocketID(dst []byte, number uint64) []byte {
+	dst = append(strconv.AppendUint(dst, number, 10), '.')
+	return strconv.AppendUint(dst, maphash.Comparable(a.seed, number)%digits, 10)
 }
 
 // conns are the connections of an application by their numbers. A publisher names by

@@ -191,7 +191,7 @@ func (a *App) left(open map[string]*channel, s *conn, name string) {
 // tellRemoved tells that a user has left a presence channel. except, which may be nil, is not
 // told. The channel's part is locked.
 func (a *App) tellRemoved(except *conn, name, id string) {
-	a.tell(except, name, "member_removed", `{"user_id":`+string(appendString(nil, []byte(id)))+`}`)
+	a.tell(except, name, "member_removed", `{"user_id":`+string(appendString(nil, id))+`}`)
 	a.hooks.memberRemoved(name, id)
 }
 
@@ -258,8 +258,8 @@ func (ch *channel) snapshot(kind Kind) string {
 		if i > 0 {
 			ids, hash = append(ids, ','), append(hash, ',')
 		}
-		ids = appendString(ids, []byte(id))
-		hash = append(appendString(hash, []byte(id)), ':')
+		ids = appendString(ids, id)
+		hash = append(appendString(hash, id), ':')
 		hash = append(hash, ch.members[id].info...)
 	}
 	all := append(append(ids, hash...), `},"count":`...)
@@ -278,7 +278,7 @@ func (all *channels) snapshot(name string, kind Kind) string {
 
 // memberData is the data of member_added.
 func memberData(id string, info []byte) string {
-	dst := appendString([]byte(`{"user_id":`), []byte(id))
+	dst := appendString([]byte(`{"user_id":`), id)
 	return string(append(append(append(dst, `,"user_info":`...), info...), '}'))
 }
 
@@ -287,7 +287,7 @@ func memberData(id string, info []byte) string {
 func (a *App) tell(except *conn, name, event, data string) {
 	n := hub.ChannelNotice{
 		Channel: []byte(name), Forms: a.forms.both,
-		Frame: frame(internal("pusher_internal:"+event, name, data)),
+		Frame: finish(internal("pusher_internal:"+event, name, data)),
 	}
 	if except != nil {
 		n.Except = &except.Session

@@ -1,8 +1,8 @@
 package pusher
 
 import (
+	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
@@ -13,47 +13,48 @@ import (
 // channel and the data, and who has sent it is what its subscription was signed for.
 func (a *App) clientEvent(c *engine.Conn, s *conn, m *message) hub.Code {
 	rules := a.settings.Load()
-	kind := KindOf(m.channel)
+	channel := string(m.channel)
+	kind := KindOf(channel)
 	why, code := "", hub.AccessDenied
 	switch {
 	case !rules.ClientEvents:
 		why = "the application takes no client events"
-	case !strings.HasPrefix(m.event, "client-"):
+	case !bytes.HasPrefix(m.event, []byte("client-")):
 		why = "the name of a client event begins with client-"
-	case !validText(m.event, rules.MaxEventName):
+	case !validText(string(m.event), rules.MaxEventName):
 		why, code = fmt.Sprintf("the event's name has control characters, or more than %d bytes", rules.MaxEventName), hub.InvalidData
 	case len(m.data) > rules.MaxEventData:
 		why, code = fmt.Sprintf("the data has more than %d bytes", rules.MaxEventData), hub.LimitExceeded
 	case !kind.is(Private):
 		why = "client events are for private and presence channels"
-	case !s.Hears([]byte(m.channel)):
+	case !s.Hears(m.channel):
 		why = "the connection does not subscribe to the channel"
 	case !s.rest().events.Take(c.Loop().Time(), 1, rules.ClientEventRate):
 		why, code = fmt.Sprintf("more than %d client events in a second", rules.ClientEventRate), hub.RateLimited
 	}
 	if why == "" {
-		why, code = a.forward(c, s, m)
+		why, code = a.forward(c, s, m, channel)
 	}
 	if why != "" {
-		send(c, errorMessage(clientError{why, codeClientEvent, m.channel}))
+		send(c, errorMessage(clientError{why, codeClientEvent, channel}))
 	}
 	return code
 }
 
 // forward sends a client event to the others.
-func (a *App) forward(c *engine.Conn, s *conn, m *message) (why string, code hub.Code) {
-	user := s.more.members[m.channel] // "" where the channel is not one of presence
+func (a *App) forward(c *engine.Conn, s *conn, m *message, channel string) (why string, code hub.Code) {
+	user := s.more.members[channel] // "" where the channel is not one of presence
 	var data []byte
 	if m.data != nil {
 		data = toHub(m.data)
 	}
 	result := s.Publish(hub.Publication{
-		Channel: []byte(m.channel), Event: []byte(m.event), Data: data,
+		Channel: m.channel, Event: m.event, Data: data,
 		At: c.Loop().Began(), ExceptSelf: true, User: user,
 	})
 	if !result.OK() {
 		return "the hub does not allow it", result.Code
 	}
-	a.hooks.clientEvent(m, a.socketID(numberOf(c)), user)
+	a.hooks.clientEvent(m, channel, a.socketID(numberOf(c)), user)
 	return "", hub.Success
 }

@@ -135,7 +135,7 @@ func (c *Config) Check() error {
 		if k.Secret == "" {
 			return fmt.Errorf("the key %s has no secret", k.Key)
 		}
-		if _, twice := keyring(c.Keys[:i]).find(k.Key); twice {
+		if slices.ContainsFunc(c.Keys[:i], func(o Key) bool { return o.Key == k.Key }) {
 			return fmt.Errorf("the key %s is there twice", k.Key)
 		}
 	}
@@ -200,7 +200,7 @@ func (c Config) withDefaults() *settings {
 	c.ActivityTimeout = max(cmp.Or(c.ActivityTimeout, DefaultActivityTimeout).Truncate(time.Second), time.Second)
 	c.AuthWindow = cmp.Or(c.AuthWindow, DefaultAuthWindow)
 	c.CacheTTL = cmp.Or(c.CacheTTL, DefaultCacheTTL)
-	s := &settings{Config: c, keys: slices.Clone(c.Keys)}
+	s := &settings{Config: c, keys: ringOf(c.Keys...)}
 	for _, o := range c.Origins {
 		if o, err := codec.ParseOrigin(o); err == nil {
 			s.origins = append(s.origins, o)

@@ -1,10 +1,10 @@
 package pusher
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nu7hatch/webrocket/auth"
@@ -90,7 +90,7 @@ func (a *App) OnOpen(c *engine.Conn, r *codec.Request) {
 	s.Grant(auth.ReadWrite) // what it may is decided by names and signatures
 	number := numberOf(c)
 	a.conns.add(number, s)
-	send(c, established(a.socketID(number), int(rules.ActivityTimeout/time.Second)))
+	send(c, a.established(number, int(rules.ActivityTimeout/time.Second)))
 	if rules.AuthorizedOnly {
 		a.expectAuthorization(c, rules.AuthorizeTimeout)
 	}
@@ -98,7 +98,7 @@ func (a *App) OnOpen(c *engine.Conn, r *codec.Request) {
 
 // refusal returns why a connection is turned away, 0 if it is not.
 func (a *App) refusal(rules *settings, c *engine.Conn, r *codec.Request) (code uint16, why string) {
-	if _, ok := rules.keys.find(r.LastSegment()); !ok {
+	if find(rules.keys, r.LastSegment()) == nil {
 		return codeNoApp, "there is no application with this key"
 	}
 	if rules.TLSOnly && c.TLS() == nil && !(c.Forwarded() && r.Header("X-Forwarded-Proto") == "https") {
@@ -141,8 +141,6 @@ func (a *App) End(c *engine.Conn, _ uint16, reason string) {
 	turnAway(c, codeOverCapacity, reason)
 }
 
-func send(c *engine.Conn, text []byte) { c.Send(codec.OpText, text) }
-
 // expectAuthorization closes the connection if it is not authorized in time.
 func (a *App) expectAuthorization(c *engine.Conn, timeout time.Duration) {
 	l, id, serial := c.Loop(), c.ID(), c.Serial()
@@ -175,7 +173,7 @@ func (a *App) OnClose(c *engine.Conn, _ error) {
 	s.Close()
 }
 
-var pong = frame([]byte(`{"event":"pusher:pong","data":"{}"}`))
+var pong = finish(append(begin(0), `{"event":"pusher:pong","data":"{}"}`...))
 
 // OnMessage obeys one message.
 func (a *App) OnMessage(c *engine.Conn, op codec.Opcode, payload []byte) {
@@ -218,7 +216,7 @@ func (a *App) note(c *engine.Conn, s *conn, cmd codec.Command, code hub.Code, si
 
 // handle does what a message asks for. An error says that it cannot be read.
 func (a *App) handle(c *engine.Conn, s *conn, m *message, size int) error {
-	switch m.event {
+	switch string(m.event) {
 	case "pusher:ping":
 		c.SendFrame(pong)
 		return nil
@@ -228,13 +226,13 @@ func (a *App) handle(c *engine.Conn, s *conn, m *message, size int) error {
 		return a.command(c, s, m, size)
 	}
 	switch {
-	case strings.HasPrefix(m.event, "pusher_internal:"):
+	case bytes.HasPrefix(m.event, []byte("pusher_internal:")):
 		// A client has nothing to say there.
-	case strings.HasPrefix(m.event, "pusher:"):
-		send(c, errorMessage(clientError{message: "this server does not know the event " + m.event}))
+	case bytes.HasPrefix(m.event, []byte("pusher:")):
+		send(c, errorMessage(clientError{message: "this server does not know the event " + string(m.event)}))
 	default:
 		result := a.clientEvent(c, s, m)
-		a.note(c, s, codec.Command{Kind: codec.Publish, Channel: []byte(m.channel), Event: []byte(m.event)}, result, size)
+		a.note(c, s, codec.Command{Kind: codec.Publish, Channel: m.channel, Event: m.event}, result, size)
 	}
 	return nil
 }
@@ -247,20 +245,20 @@ func (a *App) command(c *engine.Conn, s *conn, m *message, size int) error {
 	if err != nil {
 		return err
 	}
-	if m.event == "pusher:signin" {
+	if string(m.event) == "pusher:signin" {
 		a.note(c, s, codec.Command{Kind: codec.Auth}, a.signIn(c, s, args), size)
 		return nil
 	}
-	channel, ok := args.text("channel")
+	channel, ok := textOf(args.channel)
 	if !ok {
 		return errNoChannel
 	}
-	cmd, result := codec.Command{Kind: codec.Subscribe, Channel: []byte(channel)}, hub.Success
-	if m.event == "pusher:subscribe" {
-		result = a.subscribe(c, s, channel, args)
+	cmd, result := codec.Command{Kind: codec.Subscribe, Channel: channel}, hub.Success
+	if string(m.event) == "pusher:subscribe" {
+		result = a.subscribe(c, s, string(channel), args)
 	} else {
 		cmd.Kind = codec.Unsubscribe
-		a.leave(s, channel)
+		a.leave(s, string(channel))
 	}
 	a.note(c, s, cmd, result, size)
 	return nil

@@ -96,7 +96,7 @@ func (h *hooks) emit(name, channel, rest string) {
 			continue
 		}
 		if event == nil {
-			event = appendString([]byte(`{"name":"`+name+`","channel":`), []byte(channel))
+			event = appendString([]byte(`{"name":"`+name+`","channel":`), channel)
 			event = append(append(event, rest...), '}')
 		}
 		q.push(event)
@@ -161,7 +161,7 @@ func (h *hooks) channelOccupied(channel string) {
 
 func (h *hooks) channelVacated(channel string) { h.hold("channel_vacated", channel, "", "") }
 
-func userMember(user string) string { return `,"user_id":` + string(appendString(nil, []byte(user))) }
+func userMember(user string) string { return `,"user_id":` + string(appendString(nil, user)) }
 
 func (h *hooks) memberAdded(channel, user string) {
 	if h.endpoints.Load() != nil && !h.release(channel, user) {
@@ -185,20 +185,20 @@ func (h *hooks) subscriptionCount(channel string, n int) {
 
 // clientEvent tells of an event that a client has sent. Its data is a string, and so is
 // the user's id: libraries can read nothing else.
-func (h *hooks) clientEvent(m *message, socketID, user string) {
+func (h *hooks) clientEvent(m *message, channel, socketID, user string) {
 	if h.endpoints.Load() == nil {
 		return
 	}
-	rest := appendString([]byte(`,"event":`), []byte(m.event))
+	rest := appendString([]byte(`,"event":`), m.event)
 	rest = append(rest, `,"data":`...)
 	if m.data == nil {
 		rest = append(rest, `""`...)
 	} else {
 		rest = appendData(rest, m.data)
 	}
-	rest = appendString(append(rest, `,"socket_id":`...), []byte(socketID))
+	rest = appendString(append(rest, `,"socket_id":`...), socketID)
 	if user != "" {
 		rest = append(rest, userMember(user)...)
 	}
-	h.emit("client_event", m.channel, string(rest))
+	h.emit("client_event", channel, string(rest))
 }

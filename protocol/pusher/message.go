@@ -8,26 +8,29 @@ import (
 	"unicode/utf8"
 
 	"github.com/nu7hatch/webrocket/codec"
+	"github.com/nu7hatch/webrocket/engine"
 )
 
 // A message is what a client sends: {"event":…,"channel":…,"data":…}. Other members
-// are not looked at: nothing that a client adds reaches another one.
+// are not looked at: nothing that a client adds reaches another one. The slices are
+// valid until the bytes of the message are used again.
 type message struct {
-	event   string
-	channel string
-	data    json.RawMessage // nil if there is none
+	event   []byte
+	channel []byte
+	data    []byte // JSON, nil if there is none
 }
 
 var errMessage = errors.New("the message is not an object with the event's name")
 
 // parseMessage reads a message, which is valid UTF-8.
 func parseMessage(text []byte) (m message, err error) {
-	members, err := parseObject(text)
+	var room [fewMembers]codec.Field
+	members, err := parseObject(room[:0], text)
 	if err != nil {
 		return message{}, errMessage
 	}
 	var ok bool
-	if m.event, ok = members.text("event"); !ok || m.event == "" {
+	if m.event, ok = members.text("event"); !ok || len(m.event) == 0 {
 		return message{}, errMessage
 	}
 	if members.get("channel") != nil {
@@ -39,23 +42,32 @@ func parseMessage(text []byte) (m message, err error) {
 	return m, nil
 }
 
-// object is the members of a JSON object, each value as it was sent.
-type object []field
+// fewMembers is how many members most objects of clients have at most.
+const fewMembers = 6
 
-// A field is a member of an object.
-type field struct {
-	name  string
-	value json.RawMessage
-}
+// object is the members of a JSON object, each value as it was sent.
+type object []codec.Field
 
 // get returns the value of a member, nil if there is none of that name.
-func (o object) get(name string) json.RawMessage {
+func (o object) get(name string) []byte {
 	for i := range o {
-		if o[i].name == name {
-			return o[i].value
+		if string(o[i].Name) == name {
+			return o[i].Value
 		}
 	}
 	return nil
+}
+
+// twice reports whether a name is there more than once.
+func (o object) twice() bool {
+	for i := range o {
+		for j := range i {
+			if bytes.Equal(o[i].Name, o[j].Name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // membersMax is how many members an object may have, so that no message is expensive.
@@ -63,34 +75,46 @@ const membersMax = 64
 
 var errObject = errors.New("not a JSON object")
 
-// parseObject reads a JSON object, of which it keeps a copy. Unlike json.Unmarshal into a
-// struct it knows names in one case only, and refuses an object in which one is there
-// twice: two readers could each take another one. Every message of a client goes through
-// it, so it makes no decoder and no map.
-func parseObject(text []byte) (object, error) {
-	if !json.Valid(text) {
+// parseObject extends room by the members of a JSON object, valid UTF-8, whose slices point
+// into text for the most part. Unlike json.Unmarshal into a struct it knows names in one case only,
+// and refuses an object in which one is there twice: two readers could each take another
+// one. Every message of a client goes through it, so it makes no decoder and no map.
+func parseObject(room []codec.Field, text []byte) (object, error) {
+	all, ok := codec.AppendFields(room, text, membersMax)
+	if !ok {
+		all, ok = cutObject(text)
+	}
+	o := object(all)
+	if !ok || o.twice() {
 		return nil, errObject
 	}
-	c := cutter{bytes.Clone(text)}
+	return o, nil
+}
+
+// cutObject is codec.AppendFields for what that has refused: names with escapes, and values
+// that are nested deeply.
+func cutObject(text []byte) (all []codec.Field, ok bool) {
+	if !json.Valid(text) {
+		return nil, false
+	}
+	c := cutter{text}
 	c.skipSpace()
 	if c.rest[0] != '{' {
-		return nil, errObject
+		return nil, false
 	}
 	c.skip(1)
-	o := make(object, 0, 4)
 	for c.rest[0] != '}' {
+		if len(all) == membersMax {
+			return nil, false
+		}
 		name, _ := textOf(c.value())
 		c.skip(1) // the colon
-		value := c.value()
-		if o.get(name) != nil || len(o) == membersMax {
-			return nil, errObject
-		}
-		o = append(o, field{name, value})
+		all = append(all, codec.Field{Name: name, Value: c.value()})
 		if c.rest[0] == ',' {
 			c.skip(1)
 		}
 	}
-	return o, nil
+	return all, true
 }
 
 // A cutter cuts JSON, which is valid, into its parts.
@@ -105,7 +129,7 @@ func (c *cutter) skip(n int) {
 }
 
 // value returns the value that comes next, and skips it.
-func (c *cutter) value() json.RawMessage {
+func (c *cutter) value() []byte {
 	n := valueLen(c.rest)
 	v := c.rest[:n:n]
 	c.skip(n)
@@ -143,30 +167,47 @@ func valueLen(text []byte) int {
 }
 
 // text returns a member that is a string.
-func (o object) text(name string) (string, bool) { return textOf(o.get(name)) }
+func (o object) text(name string) (text []byte, ok bool) { return textOf(o.get(name)) }
 
-// textOf returns the text of a JSON string.
-func textOf(value json.RawMessage) (text string, ok bool) {
-	if len(value) < 2 || value[0] != '"' {
-		return "", false
-	}
-	if plain := value[1 : len(value)-1]; !bytes.ContainsAny(plain, "\"\\") && utf8.Valid(plain) {
-		return string(plain), true
-	}
-	err := json.Unmarshal(value, &text)
-	return text, err == nil
+// string is text as a string.
+func (o object) string(name string) (text string, ok bool) {
+	t, ok := o.text(name)
+	return string(t), ok
 }
+
+// textOf returns the text of a JSON string: a part of it, if it has no escapes.
+func textOf(value []byte) (text []byte, ok bool) {
+	if len(value) < 2 || value[0] != '"' {
+		return nil, false
+	}
+	if plain := value[1 : len(value)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+		return plain, true
+	}
+	var decoded string
+	err := json.Unmarshal(value, &decoded)
+	return []byte(decoded), err == nil
+}
+
+// arguments are what the data of an event of the protocol itself has: JSON, nil for what
+// is not there. They are valid as long as the message.
+type arguments struct{ channel, auth, channelData, userData []byte }
 
 // arguments returns the data of an event of the protocol itself, which is an object,
 // or, of some clients, a string with one.
-func (m *message) arguments() (object, error) {
-	if text, ok := textOf(m.data); ok {
-		return parseObject([]byte(text))
-	}
+func (m *message) arguments() (arguments, error) {
 	if m.data == nil {
-		return object{}, nil
+		return arguments{}, nil
 	}
-	return parseObject(m.data)
+	text := m.data
+	if inner, ok := textOf(m.data); ok {
+		text = inner
+	}
+	var room [fewMembers]codec.Field
+	o, err := parseObject(room[:0], text)
+	if err != nil {
+		return arguments{}, err
+	}
+	return arguments{o.get("channel"), o.get("auth"), o.get("channel_data"), o.get("user_data")}, nil
 }
 
 // toHub returns the data of an event as the hub has it, one JSON value, for what a
@@ -175,14 +216,14 @@ func (m *message) arguments() (object, error) {
 // client of another protocol gets it as one. All else stays as it was sent.
 func toHub(sent []byte) []byte {
 	text, ok := textOf(sent)
-	if !ok || text == "" || text[0] != '{' && text[0] != '[' {
+	if !ok || len(text) == 0 || text[0] != '{' && text[0] != '[' {
 		return sent
 	}
 	// A string with half of a surrogate pair has no other spelling.
-	if bytes.ContainsRune([]byte(text), utf8.RuneError) || !json.Valid([]byte(text)) {
+	if bytes.ContainsRune(text, utf8.RuneError) || !json.Valid(text) {
 		return sent
 	}
-	return []byte(text)
+	return text
 }
 
 // appendData extends dst by the data of an event of the hub as clients get it, a
@@ -194,9 +235,15 @@ func appendData(dst, data []byte) []byte {
 	return appendString(dst, data)
 }
 
-// appendEvent extends dst by an event for clients. data is nil for none, and user ""
-// where they are not told who has sent it.
-func appendEvent(dst []byte, event, channel, data []byte, user string) []byte {
+// eventMessage returns an event for clients, for the most part in one allocation. data is
+// nil for none, and user "" where they are not told who has sent it.
+func eventMessage(event, channel, data []byte, user string) []byte {
+	escapes := bytes.Count(data, []byte(`"`)) + bytes.Count(data, []byte(`\`))
+	return appendEvent(begin(len(event)+len(channel)+len(data)+escapes+len(user)), event, channel, data, user)
+}
+
+// appendEvent extends dst by an event.
+func appendEvent(dst, event, channel, data []byte, user string) []byte {
 	dst = append(dst, `{"event":`...)
 	dst = appendString(dst, event)
 	dst = append(dst, `,"channel":`...)
@@ -207,7 +254,7 @@ func appendEvent(dst []byte, event, channel, data []byte, user string) []byte {
 	}
 	if user != "" {
 		dst = append(dst, `,"user_id":`...)
-		dst = appendString(dst, []byte(user))
+		dst = appendString(dst, user)
 	}
 	return append(dst, '}')
 }
@@ -215,10 +262,11 @@ func appendEvent(dst []byte, event, channel, data []byte, user string) []byte {
 const hexDigits = "0123456789abcdef"
 
 // appendString extends dst by a JSON string with that text, which is valid UTF-8.
-func appendString(dst, text []byte) []byte {
+func appendString[T ~string | ~[]byte](dst []byte, text T) []byte {
 	dst = append(dst, '"')
 	from := 0
-	for i, c := range text {
+	for i := range len(text) {
+		c := text[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue
 		}
@@ -240,26 +288,56 @@ func appendString(dst, text []byte) []byte {
 	return append(append(dst, text[from:]...), '"')
 }
 
-// frame returns the frame of a message.
-func frame(text []byte) []byte { return codec.AppendFrame(nil, codec.OpText, text) }
+// headRoom is the length of the longest header of a frame from the server.
+const headRoom = 10
+
+// begin returns where a message is built whose texts have about so many bytes, with room
+// for the header of its frame before it.
+func begin(size int) []byte {
+	const around = len(`{"event":"","channel":"","data":"","user_id":""}`)
+	return make([]byte, headRoom, headRoom+around+size)
+}
+
+// finish returns the frame of a message that was begun so.
+func finish(b []byte) []byte {
+	var room [headRoom]byte
+	head := codec.AppendHeader(room[:0], codec.OpText, len(b)-headRoom)
+	frame := b[headRoom-len(head):]
+	copy(frame, head)
+	return frame
+}
+
+// send sends a message that was begun so.
+func send(c *engine.Conn, b []byte) {
+	if c.HearsDeflated() {
+		c.Send(codec.OpText, b[headRoom:]) // which looks whether it gets shorter
+		return
+	}
+	c.SendFrame(finish(b))
+}
 
 // internal returns an event of the protocol itself in a channel, "" for none. Its data
 // is a string with the JSON text.
 func internal(event, channel, data string) []byte {
-	dst := appendString([]byte(`{"event":`), []byte(event))
+	const quotes = 8 // in the data of most
+	dst := begin(len(event) + len(channel) + len(data) + quotes)
+	dst = appendString(append(dst, `{"event":`...), event)
 	if channel != "" {
-		dst = appendString(append(dst, `,"channel":`...), []byte(channel))
+		dst = appendString(append(dst, `,"channel":`...), channel)
 	}
-	dst = appendString(append(dst, `,"data":`...), []byte(data))
+	dst = appendString(append(dst, `,"data":`...), data)
 	return append(dst, '}')
 }
 
 // established is the first message of the server. The time in seconds is that after
 // which a silent client looks whether the server is there; pusher-js ends a connection
 // without one.
-func established(socketID string, seconds int) []byte {
-	data := `{"socket_id":"` + socketID + `","activity_timeout":` + strconv.Itoa(seconds) + `}`
-	return internal("pusher:connection_established", "", data)
+func (a *App) established(number uint64, seconds int) []byte {
+	dst := begin(len(`pusher:connection_established{\"socket_id\":\"\",\"activity_timeout\":120}`) + socketIDMax)
+	dst = append(dst, `{"event":"pusher:connection_established","data":"{\"socket_id\":\"`...)
+	dst = a.appendSocketID(dst, number)
+	dst = append(dst, `\",\"activity_timeout\":`...)
+	return append(strconv.AppendInt(dst, int64(seconds), 10), `}"}`...)
 }
 
 // An answer of the server to something that is refused. Its data is an object.
@@ -271,11 +349,11 @@ type clientError struct {
 
 // errorMessage tells a client what was refused.
 func errorMessage(e clientError) []byte {
-	dst := []byte(`{"event":"pusher:error"`)
+	dst := append(begin(len(e.channel)+len(e.message)), `{"event":"pusher:error"`...)
 	if e.channel != "" {
-		dst = appendString(append(dst, `,"channel":`...), []byte(e.channel))
+		dst = appendString(append(dst, `,"channel":`...), e.channel)
 	}
-	dst = appendString(append(dst, `,"data":{"message":`...), []byte(e.message))
+	dst = appendString(append(dst, `,"data":{"message":`...), e.message)
 	dst = append(dst, `,"code":`...)
 	if e.code == 0 {
 		dst = append(dst, "null"...)
@@ -287,15 +365,16 @@ func errorMessage(e clientError) []byte {
 
 // subscriptionError tells a client which subscription was refused, and why.
 func subscriptionError(channel, kind, why string, status int) []byte {
-	dst := appendString([]byte(`{"event":"pusher:subscription_error","channel":`), []byte(channel))
-	dst = appendString(append(dst, `,"data":{"type":`...), []byte(kind))
-	dst = appendString(append(dst, `,"error":`...), []byte(why))
+	dst := append(begin(len(channel)+len(kind)+len(why)), `{"event":"pusher:subscription_error","channel":`...)
+	dst = appendString(dst, channel)
+	dst = appendString(append(dst, `,"data":{"type":`...), kind)
+	dst = appendString(append(dst, `,"error":`...), why)
 	dst = append(dst, `,"status":`...)
 	return append(strconv.AppendInt(dst, int64(status), 10), "}}"...)
 }
 
 // textsOf returns the texts of a JSON array of strings.
-func textsOf(value json.RawMessage) (all []string, ok bool) {
+func textsOf(value []byte) (all []string, ok bool) {
 	var list []json.RawMessage
 	if json.Unmarshal(value, &list) != nil {
 		return nil, false
@@ -305,19 +384,19 @@ func textsOf(value json.RawMessage) (all []string, ok bool) {
 		if !ok {
 			return nil, false
 		}
-		all = append(all, text)
+		all = append(all, string(text))
 	}
 	return all, true
 }
 
 // objectsOf returns the objects of a JSON array.
-func objectsOf(value json.RawMessage) (all []object, err error) {
+func objectsOf(value []byte) (all []object, err error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(value, &list); err != nil {
 		return nil, err
 	}
 	for _, v := range list {
-		o, err := parseObject(v)
+		o, err := parseObject(nil, v)
 		if err != nil {
 			return nil, err
 		}

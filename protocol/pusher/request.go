@@ -83,8 +83,8 @@ func (r *signedRequest) verifyAs(all []parameter, keys keyring, now time.Time, w
 		}
 		auth[p.name] = p.value
 	}
-	key, ok := keys.find(auth["auth_key"])
-	if !ok {
+	key := find(keys, auth["auth_key"])
+	if key == nil {
 		return errNoKey
 	}
 	if auth["auth_version"] != "1.0" {
@@ -102,7 +102,7 @@ func (r *signedRequest) verifyAs(all []parameter, keys keyring, now time.Time, w
 	}
 	signature := []byte(auth["auth_signature"])
 	for _, path := range r.paths {
-		if hmac.Equal([]byte(key.sign(r.text(path, all))), signature) {
+		if hmac.Equal([]byte(key.sign([]byte(r.text(path, all)))), signature) {
 			return nil
 		}
 	}

@@ -22,7 +22,7 @@ func signRequest(k Key, method, path string, values url.Values, body string, at 
 		all.Set("body_md5", digest([]byte(body)))
 	}
 	parameters, _ := parseQuery(all.Encode(), url.QueryUnescape)
-	all.Set("auth_signature", k.sign(r.text(path, parameters)))
+	all.Set("auth_signature", k.sign([]byte(r.text(path, parameters))))
 	return all.Encode()
 }
 
@@ -54,7 +54,7 @@ func TestRequestVectors(t *testing.T) {
 		},
 	} {
 		r := signedRequest{tt.method, []string{tt.path}, tt.query, []byte(tt.body)}
-		if err := r.verify(keyring{tt.key}, time.Unix(tt.at, 0), window); err != nil {
+		if err := r.verify(ringOf(tt.key), time.Unix(tt.at, 0), window); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestRequestVerify(t *testing.T) {
 		{"an escape that is none", good + "&a=%zz", body, "cannot be read"},
 	} {
 		r := signedRequest{"POST", []string{"/pre/apps/1/events", "/apps/1/events"}, tt.query, []byte(tt.body)}
-		err := r.verify(keyring{ours, theirs}, now, window)
+		err := r.verify(ringOf(ours, theirs), now, window)
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: got %v, want success", tt.name, err)
@@ -137,7 +137,7 @@ func TestRequestSpellings(t *testing.T) {
 		}
 		for _, query := range []string{escaped, raw} {
 			r := signedRequest{"GET", []string{"/apps/1/channels"}, query, nil}
-			if err := r.verify(keyring{ours}, now, window); err != nil {
+			if err := r.verify(ringOf(ours), now, window); err != nil {
 				t.Errorf("%s: %v", query, err)
 			}
 		}
@@ -153,7 +153,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("%&&=&;", "x")
 	f.Fuzz(func(t *testing.T, query, body string) {
 		r := signedRequest{"POST", []string{"/apps/1/events"}, query, []byte(body)}
-		if r.verify(keyring{ours}, now, window) != nil {
+		if r.verify(ringOf(ours), now, window) != nil {
 			return
 		}
 		q, err := url.ParseQuery(query)

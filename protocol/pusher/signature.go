@@ -1,11 +1,13 @@
 package pusher
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
+	"hash"
+	"sync"
 )
 
 // A Key is a key of an application, which is public, with its secret.
@@ -19,58 +21,88 @@ type Key struct {
 // has been found to be allowed to. data is the channel_data that the endpoint answers
 // too: of a presence channel {"user_id":…,"user_info":…}, "" for none.
 func (k Key) SignChannel(socketID, channel, data string) string {
-	return k.Key + ":" + k.sign(channelText(socketID, channel, data))
+	return k.Key + ":" + k.sign(appendChannelText([]byte(socketID), channel, []byte(data)))
 }
 
 // SignUser returns the auth that signs the connection with a socket id in as a user.
 // data is the user_data that the endpoint answers too: {"id":…}.
 func (k Key) SignUser(socketID, data string) string {
-	return k.Key + ":" + k.sign(userText(socketID, data))
+	return k.Key + ":" + k.sign(appendUserText([]byte(socketID), []byte(data)))
 }
 
-// channelText is what is signed for a subscription. data is the channel_data exactly
-// as it is sent, "" if there is none.
-func channelText(socketID, channel, data string) string {
-	if data == "" {
-		return socketID + ":" + channel
+// appendChannelText extends a socket id to what is signed for a subscription. data is the
+// channel_data exactly as it is sent, empty if there is none.
+func appendChannelText(dst []byte, channel string, data []byte) []byte {
+	dst = append(append(dst, ':'), channel...)
+	if len(data) == 0 {
+		return dst
 	}
-	return socketID + ":" + channel + ":" + data
+	return append(append(dst, ':'), data...)
 }
 
-// userText is what is signed for a user. data is the user_data exactly as it is sent.
-func userText(socketID, data string) string { return socketID + "::user::" + data }
+// appendUserText extends a socket id to what is signed for a user. data is the user_data
+// exactly as it is sent.
+func appendUserText(dst, data []byte) []byte { return append(append(dst, "::user::"...), data...) }
 
 // sign returns the signature of a text, in lower-case hex.
-func (k Key) sign(text string) string {
+func (k Key) sign(text []byte) string {
 	h := hmac.New(sha256.New, []byte(k.Secret))
-	h.Write([]byte(text))
+	h.Write(text)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// signed reports whether a text has that signature. It takes the same time for every
-// signature of the right length.
-func (k Key) signed(text, signature string) bool {
-	return hmac.Equal([]byte(k.sign(text)), []byte(signature))
+// A keyring is the keys of an application, the oldest first.
+type keyring []*ringKey
+
+// A ringKey is a key with what verifies signatures: each subscription to a private channel
+// has one, so that costs no allocation.
+type ringKey struct {
+	Key
+	verifiers sync.Pool // of *verifier
 }
 
-// A keyring is the keys of an application, the oldest first.
-type keyring []Key
+type verifier struct {
+	mac  hash.Hash
+	text []byte
+	sum  [3 * sha256.Size]byte // and its hex
+}
 
-// find returns the key of a name.
-func (r keyring) find(name string) (Key, bool) {
+func ringOf(keys ...Key) keyring {
+	var r keyring
+	for _, k := range keys {
+		one := &ringKey{Key: k}
+		one.verifiers.New = func() any { return &verifier{mac: hmac.New(sha256.New, []byte(k.Secret))} }
+		r = append(r, one)
+	}
+	return r
+}
+
+// find returns the key of a name, nil if there is none.
+func find[T ~string | ~[]byte](r keyring, name T) *ringKey {
 	for _, k := range r {
-		if k.Key == name {
-			return k, true
+		if k.Key.Key == string(name) {
+			return k
 		}
 	}
-	return Key{}, false
+	return nil
 }
 
-// verify reports whether auth, "key:signature", is that of one of the keys for a text.
-func (r keyring) verify(auth, text string) bool {
-	name, signature, _ := strings.Cut(auth, ":")
-	k, ok := r.find(name)
-	return ok && k.signed(text, signature)
+// verify reports whether auth, "key:signature", is that of one of the keys for the text
+// that appendText extends a slice by. It takes the same time for every signature of the
+// right length.
+func (r keyring) verify(auth []byte, appendText func(dst []byte) []byte) bool {
+	name, signature, _ := bytes.Cut(auth, []byte(":"))
+	k := find(r, name)
+	if k == nil {
+		return false
+	}
+	v := k.verifiers.Get().(*verifier)
+	defer k.verifiers.Put(v)
+	v.text = appendText(v.text[:0])
+	v.mac.Reset()
+	v.mac.Write(v.text)
+	sum := v.mac.Sum(v.sum[:0])
+	return hmac.Equal(hex.AppendEncode(sum, sum)[len(sum):], signature)
 }
 
 // digest returns the MD5 of a body, in hex, as the HTTP API has it.

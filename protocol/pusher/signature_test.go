@@ -47,7 +47,7 @@ func TestSignatures(t *testing.T) {
 			"e9bf222e46c9a4261f9d85f0bb49ca78b3ea7f59a170b691586ed086418181d3",
 		},
 		{
-			"a webhook", ours, ours.Key + ":" + ours.sign(`{"time_ms":1700000000123,"events":[{"name":"channel_occupied","channel":"orders"}]}`),
+			"a webhook", ours, ours.Key + ":" + ours.sign([]byte(`{"time_ms":1700000000123,"events":[{"name":"channel_occupied","channel":"orders"}]}`)),
 			"c8eb41ae2fdd6ab200535c9ea454f4784a11cc7626a4e790e4bb937e49c5f795",
 		},
 	} {
@@ -57,9 +57,19 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+// textOfChannel appends what is signed for a subscription.
+func textOfChannel(socketID, channel, data string) func([]byte) []byte {
+	return func(dst []byte) []byte { return appendChannelText(append(dst, socketID...), channel, []byte(data)) }
+}
+
+// textOfUser appends what is signed for a user.
+func textOfUser(socketID, data string) func([]byte) []byte {
+	return func(dst []byte) []byte { return appendUserText(append(dst, socketID...), []byte(data)) }
+}
+
 func TestVerify(t *testing.T) {
-	keys := keyring{ours, theirs}
-	text := channelText(ourSocket, "private-orders", "")
+	keys := ringOf(ours, theirs)
+	text := textOfChannel(ourSocket, "private-orders", "")
 	good := ours.SignChannel(ourSocket, "private-orders", "")
 	signature := good[len(ours.Key)+1:]
 	for _, tt := range []struct {
@@ -78,14 +88,14 @@ func TestVerify(t *testing.T) {
 		{"more behind it", good + "0", false},
 		{"nothing", "", false},
 	} {
-		if got := keys.verify(tt.auth, text); got != tt.want {
+		if got := keys.verify([]byte(tt.auth), text); got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
-	if keys.verify(good, channelText("1.1", "private-orders", "")) {
+	if keys.verify([]byte(good), textOfChannel("1.1", "private-orders", "")) {
 		t.Error("the signature is good for another connection")
 	}
-	if keys.verify(good, channelText(ourSocket, "private-other", "")) {
+	if keys.verify([]byte(good), textOfChannel(ourSocket, "private-other", "")) {
 		t.Error("the signature is good for another channel")
 	}
 }
@@ -93,28 +103,37 @@ func TestVerify(t *testing.T) {
 // What a client says about itself makes nothing panic, and nobody gets in by another
 // signature than that of the keys. Who gets in has a name that can be shown.
 func FuzzAuth(f *testing.F) {
-	ring := keyring{ours, theirs}
+	both := []Key{ours, theirs}
+	ring := ringOf(both...)
 	f.Add(ours.SignChannel(ourSocket, "presence-a", `{"user_id":1}`), `{"user_id":1}`)
 	f.Add(ours.SignUser(ourSocket, `{"id":"a"}`), `{"id":"a","watchlist":["b"]}`)
 	f.Add(theirs.Key+":", `{"user_id":{"a":[]},"user_info":`)
 	f.Add("::", "\x00")
-	rules := Config{ID: "a", Keys: ring}.withDefaults()
+	rules := Config{ID: "a", Keys: both}.withDefaults()
 	f.Fuzz(func(t *testing.T, auth, data string) {
-		for text, good := range map[string][]string{
-			channelText(ourSocket, "presence-a", data): {ours.SignChannel(ourSocket, "presence-a", data), theirs.SignChannel(ourSocket, "presence-a", data)},
-			userText(ourSocket, data):                  {ours.SignUser(ourSocket, data), theirs.SignUser(ourSocket, data)},
+		for _, one := range []struct {
+			text func([]byte) []byte
+			good [2]string
+		}{
+			{
+				textOfChannel(ourSocket, "presence-a", data),
+				[2]string{ours.SignChannel(ourSocket, "presence-a", data), theirs.SignChannel(ourSocket, "presence-a", data)},
+			},
+			{textOfUser(ourSocket, data), [2]string{ours.SignUser(ourSocket, data), theirs.SignUser(ourSocket, data)}},
 		} {
-			if got, want := ring.verify(auth, text), auth == good[0] || auth == good[1]; got != want {
-				t.Errorf("verify(%q, %q) = %v", auth, text, got)
+			if got, want := ring.verify([]byte(auth), one.text), auth == one.good[0] || auth == one.good[1]; got != want {
+				t.Errorf("verify(%q, %q) = %v", auth, one.text(nil), got)
 			}
-			if !ring.verify(good[0], text) || !ring.verify(good[1], text) {
-				t.Errorf("the signatures of %q are refused", text)
+			for _, good := range one.good {
+				if !ring.verify([]byte(good), one.text) {
+					t.Errorf("the signature %s of %q is refused", good, one.text(nil))
+				}
 			}
 		}
-		if who, denied := personOf(rules, data); denied == nil && !validUser(who.id, DefaultMaxUserID) {
+		if who, denied := personOf(rules, []byte(data)); denied == nil && !validUser(who.id, DefaultMaxUserID) {
 			t.Errorf("%q is a member with the id %q", data, who.id)
 		}
-		if u, why := userOf(rules, data); why == "" && !validUser(u.id, maxSignedIn) {
+		if u, why := userOf(rules, []byte(data)); why == "" && !validUser(u.id, maxSignedIn) {
 			t.Errorf("%q is a user with the id %q", data, u.id)
 		}
 	})

@@ -22,7 +22,7 @@ func tooMuch(why string) *denial      { return &denial{"LimitReached", why, 413,
 
 // subscribe obeys pusher:subscribe. The answer goes out before anything else of the
 // channel: events that are published from now on are delivered later in the turn.
-func (a *App) subscribe(c *engine.Conn, s *conn, channel string, args object) hub.Code {
+func (a *App) subscribe(c *engine.Conn, s *conn, channel string, args arguments) hub.Code {
 	kind := KindOf(channel)
 	who, denied := a.admit(c, s, channel, kind, args)
 	if denied == nil {
@@ -43,7 +43,7 @@ func (a *App) subscribe(c *engine.Conn, s *conn, channel string, args object) hu
 
 // admit returns who subscribes to a presence channel, and why a subscription is
 // refused, nil if it is not.
-func (a *App) admit(c *engine.Conn, s *conn, channel string, kind Kind, args object) (who person, denied *denial) {
+func (a *App) admit(c *engine.Conn, s *conn, channel string, kind Kind, args arguments) (who person, denied *denial) {
 	rules := a.settings.Load()
 	if !validChannel(channel, rules.MaxChannelName) {
 		return person{}, &denial{"InvalidChannel", fmt.Sprintf("the channel's name must be 1 to %d letters, digits and _-=@,.;", rules.MaxChannelName), 400, hub.InvalidChannelName}
@@ -57,19 +57,20 @@ func (a *App) admit(c *engine.Conn, s *conn, channel string, kind Kind, args obj
 	if !kind.is(Private) {
 		return person{}, nil
 	}
-	auth, _ := args.text("auth")
-	data, _ := args.text("channel_data")
-	signed := data
+	auth, _ := textOf(args.auth)
+	data, _ := textOf(args.channelData)
 	if !kind.is(Presence) {
-		signed = ""
+		data = nil
 	}
-	if !rules.keys.verify(auth, channelText(a.socketID(numberOf(c)), channel, signed)) {
+	if !rules.keys.verify(auth, func(dst []byte) []byte {
+		return appendChannelText(a.appendSocketID(dst, numberOf(c)), channel, data)
+	}) {
 		return person{}, unauthorized("the signature in auth is not that of this connection and channel")
 	}
 	if !kind.is(Presence) {
 		return person{}, nil
 	}
-	if data == "" {
+	if len(data) == 0 {
 		return s.signedIn()
 	}
 	return personOf(rules, data)
@@ -78,17 +79,17 @@ func (a *App) admit(c *engine.Conn, s *conn, channel string, kind Kind, args obj
 // A person is a member of a presence channel.
 type person struct {
 	id   string
-	info []byte // JSON, nil for none
+	info []byte // JSON, nil for none; valid as long as the message
 }
 
 // personOf returns who it is by channel_data. An id may be a number, which is the
 // same as a string with its digits.
-func personOf(rules *settings, data string) (person, *denial) {
-	o, err := parseObject([]byte(data))
+func personOf(rules *settings, data []byte) (person, *denial) {
+	o, err := parseObject(nil, data)
 	if err != nil {
 		return person{}, unauthorized("channel_data is not a JSON object")
 	}
-	id, ok := o.text("user_id")
+	id, ok := o.string("user_id")
 	if !ok {
 		var number json.Number
 		if json.Unmarshal(o.get("user_id"), &number) == nil {
@@ -141,7 +142,7 @@ func (a *App) join(c *engine.Conn, s *conn, channel string, kind Kind, who perso
 			a.hooks.cacheMiss(channel)
 		}
 	default:
-		send(c, appendEvent(nil, []byte(last.event), []byte(channel), last.data, ""))
+		send(c, eventMessage([]byte(last.event), []byte(channel), last.data, ""))
 	}
 	return nil
 }

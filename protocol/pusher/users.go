@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,17 +77,17 @@ func (all *users) forget(id string) {
 // A signedUser is what user_data says.
 type signedUser struct {
 	id        string
-	info      json.RawMessage
+	info      []byte // JSON; valid as long as the message
 	watchlist []string
 }
 
 // signIn obeys pusher:signin, and answers.
-func (a *App) signIn(c *engine.Conn, s *conn, args object) hub.Code {
+func (a *App) signIn(c *engine.Conn, s *conn, args arguments) hub.Code {
 	rules := a.settings.Load()
-	auth, _ := args.text("auth")
-	data, _ := args.text("user_data")
+	auth, _ := textOf(args.auth)
+	data, _ := textOf(args.userData)
 	u, why := signedUser{}, "the signature in auth is not that of this connection and user_data"
-	if rules.keys.verify(auth, userText(a.socketID(numberOf(c)), data)) {
+	if rules.keys.verify(auth, func(dst []byte) []byte { return appendUserText(a.appendSocketID(dst, numberOf(c)), data) }) {
 		u, why = userOf(rules, data)
 	}
 	if why == "" && s.user() != "" && s.user() != u.id {
@@ -98,9 +99,9 @@ func (a *App) signIn(c *engine.Conn, s *conn, args object) hub.Code {
 	}
 	fresh := s.user() == ""
 	s.authorized = true
-	s.rest().user, s.more.info = u.id, u.info
-	answer := appendString([]byte(`{"event":"pusher:signin_success","data":{"user_data":`), []byte(data))
-	send(c, append(answer, "}}"...))
+	s.rest().user, s.more.info = u.id, bytes.Clone(u.info)
+	answer := append(begin(len(data)), `{"event":"pusher:signin_success","data":{"user_data":`...)
+	send(c, append(appendString(answer, data), "}}"...))
 	if len(u.watchlist) > rules.MaxWatchlist {
 		u.watchlist = u.watchlist[:rules.MaxWatchlist]
 		send(c, errorMessage(clientError{
@@ -117,12 +118,12 @@ func (a *App) signIn(c *engine.Conn, s *conn, args object) hub.Code {
 }
 
 // userOf returns the user of user_data, or why there is none.
-func userOf(rules *settings, data string) (u signedUser, why string) {
-	o, err := parseObject([]byte(data))
+func userOf(rules *settings, data []byte) (u signedUser, why string) {
+	o, err := parseObject(nil, data)
 	if err != nil {
 		return signedUser{}, "user_data is not a JSON object"
 	}
-	u.id, _ = o.text("id")
+	u.id, _ = o.string("id")
 	u.info = o.get("user_info")
 	switch {
 	case u.id == "":
@@ -219,7 +220,7 @@ func watchlistEvents(online, offline []string) []byte {
 		}
 		var ids []string
 		for _, id := range e.ids {
-			ids = append(ids, string(appendString(nil, []byte(id))))
+			ids = append(ids, string(appendString(nil, id)))
 		}
 		all = append(all, `{"name":"`+e.name+`","user_ids":[`+strings.Join(ids, ",")+`]}`)
 	}

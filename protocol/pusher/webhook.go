@@ -262,11 +262,11 @@ func (q *endpointQueue) post(batch [][]byte) error {
 	for name, value := range q.hook.Header {
 		r.Header.Set(name, value)
 	}
-	key := q.app.settings.Load().keys[0]
+	key := q.app.settings.Load().keys[0].Key
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "Rocket")
 	r.Header.Set("X-Pusher-Key", key.Key)
-	r.Header.Set("X-Pusher-Signature", key.sign(string(body)))
+	r.Header.Set("X-Pusher-Signature", key.sign(body))
 	answer, err := q.client.Do(r)
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ type receiver struct {
 
 func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	body, _ := io.ReadAll(req.Body)
-	if got, want := req.Header.Get("X-Pusher-Signature"), ours.sign(string(body)); got != want || req.Header.Get("X-Pusher-Key") != ours.Key {
+	if got, want := req.Header.Get("X-Pusher-Signature"), ours.sign(body); got != want || req.Header.Get("X-Pusher-Key") != ours.Key {
 		r.t.Errorf("the signature is %s of %s, want %s of what was sent", got, req.Header.Get("X-Pusher-Key"), want)
 	}
 	if !json.Valid(body) || req.Header.Get("Content-Type") != "application/json" {
@@ -100,11 +100,13 @@ func TestWebhookEvents(t *testing.T) {
 			{func() { a.hooks.cacheMiss("cache-c") }, `{"name":"cache_miss","channel":"cache-c"}`},
 			{func() { a.hooks.subscriptionCount("c", 3) }, `{"name":"subscription_count","channel":"c","subscription_count":3}`},
 			{
-				func() { a.hooks.clientEvent(&message{"client-e", "presence-c", []byte(`{"a":1}`)}, "1.2", "7") },
+				func() {
+					a.hooks.clientEvent(&message{event: []byte("client-e"), data: []byte(`{"a":1}`)}, "presence-c", "1.2", "7")
+				},
 				`{"name":"client_event","channel":"presence-c","event":"client-e","data":"{\"a\":1}","socket_id":"1.2","user_id":"7"}`,
 			},
 			{
-				func() { a.hooks.clientEvent(&message{"client-e", "private-c", nil}, "1.2", "") },
+				func() { a.hooks.clientEvent(&message{event: []byte("client-e")}, "private-c", "1.2", "") },
 				`{"name":"client_event","channel":"private-c","event":"client-e","data":"","socket_id":"1.2"}`,
 			},
 		} {
