@@ -62,6 +62,9 @@ func appSettings() []appSetting {
 		{"AuthorizeTimeout", "30s", "time that they have for that", func(a *app) value { return duration(&a.AuthorizeTimeout) }},
 		{"ActivityTimeout", "120s", "silence after which a client looks whether the server is there", func(a *app) value { return duration(&a.ActivityTimeout) }},
 		{"AuthWindow", "600s", "how far the time in a request of the HTTP API may be from the server's", func(a *app) value { return duration(&a.AuthWindow) }},
+		{"RefuseRepeats", "off", "refuse a POST of the HTTP API whose signature was taken before; two equal events in one second have the same", func(a *app) value {
+			return onOrOff(&a.RefuseRepeats)
+		}},
 		{"RequestRate", "0", "requests of the HTTP API in a second, further ones get 429; 0: any number", func(a *app) value { return integer(&a.RequestRate, 0, 0) }},
 		{"CacheTTL", "30m", "time for which the last event of a cache channel is kept", func(a *app) value { return duration(&a.CacheTTL) }},
 		{"MaxCacheBytes", "64MB", "memory for all of them", func(a *app) value { return size(&a.MaxCacheBytes, 1, 0) }},

@@ -74,9 +74,14 @@ func (a *App) answer(w http.ResponseWriter, r *http.Request, prefix, rest string
 		}
 		return nil, badRequest("the body cannot be read")
 	}
-	signed := signedRequest{r.Method, pathsOf(r, prefix), r.URL.RawQuery, body}
-	if err := signed.verify(rules.keys, time.Now(), rules.AuthWindow); err != nil {
+	signed, now := signedRequest{method: r.Method, paths: pathsOf(r, prefix), query: r.URL.RawQuery, body: body}, time.Now()
+	if err := signed.verify(rules.keys, now, rules.AuthWindow); err != nil {
 		return nil, &refused{http.StatusUnauthorized, err.Error()}
+	}
+	if rules.RefuseRepeats && r.Method == http.MethodPost {
+		if err := a.repeats.take(now, rules.AuthWindow, signed.at, signed.signature); err != nil {
+			return nil, err
+		}
 	}
 	if !a.withinRate(rules) {
 		return nil, &refused{http.StatusTooManyRequests, fmt.Sprintf("more than %d requests in a second", rules.RequestRate)}
@@ -165,11 +170,7 @@ func (c *call) parseData(o object, e *event) error {
 	if data == nil || string(data) == "null" {
 		return badRequest("data is missing; it is a text, which publishers encode as JSON first")
 	}
-	size := len(data)
-	if text, ok := textOf(data); ok {
-		size = len(text)
-	}
-	if size > c.rules.MaxEventData {
+	if size := dataSize(data); size > c.rules.MaxEventData {
 		return &refused{http.StatusRequestEntityTooLarge, fmt.Sprintf("the data has %d bytes, more than %d", size, c.rules.MaxEventData)}
 	}
 	e.data = toHub(data)

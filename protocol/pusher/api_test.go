@@ -190,6 +190,57 @@ func TestAPIAuthentication(t *testing.T) {
 	}
 }
 
+// With RefuseRepeats whoever has overheard a request cannot send it again. Reading may be
+// repeated.
+func TestRefuseRepeats(t *testing.T) {
+	for _, refuse := range []bool{true, false} {
+		w := begin(t, pusher.Config{RefuseRepeats: refuse})
+		c := w.connect()
+		c.join("c")
+		const path, body = "/apps/app-1/events", `{"name":"e","channel":"c","data":"1"}`
+		query := w.sign(key, "POST", path, "", body, time.Now())
+		if got := w.request("POST", path, query, body); got.status != 200 {
+			t.Errorf("the first: got %+v", got)
+		}
+		c.want(`~"data":"1"`)
+		if got := w.request("POST", path, query, body); (got.status == 401) != refuse || refuse && !strings.Contains(got.body, "before") {
+			t.Errorf("RefuseRepeats is %v: got %+v", refuse, got)
+		}
+		if !refuse {
+			c.want(`~"data":"1"`)
+		}
+		w.publish(`{"name":"e","channel":"c","data":"2"}`)
+		c.want(`~"data":"2"`)
+		query = w.sign(key, "GET", "/apps/app-1/channels", "", "", time.Now())
+		for range 2 {
+			if got := w.request("GET", "/apps/app-1/channels", query, ""); got.status != 200 {
+				t.Errorf("reading: got %+v", got)
+			}
+		}
+	}
+}
+
+// Where subscriptions are not counted nobody is told how many there are, and asking for it
+// is an error, but with an event.
+func TestAPIWithoutSubscriptionCounts(t *testing.T) {
+	w := begin(t, pusher.Config{})
+	w.connect().join("public")
+	for _, tt := range []struct {
+		method, path, query, body string
+		status                    int
+		want                      string
+	}{
+		{"GET", "/channels", "info=subscription_count", "", 400, "does not count"},
+		{"GET", "/channels/public", "info=subscription_count", "", 400, "subscription_count"},
+		{"GET", "/channels/public", "", "", 200, `{"occupied":true}`},
+		{"POST", "/events", "", `{"name":"e","channel":"public","data":"d","info":"subscription_count"}`, 200, `{"channels":{"public":{}}}`},
+	} {
+		if got := w.call(tt.method, "/apps/app-1"+tt.path, tt.query, tt.body); got.status != tt.status || !strings.Contains(got.body, tt.want) {
+			t.Errorf("%s %s?%s: got %+v, want %d %s", tt.method, tt.path, tt.query, got, tt.status, tt.want)
+		}
+	}
+}
+
 // stuck holds up the loop of a connection that sends a message.
 type stuck struct{ in, free chan struct{} }
 

@@ -32,6 +32,7 @@ type App struct {
 	users    users
 	conns    conns
 	hooks    hooks
+	repeats  repeats
 	requests struct {
 		mu     sync.Mutex
 		bucket rate.Bucket // guarded by mu
@@ -184,30 +185,6 @@ func (a *App) appendSocketID(dst []byte, number uint64) []byte {
 	return strconv.AppendUint(dst, maphash.Comparable(a.seed, number)%digits, 10)
 }
 
-// conns are the connections of an application by their numbers. A publisher names by
-// its socket id the one that does not get an event.
-type conns [64]struct {
-	mu   sync.Mutex
-	open map[uint64]*conn // guarded by mu
-}
-
-func (all *conns) add(number uint64, c *conn) {
-	part := &all[number/256%uint64(len(all))]
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	if part.open == nil {
-		part.open = make(map[uint64]*conn)
-	}
-	part.open[number] = c
-}
-
-func (all *conns) remove(number uint64) {
-	part := &all[number/256%uint64(len(all))]
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	delete(part.open, number)
-}
-
 // session returns the session of the connection with a socket id, nil if there is
 // none.
 func (a *App) session(socketID string) *hub.Session {
@@ -216,11 +193,5 @@ func (a *App) session(socketID string) *hub.Session {
 	if err != nil || a.socketID(number) != socketID {
 		return nil
 	}
-	part := &a.conns[number/256%uint64(len(a.conns))]
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	if c := part.open[number]; c != nil {
-		return &c.Session
-	}
-	return nil
+	return a.conns.session(number)
 }

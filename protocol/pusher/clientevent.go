@@ -23,7 +23,7 @@ func (a *App) clientEvent(c *engine.Conn, s *conn, m *message) hub.Code {
 		why = "the name of a client event begins with client-"
 	case !validText(string(m.event), rules.MaxEventName):
 		why, code = fmt.Sprintf("the event's name has control characters, or more than %d bytes", rules.MaxEventName), hub.InvalidData
-	case len(m.data) > rules.MaxEventData:
+	case dataSize(m.data) > rules.MaxEventData:
 		why, code = fmt.Sprintf("the data has more than %d bytes", rules.MaxEventData), hub.LimitExceeded
 	case !kind.is(Private):
 		why = "client events are for private and presence channels"
@@ -55,6 +55,6 @@ func (a *App) forward(c *engine.Conn, s *conn, m *message, channel string) (why 
 	if !result.OK() {
 		return "the hub does not allow it", result.Code
 	}
-	a.hooks.clientEvent(m, channel, a.socketID(numberOf(c)), user)
+	a.hooks.clientEvent(m, channel, a.socketID(s.number()), user)
 	return "", hub.Success
 }

@@ -90,6 +90,11 @@ type Config struct {
 	// the server. If zero, 600 s.
 	AuthWindow time.Duration
 
+	// RefuseRepeats refuses a request of the HTTP API that publishes or terminates if this
+	// process has taken one with the same signature: nobody who has overheard it can send it
+	// again. Two equal events in one second have the same signature, too.
+	RefuseRepeats bool
+
 	// RequestRate is how many requests the HTTP API takes in a second; one more gets 429.
 	// If zero, any number.
 	RequestRate int

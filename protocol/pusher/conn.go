@@ -21,11 +21,28 @@ import (
 // There may be millions: a field added here is paid for each of them.
 type conn struct {
 	hub.Session
-	more       *more // nil until there is something to keep
-	admitted   bool  // it counts for the quota, and has a socket id
-	authorized bool  // it has signed in, or subscribed to a private channel
-	invalid    uint8 // messages that were none
+	more    *more // nil until there is something to keep
+	low     uint32
+	high    uint16 // with low the number of the connection
+	state   state
+	invalid uint8 // messages that were none
 }
+
+// A state is what has become of a connection: a set of the bits below.
+type state uint8
+
+const (
+	admitted   state = 1 << iota // it counts for the quota, and has a socket id
+	authorized                   // it has signed in, or subscribed to a private channel
+)
+
+// is reports whether a state has a bit.
+func (s state) is(bit state) bool { return s&bit != 0 }
+
+// number returns what setNumber has set: numberOf the connection.
+func (s *conn) number() uint64 { return uint64(s.high)<<32 | uint64(s.low) }
+
+func (s *conn) setNumber(n uint64) { s.low, s.high = uint32(n), uint16(n>>32) }
 
 // more is what few connections have.
 type more struct {
@@ -86,11 +103,11 @@ func (a *App) OnOpen(c *engine.Conn, r *codec.Request) {
 		turnAway(c, code, "the application has as many connections as it may")
 		return
 	}
-	s.admitted = true
+	s.state |= admitted
+	s.setNumber(numberOf(c))
 	s.Grant(auth.ReadWrite) // what it may is decided by names and signatures
-	number := numberOf(c)
-	a.conns.add(number, s)
-	send(c, a.established(number, int(rules.ActivityTimeout/time.Second)))
+	a.conns.add(s)
+	send(c, a.established(s.number(), int(rules.ActivityTimeout/time.Second)))
 	if rules.AuthorizedOnly {
 		a.expectAuthorization(c, rules.AuthorizeTimeout)
 	}
@@ -150,7 +167,7 @@ func (a *App) expectAuthorization(c *engine.Conn, timeout time.Duration) {
 			if late == nil || late.Serial() != serial {
 				return
 			}
-			if s, ok := late.Value().(*conn); ok && !s.authorized {
+			if s, ok := late.Value().(*conn); ok && !s.state.is(authorized) {
 				turnAway(late, codeUnauthorized, "the connection has not been authorized in time")
 			}
 		})
@@ -166,9 +183,9 @@ func (a *App) OnClose(c *engine.Conn, _ error) {
 	if user := s.user(); user != "" {
 		a.signOut(s, user)
 	}
-	if s.admitted {
+	if s.state.is(admitted) {
 		a.open.Add(-1)
-		a.conns.remove(numberOf(c))
+		a.conns.remove(s)
 	}
 	s.Close()
 }

@@ -210,6 +210,15 @@ func (m *message) arguments() (arguments, error) {
 	return arguments{o.get("channel"), o.get("auth"), o.get("channel_data"), o.get("user_data")}, nil
 }
 
+// dataSize returns how many bytes the data of an event has, without the escapes that a
+// string needs.
+func dataSize(sent []byte) int {
+	if text, ok := textOf(sent); ok {
+		return len(text)
+	}
+	return len(sent)
+}
+
 // toHub returns the data of an event as the hub has it, one JSON value, for what a
 // client or the HTTP API has sent, which is one too. Where that is a string with the
 // text of an object or array, as libraries make it, it is that object or array: a

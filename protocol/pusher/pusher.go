@@ -7,7 +7,7 @@
 // The main path: OnMessage reads one message (conn.go, message.go) and does what it asks
 // for: subscribe.go looks at the channel's kind (channel.go) and the signature
 // (signature.go), and channels.go joins, with who is present; clientevent.go sends an
-// event to the other members; users.go signs a user in. Events reach the subscribers
+// event to the other members; users.go signs a user in. A socket id is found by conns.go. Events reach the subscribers
 // without this package, in the forms that app.go has registered with the hub. Servers
 // publish by the HTTP API (apps.go, api.go, publish.go), whose requests are signed
 // (request.go); what happens is told to webhooks (hooks.go, webhook.go).

@@ -17,6 +17,10 @@ type signedRequest struct {
 	paths  []string // under which the client may have signed it: with the prefix and without
 	query  string   // as it was sent
 	body   []byte
+
+	// What verify has found good.
+	signature string
+	at        int64 // its time, in seconds
 }
 
 // Why a request is not accepted. The signature that was expected is never told.
@@ -90,7 +94,8 @@ func (r *signedRequest) verifyAs(all []parameter, keys keyring, now time.Time, w
 	if auth["auth_version"] != "1.0" {
 		return errVersion
 	}
-	if err := checkTimestamp(auth["auth_timestamp"], now, window); err != nil {
+	at, err := checkTimestamp(auth["auth_timestamp"], now, window)
+	if err != nil {
 		return err
 	}
 	sum, ok := auth["body_md5"]
@@ -103,6 +108,7 @@ func (r *signedRequest) verifyAs(all []parameter, keys keyring, now time.Time, w
 	signature := []byte(auth["auth_signature"])
 	for _, path := range r.paths {
 		if hmac.Equal([]byte(key.sign([]byte(r.text(path, all)))), signature) {
+			r.signature, r.at = auth["auth_signature"], at
 			return nil
 		}
 	}
@@ -129,16 +135,16 @@ func (r *signedRequest) text(path string, all []parameter) string {
 	return b.String()
 }
 
-// checkTimestamp returns why a request is not of now. Without this check one that was
+// checkTimestamp returns the time of a request, or why it is not of now. Without this check one that was
 // overheard could be sent again for ever.
-func checkTimestamp(text string, now time.Time, window time.Duration) error {
-	seconds, err := strconv.ParseInt(text, 10, 64)
+func checkTimestamp(text string, now time.Time, window time.Duration) (seconds int64, err error) {
+	seconds, err = strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return errTimestamp
+		return 0, errTimestamp
 	}
 	most := int64(window / time.Second)
 	if off := seconds - now.Unix(); seconds < 0 || off > most || off < -most {
-		return fmt.Errorf("auth_timestamp is more than %d s from the server's time, which is %d", most, now.Unix())
+		return 0, fmt.Errorf("auth_timestamp is more than %d s from the server's time, which is %d", most, now.Unix())
 	}
-	return nil
+	return seconds, nil
 }

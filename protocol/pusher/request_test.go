@@ -1,6 +1,8 @@
 package pusher
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -53,7 +55,7 @@ func TestRequestVectors(t *testing.T) {
 			"", ours, 1700000000,
 		},
 	} {
-		r := signedRequest{tt.method, []string{tt.path}, tt.query, []byte(tt.body)}
+		r := signedRequest{method: tt.method, paths: []string{tt.path}, query: tt.query, body: []byte(tt.body)}
 		if err := r.verify(ringOf(tt.key), time.Unix(tt.at, 0), window); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
@@ -109,7 +111,7 @@ func TestRequestVerify(t *testing.T) {
 		{"a parameter that was added", good + "&info=user_count", body, "auth_signature"},
 		{"an escape that is none", good + "&a=%zz", body, "cannot be read"},
 	} {
-		r := signedRequest{"POST", []string{"/pre/apps/1/events", "/apps/1/events"}, tt.query, []byte(tt.body)}
+		r := signedRequest{method: "POST", paths: []string{"/pre/apps/1/events", "/apps/1/events"}, query: tt.query, body: []byte(tt.body)}
 		err := r.verify(ringOf(ours, theirs), now, window)
 		switch {
 		case tt.want == "" && err != nil:
@@ -136,7 +138,7 @@ func TestRequestSpellings(t *testing.T) {
 			raw += "&" + strings.ToUpper(name) + "=" + q.Get(name)
 		}
 		for _, query := range []string{escaped, raw} {
-			r := signedRequest{"GET", []string{"/apps/1/channels"}, query, nil}
+			r := signedRequest{method: "GET", paths: []string{"/apps/1/channels"}, query: query}
 			if err := r.verify(ringOf(ours), now, window); err != nil {
 				t.Errorf("%s: %v", query, err)
 			}
@@ -152,7 +154,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("auth_key=rocket-key&auth_version=1.0&auth_timestamp=1700000000&auth_signature=", "")
 	f.Add("%&&=&;", "x")
 	f.Fuzz(func(t *testing.T, query, body string) {
-		r := signedRequest{"POST", []string{"/apps/1/events"}, query, []byte(body)}
+		r := signedRequest{method: "POST", paths: []string{"/apps/1/events"}, query: query, body: []byte(body)}
 		if r.verify(ringOf(ours), now, window) != nil {
 			return
 		}
@@ -165,4 +167,47 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%q with the body %q is accepted", query, body)
 		}
 	})
+}
+
+// A request is taken once while its time is good, and then forgotten.
+func TestRepeats(t *testing.T) {
+	var r repeats
+	begun := time.Unix(1700000000, 0)
+	take := func(after time.Duration, at time.Duration, signature string) error {
+		return r.take(begun.Add(after), window, begun.Add(at).Unix(), signature)
+	}
+	one, other := ours.sign([]byte("1")), ours.sign([]byte("2"))
+	for _, tt := range []struct {
+		after, at time.Duration
+		signature string
+		want      error
+	}{
+		{0, 0, one, nil},
+		{0, 0, one, errRepeated},
+		{0, 0, other, nil},
+		{0, window, one + "x", nil}, // of another time; only the beginning counts
+		{window, 0, one, errRepeated},
+		{window, 2 * window, other, nil},
+		{window, 0, one, errRepeated}, // what is good still is not forgotten with what is not
+		{2 * window, window, one, errRepeated},
+		{3 * window, 3 * window, one, nil},
+	} {
+		if err := take(tt.after, tt.at, tt.signature); !errors.Is(err, tt.want) {
+			t.Errorf("after %v, one of %v: got %v, want %v", tt.after, tt.at, err, tt.want)
+		}
+	}
+	if r.n != 2 || len(r.minutes) != 2 {
+		t.Errorf("%d are remembered of %d minutes, want 2", r.n, len(r.minutes))
+	}
+	for n := uint64(0); r.n < repeatsMax; n++ {
+		if err := r.take(begun.Add(3*window), window, begun.Add(3*window).Unix(), fmt.Sprintf("%016x", n)); err != nil {
+			t.Fatalf("with %d: %v", r.n, err)
+		}
+	}
+	if err := take(3*window, 3*window, ours.sign([]byte("3"))); !errors.Is(err, errManyKept) {
+		t.Errorf("too many: got %v", err)
+	}
+	if err := take(5*window, 5*window, ours.sign([]byte("3"))); err != nil || r.n != 1 {
+		t.Errorf("later: got %v, and %d are remembered", err, r.n)
+	}
 }

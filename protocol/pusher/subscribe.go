@@ -29,7 +29,9 @@ func (a *App) subscribe(c *engine.Conn, s *conn, channel string, args arguments)
 		denied = a.join(c, s, channel, kind, who)
 	}
 	if denied == nil {
-		s.authorized = s.authorized || kind.is(Private|OfUser)
+		if kind.is(Private | OfUser) {
+			s.state |= authorized
+		}
 		return hub.Success
 	}
 	send(c, subscriptionError(channel, denied.kind, denied.why, denied.status))
@@ -63,7 +65,7 @@ func (a *App) admit(c *engine.Conn, s *conn, channel string, kind Kind, args arg
 		data = nil
 	}
 	if !rules.keys.verify(auth, func(dst []byte) []byte {
-		return appendChannelText(a.appendSocketID(dst, numberOf(c)), channel, data)
+		return appendChannelText(a.appendSocketID(dst, s.number()), channel, data)
 	}) {
 		return person{}, unauthorized("the signature in auth is not that of this connection and channel")
 	}

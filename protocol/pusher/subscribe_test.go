@@ -296,11 +296,16 @@ func TestClientEvents(t *testing.T) {
 		{"a channel without a subscription", `{"event":"client-e","channel":"private-other","data":1}`},
 		{"no channel", `{"event":"client-e","data":1}`},
 		{"a long name", `{"event":"client-` + strings.Repeat("e", 200) + `","channel":"private-c","data":1}`},
-		{"much data", `{"event":"client-e","channel":"private-c","data":"12345678901234567890"}`},
+		{"much data", `{"event":"client-e","channel":"private-c","data":"123456789012345678901"}`},
 	} {
 		b.say(tt.say)
 		b.want(`~"code":4301`)
 	}
+	// Escapes are not counted: the data has 20 bytes.
+	b.say(`{"event":"client-e","channel":"private-c","data":"` + strings.Repeat(`\"`, 20) + `"}`)
+	a.want(`{"event":"client-e","channel":"private-c","data":"` + strings.Repeat(`\"`, 20) + `"}`)
+	b.say(`{"event":"client-e","channel":"private-c","data":"` + strings.Repeat(`\"`, 21) + `"}`)
+	b.want(`~"code":4301`)
 	outsider.say(`{"event":"client-e","channel":"private-c","data":1}`)
 	outsider.want(`~"code":4301`)
 	b.say(`{"event":"client-e","channel":"private-encrypted-c","data":1}`)

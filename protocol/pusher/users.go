@@ -87,7 +87,7 @@ func (a *App) signIn(c *engine.Conn, s *conn, args arguments) hub.Code {
 	auth, _ := textOf(args.auth)
 	data, _ := textOf(args.userData)
 	u, why := signedUser{}, "the signature in auth is not that of this connection and user_data"
-	if rules.keys.verify(auth, func(dst []byte) []byte { return appendUserText(a.appendSocketID(dst, numberOf(c)), data) }) {
+	if rules.keys.verify(auth, func(dst []byte) []byte { return appendUserText(a.appendSocketID(dst, s.number()), data) }) {
 		u, why = userOf(rules, data)
 	}
 	if why == "" && s.user() != "" && s.user() != u.id {
@@ -98,7 +98,7 @@ func (a *App) signIn(c *engine.Conn, s *conn, args arguments) hub.Code {
 		return hub.InvalidCredentials
 	}
 	fresh := s.user() == ""
-	s.authorized = true
+	s.state |= authorized
 	s.rest().user, s.more.info = u.id, bytes.Clone(u.info)
 	answer := append(begin(len(data)), `{"event":"pusher:signin_success","data":{"user_data":`...)
 	send(c, append(appendString(answer, data), "}}"...))
