@@ -2,7 +2,7 @@ import type { RocketError } from './errors.js'
 import { Handle } from './handle.js'
 import type { Reply } from './commands.js'
 import type { Settings } from './options.js'
-import type { Event, Gap, GapReason, Handlers, Position, PresenceNotice } from './types.js'
+import type { Event, Gap, GapReason, Handlers, Position } from './types.js'
 
 /** One channel on the wire, whatever the number of its handles. */
 export class Channel {
@@ -47,7 +47,7 @@ export class Channel {
   }
 
   /** The connection is gone; closed if the client does not want another one. */
-  down(closed: boolean): void {
+  down(closed: boolean | undefined): void {
     this.asked = this.#on = false
     for (const h of [...this.handles]) {
       if (closed) h.stop()
@@ -65,9 +65,9 @@ export class Channel {
     for (const h of [...this.handles]) h.event(event)
   }
 
-  /** Who has come and gone. */
-  notice(notice: PresenceNotice): void {
-    for (const h of [...this.handles]) h.notice(notice)
+  /** What is told about presence. */
+  notice(tell: (handlers: Handlers) => void): void {
+    for (const h of [...this.handles]) h.notice(tell)
   }
 
   /** The server has left events out. With an epoch all before is void. */

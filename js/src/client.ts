@@ -143,7 +143,8 @@ export class Client {
     if (!c) return
     if (message.event !== undefined) c.event(eventOf(message, text))
     else if (message.lost !== undefined) c.lost(message)
-    else if (message.presence) c.notice(message.presence)
+    else if (message.presence) c.notice(h => h.onPresence?.(message.presence))
+    else if (message.presenceEnded) c.notice(h => h.onPresenceEnd?.(message.presenceEnded))
     else if (message.unsubscribed) {
       c.asked = false
       c.end(new RocketError(message.unsubscribed))

@@ -13,7 +13,7 @@ interface Command {
   /** Commands of the client itself have none: they are about one connection, and end with it without a word. */
   fail?: (error: RocketError) => void
   /** It may be sent twice without harm. */
-  again?: boolean
+  again?: boolean | undefined
   sent?: boolean
 }
 
@@ -55,7 +55,7 @@ export class Commands {
   }
 
   /** Runs a command of the user: on this connection, or on the next one if that does not take too long. */
-  run(body: object, { again = false, acts = false, signal }: RunOptions = {}): Promise<Reply> {
+  run(body: object, { again, acts, signal }: RunOptions = {}): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const id = ++this.#ids
       const text = JSON.stringify({ ...body, id })
@@ -91,7 +91,7 @@ export class Commands {
   }
 
   /** The connection is gone. What may be sent twice waits for the next one, if there will be one. */
-  down(error: RocketError, closed: boolean): void {
+  down(error: RocketError, closed: boolean | undefined): void {
     const sent = [...this.#sent.values()]
     this.#send = undefined
     this.#pause?.()

@@ -17,7 +17,7 @@ export interface Owner {
   /** A message that is no reply. */
   heard(message: Reply, text: string): void
   /** Not logged in any more; closed if no attempt follows. */
-  down(closed: boolean): void
+  down(closed: boolean | undefined): void
 }
 
 /** How long a refused login is remembered. The second one within this time ends the attempts. */
@@ -205,7 +205,7 @@ export class Connection {
     switch (verdict(code)) {
       case 'stop': return this.#fail(why)
       case 'login': return this.#refuse(why, true)
-      case 'soon': return this.#soon(why)
+      case 'soon': return this.#lost(why, 0, 0)
       case 'slowly': return this.#lost(why, Math.max(retryAfter, 1000))
     }
     // A proxy may refuse the first transport, or accept it and let nothing through.
@@ -213,14 +213,9 @@ export class Connection {
     if (!useless || !this.#fallback(index, why)) this.#lost(why, retryAfter)
   }
 
-  /** Another attempt follows, the later the more have failed. */
-  #lost(why: RocketError, more = 0): void {
-    if (this.#drop(why)) this.#wait(more + backoff(this.#failed++, this.o), why)
-  }
-
-  /** Another attempt follows soon. It is not the server that has failed. */
-  #soon(why: RocketError): void {
-    if (this.#drop(why)) this.#wait(backoff(0, this.o), why)
+  /** Another attempt follows: n is how many have failed, 0 if it is not the server that has. */
+  #lost(why: RocketError, more = 0, n = this.#failed++): void {
+    if (this.#drop(why)) this.#wait(more + backoff(n, this.o), why)
   }
 
   #wait(delay: number, why: RocketError): void {
@@ -234,7 +229,7 @@ export class Connection {
       this.#timers.pop()!()
       this.#wait(Math.min(state.delay, backoff(0, this.o)), state.why)
     } else if (state.state === 'online') {
-      if (dead) this.#soon(new RocketError('disconnected', 'timeout'))
+      if (dead) this.#lost(new RocketError('disconnected', 'timeout'), 0, 0)
       else this.#heartbeat.probe(this.o.probeTimeout)
     }
   }
@@ -249,7 +244,7 @@ export class Connection {
   }
 
   /** Forgets the link or the attempt, and its timers. It returns false if a handler that heard of it has done something else. */
-  #drop(why: RocketError, closed = false): boolean {
+  #drop(why: RocketError, closed?: boolean): boolean {
     this.#generation++
     const current = this.#current()
     this.#abort.abort()

@@ -2,7 +2,7 @@ import type { Channel } from './channel.js'
 import type { RocketError } from './errors.js'
 import type { Settings } from './options.js'
 import { after, backoff, type Cancel } from './timers.js'
-import type { Event, Gap, Handlers, PresenceNotice, Subscription, SubscriptionState } from './types.js'
+import type { Event, Gap, Handlers, Subscription, SubscriptionState } from './types.js'
 
 /** What one caller of subscribe has. The handles of a channel share its subscription. */
 export class Handle implements Subscription {
@@ -29,7 +29,7 @@ export class Handle implements Subscription {
     if (this.state.state === 'ended') return
     this.stop()
     this.on.remove(this)
-    this.#tell(error ? { state: 'ended', error } : { state: 'ended' })
+    this.#tell({ state: 'ended', ...error && { error } })
   }
 
   /** There is a connection with a subscription. gap is what may be missing since the last one. */
@@ -61,8 +61,8 @@ export class Handle implements Subscription {
     }
   }
 
-  notice(notice: PresenceNotice): void {
-    if (this.#subscribed) this.#call(() => this.handlers.onPresence?.(notice))
+  notice(tell: (handlers: Handlers) => void): void {
+    if (this.#subscribed) this.#call(() => tell(this.handlers))
   }
 
   gap(gap: Gap): void {

@@ -14,22 +14,19 @@ export class Heartbeat {
   heard(): void { this.#last = performance.now() }
 
   start(): void {
-    this.#cancel()
+    this.stop()
     const rest = this.#last + this.o.pingInterval - performance.now()
-    this.#cancel = rest > 0 ? after(rest, () => this.start()) : this.#ask(this.o.pongTimeout)
+    if (rest > 0) this.#cancel = after(rest, () => this.start())
+    else this.probe(this.o.pongTimeout)
   }
 
-  /** Asks at once, as something has happened to the page. */
+  /** Asks at once: the silence has been long, or something has happened to the page. */
   probe(timeout: number): void {
-    this.#cancel()
-    this.#cancel = this.#ask(timeout)
+    this.stop()
+    const last = this.#last
+    this.ping()
+    this.#cancel = deadline(timeout, () => this.#last > last ? this.start() : this.dead())
   }
 
   stop(): void { this.#cancel() }
-
-  #ask(timeout: number): Cancel {
-    const last = this.#last
-    this.ping()
-    return deadline(timeout, () => this.#last > last ? this.start() : this.dead())
-  }
 }

@@ -25,9 +25,10 @@ export function presence<I = unknown>(client: Client, channel: string, handlers:
   /** Of the reading that counts: the one before is not wanted any more. */
   let abort = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
+  let left = false
 
   const call = (f: () => void) => {
-    try { f() } catch (error) { client.options.onError(error) }
+    try { if (!left) f() } catch (error) { client.options.onError(error) }
   }
 
   const show = (change: Partial<PresenceList<I>>) => {
@@ -52,19 +53,25 @@ export function presence<I = unknown>(client: Client, channel: string, handlers:
     for (const [key, member] of told) if (!before.has(key)) call(() => handlers.onJoin?.(member))
   }
 
-  const stop = () => {
-    abort.abort()
-    clearTimeout(timer)
-  }
-
   const leave = () => {
-    stop()
+    left = true
+    restart()
     list = { ...list, complete: false }
     subscription.unsubscribe()
   }
 
+  /** Ends what is at work. What follows can be ended in the same way; after leave nothing follows. */
+  const restart = () => {
+    abort.abort()
+    clearTimeout(timer)
+    abort = new AbortController()
+    if (left) abort.abort()
+    return abort
+  }
+
   /** Reads the whole list. What the notices say meanwhile is put to it. */
-  const read = async (from: number, { signal }: AbortController) => {
+  const read = async (from: number) => {
+    const { signal } = restart()
     version = from
     entries = new Map()
     try {
@@ -75,24 +82,19 @@ export function presence<I = unknown>(client: Client, channel: string, handlers:
         after = page.members.at(-1)!.at
       }
     } catch (error) {
-      failed(error as RocketError, signal, () => read(version, restart()))
+      failed(error as RocketError, signal, () => read(version))
     }
   }
 
   /** Asks for notices, on each connection anew. */
-  const begin = async ({ signal }: AbortController) => {
+  const begin = async () => {
+    const { signal } = restart()
     try {
       const { version } = await client.run({ subscribe: { channel, presence: true } }, { again: true, signal })
-      read(version ?? 0, abort)
+      read(version ?? 0)
     } catch (error) {
-      failed(error as RocketError, signal, () => begin(restart()))
+      failed(error as RocketError, signal, begin)
     }
-  }
-
-  /** What is at work is not wanted any more. */
-  const restart = () => {
-    stop()
-    return abort = new AbortController()
   }
 
   const later = (f: () => void) => { timer = setTimeout(f, 1000 * (1 + Math.random())) }
@@ -100,8 +102,8 @@ export function presence<I = unknown>(client: Client, channel: string, handlers:
   const failed = (error: RocketError, { aborted }: AbortSignal, again: () => void) => {
     if (aborted) return
     if (error.code === 'access_denied' || error.code === 'not_available') {
+      show({ complete: false, error })
       leave()
-      show({ error })
     } else if (subscription.state.state === 'subscribed') {
       later(again)
     }
@@ -113,11 +115,11 @@ export function presence<I = unknown>(client: Client, channel: string, handlers:
     version = to
     if (!joined && !left) {
       show({ clients, users, complete: false })
-      const work = restart()
-      if (Math.max(clients, users) <= large) later(() => read(version, work))
+      restart()
+      if (Math.max(clients, users) <= large) later(() => read(version))
     } else if (from > before) {
       show({ complete: false })
-      read(to, restart())
+      read(to)
     } else {
       put(joined, true)
       put(left, false)
@@ -128,9 +130,15 @@ export function presence<I = unknown>(client: Client, channel: string, handlers:
 
   const subscription = client.subscribe(channel, {
     onPresence: hear as (notice: PresenceNotice) => void,
+    // Whether there is presence, and the right to it, is what the server answers now. A reload has ended that of many at once.
+    onPresenceEnd() {
+      restart()
+      show({ complete: false })
+      later(begin)
+    },
     onState({ state, error }: { state: string; error?: RocketError }) {
-      const work = restart()
-      if (state === 'subscribed') begin(work)
+      restart()
+      if (state === 'subscribed') begin()
       else if (error) show({ complete: false, error })
       else if (list.complete) show({ complete: false })
     },

@@ -48,6 +48,8 @@ export interface Handlers<D = unknown> {
   onState?(state: SubscriptionState): void
   /** Notices of who comes and goes, as the server sends them once that is asked for. `presence` does, and makes a list of them. */
   onPresence?(notice: PresenceNotice): void
+  /** Those notices have ended: `access_denied`, `expired`, `revoked` or `rule`. The subscription stays. `presence` asks for them again. */
+  onPresenceEnd?(reason: string): void
 }
 
 export type SubscriptionState =

@@ -2,7 +2,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { Client, members, presence, webSocket } from '../../src/index.js'
 import { stream } from '../../src/stream.js'
-import { Rocket } from '../rocket.js'
+import { Rocket, rules } from '../rocket.js'
 
 const until = (f: () => void) => vi.waitFor(f, { timeout: 30_000, interval: 10 })
 
@@ -66,4 +66,17 @@ test('a page of those who are there, and a channel without presence', async () =
   await expect(members(b, 'news')).rejects.toMatchObject({ code: 'not_available' })
   const p = presence(b, 'news')
   await until(() => expect(p.list.error?.code).toBe('not_available'))
+})
+
+test('rules that end the presence of a channel: the list says so, and the subscription beside it goes on', async () => {
+  const rocket = await start()
+  const [a, b] = [connect(rocket), connect(rocket)]
+  const lists = [presence(a, 'room:1'), presence(b, 'room:1')], ended: string[] = [], heard: unknown[] = []
+  a.subscribe('room:1', { onPresenceEnd: reason => { ended.push(reason) }, onEvent: e => { heard.push(e.data) } })
+  await until(() => expect(lists.map(p => p.list.complete && p.list.clients)).toEqual([2, 2]))
+  await rocket.reload({ Hubs: [{ Path: '/', Rules: rules.slice(0, 1) }] })
+  await until(() => expect(lists.map(p => p.list.error?.code)).toEqual(['not_available', 'not_available']))
+  expect(ended).toEqual(['rule'])
+  await fetch(`http://127.0.0.1:${rocket.port}/v1/publish/room:1`, { method: 'POST', body: '1' })
+  await until(() => expect(heard).toEqual([1]))
 })

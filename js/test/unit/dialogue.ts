@@ -92,6 +92,7 @@ export function recorder(more: Handlers<any> = {}) {
     onGap(g) { log.push(`gap ${g.reason}${g.missed ? ' ' + g.missed : ''}`); more.onGap?.(g) },
     onState(s) { log.push(s.state + (s.state === 'ended' && s.error ? ' ' + s.error.code : '')); more.onState?.(s) },
   }
+  for (const name of ['onPresence', 'onPresenceEnd'] as const) if (more[name]) (handlers as any)[name] = more[name]
   if (more.load) handlers.load = g => { log.push(`load ${g.reason}`); return more.load!(g) }
   return { log, handlers, take: () => log.splice(0) }
 }

@@ -267,3 +267,84 @@ test('a notice does not reach a handle that another one has ended', async () => 
   `)
   expect(log).toEqual([{ from: 1, version: 2, clients: 3, users: 0 }])
 })
+
+test('notices that have ended are asked for again, later, and the answer says why there is no list', async () => {
+  const { play, take } = room()
+  await play(begin + page)
+  take()
+  await play(`
+    < {"presenceEnded":"rule","channel":"r"}
+    +500ms
+  `)
+  expect(take()).toEqual(['a,b 2 incomplete'])
+  await play(`
+    +2s
+    > {"subscribe":{"channel":"r","presence":true},"id":4}
+    < {"ok":true,"id":4,"version":4,"clients":2,"users":0}
+    > {"presence":{"channel":"r","after":0,"limit":1000},"id":5}
+    < {"ok":true,"id":5,"version":4,"clients":2,"users":0,"members":[{"client":"b","at":2},{"client":"c","at":4}],"more":false}
+  `)
+  expect(take()).toEqual(['b,c 2 complete', '-a', '+c'])
+  await play(`
+    < {"presenceEnded":"access_denied","channel":"r"}
+    +2s
+    > {"subscribe":{"channel":"r","presence":true},"id":6}
+    < {"ok":true,"id":6}
+    > {"presence":{"channel":"r","after":0,"limit":1000},"id":7}
+    < {"err":"access_denied","id":7}
+    > {"unsubscribe":{"channel":"r"},"id":8}
+  `)
+  expect(take()).toEqual(['b,c 2 incomplete', 'b,c 2 access_denied'])
+})
+
+test('notices that end while the list is read, and before a reconnect', async () => {
+  const { play, take } = room()
+  await play(begin + `
+    < {"presenceEnded":"rule","channel":"r"}
+    ${page}
+    ! 1006
+    +5s
+    login
+    > {"subscribe":{"channel":"r"},"id":4}
+    < {"ok":true,"id":4}
+    > {"subscribe":{"channel":"r","presence":true},"id":5}
+    +5s
+  `)
+  expect(take()).toEqual([' 0 incomplete'])
+})
+
+test('a subscription hears that its notices have ended, and stays', async () => {
+  const { client, play } = dialogue()
+  const log: unknown[] = []
+  const r = recorder({ onPresence: () => { log.push('notice') }, onPresenceEnd: reason => { log.push(reason) } })
+  client.subscribe('r', r.handlers)
+  await play(`
+    login
+    > {"subscribe":{"channel":"r"},"id":1}
+    < {"presenceEnded":"rule","channel":"r"}
+    < {"ok":true,"id":1}
+    < {"presenceEnded":"revoked","channel":"r"}
+    < {"event":"e","channel":"r","data":1}
+  `)
+  expect(log).toEqual(['revoked'])
+  expect(r.log).toEqual(['subscribed', 'event 1'])
+})
+
+test('nothing is called after leave, whichever handler has called it', async () => {
+  for (const [cause, when, want, id = 4] of [
+    [page, 'a,b 2 complete', []],
+    [page, '+a', ['a,b 2 complete']],
+    [page + '\n< {"presence":{"from":2,"version":300,"clients":200,"users":0},"channel":"r"}', 'a,b 200 incomplete', ['a,b 2 complete', '+a', '+b']],
+    [page + '\n< {"presence":{"from":5,"version":6,"clients":2,"users":0,"joined":[]},"channel":"r"}', 'a,b 2 incomplete', ['a,b 2 complete', '+a', '+b'], 5],
+    [page + '\n< {"presenceEnded":"rule","channel":"r"}', 'a,b 2 incomplete', ['a,b 2 complete', '+a', '+b']],
+  ] as const) {
+    const leave = () => { if (log.at(-1) === when) p.leave() }
+    const { p, log, play } = room({}, { onChange: leave, onJoin: leave })
+    await play(begin + cause + `
+      > {"unsubscribe":{"channel":"r"},"id":${id}}
+      +10s
+    `)
+    expect(log, when).toEqual([...want, when])
+    expect(p.list.complete).toBe(false)
+  }
+})
