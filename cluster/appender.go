@@ -25,6 +25,9 @@ type appender struct {
 	flight  *flight    // the batch that is on its way
 	number  uint64     // of the last batch
 	epoch   epoch      // none: nothing can be sent
+	asking  bool       // no event is sent, but a question: who has followed the log for longer?
+	due     bool       // a batch is to be sent now, be it empty
+	owed    []uint64   // nodes that are to be answered
 	closed  bool
 	seen    time.Duration
 	counts  appended
@@ -46,11 +49,12 @@ type waiting struct {
 
 // A flight is a batch that is on its way.
 type flight struct {
-	number uint64
-	data   []byte
-	events []*waiting
-	began  time.Duration
-	sent   time.Duration // last
+	number  uint64
+	data    []byte
+	events  []*waiting
+	answers uint64 // a node
+	began   time.Duration
+	sent    time.Duration // last
 }
 
 // Limits of an appender.
@@ -61,6 +65,7 @@ const (
 	againAfter  = 500 * time.Millisecond // without an answer a batch is sent again
 	tickEvery   = time.Second            // without a batch of its own a node sends an empty one
 	cutAfter    = 3 * time.Second        // without its own batches it is cut off
+	owedMax     = 64                     // answers to other nodes that wait
 )
 
 // append takes an event.
@@ -68,6 +73,9 @@ func (a *appender) append(now time.Duration, m *pubsub.Message, done func(hub.Pu
 	e := logEvent{channel: m.Channel, event: m.Event, data: m.Data, key: m.Key}
 	if m.User != "" {
 		e.user = []byte(m.User)
+	}
+	if m.ExceptName != "" {
+		e.except = []byte(m.ExceptName)
 	}
 	w := &waiting{record: appendLogEvent(nil, &e), at: now, except: m.Except, done: done}
 	if err := a.enqueue(now, w); err != nil {
@@ -107,23 +115,30 @@ func (a *appender) next(now time.Duration) *flight {
 		if now-a.flight.sent < againAfter {
 			return nil
 		}
-	case len(a.queue) > 0 || now-a.seen >= tickEvery:
+	case a.due, len(a.owed) > 0, len(a.queue) > 0 && !a.asking, now-a.seen >= tickEvery:
 		a.fill(now)
 	default:
 		return nil
 	}
-	a.flight.sent = now
-	appendLogHead(a.flight.data[:0], logHead{a.id, a.flight.number, a.epoch})
-	return a.flight
+	f := a.flight
+	f.sent = now
+	appendLogHead(f.data[:0], logHead{from: a.id, number: f.number, epoch: a.epoch, answers: f.answers})
+	return f
 }
 
 // fill makes the next batch of the events that wait. mu is held.
 func (a *appender) fill(now time.Duration) {
 	a.number++
 	f := &flight{number: a.number, began: now}
-	f.data = appendLogHead(make([]byte, 0, logHeadSize+min(a.bytes, logBatchMax)), logHead{a.id, a.number, a.epoch})
+	f.data = appendLogHead(make([]byte, 0, logHeadSize+min(a.bytes, logBatchMax)), logHead{})
+	a.due = false
+	if a.asking {
+		f.answers = a.id
+	} else if len(a.owed) > 0 {
+		f.answers, a.owed = a.owed[0], a.owed[1:]
+	}
 	n := 0
-	for ; n < len(a.queue) && n < eventsMax; n++ {
+	for ; n < len(a.queue) && n < eventsMax && !a.asking; n++ {
 		record := a.queue[n].record
 		if size := len(f.data) + len(record); n > 0 && size > min(logBatchMax, a.most) {
 			break
@@ -162,7 +177,7 @@ func (a *appender) stored(now time.Duration, number uint64, events []placed) (mi
 		return nil
 	}
 	a.flight = nil
-	more := len(a.queue) > 0
+	more := a.due || len(a.queue) > 0 || len(a.owed) > 0
 	a.mu.Unlock()
 	if more {
 		a.wake()
@@ -228,7 +243,26 @@ func (a *appender) counted(l *LogStats) {
 // use sets the epoch that batches are sent with; none: nothing is sent.
 func (a *appender) use(e epoch) {
 	a.mu.Lock()
-	a.epoch = e
+	a.epoch, a.asking, a.due, a.owed = e, false, false, nil
+	a.mu.Unlock()
+	a.wake()
+}
+
+// ask makes next return an empty batch at once, and again with each tick, which asks who has
+// followed the log for longer, until use is called.
+func (a *appender) ask(e epoch) {
+	a.mu.Lock()
+	a.epoch, a.asking, a.due = e, true, true
+	a.mu.Unlock()
+	a.wake()
+}
+
+// answer makes the next batch, be it empty, answer a node that has asked.
+func (a *appender) answer(node uint64) {
+	a.mu.Lock()
+	if len(a.owed) < owedMax { // else it asks again
+		a.owed = append(a.owed, node)
+	}
 	a.mu.Unlock()
 	a.wake()
 }
@@ -244,7 +278,7 @@ func (a *appender) reach(most int) {
 func (a *appender) cut(now time.Duration) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.epoch.id == 0 || now-a.seen > cutAfter
+	return a.epoch.id == 0 || a.asking || now-a.seen > cutAfter
 }
 
 // behind reports whether publishers are to be slowed: there is much to send, and it goes on.

@@ -9,7 +9,7 @@ import (
 const kindLog kind = 'L'
 
 // logHeadSize is what a batch of a log has before its events.
-const logHeadSize = headSize + 8 + epochSize
+const logHeadSize = headSize + 8 + epochSize + 2*8
 
 // eventsMax is how many events a batch has at most: what offsets have room for.
 const eventsMax = 1 << indexBits
@@ -17,7 +17,8 @@ const eventsMax = 1 << indexBits
 const indexBits = 10
 
 // An epoch is one numbering of the events of a log. It begins with a message of the log that
-// says so, and every later message repeats it. The zero value is none.
+// says so, and every later message repeats it. One that goes on from another has the same
+// shift: what was stored before keeps its offset. The zero value is none.
 type epoch struct {
 	id    uint64
 	seq   uint64 // of the message that it begins with
@@ -42,30 +43,36 @@ func (e epoch) String() string { return strconv.FormatUint(e.id, 36) }
 type logHead struct {
 	from, number uint64 // incarnation of the sender, and the number of the batch among its own
 	epoch        epoch  // as the sender knows it
+	answers      uint64 // the node whose question the sender has applied, and answers; the sender: it asks; 0: none
+	after        uint64 // where an epoch begins that goes on from another: the id of that; 0: it does not
 }
 
 func appendLogHead(dst []byte, h logHead) []byte {
 	dst = appendNumbered(dst, kindLog, h.from, h.number)
-	for _, n := range []uint64{h.epoch.id, h.epoch.seq, h.epoch.shift} {
+	for _, n := range []uint64{h.epoch.id, h.epoch.seq, h.epoch.shift, h.answers, h.after} {
 		dst = binary.LittleEndian.AppendUint64(dst, n)
 	}
 	return dst
 }
 
+// asks reports whether the sender asks who has followed the log for longer than itself.
+func (h *logHead) asks() bool { return h.answers == h.from }
+
 // parseLogHead returns what a message begins with, and its events.
 func parseLogHead(b []byte) (h logHead, events []byte, err error) {
 	k, from, rest, err := parseHead(b)
-	if err != nil || k != kindLog || len(rest) < 8+epochSize {
+	if err != nil || k != kindLog || len(rest) < logHeadSize-headSize {
 		return logHead{}, nil, errFrame
 	}
 	at := func(i int) uint64 { return binary.LittleEndian.Uint64(rest[8*i:]) }
-	return logHead{from, at(0), epoch{at(1), at(2), at(3)}}, rest[8+epochSize:], nil
+	return logHead{from, at(0), epoch{at(1), at(2), at(3)}, at(4), at(5)}, rest[logHeadSize-headSize:], nil
 }
 
 // A logEvent is one event in a batch. Its slices are parts of the batch.
 type logEvent struct {
 	channel, event  []byte
 	data, key, user []byte // may be nil
+	except          []byte // the connection of another node that does not get it, nil for none
 }
 
 // Flags of a logEvent.
@@ -73,6 +80,7 @@ const (
 	withData = 1 << iota
 	withKey
 	withUser
+	withExcept
 )
 
 func appendLogEvent(dst []byte, e *logEvent) []byte {
@@ -86,8 +94,11 @@ func appendLogEvent(dst []byte, e *logEvent) []byte {
 	if e.user != nil {
 		flags |= withUser
 	}
+	if e.except != nil {
+		flags |= withExcept
+	}
 	dst = appendText(appendText(append(dst, flags), e.channel), e.event)
-	for _, text := range [][]byte{e.data, e.key, e.user} {
+	for _, text := range [][]byte{e.data, e.key, e.user, e.except} {
 		if text != nil {
 			dst = appendText(dst, text)
 		}
@@ -100,7 +111,7 @@ func parseLogEvents(dst []logEvent, b []byte) ([]logEvent, error) {
 	began := len(dst)
 	for len(b) > 0 {
 		flags, rest := b[0], b[1:]
-		ok := flags&^(withData|withKey|withUser) == 0
+		ok := flags&^(withData|withKey|withUser|withExcept) == 0
 		text := func(wanted bool) (s []byte) {
 			if ok && wanted {
 				s, rest, ok = cutText(rest)
@@ -108,6 +119,7 @@ func parseLogEvents(dst []logEvent, b []byte) ([]logEvent, error) {
 			return s
 		}
 		e := logEvent{channel: text(true), event: text(true), data: text(flags&withData != 0), key: text(flags&withKey != 0), user: text(flags&withUser != 0)}
+		e.except = text(flags&withExcept != 0)
 		if !ok || len(dst)-began == eventsMax {
 			return dst[:began], errFrame
 		}

@@ -8,7 +8,7 @@ import (
 // What is read as a batch is the same when it is written again, and what is no batch has no
 // events.
 func FuzzLogEvents(f *testing.F) {
-	all := appendLogEvent(nil, &logEvent{channel: []byte("c"), event: []byte("e"), data: []byte("1"), key: []byte("k"), user: []byte("u")})
+	all := appendLogEvent(nil, &logEvent{channel: []byte("c"), event: []byte("e"), data: []byte("1"), key: []byte("k"), user: []byte("u"), except: []byte("x")})
 	f.Add(all)
 	f.Add(appendLogEvent(all, &logEvent{channel: []byte("c"), event: []byte("e")}))
 	f.Add(all[:len(all)-1])
@@ -32,7 +32,7 @@ func FuzzLogEvents(f *testing.F) {
 
 // A head that is written is read.
 func TestLogHead(t *testing.T) {
-	want := logHead{from: 1, number: 2, epoch: epoch{3, 4, 5}}
+	want := logHead{from: 1, number: 2, epoch: epoch{3, 4, 5}, answers: 6, after: 7}
 	b := appendLogHead(nil, want)
 	if got, rest, err := parseLogHead(append(b, 9)); err != nil || got != want || len(b) != logHeadSize || len(rest) != 1 {
 		t.Errorf("got %+v, %v, %v", got, rest, err)

@@ -55,6 +55,11 @@
 // Then it proclaims a new epoch, whose offsets are above all that it knows, and subscribers
 // are told.
 //
+// A follower that has just begun has nothing to compare. It asks by an empty batch who has
+// followed the log for longer. If nobody answers, no node has: it proclaims an epoch that goes
+// on from the last one, with the same offsets. Positions of that are good up to there. So a
+// position of what is gone never is, whatever has been put back while no node ran.
+//
 // # Promises
 //
 // What one publisher publishes on one node reaches each subscriber on every node in that

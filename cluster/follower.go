@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +27,11 @@ type logWorld interface {
 	place(p *placed, except *pubsub.Subscriber, at int64, silently bool)
 
 	// pass says that all up to an offset has been placed, forget that what is up to it is
-	// behind a gap, and begin in which epoch that is, for subscribers to be told.
+	// behind a gap, and begin in which epoch that is, for subscribers to be told. Positions
+	// of the epochs that have ended are good up to these.
 	pass(offset uint64)
 	forget(offset uint64)
-	begin(epoch string)
+	begin(epoch string, ended []pubsub.Position)
 }
 
 // A message is one of a log.
@@ -50,6 +52,7 @@ type stage byte
 const (
 	starting  stage = iota // it does not know how far the log goes
 	replaying              // it reads what was there before it
+	resuming               // it has read all, and asks whether that is all that there ever was
 	following              // it applies what comes
 	broken                 // the log has no epoch, or has lost what was stored: a new epoch must begin
 )
@@ -57,20 +60,33 @@ const (
 // A follower follows one log: it applies each message once and in order. What comes by the
 // feed may be lost, late or twice; a gap is read from the log. A read begins with the last
 // message that was applied: if that is another one by now, the log has lost what was stored,
-// and a new epoch begins. It knows no network and no clock. Its methods may be called from
-// any goroutine, and block while subscribers cannot be served as fast as events come.
+// and a new epoch begins.
+//
+// A follower that has just begun cannot find that. It asks, through the log, who has
+// followed it for longer: an answer says that nothing is missing before the question. Without one all nodes
+// were away, and the log may have been put back to an earlier state meanwhile. Then an epoch
+// begins that goes on from the one before: positions of that are good as far as the log went,
+// and no others.
+//
+// A follower knows no network and no clock. Its methods may be called from any goroutine, and
+// block while subscribers cannot be served as fast as events come.
 type follower struct {
 	world    logWorld
 	appender *appender
 	window   func() (keys time.Duration, most int)
 	newEpoch func() uint64 // an id
+	wait     time.Duration // for an answer of those that have followed the log for longer
 
 	live atomic.Bool // the log is followed
 
 	mu       sync.Mutex
 	stage    stage
 	ledger   ledger
-	void     epoch // that has ended, or none
+	void     epoch             // that has ended, or none
+	ended    []pubsub.Position // up to which epochs that have ended are good
+	sure     bool              // nothing that was stored is missing, as far as nodes know
+	question uint64            // number of the message that asked for that, 0: it has not come back
+	since    time.Duration     // when it came back
 	passed   uint64
 	gap      bool               // what is applied does not follow what has been placed, and is not placed
 	held     map[uint64]message // that came by the feed after a gap
@@ -115,7 +131,9 @@ const (
 	lookEvery    = 300 * time.Millisecond
 	tailAfter    = 50 * time.Millisecond // what is known to be in the log should have come by then
 	suspectAfter = 1500 * time.Millisecond
-	offsetStep   = 1 << 32 // how far a new epoch begins above all known offsets
+	offsetStep   = 1 << 32         // how far a new epoch begins above all known offsets
+	endedMax     = 100             // epochs that have ended whose positions may be good
+	aloneAfter   = 2 * time.Second // without an answer a node that has begun is the first one
 )
 
 // take takes a message from the feed.
@@ -130,13 +148,13 @@ func (f *follower) take(now time.Duration, m message) {
 		f.hold(m)
 	case m.seq < f.ledger.next:
 		f.again(now, m)
-	case f.stage == following && m.seq == f.ledger.next && !f.suspicious(now):
+	case f.follows() && m.seq == f.ledger.next && !f.suspicious(now):
 		f.apply(now, m)
 		if f.applyHeld(now); len(f.held) > 0 {
 			f.ask(now)
 		}
 	default:
-		if f.stage == following && !f.asking && m.seq > f.ledger.next {
+		if f.follows() && !f.asking && m.seq > f.ledger.next {
 			f.counts.gaps++
 		}
 		f.hold(m)
@@ -153,7 +171,7 @@ func (f *follower) suspicious(now time.Duration) bool {
 
 // again looks at a message whose number has been applied.
 func (f *follower) again(now time.Duration, m message) {
-	if f.stage != following || f.ledger.has(m.seq, m.at) {
+	if !f.follows() || f.ledger.has(m.seq, m.at) {
 		return
 	}
 	f.rupture(now, f.ledger.epoch)
@@ -175,7 +193,7 @@ func (f *follower) hold(m message) {
 
 // applyHeld applies what is held and follows.
 func (f *follower) applyHeld(now time.Duration) {
-	for f.stage == following && !f.verify {
+	for f.follows() && !f.verify {
 		m, ok := f.held[f.ledger.next]
 		if !ok {
 			break
@@ -253,7 +271,7 @@ func (f *follower) filled(now time.Duration, from uint64, list []message, state 
 		}
 	}
 	if f.stage == replaying && f.ledger.next > f.top {
-		f.goLive()
+		f.replayed()
 	}
 	f.applyHeld(now)
 	if f.reads() && f.ledger.next > had && f.ledger.next <= f.top {
@@ -262,7 +280,10 @@ func (f *follower) filled(now time.Duration, from uint64, list []message, state 
 }
 
 // reads reports whether messages are applied.
-func (f *follower) reads() bool { return f.stage == following || f.stage == replaying }
+func (f *follower) reads() bool { return f.follows() || f.stage == replaying }
+
+// follows reports whether messages are applied as they come.
+func (f *follower) follows() bool { return f.stage == following || f.stage == resuming }
 
 // goesOn reports whether what was read is what follows here.
 func (f *follower) goesOn(now time.Duration, from uint64, list []message, state *logState) bool {
@@ -362,7 +383,13 @@ func (f *follower) adopt(now time.Duration, m message) {
 		f.void = e // another one must begin, with offsets that grow
 		return
 	}
-	f.ledger = ledger{next: e.seq}
+	if f.void.id == 0 && (m.seq > e.seq || h.after != 0) { // there was more than this node has seen
+		f.stage, f.ledger, f.held, f.size = starting, ledger{}, nil, 0
+		f.world.look()
+		f.asked = now
+		return
+	}
+	f.ledger, f.ended, f.sure = ledger{next: e.seq}, nil, true
 	f.stage, f.gap = following, false
 	f.held, f.size, f.asking, f.verify, f.top = nil, 0, false, false, m.seq
 	if m.seq == e.seq {
@@ -385,19 +412,55 @@ func (f *follower) rupture(now time.Duration, of epoch) {
 	f.asked = now
 }
 
-// goLive ends the replay.
-func (f *follower) goLive() {
-	if f.ledger.epoch.id == 0 {
+// replayed ends the replay.
+func (f *follower) replayed() {
+	switch {
+	case f.ledger.epoch.id == 0:
 		f.stage, f.held, f.size = broken, nil, 0 // the log says nothing of an epoch
-		return
+	case f.sure:
+		f.goLive()
+	default:
+		f.stage, f.question = resuming, 0
+		f.appender.ask(f.ledger.epoch)
 	}
+}
+
+// heard takes in what a message says to a node that asks who has followed the log for longer.
+func (f *follower) heard(now time.Duration, m message, a *applied) {
+	e := f.ledger.epoch
+	switch {
+	case a.asks() && a.from == f.appender.id:
+		if f.question == 0 {
+			f.question, f.since = m.seq, now
+		}
+	case f.question == 0: // the message may be older than this node
+	case a.answers == f.appender.id && a.epoch.id == e.id, e.seq == m.seq:
+		f.sure = true
+		f.goLive()
+	}
+}
+
+// resume begins an epoch that goes on from the present one, behind the last message, unless
+// another node is faster: nobody knows whether that was the last one.
+func (f *follower) resume() {
+	e := epoch{id: f.newEpoch(), seq: f.ledger.next, shift: f.ledger.epoch.shift}
+	f.world.found(appendLogHead(nil, logHead{from: e.id, number: 1, epoch: e, after: f.ledger.epoch.id}), e.seq-1)
+}
+
+// goLive begins to deliver what comes.
+func (f *follower) goLive() {
 	f.stage = following
 	if f.gap {
 		f.mend(f.passed)
 	}
 	f.ledger.sure = 0 // what the log has forgotten is older than keys get
+	f.begin()
+}
+
+// begin makes the epoch known.
+func (f *follower) begin() {
 	f.live.Store(true)
-	f.world.begin(f.ledger.epoch.String())
+	f.world.begin(f.ledger.epoch.String(), f.ended)
 	f.appender.use(f.ledger.epoch)
 }
 
@@ -407,27 +470,14 @@ func (f *follower) apply(now time.Duration, m message) {
 	had := f.ledger.epoch.id
 	window, most := f.window()
 	a, err := f.ledger.apply(m.seq, m.at, m.data, window, most)
-	e := f.ledger.epoch
 	if err != nil {
 		f.counts.unreadable++
 		return
 	}
-	if a.began {
-		if e.offset(m.seq, 0) <= f.passed {
-			f.rupture(now, e)
-			return
-		}
-		f.passed = e.before(m.seq)
-		f.world.forget(f.passed)
-		if f.stage == following {
-			f.live.Store(true)
-			f.world.begin(e.String())
-			f.appender.use(e)
-			if had != 0 {
-				f.counts.breaks++
-			}
-		}
+	if !f.begins(now, m, &a, had) {
+		return
 	}
+	e := f.ledger.epoch
 	if f.gap && !a.unsure {
 		f.mend(e.before(m.seq))
 	}
@@ -436,9 +486,48 @@ func (f *follower) apply(now time.Duration, m message) {
 		mine = f.appender.stored(now, a.number, a.events)
 	}
 	f.passed = e.before(m.seq + 1)
-	if f.gap {
-		return
+	if !f.gap {
+		f.place(m, &a, mine)
 	}
+	switch {
+	case f.stage == resuming:
+		f.heard(now, m, &a)
+	case f.stage == following && a.asks() && a.from != f.appender.id:
+		f.appender.answer(a.from)
+	}
+}
+
+// begins takes in that an epoch has begun, if one has. It reports whether the message counts.
+// had is the id of the epoch before.
+func (f *follower) begins(now time.Duration, m message, a *applied, had uint64) bool {
+	e := f.ledger.epoch
+	switch {
+	case a.ended.id != 0:
+		f.ended = append(f.ended, pubsub.Position{Epoch: a.ended.String(), Offset: e.before(m.seq)})
+		f.ended = slices.Clone(f.ended[max(len(f.ended)-endedMax, 0):])
+		if f.stage == following {
+			f.begin() // this node was cut off while all others were away
+		}
+	case !a.began:
+	case e.offset(m.seq, 0) <= f.passed, a.after != 0 && had == 0 && f.void.id != 0:
+		// It does not go on from what this node knows.
+		f.rupture(now, e)
+		return false
+	default:
+		f.ended, f.passed = nil, e.before(m.seq)
+		f.world.forget(f.passed)
+		if f.stage == following {
+			f.begin()
+			if had != 0 {
+				f.counts.breaks++
+			}
+		}
+	}
+	return true
+}
+
+// place gives subscribers the events of a message.
+func (f *follower) place(m message, a *applied, mine []*waiting) {
 	for i := range a.events {
 		p := &a.events[i]
 		if p.duplicate {
@@ -449,7 +538,7 @@ func (f *follower) apply(now time.Duration, m message) {
 			except = mine[i].except
 		}
 		f.counts.events++
-		f.world.place(p, except, m.at, f.stage == replaying)
+		f.world.place(p, except, m.at, f.stage != following)
 	}
 	f.world.pass(f.passed)
 }
@@ -467,7 +556,7 @@ func (f *follower) suspect() {
 	defer f.mu.Unlock()
 	f.held, f.size, f.top = nil, 0, 0
 	switch f.stage {
-	case following:
+	case following, resuming:
 		f.verify = true
 	case replaying:
 		f.stage = starting // how far the log goes may be another place now
@@ -495,12 +584,16 @@ func (f *follower) tick(now time.Duration) {
 		}
 	case replaying:
 		f.ask(now)
-	case following:
+	case following, resuming:
 		if now-f.progress > cutAfter {
 			f.verify = true // not even batches of this node come
 		}
 		if f.ledger.next > f.top && !f.verify {
 			f.gapped = 0
+			if f.stage == resuming && f.question > 0 && now-f.since >= f.wait && now-f.asked >= lookEvery {
+				f.asked = now
+				f.resume()
+			}
 			return
 		}
 		if f.gapped == 0 {

@@ -42,6 +42,7 @@ type simulatedLog struct {
 	loss  float64       // of messages on the feed
 	down  bool          // no quorum
 	torn  bool          // something that was stored has been lost
+	backs int           // users that recovered after all nodes were away
 	calm  time.Duration // until when nodes are left alone: one that knows what was stored must live to see that it is lost
 
 	published map[string]*publishedEvent // by id
@@ -129,7 +130,7 @@ func (l *simulatedLog) start() *logNode {
 	}
 	n.follower = follower{
 		world: n, appender: &n.appender, newEpoch: func() uint64 { return l.rand.Uint64() | 1 },
-		window: func() (time.Duration, int) { return keyWindow, 1000 },
+		window: func() (time.Duration, int) { return keyWindow, 1000 }, wait: aloneAfter,
 	}
 	l.nodes = append(l.nodes, n)
 	return n
@@ -212,7 +213,9 @@ func (n *logNode) place(p *placed, _ *pubsub.Subscriber, _ int64, silently bool)
 
 func (n *logNode) pass(offset uint64)   { n.source.Pass(offset) }
 func (n *logNode) forget(offset uint64) { n.table.Forget(&n.source, offset) }
-func (n *logNode) begin(epoch string)   { n.table.Begin(&n.source, epoch, 0) }
+func (n *logNode) begin(epoch string, ended []pubsub.Position) {
+	n.table.Begin(&n.source, epoch, ended, 0)
+}
 
 // Wake makes logNode a pubsub.Sink.
 func (n *logNode) Wake() {}
@@ -244,6 +247,7 @@ type logUser struct {
 	channel  string
 	node     *logNode
 	sub      *pubsub.Subscriber
+	doubts   bool // the log was put back since it was there
 	at       pubsub.Position
 	segments []segment // between notices that something may be missing
 }
@@ -271,12 +275,17 @@ func (u *logUser) come(n *logNode) {
 		u.log.ahead++
 	}
 	at := pubsub.Position{Epoch: b.Epoch, Offset: b.Offset}
-	if !b.Recovered {
+	switch {
+	case !b.Recovered:
 		u.segments = append(u.segments, segment{from: at})
-	} else if b.Offset < u.at.Offset {
+	case b.Offset < u.at.Offset:
 		u.log.t.Errorf("recovered at %d since %d", b.Offset, u.at.Offset)
+	case u.doubts:
+		u.log.backs++
+		truth := u.log.truth()
+		u.checkSegment(&truth, &u.segments[len(u.segments)-1], false)
 	}
-	u.at = at
+	u.at, u.doubts = at, b.Epoch == "" && u.doubts
 }
 
 func (u *logUser) leave() {
@@ -359,15 +368,12 @@ func (l *simulatedLog) disturb(tears bool) {
 			node.follower.suspect()
 		}
 	case 3: // killed, and started again
-		node.gone = true
-		for _, u := range l.users {
-			if u.node == node {
-				u.leave()
-			}
+		if l.rand.IntN(8) > 0 {
+			l.kill(node)
+			l.start()
+			return
 		}
-		l.nodes = slices.DeleteFunc(l.nodes, func(n *logNode) bool { return n == node })
-		l.ended = append(l.ended, node)
-		l.start()
+		l.restart(tears)
 	case 4: // what is old goes
 		for l.rand.IntN(200) > 0 && len(l.kept) > 1 && l.kept[0].at < int64(l.now-2*keyWindow) {
 			l.old, l.kept, l.first = append(l.old, l.kept[0]), l.kept[1:], l.first+1
@@ -390,6 +396,37 @@ func (l *simulatedLog) disturb(tears bool) {
 		} else {
 			u.come(l.nodes[l.rand.IntN(len(l.nodes))])
 		}
+	}
+}
+
+func (l *simulatedLog) kill(node *logNode) {
+	node.gone = true
+	for _, u := range l.users {
+		if u.node == node {
+			u.leave()
+		}
+	}
+	l.nodes = slices.DeleteFunc(l.nodes, func(n *logNode) bool { return n == node })
+	l.ended = append(l.ended, node)
+}
+
+// restart kills all nodes, perhaps puts the log back to what it was some time ago, and starts
+// others, some of them later. Then no node knows what was stored.
+func (l *simulatedLog) restart(putBack bool) {
+	for len(l.nodes) > 0 {
+		l.kill(l.nodes[0])
+	}
+	for _, u := range l.users {
+		u.doubts = true
+	}
+	if lost := l.rand.IntN(min(len(l.kept), 60) + 1); putBack && l.rand.IntN(3) > 0 && lost > 0 {
+		l.torn = true
+		l.kept = l.kept[:len(l.kept)-lost]
+		clear(l.ids)
+	}
+	l.start()
+	for range 2 {
+		l.later(time.Duration(l.rand.IntN(2))*l.delay(), func() { l.start() })
 	}
 }
 
@@ -453,9 +490,26 @@ func (l *simulatedLog) run(tears bool) {
 	}
 }
 
-// truth is what the log says in the end: the events of each channel, by offset.
-func (l *simulatedLog) truth() (events map[string][]heardEvent, e epoch) {
-	events = make(map[string][]heardEvent)
+// A truth is what the log says: the events of each channel, by offset, in which epoch, and up
+// to where positions of earlier ones are good.
+type truth struct {
+	events map[string][]heardEvent
+	epoch  string
+	ended  []pubsub.Position
+}
+
+// present returns a position as one of the present epoch, if it is good there.
+func (tr *truth) present(p pubsub.Position) pubsub.Position {
+	for _, end := range tr.ended {
+		if p.Epoch == end.Epoch && p.Offset <= end.Offset {
+			p.Epoch = tr.epoch
+		}
+	}
+	return p
+}
+
+func (l *simulatedLog) truth() truth {
+	tr := truth{events: make(map[string][]heardEvent)}
 	var of ledger
 	for _, m := range slices.Concat(l.old, l.kept) {
 		a, err := of.apply(m.seq, m.at, m.data, keyWindow, 1000)
@@ -463,47 +517,64 @@ func (l *simulatedLog) truth() (events map[string][]heardEvent, e epoch) {
 			l.t.Fatal(err)
 		}
 		if a.began {
-			clear(events)
+			clear(tr.events)
+			tr.ended = nil
+		}
+		if a.ended.id != 0 {
+			tr.ended = append(tr.ended, pubsub.Position{Epoch: a.ended.String(), Offset: of.epoch.before(m.seq)})
 		}
 		for _, p := range a.events {
 			if !p.duplicate {
-				events[string(p.channel)] = append(events[string(p.channel)], heardEvent{p.offset, string(p.event)})
+				tr.events[string(p.channel)] = append(tr.events[string(p.channel)], heardEvent{p.offset, string(p.event)})
 			}
 		}
 	}
-	return events, of.epoch
+	tr.epoch = of.epoch.String()
+	return tr
 }
 
 // check holds what users and publishers know against the log.
 func (l *simulatedLog) check() {
-	truth, e := l.truth()
+	truth := l.truth()
 	for _, n := range l.nodes {
-		if !n.follower.live.Load() || n.source.Epoch() != e.String() || n.appender.cut(l.now) {
-			l.t.Errorf("a node has not come to rest: stage %d, live %v, silent for %v, epoch %s, want %s", n.follower.stage, n.follower.live.Load(), l.now-n.appender.seen, n.source.Epoch(), e)
+		if !n.follower.live.Load() || n.source.Epoch() != truth.epoch || n.appender.cut(l.now) {
+			l.t.Errorf("a node has not come to rest: stage %d, live %v, silent for %v, epoch %s, want %s", n.follower.stage, n.follower.live.Load(), l.now-n.appender.seen, n.source.Epoch(), truth.epoch)
 		}
 	}
 	for _, u := range l.users {
 		for i := range u.segments {
 			s := &u.segments[i]
 			final := i == len(u.segments)-1
-			if s.from.Epoch != e.String() || l.torn && !final || len(s.events) == 0 && !final {
-				continue // what was stored then is not known any more
-			}
-			var want []heardEvent
-			for _, one := range truth[u.channel] {
-				if one.offset > s.from.Offset && (final || one.offset <= s.events[len(s.events)-1].offset) {
-					want = append(want, one)
-				}
-			}
-			if !slices.Equal(s.events, want) {
-				l.t.Errorf("user %d, since %v: %s", u.id, s.from, difference(s.events, want))
+			if final || truth.present(s.from).Epoch == truth.epoch && !l.torn { // else what was stored then may not be known any more
+				u.checkSegment(&truth, s, final)
 			}
 		}
-		if u.at.Epoch != e.String() {
-			l.t.Errorf("user %d is in the epoch %s, want %s", u.id, u.at.Epoch, e)
+		if u.at.Epoch != truth.epoch {
+			l.t.Errorf("user %d is in the epoch %s, want %s", u.id, u.at.Epoch, truth.epoch)
 		}
 	}
-	l.checkPublishers(truth)
+	l.checkPublishers(truth.events)
+}
+
+// checkSegment checks that a user has heard what the log has: up to its end, or up to the last
+// event that the user has heard.
+func (u *logUser) checkSegment(truth *truth, s *segment, toEnd bool) {
+	last := s.from.Offset
+	if len(s.events) > 0 {
+		last = s.events[len(s.events)-1].offset
+	}
+	if truth.present(s.from).Epoch != truth.epoch {
+		u.log.t.Errorf("user %d goes on since %v, which is not of the log: epoch %s, ended %v", u.id, s.from, truth.epoch, truth.ended)
+	}
+	var want []heardEvent
+	for _, one := range truth.events[u.channel] {
+		if one.offset > s.from.Offset && (toEnd || one.offset <= last) {
+			want = append(want, one)
+		}
+	}
+	if !slices.Equal(s.events, want) {
+		u.log.t.Errorf("user %d, since %v: %s", u.id, s.from, difference(s.events, want))
+	}
 }
 
 // difference says where two lists begin to differ.
@@ -542,12 +613,13 @@ func (l *simulatedLog) checkPublishers(truth map[string][]heardEvent) {
 // cut off, the log forgets what is old, and has no quorum. Every user hears each event once
 // and in the log's order, at whichever nodes it has been, or is told that some are missing.
 // What is acknowledged is there. In every second run the log loses what it has stored, or all
-// of it: then everybody is told.
+// of it, while nodes run or while none does: then everybody is told.
 func TestLog(t *testing.T) {
 	first := *logSeed
 	if first == 0 {
 		first = uint64(time.Now().UnixNano())
 	}
+	backs := 0
 	for i := range *logSeeds {
 		seed := first + uint64(i)
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -556,10 +628,14 @@ func TestLog(t *testing.T) {
 			}
 			l.run(seed%2 == 1)
 			l.check()
+			backs += l.backs
 		})
 		if t.Failed() {
 			t.Fatalf("again with -logseed %d -logseeds 1", seed)
 		}
+	}
+	if *logSeeds > 20 && backs == 0 {
+		t.Error("nobody has recovered after all nodes were away")
 	}
 }
 
@@ -572,7 +648,7 @@ func (stillWorld) found([]byte, uint64)                           {}
 func (stillWorld) place(*placed, *pubsub.Subscriber, int64, bool) {}
 func (stillWorld) pass(uint64)                                    {}
 func (stillWorld) forget(uint64)                                  {}
-func (stillWorld) begin(string)                                   {}
+func (stillWorld) begin(string, []pubsub.Position)                {}
 
 // A node that was cut off takes itself for the leader for a moment when it is back, and says
 // that the log is as short as it was. No epoch ends by that; one does where the log stays so short.

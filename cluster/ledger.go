@@ -49,9 +49,10 @@ type placed struct {
 // An applied is what a message of the log means. It is valid until the next one.
 type applied struct {
 	logHead
-	began  bool // an epoch begins with it
-	unsure bool // some of the events may be duplicates
-	again  bool // the batch has been applied before, or was given up by its sender
+	began  bool  // an epoch begins with it, and nothing before it counts
+	ended  epoch // the epoch that the present one goes on from since this message; none: no new one begins
+	unsure bool  // some of the events may be duplicates
+	again  bool  // the batch has been applied before, or was given up by its sender
 	events []placed
 }
 
@@ -67,7 +68,7 @@ func (l *ledger) apply(seq uint64, at int64, b []byte, window time.Duration, key
 	if seq == l.first {
 		l.sure = l.clock + int64(window)
 	}
-	if head.epoch.seq == seq {
+	if head.epoch.seq == seq && head.after == 0 {
 		l.sure = 0
 	}
 	a.unsure = l.clock < l.sure
@@ -79,9 +80,16 @@ func (l *ledger) apply(seq uint64, at int64, b []byte, window time.Duration, key
 		return a, err
 	}
 	a.logHead = head
-	if l.newer(seq, head.epoch) {
-		// A node that has begun later knows nothing of what was before; all must agree.
-		l.epoch, l.origins, l.keys = head.epoch, nil, logKeys{}
+	switch begins := head.epoch.seq == seq; {
+	case !l.newer(seq, head.epoch):
+	case begins && head.after != 0 && head.after == l.epoch.id:
+		a.ended, l.epoch = l.epoch, head.epoch
+	default:
+		if begins && head.after == 0 {
+			// A node that has begun later knows nothing of what was before; all must agree.
+			l.origins, l.keys = nil, logKeys{}
+		}
+		l.epoch = head.epoch
 		a.began = true
 	}
 	o := l.origins[head.from]

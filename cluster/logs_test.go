@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -181,10 +182,10 @@ func (k *keeper) recovers(t *testing.T, at reply, events ...string) reply {
 	t.Helper()
 	c := k.dial(t)
 	r := c.ask(subscribeSince, at.Epoch, at.Offset)
-	if !r.OK || !r.Recovered || r.Epoch != at.Epoch {
-		t.Fatalf("since %d: got %+v", at.Offset, r)
+	if !r.OK || !r.Recovered {
+		t.Fatalf("since %s, %d: got %+v", at.Epoch, at.Offset, r)
 	}
-	at.Offset = r.Offset
+	at.Epoch, at.Offset = r.Epoch, r.Offset
 	for _, want := range events {
 		if r = c.next(); r.Event != want || r.Offset <= at.Offset {
 			t.Fatalf("got %+v after %d, want %s", r, at.Offset, want)
@@ -386,6 +387,74 @@ func TestUnavailableAndHealing(t *testing.T) {
 	}
 	startAll(t, nodes)
 	nodes[1].recovers(t, at, "kept")
+}
+
+// If directories are put back to what they were, while no node runs, whoever has been beyond
+// that is told, also when the log has grown to there again. What is still there is recovered.
+func TestDirectoriesArePutBack(t *testing.T) {
+	sitsOut(t)
+	nodes := keepers(t, cluster.Streams{Logs: 1})
+	at := nodes[0].dial(t).ask(`{"subscribe":{"channel":"news"}}`)
+	publish := func(event string) reply {
+		r := nodes[0].dial(t).ask(publishNews, event)
+		if !r.OK {
+			t.Fatalf("got %+v", r)
+		}
+		return r
+	}
+	stop := func() {
+		for _, k := range nodes {
+			k.stop()
+		}
+	}
+	publish("stays")
+	stop()
+	copies := make([]string, len(nodes))
+	for i, k := range nodes {
+		copies[i] = filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(copies[i], os.DirFS(k.embedded.Dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startAll(t, nodes)
+	before := nodes[1].recovers(t, at, "stays")
+	publish("goes")
+	beyond := nodes[2].recovers(t, at, "stays", "goes")
+	stop()
+	for i, k := range nodes {
+		if err := os.RemoveAll(k.embedded.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(k.embedded.Dir, os.DirFS(copies[i])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startAll(t, nodes)
+	isTold := func() {
+		t.Helper()
+		for i, k := range nodes {
+			if r := k.dial(t).ask(subscribeSince, beyond.Epoch, beyond.Offset); r.Recovered || r.Reason != "epoch" {
+				t.Errorf("node %d: got %+v", i, r)
+			}
+		}
+	}
+	isTold()
+	for publish("new").Offset <= beyond.Offset {
+	}
+	isTold()
+	// The epoch in which that position was given out is not in the log any more.
+	if r := nodes[0].dial(t).ask(subscribeSince, before.Epoch, before.Offset); r.Recovered {
+		t.Errorf("got %+v", r)
+	}
+	c := nodes[0].dial(t)
+	if r := c.ask(subscribeSince, at.Epoch, at.Offset); !r.Recovered {
+		t.Fatalf("got %+v", r)
+	}
+	for _, want := range []string{"stays", "new"} {
+		if r := c.next(); r.Event != want {
+			t.Errorf("got %+v, want %s", r, want)
+		}
+	}
 }
 
 // If the servers of NATS lose what they have stored, subscribers are told, in a new epoch, and

@@ -69,7 +69,7 @@ const (
 )
 
 // logFormat is the version of what is in a log.
-const logFormat = "1"
+const logFormat = "2"
 
 func newStream(l *logs, h *hub.Hub, i int) *stream {
 	cluster, place := l.node.config.Name, placeOf(h.Name())
@@ -88,6 +88,9 @@ func newStream(l *logs, h *hub.Hub, i int) *stream {
 	s.follower = follower{
 		world: s, appender: &s.appender, newEpoch: newID,
 		window: func() (time.Duration, int) { k := h.Keeping(); return k.Keys, k.KeysMax },
+	}
+	if e := l.node.config.Embedded; e == nil || e.Peers() > 0 {
+		s.follower.wait = aloneAfter
 	}
 	return s
 }
@@ -314,7 +317,10 @@ func (s *stream) state() (*logState, error) {
 // agrees returns an error if a stream has been made for another number of logs, or format.
 func (s *stream) agrees(of jetstream.Stream) error {
 	has := of.CachedInfo().Config.Metadata
-	if logs := has["rocket.logs"]; logs != strconv.Itoa(s.logs.config.Logs) || has["rocket.format"] != logFormat {
+	if format := has["rocket.format"]; format != logFormat {
+		return fmt.Errorf("it has the format %q, and this version of Rocket has %q: stop all nodes, and delete it", format, logFormat)
+	}
+	if logs := has["rocket.logs"]; logs != strconv.Itoa(s.logs.config.Logs) {
 		return fmt.Errorf("it has been made for %s logs, and this node has %d: give all nodes the same number", logs, s.logs.config.Logs)
 	}
 	return nil
@@ -406,7 +412,8 @@ func (s *stream) found(b []byte, last uint64) {
 func (s *stream) place(p *placed, except *pubsub.Subscriber, at int64, silently bool) {
 	age := max(time.Since(time.Unix(0, at)), 0)
 	m := pubsub.Message{
-		Channel: p.channel, Event: p.event, Data: p.data, User: string(p.user), Offset: p.offset, Except: except, At: measure.Now(),
+		Channel: p.channel, Event: p.event, Data: p.data, User: string(p.user), Offset: p.offset, At: measure.Now(),
+		Except: except, ExceptName: string(p.except),
 	}
 	if silently || age > time.Second {
 		m.At -= min(age, placedLongAgo)
@@ -430,7 +437,7 @@ func (s *stream) pass(offset uint64) { s.source.Pass(offset) }
 func (s *stream) forget(offset uint64) { s.hub.Forget(&s.source, offset) }
 
 // begin makes stream a logWorld.
-func (s *stream) begin(epoch string) {
+func (s *stream) begin(epoch string, ended []pubsub.Position) {
 	s.logs.node.log.Info("a log is followed", "log", s.name, "epoch", epoch)
-	s.hub.Begin(&s.source, epoch)
+	s.hub.Begin(&s.source, epoch, ended)
 }

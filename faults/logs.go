@@ -68,7 +68,7 @@ func storedLogs(ctx context.Context, t *trial) error {
 		s.calm, s.paused, s.oneApart, s.rolling, s.allKilled, s.diskFull, s.oneWiped, s.putBack, s.wiped, s.leaderKilled,
 	}
 	if t.short {
-		faults = []func(context.Context) error{s.calm, s.leaderKilled, s.allKilled}
+		faults = []func(context.Context) error{s.calm, s.leaderKilled, s.putBack}
 	}
 	return s.try(ctx, faults...)
 }
@@ -303,8 +303,8 @@ func (s *stored) putBack(ctx context.Context) error {
 	return s.comesLate(ctx, late)
 }
 
-// comesLate notes what a client is told that has a position of what is not stored any more, and comes back when the log
-// has grown beyond it. No node can know that, so it is not judged.
+// comesLate checks that a client is told for each channel which has a position of what is not stored any more, and comes back
+// when the log has grown beyond it.
 func (s *stored) comesLate(ctx context.Context, late *rover) error {
 	if err := s.t.until(ctx, patience, "the logs are longer than before", func() bool { return late.isBehind(s.rovers[0]) }); err != nil {
 		return err
@@ -316,8 +316,9 @@ func (s *stored) comesLate(ctx context.Context, late *rover) error {
 	end()
 	visiting.Wait()
 	met := late.take()
-	s.t.notef("a client came back when the logs that were put back had grown beyond its positions: %v", &met)
-	return err
+	s.t.check(err == nil && met.returns == 0 && met.notices == storedChannels,
+		"a client that comes back when the logs which were put back have grown beyond its positions cannot recover, which it is told for each channel", "%v", &met)
+	return ctx.Err()
 }
 
 // wiped deletes the directories of all nodes.

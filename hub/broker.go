@@ -216,11 +216,7 @@ func (h *Hub) others() Broker {
 // goroutine.
 func (h *Hub) Receive(m pubsub.Message) error {
 	m.At = measure.Now()
-	if find := h.find.Load(); m.ExceptName != "" && find != nil {
-		if s := (*find)(m.ExceptName); s != nil {
-			m.Except = &s.subscriber
-		}
-	}
+	h.findExcept(&m)
 	_, err := h.table.Publish(m, pubsub.Refuse.Within(h.settings.Load().MaxChannels).Anywhere())
 	// It is heard by nobody, but would have been kept; or it should have come by a Sequencer:
 	// the other process has other rules, or does not store what it publishes.
@@ -229,6 +225,15 @@ func (h *Hub) Receive(m pubsub.Message) error {
 		return nil
 	}
 	return err
+}
+
+// findExcept finds the session of this process that does not get an event, if it is one.
+func (h *Hub) findExcept(m *pubsub.Message) {
+	if find := h.find.Load(); m.ExceptName != "" && find != nil {
+		if s := (*find)(m.ExceptName); s != nil {
+			m.Except = &s.subscriber
+		}
+	}
 }
 
 // Lose tells the subscribers of a channel that n events did not come from other

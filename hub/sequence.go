@@ -61,6 +61,7 @@ func (h *Hub) Place(m pubsub.Message, silently bool) error {
 	if silently {
 		flow = flow.Silently()
 	}
+	h.findExcept(&m)
 	err := h.table.Place(m, flow)
 	if errors.Is(err, ErrFull) {
 		return nil // nobody hears it, and no position before it is recovered
@@ -73,7 +74,9 @@ func (h *Hub) Place(m pubsub.Message, silently bool) error {
 func (h *Hub) Forget(s *pubsub.Source, offset uint64) { h.table.Forget(s, offset) }
 
 // Begin sets the epoch of a source and tells subscribers, as pubsub.Hub.Begin does.
-func (h *Hub) Begin(s *pubsub.Source, epoch string) { h.table.Begin(s, epoch, measure.Now()) }
+func (h *Hub) Begin(s *pubsub.Source, epoch string, ended []pubsub.Position) {
+	h.table.Begin(s, epoch, ended, measure.Now())
+}
 
 // sequenced returns what publishes to a channel, nil if the hub does it itself.
 func (h *Hub) sequenced(rules *settings, channel []byte) Sequencer {

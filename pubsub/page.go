@@ -48,6 +48,7 @@ func (h *Hub) History(name []byte, q Query) (Page, error) {
 	page := Page{Epoch: h.history.epoch, First: l.first(), Top: l.top}
 	if source := h.sourceOf(string(name)); source != nil {
 		page.Epoch, page.Top = source.Epoch(), max(l.top, source.passed.Load())
+		q.Since, q.Until = source.present(q.Since), source.present(q.Until)
 		if l.n == 0 {
 			page.First = page.Top + 1
 		}

@@ -149,7 +149,7 @@ func (ch *channel) start(at *seat, start *Start) (b Begun, base uint64) {
 		base = a.base
 	}
 	b = Begun{Epoch: ch.epoch(), Offset: base, Top: l.top}
-	if p := start.Since; p.Epoch != "" {
+	if p := ch.hub.present(ch.name, start.Since); p.Epoch != "" {
 		b.Reason = l.reason(b.Epoch, p, base, ch.passed())
 		switch b.Reason {
 		case "":

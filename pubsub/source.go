@@ -15,17 +15,36 @@ var ErrPlaced = errors.New("pubsub: the messages of this channel come from elsew
 // may be anywhere in it: who joins a quiet channel is told how far the source has come, and
 // not how old the last message is. The zero value is a source that has not begun.
 type Source struct {
-	epoch  atomic.Pointer[string]
+	epochs atomic.Pointer[epochs]
 	passed atomic.Uint64 // all messages with offsets up to it have been placed
 }
 
 // Epoch returns what the offsets of the source belong to, "" before it has begun. Any
 // goroutine.
 func (s *Source) Epoch() string {
-	if epoch := s.epoch.Load(); epoch != nil {
-		return *epoch
+	if e := s.epochs.Load(); e != nil {
+		return e.now
 	}
 	return ""
+}
+
+// epochs are what the offsets of a source belong to.
+type epochs struct {
+	now   string
+	ended []Position // the last good ones of earlier epochs
+}
+
+// present returns a position as one of the present epoch, if it is good there.
+func (s *Source) present(p Position) Position {
+	if e := s.epochs.Load(); e != nil && p.Epoch != e.now {
+		for _, last := range e.ended {
+			if p.Epoch == last.Epoch && p.Offset <= last.Offset {
+				p.Epoch = e.now
+				break
+			}
+		}
+	}
+	return p
 }
 
 // Pass says that all messages up to an offset have been placed, or are of no channel here.
@@ -92,6 +111,14 @@ func (e *ended) raise(offset uint64) {
 	e.forget(e.younger)
 	e.forget(e.older)
 	e.younger, e.older, e.floor = nil, nil, max(e.floor, offset)
+}
+
+// present returns a position in a channel as one of the present epoch, if it is good there.
+func (h *Hub) present(channel string, p Position) Position {
+	if source := h.sourceOf(channel); source != nil {
+		return source.present(p)
+	}
+	return p
 }
 
 // epoch returns what the offsets of a channel with a log belong to, "" if that is not known
@@ -191,10 +218,11 @@ func (h *Hub) Forget(s *Source, offset uint64) {
 }
 
 // Begin sets the epoch of a source, and tells the members of its channels that some
-// messages may be missing. The Value of that Message is the epoch. now is on the clock of
-// Message.At. Any goroutine, one at a time for each source.
-func (h *Hub) Begin(s *Source, epoch string, now time.Duration) {
-	s.epoch.Store(&epoch)
+// messages may be missing. The Value of that Message is the epoch. It may go on from earlier
+// ones: ended are the last positions of these that are good, and not modified later. now is on
+// the clock of Message.At. Any goroutine, one at a time for each source.
+func (h *Hub) Begin(s *Source, epoch string, ended []Position, now time.Duration) {
+	s.epochs.Store(&epochs{epoch, ended})
 	h.eachOf(s, func(ch *channel) {
 		ch.tell(h.encodings.Load(), &Message{Channel: []byte(ch.name), Lost: -1, Offset: ch.passed(), Value: epoch, At: now})
 	})

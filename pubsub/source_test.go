@@ -17,7 +17,7 @@ func placed(t *testing.T, size int) (*Hub, *Source) {
 	}})
 	h.SetHistory(func(string) History { return History{Size: size, TTL: time.Hour} })
 	h.SetSources(func(string) *Source { return source })
-	h.Begin(source, "e", 0)
+	h.Begin(source, "e", nil, 0)
 	for _, offset := range []uint64{1024, 1026, 1030, 5000, 5001} {
 		channel := "c"
 		if offset == 1030 {
@@ -117,5 +117,42 @@ func TestPositionsOfASource(t *testing.T) {
 	h.SetHistory(func(string) History { return History{Size: 2, TTL: time.Hour} })
 	if b := join("c", 9000); b.Recovered {
 		t.Errorf("over a time without a history: got %+v", b)
+	}
+}
+
+// Positions of epochs that the present one goes on from are good as far as each went; others
+// are of no epoch.
+func TestEpochsThatGoOn(t *testing.T) {
+	h, source := placed(t, 9)
+	h.Begin(source, "g", []Position{{"e", 3000}, {"f", 5000}}, 0)
+	shard := NewShard(nothing{})
+	for _, tt := range []struct {
+		since  Position
+		reason Reason
+		events int // that follow
+	}{
+		{Position{"e", 1024}, "", 3},
+		{Position{"e", 3000}, "", 2},
+		{Position{"e", 3001}, ReasonEpoch, 0},
+		{Position{"f", 3001}, "", 2},
+		{Position{"f", 5000}, "", 1},
+		{Position{"f", 5001}, ReasonEpoch, 0},
+		{Position{"g", 5001}, "", 0},
+		{Position{"h", 1024}, ReasonEpoch, 0},
+	} {
+		var s Subscriber
+		s.Init(shard, 1)
+		b, err := h.SubscribeFrom(math.MaxInt, &s, []byte("c"), Start{Since: tt.since})
+		if err != nil || b.Reason != tt.reason || b.Recovered != (tt.reason == "") || b.Epoch != "g" {
+			t.Errorf("%v: got %+v, %v, want the reason %q", tt.since, b, err, tt.reason)
+		}
+		s.Leave()
+		page, err := h.History([]byte("c"), Query{Since: tt.since, Limit: 9})
+		if (err != nil) != (tt.reason != "") || page.Reason != tt.reason || len(page.Items) != tt.events {
+			t.Errorf("%v: got %d events and the reason %q, %v, want %d and %q", tt.since, len(page.Items), page.Reason, err, tt.events, tt.reason)
+		}
+	}
+	if page, err := h.History([]byte("c"), Query{Until: Position{"e", 3000}, Limit: 9}); err != nil || len(page.Items) != 2 {
+		t.Errorf("until: got %+v, %v", page, err)
 	}
 }
