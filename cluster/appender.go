@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,7 @@ type waiting struct {
 // A flight is a batch that is on its way.
 type flight struct {
 	number  uint64
+	id      string // by which NATS knows that it has it; another one in each epoch, which may not count what was before
 	data    []byte
 	events  []*waiting
 	answers uint64 // a node
@@ -122,6 +124,7 @@ func (a *appender) next(now time.Duration) *flight {
 	}
 	f := a.flight
 	f.sent = now
+	f.id = token(a.id) + "." + strconv.FormatUint(f.number, 10) + "." + token(a.epoch.id)
 	appendLogHead(f.data[:0], logHead{from: a.id, number: f.number, epoch: a.epoch, answers: f.answers})
 	return f
 }

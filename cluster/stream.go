@@ -160,7 +160,7 @@ func (s *stream) run(acks string) {
 		if f := s.appender.next(now); f != nil {
 			// What cannot be sent now is sent again later.
 			_ = s.logs.conn.PublishMsg(&nats.Msg{Subject: s.in, Reply: acks, Data: f.data, Header: nats.Header{
-				jetstream.MsgIDHeader: []string{token(s.appender.id) + "." + strconv.FormatUint(f.number, 10)}, jetstream.ExpectedStreamHeader: []string{s.name},
+				jetstream.MsgIDHeader: []string{f.id}, jetstream.ExpectedStreamHeader: []string{s.name},
 			}})
 		}
 		select {
