@@ -1,9 +1,11 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -320,6 +322,72 @@ func TestAnswersKeepTheirOrder(t *testing.T) {
 	for ; events < n-300-1-1-3; events++ { // 300, 400, and 307, 407, 507
 		c.next()
 	}
+}
+
+// A client may send very many publishes, and commands behind them, without waiting for
+// answers: it gets all of them, in order, and none of them ends the connection. If it says behind
+// them that it goes, it gets them before the server does.
+func TestManyPublishesAtOnce(t *testing.T) {
+	url, _ := jetStream(t)
+	k := serveAt(t, loner(t, url, cluster.Streams{Replicas: 1}), "/", handler(time.Hour))
+	data := `"` + strings.Repeat("x", 500) + `"`
+	for _, tt := range []struct {
+		name    string
+		n       int
+		command func(i int) string
+	}{
+		{"publishes", 10_000, func(int) string { return `{"publish":{"channel":"news","event":"e","data":` + data + `},"id":%d}` }},
+		{"one publish, then other commands", 1000, func(i int) string {
+			if i == 0 {
+				return `{"publish":{"channel":"news","event":"e"},"id":%d}`
+			}
+			return `{"unsubscribe":{"channel":"other"},"id":%d}`
+		}},
+	} {
+		for _, end := range []string{"a Close frame", "the end of its side"} {
+			t.Run(tt.name+", "+end, func(t *testing.T) {
+				conn, err := net.Dial("tcp", k.server.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				go func() { // what cannot be sent is not answered
+					_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+						"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+					all := masked(`{"auth":{"access":"read-write","secret":""}}`)
+					for i := range tt.n {
+						all = append(all, masked(fmt.Sprintf(tt.command(i), i))...)
+					}
+					_, _ = conn.Write(all)
+					if end == "a Close frame" {
+						_, _ = conn.Write([]byte{0x88, 0x80, 0, 0, 0, 0})
+					} else {
+						_ = conn.(*net.TCPConn).CloseWrite()
+					}
+				}()
+				_ = conn.SetReadDeadline(time.Now().Add(longPatience))
+				got, err := io.ReadAll(conn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				last := -1
+				for i := range tt.n {
+					at := bytes.Index(got, fmt.Appendf(nil, `,"id":%d`, i))
+					if at <= last {
+						t.Fatalf("answer %d is at %d of %d bytes, behind %d; the end is %q", i, at, len(got), last, got[max(len(got)-200, 0):])
+					}
+					got, last = got[at:], 0
+				}
+			})
+		}
+	}
+}
+
+// masked returns a message as a frame.
+func masked(text string) []byte {
+	text += strings.Repeat(" ", max(126-len(text), 0))
+	b := []byte{0x81, 0x80 | 126, byte(len(text) >> 8), byte(len(text)), 0, 0, 0, 0}
+	return append(b, text...)
 }
 
 // A key is used once in the cluster, whichever nodes the event is given to at the same time.

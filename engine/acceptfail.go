@@ -132,6 +132,16 @@ func listenSocketsOf(fds []int) ([]listenSocket, error) {
 	return sockets, nil
 }
 
+// epollOf returns the epoll instance that watches a file, 0 if it is not found.
+func (e *Engine) epollOf(fd int) int {
+	found, err := listenSocketsOf([]int{fd})
+	if err != nil || found[0].epoll < 0 {
+		e.log().Warn("clients that send too much are closed, and not slowed down: the epoll instance of a loop is not found", "error", err)
+		return 0
+	}
+	return found[0].epoll
+}
+
 // watchedBy returns the sockets that an epoll instance watches
 // (proc_pid_fdinfo(5)).
 func watchedBy(epoll string) (watched []listenSocket, err error) {

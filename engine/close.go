@@ -30,6 +30,7 @@ import (
 //	abort           any            nothing                         dead
 //	socketClosed    any            Q, if only the client's side    dead
 //	                               was closed
+//	endHalf         open, closing  Q                               finished
 //
 // They are called when
 //
@@ -46,7 +47,11 @@ import (
 //   - written: all that was queued has been written;
 //   - handOver: the request is for Config.HTTP, which has the socket from then on;
 //   - abort: the socket or the transport failed, or a deadline has passed;
-//   - socketClosed: gnet has closed the socket.
+//   - socketClosed: gnet has closed the socket;
+//   - endHalf: the client has closed its side before, and was owed answers until now.
+//
+// Where answers are owed, handleClose, sessionEnded after a close_notify, and what follows from
+// the end of the client's side wait for them (pause.go).
 //
 // What comes after is the same for all. queueOnClose arranges for OnClose, if
 // OnOpen has been called. At the end of the turn (loop.go) depart calls
@@ -100,6 +105,7 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	c.freeInput()
+	c.unpause()
 	c.queueOnClose(err)
 	c.became(lingering)
 	if before == open {

@@ -183,6 +183,10 @@ func (c *Conn) expire() {
 	case opening:
 		c.refuse(errTooSlow, c.begun())
 	case open:
+		if c.loop.paused[c] != nil { // what it sends is not read
+			c.wait()
+			return
+		}
 		if c.late() {
 			c.fail(c.endpoint.Unfinished)
 			return

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -55,6 +57,7 @@ func (h *handler) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
 	switch from := socket.Context().(type) {
 	case *pump:
 		l.pump = from
+		l.epoll = h.e.epollOf(socket.Fd())
 		return nil, gnet.None
 	case *listener:
 		in = from
@@ -104,6 +107,9 @@ func (h *handler) OnTraffic(socket gnet.Conn) gnet.Action {
 func (h *handler) OnClose(socket gnet.Conn, err error) gnet.Action {
 	c, ok := socket.Context().(*Conn)
 	if !ok {
+		return gnet.None
+	}
+	if errors.Is(err, io.EOF) && c.outlives() {
 		return gnet.None
 	}
 	c.socketClosed(err)

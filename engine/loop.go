@@ -76,8 +76,10 @@ type Loop struct {
 	listeners map[net.Addr]*listener // by the address that gnet gives
 	inputs    []*input
 	outboxes  []*outbox
-	newest    map[topic]struct{} // of conflate, empty
-	paused    map[*Conn][]byte   // whose input is kept, and what has come
+	newest    map[topic]struct{}     // of conflate, empty
+	epoll     int                    // gnet's instance of it, 0 if that is not known
+	paused    map[*Conn]*pausedInput // whose input is paused
+	halves    map[*Conn]bool         // whose clients have ended their side, and are owed answers
 	inflater  codec.Inflater
 	request   codec.Request // of the handshake that has come to its end
 	inflated  []byte        // room for a message
@@ -218,6 +220,9 @@ func (l *Loop) end() {
 	l.phase.Store(turning)
 	l.counts.busy()
 	l.takeInbox()
+	for c := range l.halves {
+		c.closeHalf()
+	}
 	l.settle()
 }
 
@@ -348,7 +353,7 @@ func (l *Loop) settleSoon() {
 
 // hold keeps the bit of c in held.
 func (l *Loop) hold(c *Conn) {
-	l.held.set(c.slot, c.state != open || c.out != nil || c.transport.secured())
+	l.held.set(c.slot, c.state != open || c.out != nil || c.transport.secured() || c.loop.halves[c])
 }
 
 // sliceOver reports whether the turn has used up its slice of time.

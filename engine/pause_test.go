@@ -2,6 +2,8 @@ package engine
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -71,11 +73,137 @@ func TestCloseWhilePaused(t *testing.T) {
 	waitFor(t, func() bool { return e.Connections() == 0 })
 }
 
-// A client that sends too much while its input is paused is closed.
+// A client that sends much while its input is paused has to wait: little is kept here, and nothing
+// is lost when that goes on.
+func TestMuchWhilePaused(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	count := 0
+	const n, size = 1000, 16 << 10 // 16 MiB, more than sockets have room for
+	e := start(t, Config{Loops: 1}, Endpoint{Protocol: hooks{message: func(c *Conn, op codec.Opcode, payload []byte) {
+		switch {
+		case string(payload) == "stop":
+			c.Pause()
+			conns <- c
+			c.Send(op, payload)
+		case len(payload) == size:
+			if count++; count == n {
+				c.Send(op, []byte("all"))
+			}
+		}
+	}}})
+	ws := dial(t, e)
+	say(t, ws, "stop")
+	hear(t, ws, "stop")
+	c := receive(t, conns)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for range n {
+			_ = ws.Write(t.Context(), websocket.MessageBinary, make([]byte, size)) // if it fails not all arrives
+		}
+	}()
+	kept := func() (n int) {
+		done := make(chan struct{})
+		c.loop.Post(func() { n = len(c.loop.paused[c].came); close(done) })
+		<-done
+		return n
+	}
+	other := dial(t, e)
+	say(t, other, "1") // the loop does not turn in vain, nor stops
+	for range 1000 {
+		if got := kept(); got > pausedMax/4 {
+			t.Fatalf("%d bytes are kept", got)
+		}
+	}
+	select {
+	case <-sent:
+		t.Fatal("the client could send all of it")
+	default:
+	}
+	c.loop.Post(c.Resume)
+	hear(t, ws, "all")
+}
+
+// sayRaw sends a frame.
+func sayRaw(c net.Conn, op codec.Opcode, payload string) error {
+	_, err := c.Write(append([]byte{0x80 | byte(op), 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...))
+	return err
+}
+
+// owing is a protocol that owes an answer to each message.
+type owing struct {
+	hooks
+	owed map[*Conn]int
+}
+
+func (o *owing) Owes(c *Conn) bool { return o.owed[c] > 0 }
+
+// A client that says that it will send no more gets the answers that are owed to it first.
+func TestEndWaitsForAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(net.Conn) error
+		last string // what comes behind the answers
+	}{
+		{"a Close frame", func(c net.Conn) error { return sayRaw(c, codec.OpClose, "\x03\xe8") }, "\x88\x02\x03\xe8"},
+		{"the end of its side", func(c net.Conn) error { return c.(*net.TCPConn).CloseWrite() }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			come, closed := make(chan *Conn, 3), make(chan error, 1)
+			o := &owing{owed: make(map[*Conn]int)}
+			o.hooks = hooks{message: func(c *Conn, _ codec.Opcode, _ []byte) {
+				o.owed[c]++
+				come <- c
+			}, close: func(_ *Conn, reason error) { closed <- reason }}
+			e := start(t, Config{CloseTimeout: 24 * time.Hour, Loops: 1}, Endpoint{Protocol: o})
+			ws := dialDeaf(t, e)
+			for range 3 {
+				if err := sayRaw(ws, codec.OpText, "x"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := receive(t, come)
+			receive(t, come)
+			receive(t, come)
+			if err := tt.end(ws); err != nil {
+				t.Fatal(err)
+			}
+			other := dial(t, e)
+			for i := range 3 {
+				say(t, other, "y") // the loop has seen the end
+				receive(t, come)
+				c.loop.Post(func() {
+					c.Send(codec.OpText, []byte{'0' + byte(i)})
+					o.owed[c]--
+					c.Resume()
+				})
+			}
+			want := "\x81\x010\x81\x011\x81\x012" + tt.last
+			_ = ws.SetReadDeadline(time.Now().Add(longWait))
+			if got, err := io.ReadAll(ws); err != nil || string(got) != want {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+			if err := receive(t, closed); err == nil {
+				t.Error("OnClose has no reason")
+			}
+			waitFor(t, func() bool { return e.Connections() == 1 })
+		})
+	}
+}
+
+// Where reading cannot be stopped, a client that sends too much while its input is paused is
+// closed.
 func TestTooMuchWhilePaused(t *testing.T) {
 	conns := make(chan *Conn, 1)
 	e := start(t, Config{}, Endpoint{Protocol: pausing(conns), MaxMessageSize: 2 * pausedMax})
 	ws := dial(t, e)
+	say(t, ws, "0")
+	hear(t, ws, "0")
+	for _, l := range e.loops {
+		done := make(chan struct{})
+		l.Post(func() { l.epoll = 0; close(done) })
+		<-done
+	}
 	say(t, ws, "stop")
 	hear(t, ws, "stop")
 	go func() { _ = ws.Write(t.Context(), websocket.MessageBinary, bytes.Repeat([]byte("x"), pausedMax+1)) }()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"unicode/utf8"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -212,7 +213,9 @@ func (c *Conn) handleControl(op codec.Opcode, payload []byte) {
 		// have sent one does not matter.
 		c.pong(payload)
 	case codec.OpClose:
-		c.handleClose(payload)
+		if said := bytes.Clone(payload); !c.defers(func() { c.handleClose(said) }) {
+			c.handleClose(payload)
+		}
 	}
 }
 

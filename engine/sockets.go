@@ -72,4 +72,8 @@ func (k *kernel) abandon(fd int32) {
 
 func (k *kernel) finish(fd int32) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) }
 
-func (k *kernel) close(c *Conn) { _ = c.socket.EventLoop().Close(c.socket) }
+func (k *kernel) close(c *Conn) {
+	if !c.closeHalf() {
+		_ = c.socket.EventLoop().Close(c.socket)
+	}
+}

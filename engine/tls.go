@@ -65,6 +65,9 @@ func (t *transport) sessionEnded(err error) {
 		return
 	}
 	left := errors.Is(err, io.EOF)
+	if left && c.defers(func() { t.sessionEnded(err) }) {
+		return
+	}
 	switch {
 	case c.state == opening && left:
 		c.loop.counts.refused(errLeft)

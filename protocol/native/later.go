@@ -25,6 +25,9 @@ func (p *Protocol) mustWait(s *hub.Session, message []byte) bool {
 	return p.codec.ParseCommand(message, &cmd) == nil && cmd.Kind != codec.Publish
 }
 
+// Owes makes Protocol an engine.Owing.
+func (p *Protocol) Owes(c *engine.Conn) bool { return c.Value().(*hub.Session).Waits() > 0 }
+
 // replyLater answers a publish when its result is known.
 func (p *Protocol) replyLater(c *engine.Conn, s *hub.Session, cmd *codec.Command, later *hub.Turn, size int) {
 	kept := codec.Command{
@@ -59,7 +62,8 @@ func throttle(c *engine.Conn, s *hub.Session) {
 	}
 }
 
-// unthrottle goes on with the input of a connection for which few replies wait.
+// unthrottle goes on with the input of a connection for which few replies wait, and with its end
+// where that waits for them.
 func unthrottle(c *engine.Conn, s *hub.Session) {
 	if s.Waits() <= waitingLess {
 		c.Resume()

@@ -116,7 +116,10 @@ func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
 	s := c.Value().(*hub.Session)
 	if s.Waits() > 0 && p.mustWait(s, message) {
 		message = bytes.Clone(message)
-		s.Defer(func() { c.Guarded(func() { p.obeyMessage(c, s, message) }) })
+		s.Defer(func() {
+			c.Guarded(func() { p.obeyMessage(c, s, message) })
+			unthrottle(c, s)
+		})
 		throttle(c, s)
 		return
 	}
