@@ -126,6 +126,7 @@ type reply struct {
 	ID                       int
 	Offset, Top              uint64
 	Lost                     *int
+	Results                  *[]reply
 }
 
 // A talker is a client that may do everything.

@@ -28,7 +28,7 @@ func TestRover(t *testing.T) {
 		{"recovered, further on", []roverMessage{first, event(3, 11), reply(&yes, "", "a", 15), event(4, 16)}, roved{heard: 2, returns: 1}},
 		{"recovered, with one missing", []roverMessage{first, event(3, 11), reply(&yes, "", "a", 11), event(6, 12)}, roved{heard: 2, returns: 1, missing: 2}},
 		{"recovered, with one again", []roverMessage{first, event(3, 11), reply(&yes, "", "a", 11), event(3, 12)}, roved{heard: 2, returns: 1, doubled: 1, misplaced: 1}},
-		{"recovered in another epoch", []roverMessage{first, event(3, 11), reply(&yes, "", "b", 11)}, roved{heard: 1, returns: 1, misplaced: 1}},
+		{"recovered in an epoch that goes on", []roverMessage{first, event(3, 11), reply(&yes, "", "b", 11), event(4, 12)}, roved{heard: 2, returns: 1}},
 		{"recovered further back", []roverMessage{first, event(3, 11), reply(&yes, "", "a", 9)}, roved{heard: 1, returns: 1, misplaced: 1}},
 		{
 			"not recovered",

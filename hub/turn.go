@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nu7hatch/webrocket/pubsub"
 	"github.com/nu7hatch/webrocket/pubsub/delivery"
@@ -62,6 +64,51 @@ func (s *Session) Defer(obey func()) {
 	w := s.desk.worker
 	w.addTurn(s, &Turn{known: true, command: true, act: func(Result) { obey() }})
 	w.turns[s].commands++
+}
+
+// awaitMax is how long a command waits for the events before the positions that it has.
+const awaitMax = time.Second
+
+// DeferUntil is Defer for a command with positions which another process has given out, if
+// this one has not had all events up to them yet. Then it waits for these too, for a second at
+// most. It reports whether it does.
+func (s *Session) DeferUntil(positions iter.Seq2[[]byte, pubsub.Position], obey func()) bool {
+	w, table := s.desk.worker, s.desk.hub.table
+	if s.desk.hub.sequencer.Load() == nil {
+		return false
+	}
+	t := &Turn{command: true, act: func(Result) { obey() }}
+	var missing atomic.Int64
+	var over sync.Once
+	end := func() { over.Do(func() { w.answer(t, Result{}) }) }
+	come := func() {
+		if missing.Add(-1) == 0 {
+			end()
+		}
+	}
+	missing.Store(1)
+	var forget []func()
+	for channel, p := range positions {
+		missing.Add(1)
+		if f, waits := table.Await(channel, p, come); waits {
+			forget = append(forget, f)
+		} else {
+			missing.Add(-1)
+		}
+	}
+	if len(forget) == 0 {
+		return false
+	}
+	w.addTurn(s, t)
+	w.turns[s].commands++
+	time.AfterFunc(awaitMax, func() {
+		for _, f := range forget {
+			f()
+		}
+		end()
+	})
+	come()
+	return true
 }
 
 // addTurn adds a turn behind all others, or behind the one whose command is being obeyed.

@@ -2,6 +2,8 @@ package pubsub
 
 import (
 	"errors"
+	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +19,16 @@ var ErrPlaced = errors.New("pubsub: the messages of this channel come from elsew
 type Source struct {
 	epochs atomic.Pointer[epochs]
 	passed atomic.Uint64 // all messages with offsets up to it have been placed
+
+	some    atomic.Bool // somebody waits
+	mu      sync.Mutex
+	waiters map[*waiter]struct{} // guarded by mu
+}
+
+// A waiter waits for a source to come to an offset.
+type waiter struct {
+	offset uint64
+	come   func()
 }
 
 // Epoch returns what the offsets of the source belong to, "" before it has begun. Any
@@ -49,7 +61,56 @@ func (s *Source) present(p Position) Position {
 
 // Pass says that all messages up to an offset have been placed, or are of no channel here.
 // Any goroutine, one at a time.
-func (s *Source) Pass(offset uint64) { s.passed.Store(max(offset, s.passed.Load())) }
+func (s *Source) Pass(offset uint64) {
+	offset = max(offset, s.passed.Load())
+	s.passed.Store(offset)
+	if s.some.Load() {
+		s.release(offset)
+	}
+}
+
+// release ends the waiting for offsets up to this one.
+func (s *Source) release(offset uint64) {
+	var due []func()
+	s.mu.Lock()
+	for w := range s.waiters {
+		if w.offset <= offset {
+			delete(s.waiters, w)
+			due = append(due, w.come)
+		}
+	}
+	s.some.Store(len(s.waiters) > 0)
+	s.mu.Unlock()
+	for _, come := range due {
+		come()
+	}
+}
+
+// Await makes come be called, on any goroutine and perhaps before Await returns, when all
+// messages of a channel up to a position are here or it has become known that the position is
+// not good. It reports whether that is so: not where it is so already, or nobody knows. forget
+// ends the waiting, if it has not ended. Any goroutine.
+func (h *Hub) Await(channel []byte, p Position, come func()) (forget func(), waits bool) {
+	s := h.sourceOf(string(channel))
+	if s == nil || p.Offset <= s.passed.Load() || s.present(p).Epoch != s.Epoch() {
+		return nil, false
+	}
+	w := &waiter{p.Offset, come}
+	s.mu.Lock()
+	if s.waiters == nil {
+		s.waiters = make(map[*waiter]struct{})
+	}
+	s.waiters[w] = struct{}{}
+	s.some.Store(true)
+	s.mu.Unlock()
+	s.release(s.passed.Load()) // it may have come there meanwhile
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.waiters, w)
+		s.some.Store(len(s.waiters) > 0)
+	}, true
+}
 
 // SetSources says which channels with a history get their messages, with the offsets, from
 // which source, of which none may be nil. What channels have kept goes. It must be called
@@ -223,6 +284,7 @@ func (h *Hub) Forget(s *Source, offset uint64) {
 // the clock of Message.At. Any goroutine, one at a time for each source.
 func (h *Hub) Begin(s *Source, epoch string, ended []Position, now time.Duration) {
 	s.epochs.Store(&epochs{epoch, ended})
+	s.release(math.MaxUint64)
 	h.eachOf(s, func(ch *channel) {
 		ch.tell(h.encodings.Load(), &Message{Channel: []byte(ch.name), Lost: -1, Offset: ch.passed(), Value: epoch, At: now})
 	})

@@ -156,3 +156,34 @@ func TestEpochsThatGoOn(t *testing.T) {
 		t.Errorf("until: got %+v, %v", page, err)
 	}
 }
+
+// Whoever waits for a position is told when all up to it has been placed, or another epoch has
+// begun; not where there is nothing to wait for.
+func TestAwait(t *testing.T) {
+	h, source := placed(t, 9)
+	none := func() { t.Error("nobody waits") }
+	for _, p := range []Position{{"e", 6143}, {"f", 9000}, {"e", 0}} {
+		if _, waits := h.Await([]byte("c"), p, none); waits {
+			t.Errorf("%v is waited for", p)
+		}
+	}
+	come := 0
+	for _, offset := range []uint64{7000, 8000, 9000} {
+		if _, waits := h.Await([]byte("c"), Position{"e", offset}, func() { come++ }); !waits {
+			t.Fatalf("%d is not waited for", offset)
+		}
+	}
+	forget, _ := h.Await([]byte("c"), Position{"e", 7000}, none)
+	forget()
+	for _, tt := range []struct {
+		passed uint64
+		want   int
+	}{{6999, 0}, {7000, 1}, {8500, 2}} {
+		if source.Pass(tt.passed); come != tt.want {
+			t.Errorf("at %d: %d of those that wait are told, want %d", tt.passed, come, tt.want)
+		}
+	}
+	if h.Begin(source, "g", nil, 0); come != 3 || source.some.Load() {
+		t.Errorf("%d are told that another epoch has begun, want 3", come)
+	}
+}

@@ -2,10 +2,12 @@ package native
 
 import (
 	"bytes"
+	"iter"
 
 	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // How many replies of a connection wait until no more of its messages are obeyed, and how
@@ -23,6 +25,42 @@ func (p *Protocol) mustWait(s *hub.Session, message []byte) bool {
 	}
 	var cmd codec.Command
 	return p.codec.ParseCommand(message, &cmd) == nil && cmd.Kind != codec.Publish
+}
+
+// waits reports whether a command waits until this node has the events before its positions.
+func (p *Protocol) waits(c *engine.Conn, s *hub.Session, cmd *codec.Command, message []byte) bool {
+	if cmd.Since.Epoch == "" && cmd.Channels == nil && cmd.Positions == nil {
+		return false
+	}
+	var kept []byte
+	waits := s.DeferUntil(positionsIn(cmd), func() {
+		c.Guarded(func() { p.obeyMessage(c, s, kept, true) })
+		unthrottle(c, s)
+	})
+	if waits {
+		kept = bytes.Clone(message)
+		throttle(c, s)
+	}
+	return waits
+}
+
+// positionsIn are the positions that a command has.
+func positionsIn(cmd *codec.Command) iter.Seq2[[]byte, pubsub.Position] {
+	return func(yield func([]byte, pubsub.Position) bool) {
+		if cmd.Since.Epoch != "" && !yield(cmd.Channel, pubsub.Position(cmd.Since)) {
+			return
+		}
+		for i := range cmd.Channels {
+			if one := &cmd.Channels[i]; one.Since.Epoch != "" && !yield(one.Channel, pubsub.Position(one.Since)) {
+				return
+			}
+		}
+		for channel, p := range cmd.Positions {
+			if !yield([]byte(channel), pubsub.Position(p)) {
+				return
+			}
+		}
+	}
 }
 
 // Owes makes Protocol an engine.Owing.

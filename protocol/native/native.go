@@ -117,20 +117,23 @@ func (p *Protocol) OnMessage(c *engine.Conn, op codec.Opcode, message []byte) {
 	if s.Waits() > 0 && p.mustWait(s, message) {
 		message = bytes.Clone(message)
 		s.Defer(func() {
-			c.Guarded(func() { p.obeyMessage(c, s, message) })
+			c.Guarded(func() { p.obeyMessage(c, s, message, true) })
 			unthrottle(c, s)
 		})
 		throttle(c, s)
 		return
 	}
-	p.obeyMessage(c, s, message)
+	p.obeyMessage(c, s, message, false)
 }
 
-// obeyMessage obeys a command and replies.
-func (p *Protocol) obeyMessage(c *engine.Conn, s *hub.Session, message []byte) {
+// obeyMessage obeys a command and replies. again says that the command has waited.
+func (p *Protocol) obeyMessage(c *engine.Conn, s *hub.Session, message []byte, again bool) {
 	cmd := protocol.WorkerOf(c.Loop()).Command()
-	tooFast, last := s.TooFast(c.Loop().Time(), len(message))
 	err := p.codec.ParseCommand(message, cmd)
+	if err == nil && !again && p.waits(c, s, cmd, message) {
+		return
+	}
+	tooFast, last := s.TooFast(c.Loop().Time(), len(message))
 	var result hub.Result
 	var each []codec.Reply
 	switch {
