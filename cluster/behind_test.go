@@ -103,7 +103,11 @@ func TestNodeThatIsBehind(t *testing.T) {
 		c.send(`{"ping":true}`)    // is answered behind it
 		release()
 		r := c.next()
-		if pong := c.next(); !pong.OK || pong.Epoch != "" {
+		pong := c.next()
+		for pong.Event != "" {
+			pong = c.next()
+		}
+		if !pong.OK || pong.Epoch != "" {
 			t.Errorf("got %+v, want the answer to the ping", pong)
 		}
 		return r
