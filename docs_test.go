@@ -117,6 +117,25 @@ func TestDocumentedPrograms(t *testing.T) {
 	}
 }
 
+// The configurations of proxies in the documentation are the files that can be copied,
+// which conformance tries.
+func TestDocumentedProxies(t *testing.T) {
+	document := readFile(t, "docs/proxies.md")
+	for language, files := range map[string][]string{
+		"nginx": {"nginx.conf"}, "haproxy": {"haproxy.cfg", "haproxy-tcp.cfg"}, "caddyfile": {"Caddyfile"},
+	} {
+		blocks := fenced(document, language)
+		if len(blocks) != len(files) {
+			t.Fatalf("docs/proxies.md has %d blocks of %s, want %d", len(blocks), language, len(files))
+		}
+		for i, file := range files {
+			if want := readFile(t, "deploy/"+file); blocks[i] != want {
+				t.Errorf("docs/proxies.md has\n%s\nand deploy/%s\n%s", blocks[i], file, want)
+			}
+		}
+	}
+}
+
 // The limits in the documentation are those of the code.
 func TestDocumentedLimits(t *testing.T) {
 	document := readFile(t, "docs/protocol.md")

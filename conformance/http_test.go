@@ -216,18 +216,7 @@ func TestStreamThroughProxies(t *testing.T) {
 			}
 			defer answer.Body.Close()
 			lines := bufio.NewReader(answer.Body)
-			next := func(prefix string) string {
-				t.Helper()
-				for {
-					line, err := lines.ReadString('\n')
-					if err != nil {
-						t.Fatalf("%v, want %s", err, prefix)
-					}
-					if rest, ok := strings.CutPrefix(line, "data: "+prefix); ok {
-						return strings.TrimSpace(rest)
-					}
-				}
-			}
+			next := func(prefix string) string { t.Helper(); return dataIn(t, lines, prefix) }
 			session, _, _ := strings.Cut(next(`{"session":"`), `"`)
 			next(`{"ok":true,"channel":"news"}`)
 			for i := range 5 { // each comes before the next is published

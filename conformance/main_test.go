@@ -5,7 +5,7 @@
 // themselves, so that neither a client library nor the codec under test decides
 // what is sent. docs/conformance.md names for each MUST the test that shows it.
 //
-// proxies_test.go puts the proxies of docs/proxies.md in front of the command.
+// proxies_test.go puts proxies, as the files in deploy configure them, in front of the command.
 //
 // Every test of dialogues runs over every transport. The tables of dialogues are in
 // framing_test.go, text_test.go, close_test.go and deflate_test.go; requests are in

@@ -3,6 +3,7 @@
 package conformance_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,7 +24,7 @@ import (
 	"github.com/nu7hatch/webrocket"
 )
 
-// Proxies that are not ours, as docs/proxies.md configures them, in front of the
+// Proxies that are not ours, as the files in deploy configure them, in front of the
 // real command. make conformance takes those of Debian.
 
 const (
@@ -35,21 +36,21 @@ const (
 	visitor   = "127.0.0.2" // where clients connect from
 )
 
-// A proxyCase is one snippet of docs/proxies.md.
+// A proxyCase is one file of deploy.
 type proxyCase struct {
-	name     string
-	language string // of the block
-	block    int    // among those of the language
-	changes  func(p *proxied) []string
-	config   string // what stands around the snippet, with %s for it and %[2]s for the directory
-	command  []string
-	rocket   []string // what Rocket is started with; @cert and @key are files
-	cuts     bool     // whether it ends idle connections
+	name    string
+	file    string
+	changes func(p *proxied) []string
+	config  string // what stands around the file's text, with %s for it and %[2]s for the directory
+	command []string
+	rocket  []string // what Rocket is started with; @cert and @key are files
+	cuts    bool     // whether it ends idle connections
+	http2   bool     // whether it speaks HTTP/2
 }
 
 var proxyCases = []proxyCase{
 	{
-		name: "nginx", language: "nginx", cuts: true,
+		name: "nginx", file: "nginx.conf", cuts: true, http2: true,
 		changes: func(p *proxied) []string {
 			return []string{
 				"listen 443 ssl", "listen " + p.address + " ssl",
@@ -68,21 +69,21 @@ client_body_temp_path %[2]s/a; proxy_temp_path %[2]s/b; fastcgi_temp_path %[2]s/
 		rocket:  []string{"-forwarded-from", proxyHost},
 	},
 	{
-		name: "haproxy", language: "haproxy", cuts: true,
+		name: "haproxy", file: "haproxy.cfg", cuts: true, http2: true,
 		changes: haproxyChanges,
 		config:  "%[1]s",
 		command: []string{"haproxy", "-db", "-f", "@config"},
 		rocket:  []string{"-forwarded-from", proxyHost},
 	},
 	{
-		name: "haproxy with a PROXY header", language: "haproxy", block: 1, cuts: true,
+		name: "haproxy with a PROXY header", file: "haproxy-tcp.cfg", cuts: true,
 		changes: haproxyChanges,
 		config:  "%[1]s",
 		command: []string{"haproxy", "-db", "-f", "@config"},
 		rocket:  []string{"-proxy-from", proxyHost, "-tls-cert", "@cert", "-tls-key", "@key"},
 	},
 	{
-		name: "caddy", language: "caddyfile",
+		name: "caddy", file: "Caddyfile", http2: true,
 		changes: func(p *proxied) []string {
 			_, port, _ := net.SplitHostPort(p.address)
 			return []string{
@@ -102,7 +103,7 @@ func haproxyChanges(p *proxied) []string {
 		"timeout client 50s", "timeout client " + idleLimit, "timeout server 50s", "timeout server " + idleLimit,
 		"127.0.0.1:9772", p.rocket, "port 9773", "port " + admin,
 	}
-	if strings.Contains(p.snippet, " ssl ") {
+	if strings.Contains(p.text, " ssl ") {
 		return append(changes, "bind :443", "bind "+p.address, "/etc/haproxy/rocket.example.com.pem", p.both)
 	}
 	return append(changes, "bind :443", "bind "+p.address)
@@ -110,7 +111,7 @@ func haproxyChanges(p *proxied) []string {
 
 // proxied is a proxy in front of a server.
 type proxied struct {
-	snippet         string
+	text            string // of the file
 	address         string // of the proxy
 	rocket, admin   string // of the server
 	cert, key, both string // files
@@ -127,7 +128,9 @@ func TestProxies(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Run("pings", func(t *testing.T) {
 				t.Parallel()
-				tt.start(t, command, pingInterval).talk(t)
+				p := tt.start(t, command, pingInterval)
+				p.talk(t)
+				p.stream(t, tt.http2)
 			})
 			if tt.cuts {
 				t.Run("no pings", func(t *testing.T) {
@@ -142,7 +145,11 @@ func TestProxies(t *testing.T) {
 // start starts the server, and the proxy in front of it.
 func (tt proxyCase) start(t *testing.T, command, pingInterval string) *proxied {
 	t.Helper()
-	p := &proxied{snippet: documented(t, tt.language, tt.block), address: freeAddress(t), admin: freeAddress(t)}
+	text, err := os.ReadFile(filepath.Join("../deploy", tt.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxied{text: string(text), address: freeAddress(t), admin: freeAddress(t)}
 	p.makeCertificate(t)
 	files := strings.NewReplacer("@cert", p.cert, "@key", p.key)
 	args := []string{
@@ -157,8 +164,7 @@ func (tt proxyCase) start(t *testing.T, command, pingInterval string) *proxied {
 
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config")
-	snippet := replaced(t, p.snippet, tt.changes(p))
-	if err := os.WriteFile(config, fmt.Appendf(nil, tt.config, snippet, dir), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, tt.config, replaced(t, p.text, tt.changes(p)), dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	args = nil
@@ -258,6 +264,70 @@ func (p *proxied) talk(t *testing.T) {
 	}
 }
 
+// streams is more than a browser opens to one host over HTTP/1.1.
+const streams = 10
+
+// stream hears and speaks through the same file by HTTP, as pages do that WebSocket does
+// not reach.
+func (p *proxied) stream(t *testing.T, http2 bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client := p.client()
+	client.Transport.(*http.Transport).ForceAttemptHTTP2 = http2
+	ask := func(method, path, body string, want int) *bufio.Reader {
+		t.Helper()
+		r, err := http.NewRequestWithContext(ctx, method, "https://"+p.host()+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = claims.Clone()
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = answer.Body.Close() })
+		if answer.StatusCode != want || (answer.ProtoMajor == 2) != http2 {
+			t.Fatalf("%s %s: got %s %s, want %d", method, path, answer.Proto, answer.Status, want)
+		}
+		return bufio.NewReader(answer.Body)
+	}
+	for range streams - 1 {
+		dataIn(t, ask(http.MethodGet, "/v1/stream", "", http.StatusOK), `{"session":`)
+	}
+	heard := ask(http.MethodGet, "/v1/stream", "", http.StatusOK)
+	session, _, _ := strings.Cut(dataIn(t, heard, `{"session":"`), `"`)
+	for i, command := range []string{
+		`{"auth":{"access":"read-write","secret":"no"}}`, `{"auth":{"access":"read-write","secret":"rw"}}`,
+		`{"subscribe":{"channel":"d"}}`, `{"publish":{"event":"e","channel":"d","data":1}}`,
+	} {
+		ask(http.MethodPost, "/v1/commands", fmt.Sprintf("{\"session\":%q,\"seq\":%d}\n%s", session, i+1, command), http.StatusAccepted)
+		if i == 0 {
+			dataIn(t, heard, `{"err":"invalid_credentials"}`)
+			if got := p.server.find(`"msg":"a login was refused".*"address":"([^"]*)"`); !strings.HasPrefix(got, visitor+":") {
+				t.Errorf("the log has the stream's client's address %s, want %s", got, visitor)
+			}
+			continue
+		}
+		dataIn(t, heard, `{"ok":true`)
+	}
+	dataIn(t, heard, `{"event":"e","channel":"d","data":1}`)
+}
+
+// dataIn waits for an event of a stream whose data begins in some way, and returns the rest.
+func dataIn(t *testing.T, stream *bufio.Reader, prefix string) string {
+	t.Helper()
+	for {
+		line, err := stream.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v, want %s", err, prefix)
+		}
+		if rest, ok := strings.CutPrefix(line, "data: "+prefix); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+}
+
 // wantCut shows that without pings the proxy ends the connection: what talk has
 // tried is not how it would be anyway.
 func (p *proxied) wantCut(t *testing.T) {
@@ -273,16 +343,9 @@ func (p *proxied) wantCut(t *testing.T) {
 // dial connects from visitor through the proxy, and claims to be somebody else.
 func (p *proxied) dial(t *testing.T, ctx context.Context, onPing func()) *websocket.Conn {
 	t.Helper()
-	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(visitor)}}
-	_, port, _ := net.SplitHostPort(p.address)
-	ws, _, err := websocket.Dial(ctx, "wss://localhost:"+port+"/", &websocket.DialOptions{
-		HTTPHeader: http.Header{"X-Forwarded-For": {"192.0.2.66"}, "Forwarded": {`for=192.0.2.67;x="`}},
-		HTTPClient: &http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: p.pool},
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return from.DialContext(ctx, network, p.address)
-			},
-		}},
+	ws, _, err := websocket.Dial(ctx, "wss://"+p.host()+"/", &websocket.DialOptions{
+		HTTPHeader: claims,
+		HTTPClient: p.client(),
 		OnPingReceived: func(context.Context, []byte) bool {
 			onPing()
 			return true
@@ -293,6 +356,26 @@ func (p *proxied) dial(t *testing.T, ctx context.Context, onPing func()) *websoc
 	}
 	t.Cleanup(func() { _ = ws.CloseNow() })
 	return ws
+}
+
+// claims are what a client says of its address that is not true.
+var claims = http.Header{"X-Forwarded-For": {"192.0.2.66"}, "Forwarded": {`for=192.0.2.67;x="`}}
+
+// host returns the name that the proxy's certificate is for, and its port.
+func (p *proxied) host() string {
+	_, port, _ := net.SplitHostPort(p.address)
+	return "localhost:" + port
+}
+
+// client returns one that connects from visitor to the proxy.
+func (p *proxied) client() *http.Client {
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(visitor)}}
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: p.pool},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return from.DialContext(ctx, network, p.address)
+		},
+	}}
 }
 
 // makeCertificate writes that of the proxy.
@@ -319,31 +402,17 @@ func (p *proxied) makeCertificate(t *testing.T) {
 	}
 }
 
-// documented returns one of the blocks of docs/proxies.md that are in a language.
-func documented(t *testing.T, language string, block int) string {
-	t.Helper()
-	docs, err := os.ReadFile("../docs/proxies.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(docs), -1)
-	if block >= len(all) {
-		t.Fatalf("docs/proxies.md has %d blocks of %s", len(all), language)
-	}
-	return all[block][1]
-}
-
-// replaced returns a snippet with its texts at even places replaced by those behind
-// them; each stands there once.
-func replaced(t *testing.T, snippet string, changes []string) string {
+// replaced returns a text in which the changes at even places are replaced by those
+// behind them; each stands there once.
+func replaced(t *testing.T, text string, changes []string) string {
 	t.Helper()
 	for i := 0; i < len(changes); i += 2 {
-		if strings.Count(snippet, changes[i]) != 1 {
-			t.Fatalf("%q is not there once in\n%s", changes[i], snippet)
+		if strings.Count(text, changes[i]) != 1 {
+			t.Fatalf("%q is not there once in\n%s", changes[i], text)
 		}
-		snippet = strings.Replace(snippet, changes[i], changes[i+1], 1)
+		text = strings.Replace(text, changes[i], changes[i+1], 1)
 	}
-	return snippet
+	return text
 }
 
 // freeAddress returns an address that nobody listens on.
