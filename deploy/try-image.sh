@@ -77,13 +77,14 @@ row "image inspect" "not root" "$(look '{{.User}}')" 65532:65532
 row "" "the binary tells how it is" "$(look '{{.Config.Healthcheck.Test}}')" "[[]CMD /rocket health]"
 
 row "image mount" "the binary and nothing else" "$(cd "$(podman image mount rocket)" && find . -type f)" ./rocket
+row "" "and a directory of that user, for a volume" "$(cd "$(podman image mount rocket)" && stat -c '%n %u:%g %a' store)" "store 65532:65532 755"
 
 # The health check is asked by hand: podman wants systemd for it.
 # A container may have no more than who starts it.
 run() { # name, and the rest
 	podman run --detach --name "$1" --no-healthcheck --cgroups=disabled --network="${network:-none}" \
 		--ulimit=nofile=4096:4096 --ulimit=nproc=4096:4096 \
-		--read-only --cap-drop=all --security-opt=no-new-privileges "${@:2}" rocket
+		--read-only --cap-drop=all --security-opt=no-new-privileges "${@:2}" rocket ${argument:-}
 }
 rocket() { podman exec "$@"; }
 of() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$(podman inspect --format '{{.State.Pid}}' open)/status"; }
@@ -118,6 +119,21 @@ row "run with ROCKET_ADMIN=off" "well, and ready" \
 	"$(status rocket shut /rocket health), $(status rocket shut /rocket health -ready)" "status 0, status 0"
 row "logs" "records of the log, and no other lines" "$(podman logs shut 2>&1 | grep -cv '^{')" 0
 podman stop --time 40 shut >&2
+
+# Alone in its cluster, with the file of compose.yaml and a new volume.
+stored() { # name
+	run "$1" --env ROCKET_CLUSTER_LISTEN=127.0.0.1:9774 --env ROCKET_CLUSTER_ROUTES=127.0.0.1:9774 --env ROCKET_CLUSTER_NODE=one \
+		--env ROCKET_CLUSTER_DIR=/store --volume "$PWD/cluster.json:/etc/rocket.json:ro" --volume store:/store
+	within 20 rocket "$1" /rocket health -ready /etc/rocket.json
+}
+argument=/etc/rocket.json
+row "run --volume store:/store, a new volume, with ROCKET_CLUSTER_DIR=/store" "ready: the volume belongs to its user" "$(status stored kept)" "status 0"
+rocket kept /rocket publish news stored >&2 || true
+podman stop --time 40 kept >&2
+row "run another container with that volume" "the history of the channel is there" \
+	"$(stored again >&2; podman exec again /rocket subscribe -once -rewind 1 news 2>&1 | head -1)" "*stored*"
+podman stop --time 40 again >&2
+argument=
 
 # The clients are outside: what a container without a network has ends with it.
 port=29772

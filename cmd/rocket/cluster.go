@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/cluster/embedded"
 )
@@ -248,6 +249,9 @@ func (c *config) clusterWarnings() (ws []string) {
 	if n := len(cl.routes); cl.dir != "" && n%2 == 0 && n > 0 {
 		ws = append(ws, fmt.Sprintf("with Cluster.Dir an even number of nodes, %d, survives no more losses than %d: want 1, 3 or 5", n, n-1))
 	}
+	if cl.keeps() && !slices.ContainsFunc(c.hubs, func(h hub) bool { return slices.ContainsFunc(h.Rules, keepsEvents) }) {
+		ws = append(ws, "the nodes can store histories together, and no rule of a hub has a History: nothing is stored")
+	}
 	for _, h := range c.hubs {
 		if h.MaxMessageSize > payloadMin {
 			ws = append(ws, fmt.Sprintf("the hub at %s takes messages of more than 1 MiB; what NATS has no room for does not reach other nodes, and their clients are told", h.path))
@@ -255,6 +259,9 @@ func (c *config) clusterWarnings() (ws []string) {
 	}
 	return ws
 }
+
+// keepsEvents reports whether the channels of a rule have a history.
+func keepsEvents(r webrocket.Rule) bool { return r.History.Size > 0 }
 
 // payloadMin is what servers of NATS take at least, unless they are told otherwise.
 const payloadMin = 1<<20 - 4<<10

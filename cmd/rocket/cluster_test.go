@@ -257,6 +257,7 @@ func TestCheckCluster(t *testing.T) {
 		{`"NATS": {"Servers": ["nats://h"], "Password": "p"}`, "NATS.Password: a password needs its user"},
 		{`"Cluster": {"Lisen": "127.0.0.1:9774"}`, "Cluster.Lisen: unknown key; did you mean Listen?"},
 		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9775"]}`, "warning: Cluster.Routes lack the address of this node, 127.0.0.1:9774"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9774"], "Dir": "/tmp"}`, "warning: the nodes can store histories together, and no rule of a hub has a History"},
 		{`"MaxMessageSize": "2MB", "NATS": {"Servers": ["nats://h"]}`, "warning: the hub at / takes messages of more than 1 MiB"},
 	} {
 		file := writeFile(t, fmt.Sprintf(`{%s, "Hubs": [{"Path": "/"}]}`, tt.settings))

@@ -72,6 +72,40 @@ func TestDeployedSettings(t *testing.T) {
 	if stdout, stderr, status := call("check", "../../deploy/rocket.json"); status != 0 || strings.Contains(stdout, "warning") {
 		t.Errorf("rocket.json: %s%s", stdout, stderr)
 	}
+	// The nodes of a cluster store something in the directories that they have.
+	manifest := readDeploy(t, "kubernetes-cluster.yaml")
+	_, inManifest, found := strings.Cut(manifest, "  rocket.json: |\n")
+	inManifest, _, ended := strings.Cut(inManifest, "---\n")
+	if !found || !ended {
+		t.Fatal("kubernetes-cluster.yaml has no rocket.json")
+	}
+	for _, file := range []string{"../../deploy/cluster.json", writeFile(t, inManifest)} {
+		stdout, stderr, status := call("check", "-cluster-listen", "10.0.0.1:9774", "-cluster-routes", "10.0.0.1:9774,10.0.0.2:9774,10.0.0.3:9774",
+			"-cluster-secret", "sixteen characters", "-cluster-dir", t.TempDir(), file)
+		if status != 0 || strings.Contains(stdout, "warning") {
+			t.Errorf("%s: %s%s", file, stdout, stderr)
+		}
+	}
+	// What is mounted is what the server is told to read, and to write to. The image has the
+	// directory, which belongs to the user of the image: a volume gets that from it.
+	for file, texts := range map[string][]string{
+		"compose.yaml": {
+			"command: [/etc/rocket.json]", "ROCKET_CLUSTER_DIR: /store",
+			`volumes: ["./cluster.json:/etc/rocket.json:ro", "store-one:/store"]`, `volumes: ["./cluster.json:/etc/rocket.json:ro", "store-two:/store"]`,
+			`volumes: ["./cluster.json:/etc/rocket.json:ro", "store-three:/store"]`,
+		},
+		"Dockerfile": {"COPY --from=build --chown=65532:65532 /store /store", "USER 65532:65532"},
+		"kubernetes-cluster.yaml": {
+			"args: [/etc/rocket/rocket.json]", "{name: file, mountPath: /etc/rocket, readOnly: true}",
+			"{name: ROCKET_CLUSTER_DIR, value: /store}", "{name: store, mountPath: /store}",
+		},
+	} {
+		for _, text := range texts {
+			if !strings.Contains(readDeploy(t, file), text) {
+				t.Errorf("%s lacks %s", file, text)
+			}
+		}
+	}
 }
 
 // The probes are requests that there are.

@@ -27,7 +27,7 @@ func TestDeployedPromises(t *testing.T) {
 		{"rocket.logrotate", "what is in /var/log/rocket", `(?m)^/var/log/rocket/\*\.log \{$`},
 		{"rocket.logrotate", "once a week or above 100 MB, eight of each", `(?m)^\tweekly\n\tmaxsize 100M\n\trotate 8$`},
 		{"rocket.logrotate", "the signal", `(?m)^\t\tsystemctl kill --signal=HUP .* rocket.service`},
-		{"Dockerfile", "the binary and nothing else", `(?m)^FROM scratch\nCOPY --from=build /rocket /rocket\nUSER`},
+		{"Dockerfile", "the binary, and a directory for a volume", `(?m)^FROM scratch\nCOPY --from=build /rocket /rocket\n#.*\nCOPY --from=build --chown=65532:65532 /store /store\nUSER`},
 		{"Dockerfile", "user 65532", `(?m)^USER 65532`},
 		{"Dockerfile", "its health check is rocket health", `(?m)^HEALTHCHECK .*CMD \["/rocket", "health"\]$`},
 		{"kubernetes.yaml", "five seconds before SIGTERM", `preStop:\s+sleep: \{seconds: 5\}`},
