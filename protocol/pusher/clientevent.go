@@ -52,7 +52,18 @@ func (a *App) forward(c *engine.Conn, s *conn, m *message, channel string) (why 
 		Channel: m.channel, Event: m.event, Data: data,
 		At: c.Loop().Began(), ExceptSelf: true, User: user,
 	})
-	if !result.OK() {
+	switch {
+	case result.Later != nil: // other nodes store it
+		kept := message{bytes.Clone(m.event), nil, bytes.Clone(m.data)}
+		result.Later.Then(func(result hub.Result) {
+			if !result.OK() {
+				send(c, errorMessage(clientError{"the event could not be stored", codeClientEvent, channel}))
+				return
+			}
+			a.hooks.clientEvent(&kept, channel, a.socketID(s.number()), user)
+		})
+		return "", hub.Success
+	case !result.OK():
 		return "the hub does not allow it", result.Code
 	}
 	a.hooks.clientEvent(m, channel, a.socketID(s.number()), user)

@@ -11,11 +11,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/cluster/embedded"
+	"github.com/nu7hatch/webrocket/hub"
 	"github.com/nu7hatch/webrocket/protocol/pusher"
+	"github.com/nu7hatch/webrocket/pubsub"
 )
 
 // A node is a server with the application that is one of a cluster.
@@ -209,4 +212,41 @@ func (c *client) wantErrorAndClose(code int) {
 	c.t.Helper()
 	c.want(`~pusher:error`)
 	c.wantClose(code)
+}
+
+// A keeper is a Broker that stores events, or does not.
+type keeper struct{ stores bool }
+
+func (k *keeper) Join(h *webrocket.Hub)               { h.Sequence(k, func(string) *pubsub.Source { return nil }) }
+func (k *keeper) Send(*webrocket.Hub, pubsub.Message) {}
+func (k *keeper) Behind() bool                        { return false }
+
+func (k *keeper) Append(_ pubsub.Message, done func(hub.Published, error)) {
+	if k.stores {
+		go done(hub.Published{Offset: 1}, nil)
+		return
+	}
+	go done(hub.Published{}, hub.ErrUnavailable)
+}
+
+// Where the nodes of a cluster store the events of a channel, a client whose event is not
+// stored is told, and webhooks hear of those that are.
+func TestClientEventsThatAreStored(t *testing.T) {
+	for _, stores := range []bool{false, true} {
+		h := new(hook)
+		endpoint := httptest.NewServer(h)
+		defer endpoint.Close()
+		rules := webrocket.HubConfig{Rules: []webrocket.Rule{{Match: "private-**", History: webrocket.History{Size: 10, TTL: time.Minute}}}}
+		w := beginServer(t, pusher.Config{ClientEvents: true, Webhooks: []pusher.Webhook{{URL: endpoint.URL, Events: []string{"client_event"}}}}, rules,
+			func(s *webrocket.Server) { s.Broker = &keeper{stores} })
+		c := w.connect()
+		c.join("private-c")
+		c.say(`{"event":"client-e","channel":"private-c","data":1}`)
+		if stores {
+			waitFor(t, func() bool { return h.has("client_event private-c") == 1 })
+		} else {
+			c.want(`{"event":"pusher:error","channel":"private-c","data":{"message":"the event could not be stored","code":4301}}`)
+		}
+		c.quiet()
+	}
 }

@@ -100,6 +100,18 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// An id that is a number keeps all its digits, more than JavaScript has.
+func TestPersonOf(t *testing.T) {
+	rules := Config{ID: "a", Keys: []Key{ours}}.withDefaults()
+	for data, want := range map[string]string{
+		`{"user_id":12345678901234567890}`: "12345678901234567890", `{"user_id":-1.50}`: "-1.50", `{"user_id":"é\u0031"}`: "é1",
+	} {
+		if who, denied := personOf(rules, []byte(data)); denied != nil || who.id != want {
+			t.Errorf("%s: got %q, %v, want %s", data, who.id, denied, want)
+		}
+	}
+}
+
 // What a client says about itself makes nothing panic, and nobody gets in by another
 // signature than that of the keys. Who gets in has a name that can be shown.
 func FuzzAuth(f *testing.F) {
