@@ -43,7 +43,8 @@ type Start struct {
 	Strict bool
 
 	// Live says that nothing follows that was published before the subscription, where
-	// there is no Since and no Rewind. Without it what waits on the shard follows.
+	// there is no Since and no Rewind, or no history. Without it what waits on the shard
+	// follows.
 	Live bool
 
 	// Now is the time, on the clock of Message.At.
@@ -115,7 +116,7 @@ func (h *Hub) begin(limit int, s *Subscriber, name []byte, start *Start) (Begun,
 	i := s.find(a)
 	b.Fresh = i < 0
 	switch {
-	case b.Fresh && start.Live && !start.asks() && b.Epoch == "":
+	case b.Fresh && start.Live && b.Epoch == "":
 		a.joinLive(s)
 	case b.Fresh:
 		a.join(s)

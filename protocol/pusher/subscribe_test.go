@@ -221,8 +221,16 @@ func TestPresenceIsExact(t *testing.T) {
 // What happened before a client joins is in the answer, or in the cache, and does not come
 // once more, however much the loop has still to deliver.
 func TestNothingOfBefore(t *testing.T) {
+	t.Run("without a history", func(t *testing.T) { nothingOfBefore(t, webrocket.HubConfig{}) })
+	t.Run("with one", func(t *testing.T) {
+		kept := webrocket.History{Size: 10, TTL: time.Minute}
+		nothingOfBefore(t, webrocket.HubConfig{Rules: []webrocket.Rule{{Match: "**", History: kept, Rewind: 5}}})
+	})
+}
+
+func nothingOfBefore(t *testing.T, rules webrocket.HubConfig) {
 	hold := &stuck{make(chan struct{}), make(chan struct{})}
-	w := beginServer(t, pusher.Config{}, webrocket.HubConfig{}, func(s *webrocket.Server) {
+	w := beginServer(t, pusher.Config{}, rules, func(s *webrocket.Server) {
 		s.Config.Loops = 1
 		if err := s.Handle("/stuck", at{&webrocket.Endpoint{Protocol: hold}}); err != nil {
 			t.Fatal(err)
