@@ -46,6 +46,11 @@ func (s *Server) revoke(ctx context.Context, o *order) (Done, error) {
 	if keep == 0 {
 		return Done{}, ErrNoTokens
 	}
+	if o.ID == "" { // other nodes take it for their clock if the time is ahead
+		if err := new(auth.Revocations).RevokeUser(time.Now(), o.User, o.Before, keep); err != nil {
+			return Done{}, err
+		}
+	}
 	done, err := s.everywhere(ctx, o, keep)
 	if errors.Is(err, hub.ErrStanding) {
 		err = fmt.Errorf("%w: %w", auth.ErrTooManyRevocations, err)

@@ -257,6 +257,9 @@ func TestRevoke(t *testing.T) {
 	if _, err := s.RevokeUser(t.Context(), "", time.Time{}); !errors.Is(err, auth.ErrBadRevocation) {
 		t.Errorf("no user: got %v", err)
 	}
+	if _, err := s.RevokeUser(t.Context(), "43", time.Now().Add(time.Hour)); !errors.Is(err, auth.ErrBadRevocation) {
+		t.Errorf("from a time that is still to come: got %v", err)
+	}
 	if _, err := serve(t, hubs{"/": locked()}).RevokeUser(t.Context(), "42", time.Time{}); !errors.Is(err, webrocket.ErrNoTokens) {
 		t.Errorf("no tokens: got %v", err)
 	}

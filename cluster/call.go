@@ -85,7 +85,7 @@ func (n *Node) Serve(topic string, f func(ctx context.Context, question []byte) 
 // Call makes Node a hub.Caller. It waits for the nodes that have been heard of in the last
 // second.
 func (n *Node) Call(ctx context.Context, topic string, text []byte, keep time.Duration) ([]hub.Answer, error) {
-	q := question{keep, topic, text}
+	q := question{min(keep, standMost), topic, text}
 	c, now := n.calls, measure.Now()
 	a := n.expect(now)
 	c.mu.Lock()

@@ -77,13 +77,20 @@ func TestCall(t *testing.T) {
 	if got, want := ask("bad", patience), "n1: no, n2: no"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	const century = 100 * 366 * 24 * time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	answers, err := nodes[0].Call(ctx, "t", []byte("stay"), century)
+	if got, want := said(answers), "n1: stay of n1, n2: stay of n2"; err != nil || got != want {
+		t.Errorf("a question that stands for a century: got %q, %v", got, err)
+	}
 	nodes[2].Serve("t", func(ctx context.Context, _ []byte) ([]byte, error) {
 		<-ctx.Done() // it does not answer in time
 		return nil, ctx.Err()
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	answers, err := nodes[0].Call(ctx, "t", []byte("slow"), 0)
+	answers, err = nodes[0].Call(ctx, "t", []byte("slow"), 0)
 	if err != nil || len(answers) != 2 || answers[0].Err != nil || !errors.Is(answers[1].Err, hub.ErrNoAnswer) {
 		t.Errorf("got %s, %v", said(answers), err)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -36,7 +37,9 @@ type exchange struct {
 
 	standing atomic.Uint64 // questions that stand and that this node has learned
 
-	mu      sync.Mutex
+	turn sync.Mutex // held while a message is taken, or time passes, also while subscribers are waited for
+
+	mu      sync.Mutex       // of what follows; who changes peers holds turn before
 	settled bool             // what is heard for the first time from now on has begun, or was missed
 	peers   map[uint64]*peer // by incarnation
 	counts  inCount
@@ -113,6 +116,9 @@ func (x *exchange) take(now time.Duration, message []byte) {
 		if number, records, err = parseNumbered(rest); err == nil {
 			err = parseRecords(records, func(*record) {})
 		}
+		if number > numberMax || k == kindBatch && (number == 0 || len(records) == 0) {
+			err = errFrame
+		}
 		if err == nil {
 			x.takeNumbered(now, k, from, number, records)
 		}
@@ -136,15 +142,18 @@ func (x *exchange) takeBeat(now time.Duration, from uint64, b beat) {
 	if b.flags&beatHello != 0 {
 		x.beat(0)
 	}
+	x.turn.Lock()
+	defer x.turn.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p := x.peer(now, from, b.top)
 	p.standing = max(p.standing, b.standing)
 	p.skew = time.Duration(b.wall-x.wall()) * time.Millisecond
-	if p.name == "" {
-		p.name = b.name
-		x.replace(now, p)
+	p.name = cmp.Or(p.name, b.name)
+	if p.replaced {
+		p.replaced, p.left = false, false // two nodes have one name
 	}
+	x.replace(now, p)
 	x.reaches(now, p, b.top)
 	if b.flags&beatBye != 0 {
 		p.left = true
@@ -153,6 +162,8 @@ func (x *exchange) takeBeat(now time.Duration, from uint64, b beat) {
 
 // takeNumbered takes a batch, or what is said of batches that are gone.
 func (x *exchange) takeNumbered(now time.Duration, k kind, from, number uint64, records []byte) {
+	x.turn.Lock()
+	defer x.turn.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if k == kindGone {
@@ -196,7 +207,7 @@ func (x *exchange) takeNumbered(now time.Duration, k kind, from, number uint64, 
 func (x *exchange) peer(now time.Duration, from, top uint64) *peer {
 	p := x.peers[from]
 	if p == nil {
-		p = &peer{id: from, next: top + 1, top: top}
+		p = &peer{id: from, next: top + 1, top: top, began: now}
 		x.peers[from] = p
 		if x.settled && top > 0 {
 			x.loseAll() // it has been there for a while, and could not be heard
@@ -206,13 +217,14 @@ func (x *exchange) peer(now time.Duration, from, top uint64) *peer {
 	return p
 }
 
-// replace takes the earlier incarnations of a node for lost: it was killed and has begun
-// anew.
+// replace takes the earlier incarnations of a node for lost, since it was killed and has begun
+// anew: those that were not heard of any more when it began, and those that are gone.
 func (x *exchange) replace(now time.Duration, p *peer) {
 	for _, old := range x.peers {
-		if old != p && old.name == p.name && !old.gone && now-old.heard > 2*beatEvery {
+		silent := now-old.heard > 2*beatEvery && old.heard <= p.began || now-old.heard > goneAfter
+		if old != p && old.name == p.name && !old.left && silent {
 			x.end(old)
-			old.gone, old.left = true, true // a message of it that is late changes nothing
+			old.gone, old.left, old.replaced = true, true, true
 		}
 	}
 }
@@ -237,7 +249,7 @@ func (x *exchange) ask(now time.Duration, p *peer) {
 	x.world.tell(p.id, appendAsk(nil, x.id, first, last))
 }
 
-// apply delivers a batch, which is the next.
+// apply delivers a batch, which is the next. Meanwhile others may ask about peers.
 func (x *exchange) apply(p *peer, records []byte) {
 	p.next++
 	_ = parseRecords(records, func(r *record) {
@@ -246,7 +258,9 @@ func (x *exchange) apply(p *peer, records []byte) {
 			return
 		}
 		x.counts.events++
+		x.mu.Unlock()
 		x.world.publish(r)
+		x.mu.Lock()
 	})
 }
 
@@ -267,6 +281,8 @@ func (x *exchange) applyHeld(now time.Duration, p *peer) {
 
 // tick is called several times a second.
 func (x *exchange) tick(now time.Duration) {
+	x.turn.Lock()
+	defer x.turn.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(x.peers)) { // in one order, so that a simulation can be repeated
@@ -282,7 +298,7 @@ func (x *exchange) tick(now time.Duration) {
 		case now-p.heard > goneAfter:
 			x.end(p)
 			p.gone = true
-		case open && len(p.held) > 0 && now-p.progress > gapMax:
+		case open && (len(p.held) > 0 && now-p.progress > gapMax || now-p.progress > goneAfter):
 			x.loseAll()
 			p.skip(last)
 			x.applyHeld(now, p)

@@ -364,6 +364,103 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// A node that was killed and is started again is known once from then on, by the incarnation
+// that answers, whether it was away for a moment or for long. Its loss is told once.
+func TestStartedAgain(t *testing.T) {
+	for _, away := range []time.Duration{0, 2 * beatEvery, time.Second, goneAfter + 2*time.Second} {
+		t.Run(away.String(), func(t *testing.T) {
+			n, a, b := pair(t)
+			n.kill(b)
+			n.run(away, func() {})
+			again := n.start("b")
+			n.run(time.Second, func() {})
+			if others := a.others(); len(others) != 1 || others[0].id != again.id {
+				t.Errorf("got %+v, want %x alone", others, again.id)
+			}
+			n.run(2*goneAfter, func() {})
+			if a.counts.toldAll != 1 {
+				t.Errorf("all were told %d times, want once", a.counts.toldAll)
+			}
+		})
+	}
+}
+
+// Two nodes that have one name by mistake stay known, also if one of them was not heard for a
+// while.
+func TestOneNameTwice(t *testing.T) {
+	n, a, b := pair(t)
+	twin := n.start("b")
+	known := func() bool {
+		others := a.others()
+		return len(others) == 2 && others[0].id+others[1].id == b.id+twin.id
+	}
+	if n.run(5*time.Second, func() {}); !known() {
+		t.Errorf("got %+v, want both", a.others())
+	}
+	n.split[b] = true
+	n.run(goneAfter+time.Second, func() {})
+	if others := a.others(); len(others) != 1 || others[0].id != twin.id {
+		t.Errorf("one is away: got %+v, want %x alone", others, twin.id)
+	}
+	n.split[b] = false
+	if n.run(time.Second, func() {}); !known() {
+		t.Errorf("both are back: got %+v", a.others())
+	}
+}
+
+// A gap that nobody mends is told in the end, also if nothing comes after it.
+func TestGapThatStays(t *testing.T) {
+	n, a, b := pair(t)
+	a.put(1)
+	n.run(beatEvery, func() {})
+	a.put(1)
+	for range a.out.take() { // no other node gets it
+		a.out.ring[len(a.out.ring)-1] = nil // nor when it asks
+	}
+	n.run(gapMax+beatEvery, func() {})
+	if heard := b.heard[a.channel()]; !slices.Equal(heard, []string{"1"}) {
+		t.Errorf("got %q too early", heard)
+	}
+	n.run(goneAfter, func() {})
+	if heard := b.heard[a.channel()]; !slices.Equal(heard, []string{"1", "lost some"}) {
+		t.Errorf("got %q", heard)
+	}
+	a.put(1)
+	n.run(beatEvery, func() {})
+	if heard := b.heard[a.channel()]; !slices.Equal(heard, []string{"1", "lost some", "3"}) {
+		t.Errorf("got %q", heard)
+	}
+}
+
+// What no node sends is not obeyed: numbers that none reaches, batches without an event, names
+// that none has. What is held of a node is bounded, however small its batches are.
+func TestGarbage(t *testing.T) {
+	_, a, b := pair(t)
+	event := &record{hub: []byte("/"), channel: []byte("c"), event: []byte("e")}
+	const stranger = 77
+	for name, message := range map[string][]byte{
+		"a batch before the first":  appendRecord(appendNumbered(nil, kindBatch, stranger, 0), event),
+		"a batch of no number":      appendRecord(appendNumbered(nil, kindBatch, stranger, 1<<64-1), event),
+		"a batch without events":    appendNumbered(nil, kindBatch, b.id, 1),
+		"a beat of no number":       appendBeat(nil, stranger, beat{"c", 1<<64 - 1, 0, 0, 0}),
+		"a name of several lines":   appendBeat(nil, stranger, beat{"c\nlevel=ERROR", 0, 0, 0, 0}),
+		"no name":                   appendBeat(nil, stranger, beat{"", 0, 0, 0, 0}),
+		"what is gone of no number": appendRecord(appendNumbered(nil, kindGone, b.id, 1<<64-1), &record{hub: []byte("/"), channel: []byte("c"), lost: 1}),
+	} {
+		unknown := a.counts.unknown
+		a.take(a.net.now, message)
+		if a.counts.unknown != unknown+1 || len(a.peers) != 1 || a.counts.events+a.counts.told+a.counts.toldAll > 0 {
+			t.Errorf("%s is obeyed: %+v, %d nodes", name, a.counts, len(a.peers))
+		}
+	}
+	for i := range uint64(10_000) {
+		a.take(a.net.now, appendRecord(appendNumbered(nil, kindBatch, b.id, 2+i), event))
+	}
+	if held := len(a.peers[b.id].held); held > heldMax/heldCost {
+		t.Errorf("%d batches are held", held)
+	}
+}
+
 // What is no message of a node changes nothing, and is counted.
 func FuzzTake(f *testing.F) {
 	f.Add(appendBeat(nil, 5, beat{"n", 7, beatHello, 0, 0}))

@@ -35,6 +35,8 @@ type Node struct {
 	hubs     sync.Map // *hub.Hub by name
 	logs     *logs    // nil: each node keeps the histories of its own
 
+	complaints complaints
+
 	connected  atomic.Bool // asking conn could block an event loop
 	reconnects atomic.Uint64
 	wake       chan struct{} // there is something to send
@@ -114,6 +116,7 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.running.Go(n.send)
+	n.running.Go(n.beat)
 	n.running.Go(n.keepTime)
 	n.running.Go(n.tellAllLost)
 	n.running.Go(n.tellGuests)
@@ -165,9 +168,11 @@ func (n *Node) dial(name string, more ...nats.Option) (*nats.Conn, error) {
 		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
 		nats.ReconnectBufSize(-1), // what cannot be sent now is kept here, and asked for
 		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2), nats.FlusherTimeout(5 * time.Second),
+		nats.IgnoreAuthErrorAbort(), // the login may be good again later
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			n.log.Warn("NATS reports an error", "error", err)
+			n.complaints.log(n.log, "NATS reports an error", err)
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { n.complaints.log(n.log, "NATS cannot be reached", err) }),
 	}, more...)
 	c := &n.config
 	switch {
@@ -267,7 +272,23 @@ func (n *Node) send() {
 	}
 }
 
-// keepTime says how far this node has come, and looks after the others.
+// beat says how far this node has come. It waits for nobody: else a node whose subscribers
+// are too slow would be taken for lost by the others.
+func (n *Node) beat() {
+	beats := time.NewTicker(beatEvery)
+	defer beats.Stop()
+	for {
+		select {
+		case <-beats.C:
+			n.exchange.beat(0)
+			n.teller.beat(0, n.sendFacts)
+		case <-n.done:
+			return
+		}
+	}
+}
+
+// keepTime looks after the other nodes.
 func (n *Node) keepTime() {
 	beats := time.NewTicker(beatEvery)
 	defer beats.Stop()
@@ -278,10 +299,8 @@ func (n *Node) keepTime() {
 			if i%warnEvery == 0 {
 				wrong = n.warn(wrong)
 			}
-			n.exchange.beat(0)
 			n.exchange.tick(measure.Now())
 			n.calls.fetch(measure.Now())
-			n.teller.beat(0, n.sendFacts)
 			n.learner.tick(measure.Now())
 			n.wakeGuests()
 			n.logs.begin()
@@ -364,15 +383,16 @@ func (n *Node) Ready() bool { return n.connected.Load() && n.logs.ready() }
 // Connected reports whether there is a connection to NATS.
 func (n *Node) Connected() bool { return n.connected.Load() }
 
-// How long a node that ends waits for the others, and what it asks them.
+// How long a node that ends waits for the others and for NATS, and what it asks the others.
 const (
-	byeWithin = time.Second
-	byeTopic  = "bye"
+	byeWithin   = time.Second
+	byeTopic    = "bye"
+	flushWithin = 10 * time.Second
 )
 
 // Close sends what is left, tells the other nodes that nothing follows, and ends the
-// connection. Close it after the server has been shut down. It waits until ctx is done, and
-// returns an error if what is left may not have reached NATS. The other nodes have a second
+// connection. Close it after the server has been shut down. It waits for NATS until ctx is done,
+// 10 seconds at most, and returns an error if what is left may not have reached NATS. The other nodes have a second
 // to say that it has reached them: the server of NATS may end with this process.
 func (n *Node) Close(ctx context.Context) (err error) {
 	n.closing.Do(func() {
@@ -382,7 +402,9 @@ func (n *Node) Close(ctx context.Context) (err error) {
 			whole, cancel := context.WithTimeout(ctx, byeWithin)
 			_, _ = n.Call(whole, byeTopic, nil, 0) // nobody serves it: any answer comes after what is left
 			cancel()
-			if err = n.conn.FlushWithContext(ctx); err != nil {
+			within, cancel := context.WithTimeout(ctx, flushWithin) // NATS wants a deadline
+			err = n.conn.FlushWithContext(within)
+			if cancel(); err != nil {
 				err = fmt.Errorf("cluster: the last events may not have reached other nodes: %w", err)
 			}
 		}

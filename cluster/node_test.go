@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -234,11 +235,17 @@ func TestEncrypted(t *testing.T) {
 // natsServer starts a server of NATS at an address.
 func natsServer(t *testing.T, address string) *server.Server {
 	t.Helper()
+	return natsServerFor(t, address, "token")
+}
+
+// natsServerFor starts one that wants a token.
+func natsServerFor(t *testing.T, address, token string) *server.Server {
+	t.Helper()
 	at, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: at.Port, NoSigs: true, NoLog: true, Authorization: "token"})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: at.Port, NoSigs: true, NoLog: true, Authorization: token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,6 +295,73 @@ func TestServerRestarts(t *testing.T) {
 	}
 	if s := nodes[1].Stats(); s.ToldAll+s.Told > 0 || s.Reconnects != 1 {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// A lines counts what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}
+
+// A node goes on trying where NATS does not let it in, at its start and later: what it logs in
+// with may be what has changed. It logs why, and not with each attempt.
+func TestLoginRefused(t *testing.T) {
+	address := freePorts(t, 1)[0]
+	log := new(lines)
+	refuse := func() {
+		t.Helper()
+		nats := natsServerFor(t, address, "another token")
+		waitFor(t, "attempts to log in", func() bool {
+			v, err := nats.Varz(nil)
+			return err == nil && v.TotalConnections > 6
+		})
+		nats.Shutdown()
+	}
+	var n *cluster.Node
+	var starting sync.WaitGroup
+	starting.Go(func() {
+		var err error
+		n, err = cluster.Start(cluster.Config{
+			Node: "a", Servers: []string{"nats://" + address}, Token: "token", Log: slog.New(slog.NewTextHandler(log, nil)),
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	refuse()
+	if starting.Wait(); t.Failed() {
+		t.FailNow()
+	}
+	t.Cleanup(func() { _ = n.Close(context.Background()) })
+	for range 2 {
+		nats := natsServer(t, address)
+		waitFor(t, "the connection", n.Connected)
+		nats.Shutdown()
+		waitFor(t, "the end of the connection", func() bool { return !n.Connected() })
+		refuse()
+	}
+	if got := log.count("uthorization"); got < 1 || got > 4 {
+		t.Errorf("that the login is refused is logged %d times:\n%s", got, &log.text)
+	}
+}
+
+// Close needs no deadline, and says that all has been sent.
+func TestCloseWithoutDeadline(t *testing.T) {
+	if err := join(t, embedded.Config{Node: "a", Listen: freePorts(t, 1)[0]}).Close(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,13 +9,17 @@ import (
 const (
 	beatEvery = 250 * time.Millisecond
 	askEvery  = 50 * time.Millisecond // the same batches are not asked for more often
-	gapMax    = 3 * time.Second       // after which a gap that nobody mends is given up
-	goneAfter = 10 * time.Second      // of silence, after which a node is taken for lost
+	gapMax    = 3 * time.Second       // after which a gap that nobody mends is given up, if there is more behind it
+	goneAfter = 10 * time.Second      // of silence, after which a node is taken for lost; or that nobody mends a gap
 	knownFor  = time.Hour             // that a node which is gone is remembered, in case that it comes back
 )
 
-// heldMax is how many bytes are kept of one node that came after a gap.
-const heldMax = 8 << 20
+// heldMax is how many bytes are kept of one node that came after a gap. A batch counts for
+// heldCost more than its records: so there are 4,096 of them at most, which gap looks at.
+const (
+	heldMax  = 8 << 20
+	heldCost = 2 << 10
+)
 
 // A peer is what is known of another node.
 type peer struct {
@@ -29,12 +33,14 @@ type peer struct {
 	standing uint64        // questions that it has learned
 	skew     time.Duration // by which its clock is ahead
 
+	began    time.Duration // when it was heard of first
 	heard    time.Duration // when it was heard of last
 	progress time.Duration // when a gap began, or became smaller
 	asked    time.Duration // when it was asked last, 0 if it may be asked at once
 	answered int           // bytes that have come since
 	gone     bool          // it has been taken for lost, and that was told
-	left     bool          // it has said that nothing follows
+	left     bool          // nothing follows: it has said so, or is replaced
+	replaced bool          // another node has its name since
 }
 
 // gap returns the numbers of the first batches in a row that are missing.
@@ -51,14 +57,14 @@ func (p *peer) gap() (first, last uint64, ok bool) {
 
 // hold keeps a batch that came after a gap, if there is room for it.
 func (p *peer) hold(number uint64, records []byte) {
-	if p.held[number] != nil || p.bytes+len(records) > heldMax {
+	if p.held[number] != nil || p.bytes+heldCost+len(records) > heldMax {
 		return
 	}
 	if p.held == nil {
 		p.held = make(map[uint64][]byte)
 	}
 	p.held[number] = slices.Clone(records)
-	p.bytes += len(records)
+	p.bytes += heldCost + len(records)
 }
 
 // release returns the batch that is applied next, if it is held.
@@ -66,7 +72,7 @@ func (p *peer) release() (records []byte, ok bool) {
 	records, ok = p.held[p.next]
 	if ok {
 		delete(p.held, p.next)
-		p.bytes -= len(records)
+		p.bytes -= heldCost + len(records)
 	}
 	return records, ok
 }
@@ -77,7 +83,7 @@ func (p *peer) skip(number uint64) {
 	for n, records := range p.held {
 		if n < p.next {
 			delete(p.held, n)
-			p.bytes -= len(records)
+			p.bytes -= heldCost + len(records)
 		}
 	}
 }

@@ -1,16 +1,20 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/nats-io/nats.go"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/auth"
@@ -343,4 +347,83 @@ func TestPresenceOfAllNodes(t *testing.T) {
 	}
 	_ = watcher.conn.CloseNow()
 	wantUsers(t, left, "room:1")
+}
+
+// A node whose subscribers cannot be served as fast as events come goes on saying that it is
+// there, and tells its numbers; in the end they have got all.
+func TestBeatsWhileSubscribersAreSlow(t *testing.T) {
+	nodes := joinAll(t, 2, noSecret)
+	stuck, free := make(chan struct{}), make(chan struct{})
+	freed := sync.OnceFunc(func() { close(free) })
+	s := webrocket.NewServer("127.0.0.1:0")
+	s.Config.Loops = 1
+	s.Broker = nodes[1].Node
+	h := webrocket.NewJSONHandler()
+	h.MaxQueuedBytes = 256 << 20
+	h.OnPublish = func(*webrocket.Session, webrocket.Event) error {
+		close(stuck)
+		<-free
+		return nil
+	}
+	if err := s.Handle("/", h); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Shutdown(context.Background()) })
+	t.Cleanup(freed)
+	c := (&site{s, nodes[1]}).dial(t)
+	for _, command := range []string{`{"auth":{"access":"read-write","secret":""}}`, `{"subscribe":{"channel":"c"}}`} {
+		if reply := c.do(command); !strings.Contains(reply, `"ok":true`) {
+			t.Fatal(reply)
+		}
+	}
+	if err := c.conn.Write(t.Context(), websocket.MessageText, []byte(`{"publish":{"channel":"x","event":"e"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	<-stuck
+	data := strings.Repeat("x", 100_000)
+	const events = 400
+	for range events {
+		for errors.Is(nodes[0].hub.Publish("c", "e", data), webrocket.ErrOverloaded) {
+			runtime.Gosched() // until it is sent
+		}
+	}
+	overloaded := func() bool {
+		return errors.Is(s.Publish("/", "c", "e", data), webrocket.ErrOverloaded)
+	}
+	waitFor(t, "more events than there is room for", overloaded)
+	beats := nodes[0].beats(t, "n1")
+	for range 10 {
+		select {
+		case <-beats:
+		case <-time.After(patience):
+			t.Fatal("the node is silent")
+		}
+	}
+	if got := nodes[1].Stats().ReceivedEvents; got == 0 || got >= events {
+		t.Errorf("%d events have been delivered", got)
+	}
+	freed()
+	waitFor(t, "all events", func() bool { return nodes[1].Stats().ReceivedEvents == events })
+}
+
+// beats returns the beats of another node, as they come to this one.
+func (m *member) beats(t *testing.T, of string) <-chan *nats.Msg {
+	t.Helper()
+	conn, err := nats.Connect("", nats.InProcessServer(m.server), nats.UserInfo(m.server.Login()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	beats := make(chan *nats.Msg, 1000)
+	if _, err := conn.Subscribe("rk.test.c.*", func(m *nats.Msg) {
+		if m.Data[1] == 'H' && bytes.Contains(m.Data, []byte(of)) {
+			beats <- m
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return beats
 }

@@ -79,7 +79,11 @@ func parseBeat(b []byte) (beat, error) {
 	if size <= 0 {
 		return beat{}, errFrame
 	}
-	return beat{string(name), binary.LittleEndian.Uint64(b[1:]), b[0], standing, wall}, nil
+	top := binary.LittleEndian.Uint64(b[1:])
+	if top > numberMax || CheckName(string(name)) != nil {
+		return beat{}, errFrame
+	}
+	return beat{string(name), top, b[0], standing, wall}, nil
 }
 
 // appendAsk asks for the batches from first to last.
@@ -94,6 +98,9 @@ func parseAsk(b []byte) (first, last uint64, err error) {
 	}
 	return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), nil
 }
+
+// numberMax is more batches than a node can send.
+const numberMax = 1 << 62
 
 // parseNumbered returns the number that a batch, or what is gone, begins with.
 func parseNumbered(b []byte) (number uint64, records []byte, err error) {
