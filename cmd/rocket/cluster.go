@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nu7hatch/webrocket"
@@ -58,7 +64,7 @@ func clusterSettings() []setting {
 		},
 		{
 			"Cluster.Routes", "cluster-routes", "LIST", "", restart, "addresses of all nodes, this one among them; the same list for each",
-			func(c *config) value { return list(&c.cluster.routes, wantAddress, checkAddress) },
+			func(c *config) value { return list(&c.cluster.routes, wantAddress, checkRoute) },
 		},
 		{
 			"Cluster.Secret", "cluster-secret", "SECRET", "", restart, "what the nodes have in common: lets them in, and encrypts between them",
@@ -182,11 +188,46 @@ func checkNode(s string) error {
 	return cluster.CheckName(s)
 }
 
-// checkNATS accepts the URL of a server of NATS.
+// checkNATS accepts the URL of a server of NATS. What it says is wrong does not show a password.
 func checkNATS(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+	known := err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)
+	switch {
+	case !known && strings.Contains(s, "@"):
+		return errors.New(`want a URL such as "nats://user:password@10.0.0.1:4222"`)
+	case !known || u.Hostname() == "" || strings.Contains(u.Host, ","):
 		return errWant
+	case u.Path != "" && u.Path != "/" && !strings.HasPrefix(u.Scheme, "ws"):
+		return fmt.Errorf("a server of NATS has no path; leave %s out", u.Path)
+	}
+	if n, err := strconv.Atoi(cmp.Or(u.Port(), "4222")); err != nil || n < 1 || n > 65535 {
+		return fmt.Errorf("the port %s is none from 1 to 65535", u.Port())
+	}
+	return nil
+}
+
+// overWebSocket reports whether a server of NATS is reached by WebSocket.
+func overWebSocket(server string) bool { return strings.HasPrefix(server, "ws") }
+
+// checkRoute accepts an address at which other nodes can reach one.
+func checkRoute(s string) error {
+	if err := checkAddress(s); err != nil {
+		return err
+	}
+	if everyAddress(s) {
+		return fmt.Errorf("other nodes cannot reach %s; give the address or the name of the node's machine", s)
+	}
+	return nil
+}
+
+// checkCredentials accepts a file as nsc makes it.
+func checkCredentials(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %s", name, reason(err))
+	}
+	if !bytes.Contains(text, []byte("BEGIN NATS USER JWT")) || !bytes.Contains(text, []byte("BEGIN USER NKEY SEED")) {
+		return fmt.Errorf("%s has no JWT and seed of a user; nsc generate creds prints one that has", name)
 	}
 	return nil
 }
@@ -213,13 +254,100 @@ func (c *config) checkCluster() problems {
 		{cl.tls.partly(), "cluster-tls-cert", "want all three of TLSCertFile, TLSKeyFile and TLSCAFile"},
 		{(cl.natsTLS.cert != "") != (cl.natsTLS.key != ""), "nats-tls-cert", "a certificate needs its key, and a key its certificate"},
 		{cl.password != "" && cl.user == "", "nats-password", "a password needs its user; give NATS.User"},
+		{cl.credentials != "" && cl.user+cl.token != "", "nats-credentials", "there is a NATS.User or NATS.Token already; give one of them"},
+		{cl.user != "" && cl.token != "", "nats-token", "there is a NATS.User already; give one of the two"},
+		{slices.ContainsFunc(cl.servers, overWebSocket) && !all(cl.servers, overWebSocket), "nats-servers", "want either ws:// and wss:// or nats:// and tls://, not both"},
+		{cl.listen != "" && c.clients(cl.listen), "cluster-listen", "clients have this port already; give the nodes another"},
+		{cl.listen != "" && cl.listen == c.admin, "cluster-listen", "it is the admin port; give the nodes another"},
 		{cl.secret != "" && len(cl.secret) < secretMin, "cluster-secret", fmt.Sprintf("whoever guesses it reads everything; give at least %d characters, as of: openssl rand -hex 16", secretMin)},
 	} {
 		if rule.broken {
 			found = append(found, problem{where: c.origin[rule.flag], what: rule.what})
 		}
 	}
+	return slices.Concat(found, c.checkRoutes(), c.checkIdle(), c.checkFiles())
+}
+
+// all reports whether f is true for each of the strings.
+func all(list []string, f func(string) bool) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !f(s) })
+}
+
+// clients reports whether clients reach the server at an address, if it is one of this machine.
+func (c *config) clients(address string) bool {
+	host, text, _ := net.SplitHostPort(address)
+	port, _ := strconv.Atoi(text)
+	return (port == c.port || port == c.tlsPort) && sameHost(host, c.host)
+}
+
+// checkRoutes finds nodes that are named twice: then there seem to be more than there are.
+func (c *config) checkRoutes() (found problems) {
+	routes := c.cluster.routes
+	for i, route := range routes {
+		if slices.Contains(routes[:i], route) {
+			found = append(found, problem{where: c.origin["cluster-routes"], what: route + " is there twice; name each node once"})
+		}
+	}
 	return found
+}
+
+// checkIdle finds settings which say that a cluster is wanted that there is not.
+func (c *config) checkIdle() (found problems) {
+	const (
+		noListen  = "it is for Cluster.Listen, which is not given; the files for servers of NATS are those of NATS"
+		noServers = "there is no server of NATS to connect to; give NATS.Servers"
+	)
+	cl := &c.cluster
+	for flag, value := range map[string]string{"cert": cl.tls.cert, "key": cl.tls.key, "ca": cl.tls.ca} {
+		if value != "" && cl.listen == "" {
+			found = append(found, problem{where: c.origin["cluster-tls-"+flag], what: noListen})
+		}
+	}
+	for flag, value := range map[string]string{
+		"credentials": cl.credentials, "user": cl.user, "password": cl.password, "token": cl.token,
+		"tls-cert": cl.natsTLS.cert, "tls-key": cl.natsTLS.key, "tls-ca": cl.natsTLS.ca,
+	} {
+		if value != "" && len(cl.servers) == 0 {
+			found = append(found, problem{where: c.origin["nats-"+flag], what: noServers})
+		}
+	}
+	slices.SortFunc(found, func(a, b problem) int { return cmp.Compare(a.where, b.where) })
+	return found
+}
+
+// checkFiles finds what is wrong with the files that are named. Pipes can be read only once, so
+// it leaves them.
+func (c *config) checkFiles() (found problems) {
+	cl := &c.cluster
+	note := func(flag string, err error) {
+		if err != nil {
+			found = append(found, problem{where: c.origin[flag], what: err.Error(), content: true})
+		}
+	}
+	if areRegular(cl.credentials) {
+		note("nats-credentials", checkCredentials(cl.credentials))
+	}
+	for i, files := range []tlsFiles{cl.tls, cl.natsTLS} {
+		prefix := []string{"cluster-tls-", "nats-tls-"}[i]
+		if areRegular(files.cert, files.key) {
+			if _, err := tls.LoadX509KeyPair(files.cert, files.key); err != nil {
+				note(prefix+"cert", fmt.Errorf("%s and %s are no certificate and its key: %w", files.cert, files.key, err))
+			}
+		}
+		if areRegular(files.ca) {
+			_, err := (tlsFiles{ca: files.ca}).config()
+			note(prefix+"ca", err)
+		}
+	}
+	return found
+}
+
+// areRegular reports whether all of them are the names of regular files.
+func areRegular(names ...string) bool {
+	return all(names, func(name string) bool {
+		info, err := os.Stat(name)
+		return err == nil && info.Mode().IsRegular()
+	})
 }
 
 // secretMin is how long the secret of a cluster is at least: what is sent between nodes can
@@ -240,8 +368,23 @@ func (f tlsFiles) partly() bool {
 // clusterWarnings returns what is allowed for a cluster but seldom meant.
 func (c *config) clusterWarnings() (ws []string) {
 	cl := &c.cluster
+	for _, s := range clusterSettings() {
+		if _, given := c.origin[s.flag]; !given {
+			continue
+		}
+		name, _ := strings.CutPrefix(s.key, "Cluster.")
+		switch {
+		case !cl.on() && (name == "Name" || name == "Node"):
+			ws = append(ws, s.key+" does nothing: there is no cluster; give Cluster.Listen, or NATS.Servers")
+		case cl.dir == "" && name == "Sync", !cl.keeps() && slices.Contains([]string{"Replicas", "Logs", "MaxBytes", "PublishTimeout"}, name):
+			ws = append(ws, s.key+" does nothing: the nodes store no events; give Cluster.Dir, or NATS.Streams")
+		}
+	}
 	if !cl.on() {
-		return nil
+		return ws
+	}
+	if host, _, _ := net.SplitHostPort(cl.listen); cl.listen != "" && len(cl.routes) == 0 && !isLoopback(host) {
+		ws = append(ws, "there are no Cluster.Routes: this node looks for no others; name all nodes, the same list on each")
 	}
 	if cl.listen != "" && len(cl.routes) > 0 && !slices.Contains(cl.routes, cl.listen) && !everyAddress(cl.listen) {
 		ws = append(ws, fmt.Sprintf("Cluster.Routes lack the address of this node, %s: the list is the same on each node, and names them all", cl.listen))
@@ -316,7 +459,18 @@ func (c *config) nodeName() (string, error) {
 	if c.cluster.listen != "" {
 		_, port, _ = net.SplitHostPort(c.cluster.listen)
 	}
-	return notNameable.ReplaceAllString(name[:min(len(name), 50)], "-") + "-" + port, nil
+	return nodeNameOf(name, port), nil
+}
+
+// nodeNameOf returns the name of a node on a machine. A machine's name that is too long is cut, and
+// has a hash for what it lacks: machines may differ there alone.
+func nodeNameOf(machine, port string) string {
+	const most = 50
+	if len(machine) > most {
+		sum := sha256.Sum256([]byte(machine))
+		machine = machine[:most-9] + "-" + hex.EncodeToString(sum[:4])
+	}
+	return notNameable.ReplaceAllString(machine, "-") + "-" + port
 }
 
 // A clusterMember is this process in a cluster.

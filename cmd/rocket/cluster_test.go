@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/cmd/rocket/console"
 )
 
@@ -240,6 +241,9 @@ func TestClusterWithNATSEndToEnd(t *testing.T) {
 
 // What is wrong with the settings of a cluster is said with the place and the remedy.
 func TestCheckCluster(t *testing.T) {
+	cert, key := writePair(t, t.TempDir())
+	_, otherKey := writePair(t, t.TempDir())
+	creds := writeFile(t, "-----BEGIN NATS USER JWT-----\nx\n-----BEGIN USER NKEY SEED-----\nx\n")
 	for _, tt := range []struct{ settings, want string }{
 		{`"Cluster": {"Listen": "127.0.0.1:9774"}`, "ok"},
 		{`"Cluster": {"Listen": "10.0.0.1:9774", "Routes": ["10.0.0.1:9774", "10.0.0.2:9774"], "Secret": "sixteen characters"}`, "ok"},
@@ -259,12 +263,53 @@ func TestCheckCluster(t *testing.T) {
 		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9775"]}`, "warning: Cluster.Routes lack the address of this node, 127.0.0.1:9774"},
 		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9774"], "Dir": "/tmp"}`, "warning: the nodes can store histories together, and no rule of a hub has a History"},
 		{`"MaxMessageSize": "2MB", "NATS": {"Servers": ["nats://h"]}`, "warning: the hub at / takes messages of more than 1 MiB"},
+		{`"Cluster": {"Name": "prod"}`, "warning: Cluster.Name does nothing: there is no cluster; give Cluster.Listen, or NATS.Servers"},
+		{`"Cluster": {"TLSCAFile": "` + cert + `"}`, "Cluster.TLSCAFile: it is for Cluster.Listen, which is not given"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Sync": "interval"}`, "warning: Cluster.Sync does nothing: the nodes store no events; give Cluster.Dir, or NATS.Streams"},
+		{`"NATS": {"Servers": ["nats://h"]}, "Cluster": {"Logs": 4}`, "warning: Cluster.Logs does nothing"},
+		{`"NATS": {"User": "u", "Password": "p"}`, "NATS.Password: there is no server of NATS to connect to; give NATS.Servers"},
+		{`"NATS": {"Servers": ["nats://h"], "User": "u", "Token": "t"}`, "NATS.Token: there is a NATS.User already; give one of the two"},
+		{`"NATS": {"Servers": ["nats://h"], "Credentials": "` + creds + `", "Token": "t"}`, "NATS.Credentials: there is a NATS.User or NATS.Token already"},
+		{`"NATS": {"Servers": ["nats://h"], "Credentials": "` + cert + `"}`, "cert.pem has no JWT and seed of a user; nsc generate creds prints one that has"},
+		{`"NATS": {"Servers": ["nats://h"], "TLSCAFile": "` + key + `"}`, "NATS.TLSCAFile: " + key + ": there is no certificate in PEM in it"},
+		{`"NATS": {"Servers": ["nats://h"], "TLSCertFile": "` + cert + `", "TLSKeyFile": "` + otherKey + `"}`, "NATS.TLSCertFile: " + cert + " and " + otherKey + " are no certificate and its key: tls: private key does not match public key"},
+		{`"NATS": {"Servers": ["nats://:4222"]}`, `NATS.Servers[0]: want a URL such as`},
+		{`"NATS": {"Servers": ["nats://g:4222,nats://h:4222"]}`, `NATS.Servers[0]: want a URL such as`},
+		{`"NATS": {"Servers": ["nats://h:70000"]}`, `NATS.Servers[0]: the port 70000 is none from 1 to 65535`},
+		{`"NATS": {"Servers": ["nats://h:4222/x"]}`, `NATS.Servers[0]: a server of NATS has no path; leave /x out`},
+		{`"NATS": {"Servers": ["nats://h:4222", "ws://h:80"]}`, `NATS.Servers: want either ws:// and wss:// or nats:// and tls://, not both`},
+		{`"NATS": {"Servers": ["nat://u:hidden@h:4222"]}`, "NATS.Servers[0]: want a URL such as \"nats://user:password@10.0.0.1:4222\"\n"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9774", "0.0.0.0:9775"]}`, "Cluster.Routes[1]: other nodes cannot reach 0.0.0.0:9775; give the address or the name"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9774", "127.0.0.1:9775", "127.0.0.1:9775"]}`, "Cluster.Routes: 127.0.0.1:9775 is there twice; name each node once"},
+		{`"Cluster": {"Listen": "10.0.0.1:9774", "Secret": "sixteen characters"}`, "warning: there are no Cluster.Routes: this node looks for no others"},
+		{`"Cluster": {"Listen": "127.0.0.1:9772"}`, "Cluster.Listen: clients have this port already; give the nodes another"},
+		{`"Cluster": {"Listen": "127.0.0.1:9773"}`, "Cluster.Listen: it is the admin port; give the nodes another"},
 	} {
 		file := writeFile(t, fmt.Sprintf(`{%s, "Hubs": [{"Path": "/"}]}`, tt.settings))
 		stdout, stderr, _ := call("check", file)
 		if got := stdout + stderr; !strings.Contains(got, tt.want) || (tt.want == "ok") != (!strings.Contains(got, "warning") && stderr == "") {
 			t.Errorf("%s: got\n%swant %s", tt.settings, got, tt.want)
 		}
+	}
+}
+
+// What is fine is shown.
+func TestCheckShowsTheCluster(t *testing.T) {
+	stdout, _, _ := call("check", "-cluster-listen", "127.0.0.1:9774", "-cluster-name", "prod", "-cluster-node", "a")
+	if want := "cluster  prod  node a\n"; !strings.Contains(stdout, want) {
+		t.Errorf("got\n%swant %s", stdout, want)
+	}
+}
+
+// Machines whose long names differ at the end have nodes of different names.
+func TestNodeNameOf(t *testing.T) {
+	long := strings.Repeat("websocket-gateway-", 3)
+	a, b := nodeNameOf(long+"7c9d-aaaaa", "9774"), nodeNameOf(long+"7c9d-bbbbb", "9774")
+	if a == b || cluster.CheckName(a) != nil || !strings.HasSuffix(a, "-9774") {
+		t.Errorf("got %q and %q", a, b)
+	}
+	if got := nodeNameOf("a.example.org", "1"); got != "a-example-org-1" {
+		t.Errorf("got %q", got)
 	}
 }
 
