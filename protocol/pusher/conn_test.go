@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/nu7hatch/webrocket"
+	"github.com/nu7hatch/webrocket/codec"
 	"github.com/nu7hatch/webrocket/engine"
 	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
@@ -208,9 +209,25 @@ func TestDrain(t *testing.T) {
 	if count[4200] < len(all)/2 || count[4200]+count[4100] != len(all) {
 		t.Errorf("closed by code: %v, want 4200, and 4100 for the last ones", count)
 	}
-	e := w.app.Endpoint(engine.Endpoint{})
-	if e.GoingAway.Code != 4100 || e.SlowReader.Code != 4100 {
-		t.Errorf("those that are left get %d, slow readers %d, want 4100", e.GoingAway.Code, e.SlowReader.Code)
+}
+
+// An endpoint has the protocol's close codes, and nothing that its clients would not
+// understand, whatever it is made of.
+func TestEndpoint(t *testing.T) {
+	w := begin(t, pusher.Config{})
+	e := w.app.Endpoint(engine.Endpoint{
+		Origins: []string{"https://example.com"}, SlowReaders: engine.Replay, Silent: &codec.CloseError{Code: 1001}, MaxMessageSize: 7,
+	})
+	for name, got := range map[string]*codec.CloseError{"GoingAway": e.GoingAway, "SlowReader": e.SlowReader, "Unfinished": e.Unfinished} {
+		if got.Code != 4100 {
+			t.Errorf("%s has the code %d, want 4100, after which a page comes back", name, got.Code)
+		}
+	}
+	if e.Silent.Code != 4201 || e.Moving.Code != 4200 {
+		t.Errorf("silent clients get %d and those that a drain closes %d", e.Silent.Code, e.Moving.Code)
+	}
+	if e.Origins != nil || e.SlowReaders != engine.Disconnect || e.MaxMessageSize != 7 {
+		t.Errorf("got %+v, want the limits and neither origins nor another policy", e)
 	}
 }
 
