@@ -108,6 +108,7 @@ func TestAPI(t *testing.T) {
 		{"who is in a public channel", "GET", channels + "/public/users", "", "", 400, "~presence"},
 		{"how many connections", "GET", "/connections", "", "", 200, `{"connections":2}`},
 		{"terminate", "POST", "/users/nobody/terminate_connections", "", "", 200, `{}`},
+		{"terminate who cannot be", "POST", "/users/" + strings.Repeat("u", 201) + "/terminate_connections", "", "", 400, "~user"},
 		{"nothing", "GET", "/nothing", "", "", 404, ""},
 		{"the wrong method", "GET", events, "", "", 405, "~POST"},
 	} {

@@ -152,6 +152,14 @@ func TestNodesAreOneApplication(t *testing.T) {
 		n.hears("/apps/app-1/channels/presence-room/users", "", users("1", "2"))
 	}
 
+	guest := a.connect()
+	guest.join(room, `{"user_id":"3"}`)
+	y.want(`~"event":"pusher_internal:member_added","channel":"presence-room","data":"{\"user_id\":\"3\"`)
+	x.want(`~member_added`)
+	_ = guest.ws.CloseNow()
+	y.want(`~"event":"pusher_internal:member_removed","channel":"presence-room","data":"{\"user_id\":\"3\"`)
+	x.want(`~member_removed`)
+
 	z := b.connect()
 	z.join(room, `{"user_id":"1"}`) // at another node than x
 	b.publish(`{"name":"e","data":"1","channel":"presence-room","socket_id":"` + x.socket + `"}`)
@@ -170,6 +178,11 @@ func TestNodesAreOneApplication(t *testing.T) {
 	q.say(q.subscribe("plain"))
 	p.want(`~"subscription_count\":2`)
 	c.hears("/apps/app-1/channels/plain", "info=subscription_count", `{"occupied":true,"subscription_count":2}`)
+	r := b.connect()
+	r.say(r.subscribe("plain"))
+	p.want(`~"subscription_count\":3`)
+	_ = r.ws.CloseNow()
+	p.want(`~"subscription_count\":2`)
 
 	watcher := c.connect()
 	watcher.say(watcher.signIn(`{"id":"w","watchlist":["u"]}`))
@@ -199,7 +212,7 @@ func TestNodesAreOneApplication(t *testing.T) {
 	defer h.mu.Unlock()
 	for _, event := range []string{
 		"channel_occupied presence-room", "member_added presence-room 1", "member_added presence-room 2", "channel_occupied plain",
-		"member_removed presence-room 1",
+		"member_removed presence-room 1", "channel_vacated plain",
 	} {
 		if n := len(h.events) - len(slices.DeleteFunc(slices.Clone(h.events), func(e string) bool { return e == event })); n != 1 {
 			t.Errorf("the webhook got %s %d times", event, n)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
@@ -62,4 +63,19 @@ func TestHooks(t *testing.T) {
 			t.Errorf("there is no %s among %v", e, seen)
 		}
 	}
+	again := w.connect()
+	again.join("cache-c") // nobody was there in between
+	again.want(`~cache_miss`)
+	want(`{"channel":"cache-c","name":"channel_occupied"}`, `{"channel":"cache-c","name":"cache_miss"}`)
+	rules := w.app.Config()
+	rules.CacheTTL = time.Nanosecond
+	if err := w.app.Obey(rules); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(`{"name":"e","channel":"cache-c","data":"1"}`)
+	again.want(`~"event":"e"`)
+	late := w.connect()
+	late.join("cache-c") // the event has come and gone since the last miss
+	late.want(`~cache_miss`)
+	want(`{"channel":"cache-c","name":"cache_miss"}`)
 }

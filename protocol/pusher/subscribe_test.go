@@ -30,6 +30,9 @@ func TestSubscribe(t *testing.T) {
 		{"private, with the other key", "private-a", func(c *client) string {
 			return `"auth":` + quote(next.SignChannel(c.socket, "private-a", ""))
 		}, "", ""},
+		{"private, with data that is not signed there", "private-a", func(c *client) string {
+			return `"auth":` + quote(key.SignChannel(c.socket, "private-a", "")) + `,"channel_data":` + quote(me)
+		}, "", ""},
 		{"no signature", "private-a", func(*client) string { return `"auth":""` }, "", `"type":"AuthError"`},
 		{"no auth", "private-a", func(*client) string { return `"x":1` }, "", `"type":"AuthError"`},
 		{"of another connection", "private-a", func(*client) string {
@@ -66,6 +69,7 @@ func TestSubscribe(t *testing.T) {
 		{"presence, a user that is null", "presence-a", nil, `{"user_id":null}`, `"type":"AuthError"`},
 		{"presence, no JSON", "presence-a", nil, `1`, `"type":"AuthError"`},
 		{"presence, a user with a long name", "presence-a", nil, `{"user_id":"123456"}`, `"type":"LimitReached"`},
+		{"presence, a user whose name cannot be shown", "presence-a", nil, `{"user_id":"a\u0001"}`, `"type":"LimitReached"`},
 		{"presence, a user with much to tell", "presence-a", nil, `{"user_id":"1","user_info":"12345678901234567890"}`, `"type":"LimitReached"`},
 		{"a name with a space", "a b", nil, "", `"type":"InvalidChannel"`},
 		{"a long name", strings.Repeat("a", 201), nil, "", `"type":"InvalidChannel"`},
@@ -169,6 +173,9 @@ func TestPresence(t *testing.T) {
 	third := w.connect()
 	third.say(third.subscribe("presence-room", `{"user_id":"third"}`))
 	third.want(`~"type":"LimitReached"`, `~"event":"pusher:error"`)
+	third.join("presence-room", `{"user_id":"ann"}`) // who is no further member
+	third.say(`{"event":"pusher:unsubscribe","data":{"channel":"presence-room"}}`)
+	third.quiet()
 
 	ann.say(ann.subscribe("presence-room", `{"user_id":"ann","user_info":{"name":"Ann"}}`))
 	ann.want(`~"count\":2`)
@@ -377,6 +384,14 @@ func TestCacheEnds(t *testing.T) {
 	c.join("cache-c")
 	c.want(`~pusher:cache_miss`)
 
+	w = begin(t, pusher.Config{})
+	w.publish(`{"name":"e","channel":"cache-c","data":"1"}`)
+	bytes := w.apps.Stats()[0].CachedBytes
+	w.publish(`{"name":"e","channel":"cache-c","data":"2"}`) // in its place
+	if got := w.apps.Stats()[0].CachedBytes; got != bytes || bytes == 0 {
+		t.Errorf("an event has %d bytes, the next one in its place %d", bytes, got)
+	}
+
 	w = begin(t, pusher.Config{MaxCacheBytes: 10_000})
 	for i := range 100 {
 		w.publish(fmt.Sprintf(`{"name":"e","channel":"cache-%d","data":%q}`, i, strings.Repeat("x", 1000)))
@@ -484,6 +499,14 @@ func TestWatchlist(t *testing.T) {
 	long := w.connect()
 	long.say(long.signIn(`{"id":"long","watchlist":["a","b","c"]}`))
 	long.want(`~signin_success`, `~"code":4302`, events(`{"name":"offline","user_ids":["a","b"]}`))
+	twice := w.connect()
+	twice.say(twice.signIn(`{"id":"twice","watchlist":["bob","bob"]}`))
+	twice.want(`~signin_success`, events(`{"name":"online","user_ids":["bob"]}`))
+
+	off := begin(t, pusher.Config{}).connect()
+	off.say(off.signIn(`{"id":"ann","watchlist":["bob"]}`))
+	off.want(`~signin_success`)
+	off.quiet()
 }
 
 // A hub may be served in both protocols. What one publishes the other hears, in its own
