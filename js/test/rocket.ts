@@ -72,6 +72,12 @@ export class Rocket {
     return response.json()
   }
 
+  /** A number of the process, by the name of the metric. */
+  async metric(name: string): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.adminPort}/metrics`, { headers: { authorization: 'Bearer admin' } })
+    return Number(new RegExp(`^${name} (.*)$`, 'm').exec(await response.text())![1])
+  }
+
   async stop(): Promise<void> {
     await this.kill()
     rmSync(this.#directory, { recursive: true, force: true })

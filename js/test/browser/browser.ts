@@ -3,11 +3,16 @@ import { readFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import { chromium, type Browser, type Page } from 'playwright-core'
 
+export const program = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
+
+/** For a machine without a screen, and root. */
+export const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
 /** As a user has it, but for what a machine without a screen, and root, take. The back/forward cache is on. */
 export const launch = (): Promise<Browser> => chromium.launch({
-  executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+  executablePath: program,
   ignoreDefaultArgs: ['--disable-back-forward-cache'],
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: flags,
 })
 
 export const bundle = (): string => readFileSync(new URL('../../webrocket.js', import.meta.url), 'utf8')
