@@ -244,7 +244,15 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/publish", narrow, `{"messages":[` + strings.Repeat(`{},`, 100) + `{}]}`, 400, `want 1 to 100, not 101`},
 		{"POST", "/v1/publish", narrow, `{"messages":[{}],"channel":"news"}`, 400, `messages stands alone`},
 		{"POST", "/v1/publish", narrow, `{"channel":"news","id":"` + strings.Repeat("x", 129) + `"}`, 400, `more than 128 bytes`},
-		{"GET", "/v1/publish", narrow, "", 405, `method_not_allowed`},
+		{"GET", "/v1/publish", narrow, "", 405, `this path takes POST, not \"GET\"`},
+		{"PUT", "/v1/channels", narrow, "", 405, `this path takes GET, HEAD, not \"PUT\"`},
+		{"POST", "/v1/publish/news?evnet=e", narrow, "1", 400, `unknown parameter \"evnet\"; want hub, event`},
+		{"POST", "/v1/publish/news?event=e&event=f", narrow, "1", 400, `event is there twice`},
+		{"POST", "/v1/publish?hub=/", narrow, `{"channel":"news"}`, 400, `unknown parameter \"hub\"; want none, since all is in the body`},
+		{"GET", "/v1/channels?perfix=a", reader, "", 400, `want hub, prefix, limit`},
+		{"GET", "/v1/channels/news?limit=1", reader, "", 400, `want hub`},
+		{"GET", "/v1/history/chat:1?Limit=1", reader, "", 400, `want since, until, epoch, limit, hub`},
+		{"GET", "/v1/presence/news?from=1", reader, "", 400, `want after, limit, hub`},
 		{"GET", "/v1/", narrow, "", 404, `docs/http.md`},
 		{"GET", "/v1/history/news", reader, "", 404, `not_available`},
 		{"GET", "/v1/history/chat:1?since=1", reader, "", 400, `epoch goes with since`},
@@ -278,6 +286,9 @@ func TestOtherAuthorization(t *testing.T) {
 		r, got := f.ask("POST", "/v1/publish/news", "", "1", "Authorization: "+field)
 		if r.StatusCode != 401 || !strings.Contains(got, "want a key: Authorization: Bearer rk_") {
 			t.Errorf("%q: got %s %s, want 401", field, r.Status, got)
+		}
+		if strings.Contains(got, "rk_shop") {
+			t.Errorf("%q: got %s, want nothing of the key in it", field, got)
 		}
 	}
 	if r, got := f.ask("POST", "/v1/publish/news", "", "1", "Authorization: bearer  "+f.key); r.StatusCode != 200 {

@@ -150,11 +150,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.cors && allowOrigin(counted, r) {
 		return
 	}
-	err := errMethod
+	var err error
 	if isOneOf(r.Method, route.methods) {
 		err = route.answer(counted, r, channel)
 	} else {
 		counted.Header().Set("Allow", route.methods)
+		err = &problem{http.StatusMethodNotAllowed, "method_not_allowed", fmt.Sprintf("this path takes %s, not %.20q", route.methods, r.Method), 0}
 	}
 	switch {
 	case err == nil:

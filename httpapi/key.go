@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -193,6 +194,9 @@ func (a *API) credentialsOf(r *http.Request) (*credentials, error) {
 		return &credentials{from: r.RemoteAddr}, nil
 	}
 	scheme, token := authorization(r)
+	if strings.HasPrefix(scheme, "rk_") { // which is not repeated
+		return nil, &problem{http.StatusUnauthorized, "invalid_credentials", "Authorization has no scheme; want a key: Authorization: Bearer rk_…", 0}
+	}
 	if scheme != "Bearer" || token == "" {
 		return nil, &problem{http.StatusUnauthorized, "invalid_credentials", fmt.Sprintf("the scheme of Authorization is %.20q; want a key: Authorization: Bearer rk_…", scheme), 0}
 	}
@@ -255,6 +259,24 @@ func queryOf(r *http.Request) (url.Values, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, invalid("the query: %v; names and values are percent-encoded, with & in between", err)
+	}
+	return query, nil
+}
+
+// strictQueryOf returns the query of a request that has no other parameters than these,
+// and none twice: a backend learns of a name that is misspelt.
+func strictQueryOf(r *http.Request, names ...string) (url.Values, error) {
+	query, err := queryOf(r)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range query {
+		switch {
+		case !slices.Contains(names, name):
+			return nil, invalid("the query: unknown parameter %.50q; want %s", name, cmp.Or(strings.Join(names, ", "), "none, since all is in the body"))
+		case len(values) > 1:
+			return nil, invalid("the query: %s is there twice", name)
+		}
 	}
 	return query, nil
 }

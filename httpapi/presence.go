@@ -32,7 +32,7 @@ type PresenceMember struct {
 
 // presence is GET /v1/presence/{channel}.
 func (a *API) presence(w http.ResponseWriter, r *http.Request, channel string) error {
-	c, query, err := a.reader(r, channel)
+	c, query, err := a.reader(r, channel, "after", "limit")
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,6 @@ type problem struct {
 
 func (p *problem) Error() string { return p.message }
 
-var errMethod error = &problem{http.StatusMethodNotAllowed, "method_not_allowed", "this path has other methods: those in Allow", 0}
-
 func invalid(format string, args ...any) *problem {
 	return &problem{http.StatusBadRequest, "invalid_data", fmt.Sprintf(format, args...), 0}
 }

@@ -92,7 +92,7 @@ type result struct {
 
 // publishData is POST /v1/publish/{channel}: the body is the data.
 func (a *API) publishData(w http.ResponseWriter, r *http.Request, channel string) error {
-	query, err := queryOf(r)
+	query, err := strictQueryOf(r, "hub", "event")
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (a *API) publishData(w http.ResponseWriter, r *http.Request, channel string
 
 // publishBody is POST /v1/publish: an event, or a batch of events.
 func (a *API) publishBody(w http.ResponseWriter, r *http.Request, _ string) error {
-	if _, err := queryOf(r); err != nil {
+	if _, err := strictQueryOf(r); err != nil {
 		return err
 	}
 	given, err := a.credentialsOf(r)

@@ -29,7 +29,7 @@ type channelStats struct {
 
 // channels is GET /v1/channels.
 func (a *API) channels(w http.ResponseWriter, r *http.Request, _ string) error {
-	query, err := queryOf(r)
+	query, err := strictQueryOf(r, "hub", "prefix", "limit")
 	if err != nil {
 		return err
 	}
@@ -103,9 +103,10 @@ func (a *API) channel(w http.ResponseWriter, r *http.Request, name string) error
 	return reply(w, http.StatusOK, answer)
 }
 
-// reader returns who asks for a channel, if it may read that, and the request's query.
-func (a *API) reader(r *http.Request, channel string) (*caller, url.Values, error) {
-	query, err := queryOf(r)
+// reader returns who asks for a channel, if it may read that, and the request's query,
+// which has these parameters and the hub.
+func (a *API) reader(r *http.Request, channel string, names ...string) (*caller, url.Values, error) {
+	query, err := strictQueryOf(r, append(names, "hub")...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,7 +137,7 @@ type HistoryEvent struct {
 
 // history is GET /v1/history/{channel}.
 func (a *API) history(w http.ResponseWriter, r *http.Request, channel string) error {
-	c, query, err := a.reader(r, channel)
+	c, query, err := a.reader(r, channel, "since", "until", "epoch", "limit")
 	if err != nil {
 		return err
 	}
