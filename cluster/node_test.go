@@ -358,6 +358,47 @@ func TestLoginRefused(t *testing.T) {
 	}
 }
 
+// Two nodes of one name hear each other, and say so. Where they store histories NATS lets one of
+// them in, and that is logged.
+func TestOneName(t *testing.T) {
+	addresses := freePorts(t, 2)
+	var twins []*member
+	for _, address := range addresses {
+		twins = append(twins, join(t, embedded.Config{Node: "twin", Listen: address, Routes: addresses}))
+	}
+	e := twins[1].listen(t, "c")
+	waitFor(t, "that each sees the other", func() bool {
+		peers := twins[0].Stats().Peers
+		return len(peers) == 1 && peers[0].Doubled
+	})
+	if err := twins[0].hub.Publish("c", "e", nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the event", func() bool { return slices.Equal(e.all(), []string{"e"}) })
+
+	addresses = freePorts(t, 2)
+	log := new(lines)
+	for _, address := range addresses {
+		s, err := embedded.Start(embedded.Config{
+			Name: "test", Node: "twin", Listen: address, Routes: addresses, Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Shutdown()
+	}
+	waitFor(t, "the log", func() bool { return log.count("two nodes of the cluster have one name") > 0 })
+}
+
+// A directory that cannot be made is named in the error.
+func TestDirectoryThatCannotBeMade(t *testing.T) {
+	address := freePorts(t, 1)[0]
+	_, err := embedded.Start(embedded.Config{Name: "test", Node: "a", Listen: address, Routes: []string{address}, Dir: "/proc/no/such", Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "/proc/no") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Close needs no deadline, and says that all has been sent.
 func TestCloseWithoutDeadline(t *testing.T) {
 	if err := join(t, embedded.Config{Node: "a", Listen: freePorts(t, 1)[0]}).Close(context.Background()); err != nil {

@@ -14,9 +14,13 @@ import (
 	"time"
 )
 
-// validFor is how long the certificates of a node are valid. They are made anew when the
-// node starts.
-const validFor = 10 * 365 * 24 * time.Hour
+// The certificates of a node are valid at all times: they are made anew when it starts, and
+// what is behind them is the secret, which has no end. So the clock of a machine does not
+// matter, also if it is wrong when the node starts.
+var (
+	validFrom  = time.Unix(0, 0)
+	validUntil = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) // no end (RFC 5280 §4.1.2.5)
+)
 
 // authorityOf returns the TLS of a node that shares a secret with the others. The key of
 // the authority is made of the secret, so all nodes have the same one, and only they
@@ -27,10 +31,9 @@ func authorityOf(secret, node string) (*tls.Config, error) {
 		return nil, err
 	}
 	key := ed25519.NewKeyFromSeed(seed)
-	now := time.Now()
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Rocket cluster"},
-		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(validFor),
+		NotBefore: validFrom, NotAfter: validUntil,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	encoded, err := x509.CreateCertificate(rand.Reader, authority, authority, key.Public(), key)

@@ -23,12 +23,12 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -117,7 +117,11 @@ func Start(c Config) (*Server, error) {
 	if o.Cluster.TLSConfig != nil {
 		o.Cluster.TLSTimeout = 5
 	}
-	if c.Dir != "" {
+	if c.Dir == "" {
+		// NATS refuses a server that has the name of another one, and streams alone need one
+		// that stays. Nodes tell by themselves if two have one name.
+		o.ServerName += "-" + rand.Text()[:8]
+	} else {
 		o.JetStream, o.StoreDir, o.SyncAlways = true, c.Dir, !c.SyncSeldom
 		o.Cluster.PoolSize = 3
 	}
@@ -139,11 +143,12 @@ func Start(c Config) (*Server, error) {
 	if s.server, err = server.NewServer(o); err != nil {
 		return nil, err
 	}
-	s.server.SetLoggerV2(&logger{log: c.log().With("node", c.Node)}, false, false, false)
+	log := &logger{log: c.log().With("node", c.Node)}
+	s.server.SetLoggerV2(log, false, false, false)
 	s.server.Start()
 	if !s.server.ReadyForConnections(startTimeout) {
 		s.server.Shutdown()
-		return nil, errors.New("the server of NATS inside this process does not start")
+		return nil, fmt.Errorf("the server of NATS inside this process does not start: %s", cmp.Or(log.whyNot(), "it takes too long"))
 	}
 	return s, nil
 }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -24,11 +25,16 @@ type logger struct {
 
 	mu   sync.Mutex
 	told map[string]time.Time // by text without its numbers; guarded by mu
+	end  string               // why the server does not start; guarded by mu
 }
 
 func (l *logger) Errorf(format string, v ...any) {
 	text := "nats: " + fmt.Sprintf(format, v...)
 	level := slog.LevelWarn
+	if strings.Contains(text, "has a duplicate name") {
+		text = "two nodes of the cluster have one name, and NATS lets one of them in; give each its own Node"
+		level = slog.LevelError
+	}
 	if l.again(text, time.Now()) {
 		level = slog.LevelDebug
 	}
@@ -57,7 +63,19 @@ func (l *logger) again(text string, now time.Time) bool {
 }
 
 // Fatalf is called where nats-server would end its process, which is not its own here.
-func (l *logger) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+func (l *logger) Fatalf(format string, v ...any) {
+	l.mu.Lock()
+	l.end = cmp.Or(l.end, fmt.Sprintf(format, v...))
+	l.mu.Unlock()
+	l.Errorf(format, v...)
+}
+
+// whyNot returns why the server does not start, "" if it has not said so.
+func (l *logger) whyNot() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end
+}
 
 func (l *logger) Warnf(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 

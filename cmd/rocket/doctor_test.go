@@ -197,6 +197,11 @@ func TestDoctorReachesTheCluster(t *testing.T) {
 	if status != 0 || !strings.Contains(out, there+"  answers\n") || strings.Contains(out, own) {
 		t.Errorf("all others answer: got %d\n%s", status, out)
 	}
+	_, port, _ := net.SplitHostPort(own)
+	everywhere := writeFile(t, fmt.Sprintf(`{"Cluster": {"Listen": "0.0.0.0:%s", "Secret": "sixteen characters", "Routes": [%q, %q]}, "Hubs": [{"Path": "/"}]}`, port, there, own))
+	if out, _, status := examined(roomy, everywhere); status != 0 || strings.Contains(out, own) {
+		t.Errorf("a node that listens at every address: got %d\n%s", status, out)
+	}
 	out, errs, status := examined(roomy, config(there, own, gone))
 	if status != 1 || !strings.Contains(out, gone+"  CANNOT BE REACHED: connection refused") || !strings.Contains(errs, "1 of 2 addresses of the cluster cannot be reached") {
 		t.Errorf("one does not: got %d\n%s%s", status, out, errs)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -23,7 +24,7 @@ type reached struct {
 // addresses returns those of the other nodes, or of the servers of NATS.
 func (c *clusterConfig) addresses() (all []string) {
 	for _, address := range c.routes {
-		if address != c.listen {
+		if address != c.listen && !(everyAddress(c.listen) && c.isOwn(address)) {
 			all = append(all, address)
 		}
 	}
@@ -39,6 +40,20 @@ func (c *clusterConfig) addresses() (all []string) {
 		all = append(all, net.JoinHostPort(u.Hostname(), port))
 	}
 	return all
+}
+
+// isOwn reports whether an address is one of this machine, with the port of this node.
+func (c *clusterConfig) isOwn(address string) bool {
+	host, port, _ := net.SplitHostPort(address)
+	if _, own, _ := net.SplitHostPort(c.listen); port != own {
+		return false
+	}
+	there, _ := net.LookupIP(host)
+	here, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(here, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && slices.ContainsFunc(there, n.IP.Equal)
+	})
 }
 
 // reach connects to the addresses of the cluster, all at the same time.
