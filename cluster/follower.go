@@ -32,6 +32,9 @@ type logWorld interface {
 	pass(offset uint64)
 	forget(offset uint64)
 	begin(epoch string, ended []pubsub.Position)
+
+	// broke says that the log has lost what was stored, or may have, and how that is known.
+	broke(why string)
 }
 
 // A message is one of a log.
@@ -174,7 +177,7 @@ func (f *follower) again(now time.Duration, m message) {
 	if !f.follows() || f.ledger.has(m.seq, m.at) {
 		return
 	}
-	f.rupture(now, f.ledger.epoch)
+	f.rupture(now, f.ledger.epoch, "a number has come again with another message")
 	f.adopt(now, m)
 }
 
@@ -297,7 +300,7 @@ func (f *follower) goesOn(now time.Duration, from uint64, list []message, state 
 		return false
 	case len(list) > 0 && list[0].seq == from:
 		if known && !f.ledger.has(from, list[0].at) {
-			f.rupture(now, f.ledger.epoch)
+			f.rupture(now, f.ledger.epoch, "the last message is another one")
 			return false
 		}
 	case state == nil:
@@ -323,7 +326,7 @@ func (f *follower) shorter(now time.Duration, has bool) {
 	case f.short == 0:
 		f.short = now
 	case now-f.short >= shortFor:
-		f.rupture(now, f.ledger.epoch)
+		f.rupture(now, f.ledger.epoch, "the log is shorter than it was")
 	}
 }
 
@@ -402,7 +405,8 @@ func (f *follower) adopt(now time.Duration, m message) {
 }
 
 // rupture notes that an epoch is void: what was stored is not there any more.
-func (f *follower) rupture(now time.Duration, of epoch) {
+func (f *follower) rupture(now time.Duration, of epoch, why string) {
+	f.world.broke(why)
 	f.counts.breaks++
 	f.stage, f.void, f.short = broken, of, 0
 	f.held, f.size, f.asking = nil, 0, false
@@ -506,12 +510,13 @@ func (f *follower) begins(now time.Duration, m message, a *applied, had uint64) 
 		f.ended = append(f.ended, pubsub.Position{Epoch: a.ended.String(), Offset: e.before(m.seq)})
 		f.ended = slices.Clone(f.ended[max(len(f.ended)-endedMax, 0):])
 		if f.stage == following {
-			f.begin() // this node was cut off while all others were away
+			f.world.broke("all other nodes that follow it were away while this one was cut off")
+			f.begin()
 		}
 	case !a.began:
 	case e.offset(m.seq, 0) <= f.passed, a.after != 0 && had == 0 && f.void.id != 0:
 		// It does not go on from what this node knows.
-		f.rupture(now, e)
+		f.rupture(now, e, "it has an epoch that does not go on from what was stored")
 		return false
 	default:
 		f.ended, f.passed = nil, e.before(m.seq)
@@ -520,6 +525,7 @@ func (f *follower) begins(now time.Duration, m message, a *applied, had uint64) 
 			f.begin()
 			if had != 0 {
 				f.counts.breaks++
+				f.world.broke("another node has found it")
 			}
 		}
 	}

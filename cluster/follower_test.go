@@ -213,6 +213,8 @@ func (n *logNode) place(p *placed, _ *pubsub.Subscriber, _ int64, silently bool)
 
 func (n *logNode) pass(offset uint64)   { n.source.Pass(offset) }
 func (n *logNode) forget(offset uint64) { n.table.Forget(&n.source, offset) }
+func (n *logNode) broke(string)         {}
+
 func (n *logNode) begin(epoch string, ended []pubsub.Position) {
 	n.table.Begin(&n.source, epoch, ended, 0)
 }
@@ -648,6 +650,7 @@ func (stillWorld) found([]byte, uint64)                           {}
 func (stillWorld) place(*placed, *pubsub.Subscriber, int64, bool) {}
 func (stillWorld) pass(uint64)                                    {}
 func (stillWorld) forget(uint64)                                  {}
+func (stillWorld) broke(string)                                   {}
 func (stillWorld) begin(string, []pubsub.Position)                {}
 
 // A node that was cut off takes itself for the leader for a moment when it is back, and says

@@ -276,6 +276,15 @@ func TestRecoverAnywhere(t *testing.T) {
 	waitLong(t, "the node is ready", nodes[0].ready)
 	nodes[0].recovers(t, at, "a", "b", "c")
 	nodes[0].recovers(t, seen)
+	for i, k := range nodes {
+		waitLong(t, "the leader of the log is known", func() bool {
+			l := k.node.Stats().Logs[0]
+			return slices.Contains([]string{"n0", "n1", "n2"}, l.Leader) && !l.CutOff
+		})
+		if l := k.node.Stats().Logs[0]; l.Hub != "/" || !l.Live {
+			t.Errorf("node %d: got %+v", i, l)
+		}
+	}
 }
 
 // Many publishes are on their way at once, and the answers keep their order; a command that
@@ -547,10 +556,11 @@ func TestStreamsAreWiped(t *testing.T) {
 	run()
 	t.Cleanup(func() { s.Shutdown() })
 	nodes := make([]*keeper, 3)
+	var said notes
 	for i := range nodes {
 		nodes[i] = &keeper{config: cluster.Config{
 			Node: "n" + strconv.Itoa(i), Servers: []string{"nats://127.0.0.1:" + strconv.Itoa(port)},
-			Streams: &cluster.Streams{Replicas: 1}, Log: slog.New(slog.DiscardHandler),
+			Streams: &cluster.Streams{Replicas: 1}, Log: slog.New(slog.NewTextHandler(&said, nil)),
 		}}
 	}
 	startAll(t, nodes[:2])
@@ -573,6 +583,9 @@ func TestStreamsAreWiped(t *testing.T) {
 	if told.Lost == nil || *told.Lost != 0 || told.Epoch == "" || told.Epoch == at.Epoch || told.Offset <= at.Offset {
 		t.Fatalf("got %+v, and was at %+v", told, at)
 	}
+	if text := said.String(); !strings.Contains(text, "level=WARN msg=\"a log has lost events") || !strings.Contains(text, "log=RK_rocket_Lw_0 hub=/ epoch="+at.Epoch+" why=") {
+		t.Errorf("nobody has logged it: %s", text)
+	}
 	waitLong(t, "publishes succeed", func() bool { return writer.ask(publishNews, "new").OK })
 	if r := reader.next(); r.Event != "new" || r.Offset <= told.Offset {
 		t.Errorf("got %+v after %+v", r, told)
@@ -584,4 +597,22 @@ func TestStreamsAreWiped(t *testing.T) {
 		}
 		k.recovers(t, told, "new")
 	}
+}
+
+// notes are what has been logged.
+type notes struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (n *notes) Write(b []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(b)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
 }

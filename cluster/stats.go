@@ -42,6 +42,8 @@ type LogStats struct {
 	Hub         string
 	Log         int // its number in the hub
 	Live        bool
+	CutOff      bool   // nothing that this node has sent has come back for 3 seconds: the log has no leader, or it cannot be reached
+	Leader      string // the server of NATS that leads it, as it was some seconds ago; "" if that is not known
 	Epoch       string // of its offsets
 	Sequence    uint64 // number of the last message that is applied
 	Lag         uint64 // messages that are known to be there and are not applied

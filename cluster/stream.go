@@ -39,10 +39,11 @@ type stream struct {
 	wake chan struct{}
 	jobs chan func() // what waits for answers of NATS
 
-	latency latencies       // of publishes
-	made    bool            // the stream has the settings of this node; the goroutine of jobs alone
-	age     atomic.Int64    // for how long it stores messages, if it is made
-	told    map[string]bool // problems that have been logged; the goroutine of jobs alone
+	latency latencies              // of publishes
+	made    bool                   // the stream has the settings of this node; the goroutine of jobs alone
+	leader  atomic.Pointer[string] // the server that leads the stream, as it was known lately
+	age     atomic.Int64           // for how long it stores messages, if it is made
+	told    map[string]bool        // problems that have been logged; the goroutine of jobs alone
 }
 
 // latencies are how long publishes took until they were stored.
@@ -60,6 +61,7 @@ func (l *latencies) observe(d time.Duration) {
 // Times and sizes of a stream.
 const (
 	logTickEvery = 100 * time.Millisecond
+	leaderEvery  = 50 // ticks
 	jsWithin     = 2 * time.Second
 	readMost     = 1000    // messages
 	readBytes    = 4 << 20 // of them
@@ -123,6 +125,10 @@ func (s *stream) stats() LogStats {
 	s.latency.mu.Lock()
 	defer s.latency.mu.Unlock()
 	l.Publish = s.latency.histogram
+	if leader := s.leader.Load(); leader != nil {
+		l.Leader = *leader
+	}
+	l.CutOff = s.appender.cut(measure.Now())
 	return l
 }
 
@@ -155,7 +161,7 @@ func (s *stream) start() {
 func (s *stream) run(acks string) {
 	ticks := time.NewTicker(logTickEvery)
 	defer ticks.Stop()
-	for {
+	for n := 0; ; {
 		now := measure.Now()
 		if f := s.appender.next(now); f != nil {
 			// What cannot be sent now is sent again later.
@@ -168,6 +174,9 @@ func (s *stream) run(acks string) {
 		case <-ticks.C:
 			s.appender.expire(measure.Now())
 			s.follower.tick(measure.Now())
+			if n++; n%leaderEvery == 0 && s.follower.live.Load() {
+				s.do(s.lookForLeader)
+			}
 		case <-s.logs.node.done:
 			return
 		}
@@ -310,8 +319,32 @@ func (s *stream) state() (*logState, error) {
 		s.complain(err)
 		return nil, err
 	}
+	s.noteLeader(of)
 	state := of.CachedInfo().State
 	return &logState{state.FirstSeq, state.LastSeq}, nil
+}
+
+// lookForLeader finds out which server leads the stream.
+func (s *stream) lookForLeader() {
+	ctx, cancel := context.WithTimeout(context.Background(), jsWithin)
+	defer cancel()
+	js, err := jetstream.New(s.logs.reads)
+	if err != nil {
+		return
+	}
+	of, err := js.Stream(ctx, s.name)
+	if err != nil {
+		s.leader.Store(nil) // nobody says so
+		return
+	}
+	s.noteLeader(of)
+}
+
+// noteLeader takes in which server leads the stream.
+func (s *stream) noteLeader(of jetstream.Stream) {
+	if c := of.CachedInfo().Cluster; c != nil {
+		s.leader.Store(&c.Leader)
+	}
 }
 
 // agrees returns an error if a stream has been made for another number of logs, or format.
@@ -435,6 +468,12 @@ func (s *stream) pass(offset uint64) { s.source.Pass(offset) }
 
 // forget makes stream a logWorld.
 func (s *stream) forget(offset uint64) { s.hub.Forget(&s.source, offset) }
+
+// broke makes stream a logWorld.
+func (s *stream) broke(why string) {
+	s.logs.node.log.Warn("a log has lost events that were stored, or may have: subscribers are told in a new epoch, and positions of before are not recovered; "+
+		"look whether directories or streams of NATS were deleted or put back, or a disk has failed", "log", s.name, "hub", s.hub.Name(), "epoch", s.source.Epoch(), "why", why)
+}
 
 // begin makes stream a logWorld.
 func (s *stream) begin(epoch string, ended []pubsub.Position) {

@@ -35,6 +35,8 @@ type Log struct {
 	Hub         string `json:"hub"`
 	Log         int    `json:"log"`
 	Live        bool   `json:"live"`
+	CutOff      bool   `json:"cutOff"` // nothing that was sent there comes back
+	Leader      string `json:"leader"` // a server of NATS
 	Epoch       string `json:"epoch"`
 	Sequence    uint64 `json:"sequence"`
 	Lag         uint64 `json:"lag"`
@@ -73,7 +75,7 @@ func (c *console) cluster(*http.Request) (any, error) {
 	}
 	for _, l := range s.Logs {
 		answer.Logs = append(answer.Logs, Log{
-			Hub: l.Hub, Log: l.Log, Live: l.Live, Epoch: l.Epoch, Sequence: l.Sequence, Lag: l.Lag, Events: l.Events, Gaps: l.Gaps, Filled: l.Filled,
+			Hub: l.Hub, Log: l.Log, Live: l.Live, CutOff: l.CutOff, Leader: l.Leader, Epoch: l.Epoch, Sequence: l.Sequence, Lag: l.Lag, Events: l.Events, Gaps: l.Gaps, Filled: l.Filled,
 			EpochBreaks: l.Breaks, Forgotten: l.Forgotten, Batches: l.Batches, BatchEvents: l.BatchEvents, Unavailable: l.Unavailable,
 		})
 	}
