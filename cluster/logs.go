@@ -36,7 +36,7 @@ type hubLogs struct {
 }
 
 // joinMax is how long Join waits for the logs of a hub, or of several that do not come.
-const joinMax = 10 * time.Second
+const joinMax = 15 * time.Second
 
 func newLogs(n *Node, s Streams) *logs {
 	l := &logs{node: n, config: s.withDefaults()}

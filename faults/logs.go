@@ -426,7 +426,8 @@ func (s *stored) report(ctx context.Context, when string, told telling) error {
 		holds = holds && sum.notices == 0
 	case perhaps:
 		must += ", or are told that the node is behind"
-		holds = holds && sum.notices == sum.reasons["ahead"]+sum.reasons[noLogYet]
+		begun := min(sum.reasons["lost"], sum.reasons[noLogYet]) // those that were there first are told when the log is
+		holds = holds && sum.notices == sum.reasons["ahead"]+sum.reasons[noLogYet]+begun
 	case everybody:
 		must += ", or cannot recover, which each is told for each channel"
 		holds = holds && allOf

@@ -66,12 +66,16 @@ func (s *Session) Defer(obey func()) {
 	w.turns[s].commands++
 }
 
-// awaitMax is how long a command waits for the events before the positions that it has.
-const awaitMax = time.Second
+// How long a command waits for the events before the positions that it has: where the process
+// is behind the one that has given them out, and where it has just begun and knows no epoch.
+const (
+	awaitMax = time.Second
+	beginMax = 5 * time.Second
+)
 
 // DeferUntil is Defer for a command with positions which another process has given out, if
-// this one has not had all events up to them yet. Then it waits for these too, for a second at
-// most. It reports whether it does.
+// this one has not had all events up to them yet, or has just begun. Then it waits for these too,
+// for some seconds at most. It reports whether it does.
 func (s *Session) DeferUntil(positions iter.Seq2[[]byte, pubsub.Position], obey func()) bool {
 	w, table := s.desk.worker, s.desk.hub.table
 	if s.desk.hub.sequencer.Load() == nil {
@@ -88,10 +92,14 @@ func (s *Session) DeferUntil(positions iter.Seq2[[]byte, pubsub.Position], obey 
 	}
 	missing.Store(1)
 	var forget []func()
+	most := awaitMax
 	for channel, p := range positions {
 		missing.Add(1)
 		if f, waits := table.Await(channel, p, come); waits {
 			forget = append(forget, f)
+			if table.EpochOf(channel) == "" {
+				most = beginMax
+			}
 		} else {
 			missing.Add(-1)
 		}
@@ -101,7 +109,7 @@ func (s *Session) DeferUntil(positions iter.Seq2[[]byte, pubsub.Position], obey 
 	}
 	w.addTurn(s, t)
 	w.turns[s].commands++
-	time.AfterFunc(awaitMax, func() {
+	time.AfterFunc(most, func() {
 		for _, f := range forget {
 			f()
 		}

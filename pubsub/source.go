@@ -88,14 +88,20 @@ func (s *Source) release(offset uint64) {
 
 // Await makes come be called, on any goroutine and perhaps before Await returns, when all
 // messages of a channel up to a position are here or it has become known that the position is
-// not good. It reports whether that is so: not where it is so already, or nobody knows. forget
+// not good. It reports whether come will be: not where there is nothing to wait for. forget
 // ends the waiting, if it has not ended. Any goroutine.
 func (h *Hub) Await(channel []byte, p Position, come func()) (forget func(), waits bool) {
 	s := h.sourceOf(string(channel))
-	if s == nil || p.Offset <= s.passed.Load() || s.present(p).Epoch != s.Epoch() {
+	if s == nil {
 		return nil, false
 	}
 	w := &waiter{p.Offset, come}
+	switch epoch := s.Epoch(); {
+	case epoch == "":
+		w.offset = math.MaxUint64 // it waits for the epoch
+	case p.Offset <= s.passed.Load(), s.present(p).Epoch != epoch:
+		return nil, false
+	}
 	s.mu.Lock()
 	if s.waiters == nil {
 		s.waiters = make(map[*waiter]struct{})
@@ -103,7 +109,10 @@ func (h *Hub) Await(channel []byte, p Position, come func()) (forget func(), wai
 	s.waiters[w] = struct{}{}
 	s.some.Store(true)
 	s.mu.Unlock()
-	s.release(s.passed.Load()) // it may have come there meanwhile
+	// Meanwhile it may have come there, or begun.
+	if s.release(s.passed.Load()); w.offset == math.MaxUint64 && s.Epoch() != "" {
+		s.release(math.MaxUint64)
+	}
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -180,6 +189,15 @@ func (h *Hub) present(channel string, p Position) Position {
 		return source.present(p)
 	}
 	return p
+}
+
+// EpochOf returns what the offsets of a channel belong to, if it has a history; "" if that is
+// not known yet. Any goroutine.
+func (h *Hub) EpochOf(channel []byte) string {
+	if source := h.sourceOf(string(channel)); source != nil {
+		return source.Epoch()
+	}
+	return h.history.epoch
 }
 
 // epoch returns what the offsets of a channel with a log belong to, "" if that is not known

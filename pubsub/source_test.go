@@ -173,6 +173,19 @@ func TestAwait(t *testing.T) {
 			t.Fatalf("%d is not waited for", offset)
 		}
 	}
+	early := new(Source)
+	started := NewHub()
+	started.SetSources(func(string) *Source { return early })
+	begun := 0
+	if _, waits := started.Await([]byte("c"), Position{"e", 1}, func() { begun++ }); !waits {
+		t.Error("nobody waits for a source that has not begun")
+	}
+	if early.Pass(1 << 40); begun > 0 {
+		t.Error("it has not begun yet")
+	}
+	if started.Begin(early, "e", nil, 0); begun != 1 {
+		t.Error("it has begun, and nobody is told")
+	}
 	forget, _ := h.Await([]byte("c"), Position{"e", 7000}, none)
 	forget()
 	for _, tt := range []struct {
