@@ -79,7 +79,7 @@ func (a *appender) append(now time.Duration, m *pubsub.Message, done func(hub.Pu
 	if m.ExceptName != "" {
 		e.except = []byte(m.ExceptName)
 	}
-	w := &waiting{record: appendLogEvent(nil, &e), at: now, except: m.Except, done: done}
+	w := &waiting{record: appendLogEvent(make([]byte, 0, e.sizeMax()), &e), at: now, except: m.Except, done: done}
 	if err := a.enqueue(now, w); err != nil {
 		done(hub.Published{}, err)
 	}
@@ -181,12 +181,20 @@ func (a *appender) stored(now time.Duration, number uint64, events []placed) (mi
 	}
 	a.flight = nil
 	more := a.due || len(a.queue) > 0 || len(a.owed) > 0
+	dones := make([]func(hub.Published, error), len(f.events))
+	for i, w := range f.events {
+		dones[i], w.done = w.done, nil
+	}
 	a.mu.Unlock()
 	if more {
 		a.wake()
 	}
 	for i, w := range f.events {
-		if done := a.finish(w); done != nil && i < len(events) {
+		switch done := dones[i]; {
+		case done == nil:
+		case i >= len(events):
+			done(hub.Published{}, hub.ErrUnavailable) // the batch was applied before
+		default:
 			a.latency(now - w.at)
 			done(hub.Published{Offset: events[i].offset, Duplicate: events[i].duplicate}, nil)
 		}

@@ -83,6 +83,11 @@ const (
 	withExcept
 )
 
+// sizeMax is at least how many bytes an event has in a batch.
+func (e *logEvent) sizeMax() int {
+	return 1 + 6*binary.MaxVarintLen32 + len(e.channel) + len(e.event) + len(e.data) + len(e.key) + len(e.user) + len(e.except)
+}
+
 func appendLogEvent(dst []byte, e *logEvent) []byte {
 	var flags byte
 	if e.data != nil {

@@ -42,8 +42,12 @@ type stream struct {
 	latency latencies              // of publishes
 	made    bool                   // the stream has the settings of this node; the goroutine of jobs alone
 	leader  atomic.Pointer[string] // the server that leads the stream, as it was known lately
-	age     atomic.Int64           // for how long it stores messages, if it is made
-	told    map[string]bool        // problems that have been logged; the goroutine of jobs alone
+	placed  struct {               // the message that is being placed; the follower alone
+		at    int64         // its time
+		began time.Duration // when its events were published, by the clock of this process
+	}
+	age  atomic.Int64    // for how long it stores messages, if it is made
+	told map[string]bool // problems that have been logged; the goroutine of jobs alone
 }
 
 // latencies are how long publishes took until they were stored.
@@ -443,13 +447,16 @@ func (s *stream) found(b []byte, last uint64) {
 // place makes stream a logWorld. It waits for subscribers that cannot be served as fast as
 // events come.
 func (s *stream) place(p *placed, except *pubsub.Subscriber, at int64, silently bool) {
-	age := max(time.Since(time.Unix(0, at)), 0)
-	m := pubsub.Message{
-		Channel: p.channel, Event: p.event, Data: p.data, User: string(p.user), Offset: p.offset, At: measure.Now(),
-		Except: except, ExceptName: string(p.except),
+	if p.index == 0 || s.placed.at != at { // the clocks are read once for a message
+		age, now := max(time.Since(time.Unix(0, at)), 0), measure.Now()
+		if silently || age > time.Second {
+			now -= min(age, placedLongAgo)
+		}
+		s.placed.at, s.placed.began = at, now
 	}
-	if silently || age > time.Second {
-		m.At -= min(age, placedLongAgo)
+	m := pubsub.Message{
+		Channel: p.channel, Event: p.event, Data: p.data, User: string(p.user), Offset: p.offset, At: s.placed.began,
+		Except: except, ExceptName: string(p.except),
 	}
 	for errors.Is(s.hub.Place(m, silently), hub.ErrOverloaded) {
 		select {

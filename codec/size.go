@@ -17,7 +17,8 @@ func PublishSize(channel, event string, data []byte) int {
 		empty  = `{"publish":{"channel":,"event":}}`
 		member = `,"data":`
 	)
-	n := len(empty) + len(appendString(nil, []byte(channel))) + len(appendString(nil, []byte(event)))
+	var room [256]byte // enough for most names
+	n := len(empty) + len(appendString(room[:0], []byte(channel))) + len(appendString(room[:0], []byte(event)))
 	if len(data) > 0 {
 		n += len(member) + len(data)
 	}

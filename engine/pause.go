@@ -73,14 +73,14 @@ func (c *Conn) goOn() {
 		return
 	}
 	p := c.loop.paused[c]
-	if p == nil || p.end != nil && c.owes() {
+	if p == nil || p.end != nil && len(p.came) == 0 && c.owes() {
 		return
 	}
 	c.unpause()
 	if c.in != nil {
 		c.in.since = c.loop.now // the rest of the message could not come
 	}
-	if c.take(p.came); p.end != nil {
+	if c.take(p.came); p.end != nil && !c.defers(p.end) {
 		p.end()
 	}
 }
