@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
 	"testing"
@@ -142,11 +143,13 @@ func (o *owing) Owes(c *Conn) bool { return o.owed[c] > 0 }
 func TestEndWaitsForAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name string
+		tls  bool
 		end  func(net.Conn) error
 		last string // what comes behind the answers
 	}{
-		{"a Close frame", func(c net.Conn) error { return sayRaw(c, codec.OpClose, "\x03\xe8") }, "\x88\x02\x03\xe8"},
-		{"the end of its side", func(c net.Conn) error { return c.(*net.TCPConn).CloseWrite() }, ""},
+		{"a Close frame", false, func(c net.Conn) error { return sayRaw(c, codec.OpClose, "\x03\xe8") }, "\x88\x02\x03\xe8"},
+		{"a close_notify", true, func(c net.Conn) error { return c.(*tls.Conn).CloseWrite() }, ""},
+		{"the end of its side", false, func(c net.Conn) error { return c.(*net.TCPConn).CloseWrite() }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			come, closed := make(chan *Conn, 3), make(chan error, 1)
@@ -155,8 +158,16 @@ func TestEndWaitsForAnswers(t *testing.T) {
 				o.owed[c]++
 				come <- c
 			}, close: func(_ *Conn, reason error) { closed <- reason }}
-			e := start(t, Config{CloseTimeout: 24 * time.Hour, Loops: 1}, Endpoint{Protocol: o})
-			ws := dialDeaf(t, e)
+			config, endpoint := Config{CloseTimeout: 24 * time.Hour, Loops: 1}, Endpoint{Protocol: o}
+			var e *Engine
+			var ws net.Conn
+			if tt.tls {
+				e = startTLS(t, config, endpoint)
+				ws = openTLS(t, e, clientTLS())
+			} else {
+				e = start(t, config, endpoint)
+				ws = dialDeaf(t, e)
+			}
 			for range 3 {
 				if err := sayRaw(ws, codec.OpText, "x"); err != nil {
 					t.Fatal(err)
@@ -168,10 +179,15 @@ func TestEndWaitsForAnswers(t *testing.T) {
 			if err := tt.end(ws); err != nil {
 				t.Fatal(err)
 			}
-			other := dial(t, e)
+			var other *websocket.Conn
+			if !tt.tls {
+				other = dial(t, e)
+			}
 			for i := range 3 {
-				say(t, other, "y") // the loop has seen the end
-				receive(t, come)
+				if other != nil {
+					say(t, other, "y") // the loop has seen the end
+					receive(t, come)
+				}
 				c.loop.Post(func() {
 					c.Send(codec.OpText, []byte{'0' + byte(i)})
 					o.owed[c]--
@@ -186,7 +202,7 @@ func TestEndWaitsForAnswers(t *testing.T) {
 			if err := receive(t, closed); err == nil {
 				t.Error("OnClose has no reason")
 			}
-			waitFor(t, func() bool { return e.Connections() == 1 })
+			waitFor(t, func() bool { return e.Connections() == 0 || other != nil && e.Connections() == 1 })
 		})
 	}
 }
