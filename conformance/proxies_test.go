@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -131,6 +132,9 @@ func TestProxies(t *testing.T) {
 				p := tt.start(t, command, pingInterval)
 				p.talk(t)
 				p.stream(t, tt.http2)
+				if tt.http2 {
+					p.upgradeLate(t)
+				}
 			})
 			if tt.cuts {
 				t.Run("no pings", func(t *testing.T) {
@@ -312,6 +316,40 @@ func (p *proxied) stream(t *testing.T, http2 bool) {
 		dataIn(t, heard, `{"ok":true`)
 	}
 	dataIn(t, heard, `{"event":"e","channel":"d","data":1}`)
+}
+
+// upgradeLate opens a WebSocket connection where another request has been answered
+// before, as browsers do within a connection of HTTP/2.
+func (p *proxied) upgradeLate(t *testing.T) {
+	t.Helper()
+	conn, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: p.pool, ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	for _, tt := range []struct {
+		path, fields string
+		want         int
+	}{
+		{"/v1/webrocket.js", "", http.StatusOK},
+		{
+			"/", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+			http.StatusSwitchingProtocols,
+		},
+	} {
+		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", tt.path, p.host(), tt.fields); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+		if answer.StatusCode != tt.want {
+			t.Errorf("%s: got %s, want %d", tt.path, answer.Status, tt.want)
+		}
+	}
 }
 
 // dataIn waits for an event of a stream whose data begins in some way, and returns the rest.
