@@ -139,6 +139,31 @@ func TestStanding(t *testing.T) {
 	}
 }
 
+// Where NATS takes small messages alone, what stands reaches a node that starts later in many.
+func TestStandingInSmallMessages(t *testing.T) {
+	address := freePorts(t, 1)[0]
+	natsServerFor(t, address, "token", 4096)
+	start := func(name string) *cluster.Node {
+		n, err := cluster.Start(cluster.Config{Node: name, Servers: []string{"nats://" + address}, Token: "token"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close(context.Background()) })
+		return n
+	}
+	a := start("a")
+	const most = 100
+	long := strings.Repeat("x", 100)
+	for i := range most {
+		if _, err := a.Call(t.Context(), "t", []byte(long+strconv.Itoa(i)), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var heard clerk
+	heard.serve(start("b"), "t")
+	waitFor(t, "all that stands", func() bool { return heard.has(long + strconv.Itoa(most-1)) })
+}
+
 // While a node is cut off, what stands waits for it; it is not lost by what it has missed.
 func TestStandingAfterOutage(t *testing.T) {
 	address := freePorts(t, 1)[0]

@@ -73,10 +73,10 @@
 // Methods of Node may be called from any goroutine. Event loops only put events into a
 // batch, under a lock that nobody holds for long. Each log has two goroutines, one that sends
 // and keeps time, and one that asks NATS. Five goroutines belong to a Node, beside
-// those of the NATS client: one sends, one says four times a second that this node is there, one
-// looks after the others, one tells subscribers what is lost, and one tells them who comes and
-// goes elsewhere. While subscribers cannot be served as fast as events come, only the goroutines
-// that deliver to them wait. So do those that answer questions, 16 at
+// those of the NATS client: one sends, one says four times a second that this node is there and
+// keeps time, one judges which others are gone, one tells subscribers what is lost, and one tells
+// them who comes and goes elsewhere. While subscribers cannot be served as fast as events come,
+// only the goroutines that deliver to them wait, and the judging one. So do those that answer questions, 16 at
 // most. Close waits for them.
 //
 // # Limits

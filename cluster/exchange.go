@@ -213,7 +213,7 @@ func (x *exchange) peer(now time.Duration, from, top uint64) *peer {
 			x.loseAll() // it has been there for a while, and could not be heard
 		}
 	}
-	p.heard, p.gone = now, false
+	p.heard, p.gone = max(p.heard, now), false // who waited for subscribers has an earlier time
 	return p
 }
 

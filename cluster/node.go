@@ -116,8 +116,8 @@ func Start(c Config) (*Node, error) {
 		return nil, err
 	}
 	n.running.Go(n.send)
-	n.running.Go(n.beat)
 	n.running.Go(n.keepTime)
+	n.running.Go(n.judge)
 	n.running.Go(n.tellAllLost)
 	n.running.Go(n.tellGuests)
 	n.settle(first)
@@ -272,23 +272,8 @@ func (n *Node) send() {
 	}
 }
 
-// beat says how far this node has come. It waits for nobody: else a node whose subscribers
-// are too slow would be taken for lost by the others.
-func (n *Node) beat() {
-	beats := time.NewTicker(beatEvery)
-	defer beats.Stop()
-	for {
-		select {
-		case <-beats.C:
-			n.exchange.beat(0)
-			n.teller.beat(0, n.sendFacts)
-		case <-n.done:
-			return
-		}
-	}
-}
-
-// keepTime looks after the other nodes.
+// keepTime says how far this node has come, and looks after the others. It waits for nobody:
+// else a node whose subscribers are too slow would be taken for lost.
 func (n *Node) keepTime() {
 	beats := time.NewTicker(beatEvery)
 	defer beats.Stop()
@@ -299,11 +284,27 @@ func (n *Node) keepTime() {
 			if i%warnEvery == 0 {
 				wrong = n.warn(wrong)
 			}
-			n.exchange.tick(measure.Now())
+			n.exchange.beat(0)
 			n.calls.fetch(measure.Now())
+			n.teller.beat(0, n.sendFacts)
 			n.learner.tick(measure.Now())
 			n.wakeGuests()
 			n.logs.begin()
+		case <-n.done:
+			return
+		}
+	}
+}
+
+// judge finds nodes that are gone, and gaps that stay. Like those who deliver what comes it
+// waits while subscribers are too slow.
+func (n *Node) judge() {
+	times := time.NewTicker(beatEvery)
+	defer times.Stop()
+	for {
+		select {
+		case <-times.C:
+			n.exchange.tick(measure.Now())
 		case <-n.done:
 			return
 		}

@@ -235,17 +235,17 @@ func TestEncrypted(t *testing.T) {
 // natsServer starts a server of NATS at an address.
 func natsServer(t *testing.T, address string) *server.Server {
 	t.Helper()
-	return natsServerFor(t, address, "token")
+	return natsServerFor(t, address, "token", 0)
 }
 
-// natsServerFor starts one that wants a token.
-func natsServerFor(t *testing.T, address, token string) *server.Server {
+// natsServerFor starts one that wants a token, and takes messages of so many bytes, 0 for 1 MiB.
+func natsServerFor(t *testing.T, address, token string, most int32) *server.Server {
 	t.Helper()
 	at, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: at.Port, NoSigs: true, NoLog: true, Authorization: token})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: at.Port, NoSigs: true, NoLog: true, Authorization: token, MaxPayload: most})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestLoginRefused(t *testing.T) {
 	log := new(lines)
 	refuse := func() {
 		t.Helper()
-		nats := natsServerFor(t, address, "another token")
+		nats := natsServerFor(t, address, "another token", 0)
 		waitFor(t, "attempts to log in", func() bool {
 			v, err := nats.Varz(nil)
 			return err == nil && v.TotalConnections > 6

@@ -55,6 +55,13 @@ func (o *outbox) setMax(n int) {
 	o.max = n
 }
 
+// room returns how many bytes a message may have.
+func (o *outbox) room() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.max
+}
+
 // put adds an event to the batch that is being filled. One that is too large for a message
 // is replaced by the notice that it is missing.
 func (o *outbox) put(r *record) {

@@ -155,13 +155,14 @@ func (c *calls) takeFetch(from uint64, b []byte) error {
 	defer c.mu.Unlock()
 	c.standing.forget(now)
 	var list []byte
+	page := min(standPage, c.node.exchange.out.room()-headSize-8)
 	last := c.standing.learned
 	for i := range c.standing.all {
 		s := &c.standing.all[i]
 		if s.at <= after {
 			continue
 		}
-		if len(list) > 0 && len(list)+s.size() > standPage {
+		if len(list) > 0 && len(list)+s.size() > page {
 			last = s.at - 1
 			break
 		}
