@@ -119,6 +119,12 @@ func (h *Hub) PublishExcept(channel, event, data []byte, except *Session, elsewh
 	return err
 }
 
+// Waits reports whether publishing to a channel waits until other processes have stored the
+// event. Any goroutine.
+func (h *Hub) Waits(channel []byte) bool {
+	return h.others() != nil && h.sequenced(h.settings.Load(), channel) != nil
+}
+
 // publishFromGo admits and delivers an event of the program itself.
 func (h *Hub) publishFromGo(channel, event, data []byte, key string) (Published, error) {
 	m := pubsub.Message{Channel: channel, Event: event, Data: data, At: measure.Now()}

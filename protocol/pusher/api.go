@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,11 +110,15 @@ func (a *App) withinRate(rules *settings) bool {
 	return a.requests.bucket.Take(measure.Now(), 1, rules.RequestRate)
 }
 
-// route finds what answers a path, with the segments of it that are names.
+// route finds what answers a path, which has its escapes, with the segments of it that are
+// names.
 func route(path string) (method string, handle func(c *call, args []string) ([]byte, error), args []string) {
 	parts := strings.Split(path, "/")
-	if slices.Contains(parts, "") {
-		return "", nil, nil
+	for i, part := range parts {
+		var err error
+		if parts[i], err = url.PathUnescape(part); err != nil || part == "" {
+			return "", nil, nil
+		}
 	}
 	switch {
 	case path == "events":
@@ -128,8 +133,9 @@ func route(path string) (method string, handle func(c *call, args []string) ([]b
 		return http.MethodGet, getChannel, parts[1:]
 	case len(parts) == 3 && parts[0] == "channels" && parts[2] == "users":
 		return http.MethodGet, getUsers, parts[1:2]
-	case len(parts) == 3 && parts[0] == "users" && parts[2] == "terminate_connections":
-		return http.MethodPost, terminate, parts[1:2]
+	case len(parts) >= 3 && parts[0] == "users" && parts[len(parts)-1] == "terminate_connections":
+		// Not all libraries escape the id of a user.
+		return http.MethodPost, terminate, []string{strings.Join(parts[1:len(parts)-1], "/")}
 	}
 	return "", nil, nil
 }
@@ -148,6 +154,9 @@ func (c *call) parse(o object, several bool) (e event, err error) {
 	var ok bool
 	if e.name, ok = o.string("name"); !ok || e.name == "" || !validText(e.name, c.rules.MaxEventName) {
 		return event{}, badRequest("name must be a text of 1 to %d bytes without control characters", c.rules.MaxEventName)
+	}
+	if ownEvent(e.name) {
+		return event{}, badRequest("name begins with pusher: or pusher_internal:, which is for what the server itself tells")
 	}
 	if err := c.parseData(o, &e); err != nil {
 		return event{}, err

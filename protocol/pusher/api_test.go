@@ -330,6 +330,25 @@ func TestAPIPrefix(t *testing.T) {
 	}
 }
 
+// The id of a user may have what separates the segments of a path, if it is escaped there.
+func TestTerminateEscaped(t *testing.T) {
+	w := begin(t, pusher.Config{})
+	for _, tt := range []struct{ id, escaped string }{
+		{"google/1", "google%2F1"}, {"google/2", "google/2"}, {"a b", "a%20b"}, {"50%", "50%25"}, {"a%2Fb", "a%252Fb"}, {"ü?#", "%C3%BC%3F%23"}, {"u/terminate_connections", "u%2Fterminate_connections"},
+	} {
+		c := w.connect()
+		c.say(c.signIn(`{"id":` + quote(tt.id) + `}`))
+		c.want(`~signin_success`)
+		path := "/apps/app-1/users/" + tt.escaped + "/terminate_connections"
+		if got := w.request("POST", path, w.sign(key, "POST", path, "", "{}", time.Now()), "{}"); got.status != 200 {
+			t.Errorf("%s: got %+v", tt.id, got)
+			continue
+		}
+		c.want(`~"code":4009`)
+		c.wantClose(4009)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	good := pusher.Config{ID: "a", Keys: []pusher.Key{{Key: "k", Secret: "s"}}}
 	for name, spoil := range map[string]func(c *pusher.Config){

@@ -147,8 +147,8 @@ func formsOf(h *hub.Hub) *forms {
 		}
 		f := new(forms)
 		f.plain = h.AddForm(pubsub.Encoding{Base: pubsub.Itself, Encode: func(m pubsub.Message, _ []byte) []byte {
-			if m.Lost != 0 {
-				return nil // the Pusher protocol has no words for what is missing
+			if m.Lost != 0 || ownEvent(m.Event) {
+				return nil // there are no words for what is missing, and the server's own are its own
 			}
 			return finish(eventMessage(m.Event, m.Channel, m.Data, m.User))
 		}})

@@ -109,7 +109,8 @@ func (s *Apps) APIPath() string { return s.Prefix + "/apps/" }
 
 // ServeHTTP is the HTTP API, under APIPath.
 func (s *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rest, ok := strings.CutPrefix(r.URL.Path, s.APIPath())
+	// With its escapes, so that the name of something may have what separates names.
+	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), s.APIPath())
 	if !ok {
 		http.NotFound(w, r)
 		return

@@ -10,8 +10,11 @@ import (
 // cache keeps the last event of each cache channel that was published by the HTTP API.
 // Its lock is held while such an event is published and while a connection begins to
 // hear such a channel: so the connection gets the last event once, from here or live,
-// and after it what comes later.
+// and after it what comes later. An event that other nodes store is published without the
+// lock, for which event loops wait, and who subscribes meanwhile may get it twice.
 type cache struct {
+	waiting sync.Mutex // held while such an event is kept and published, never by a loop
+
 	mu    sync.Mutex
 	last  map[string]*cached // by channel; guarded by mu
 	bytes int                // of all; guarded by mu

@@ -2,6 +2,7 @@ package pusher
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -24,13 +25,25 @@ type hooks struct {
 	endpoints atomic.Pointer[[]*endpointQueue] // nil for none
 
 	mu      sync.Mutex
-	held    map[holding]*time.Timer // guarded by mu
+	held    map[holding]*heldEvent // guarded by mu
+	waiting []*heldEvent           // those held, and those dropped, in their order; guarded by mu
+	timer   *time.Timer            // for the first that waits; guarded by mu
 	running sync.WaitGroup
 }
 
 // A holding is a channel that is vacated, or a member of one that is removed, as far
 // as is known yet.
 type holding struct{ channel, user string }
+
+// A heldEvent is what will be told of a holding, once it is due.
+type heldEvent struct {
+	key        holding
+	name, rest string
+	due        time.Time
+}
+
+// droppedFew is how many dropped events may always wait.
+const droppedFew = 64
 
 // obey replaces the webhooks. Those that are the same as before go on.
 func (h *hooks) obey(webhooks []Webhook) {
@@ -79,9 +92,10 @@ func (h *hooks) list() []*endpointQueue {
 func (h *hooks) close() {
 	h.obey(nil)
 	h.mu.Lock()
-	for key, timer := range h.held {
-		timer.Stop()
-		delete(h.held, key)
+	clear(h.held)
+	h.waiting = nil
+	if h.timer != nil {
+		h.timer.Stop()
 	}
 	h.mu.Unlock()
 	h.running.Wait()
@@ -119,21 +133,36 @@ func (h *hooks) hold(name, channel, user, rest string) {
 	defer h.mu.Unlock()
 	key := holding{channel, user}
 	if h.held == nil {
-		h.held = make(map[holding]*time.Timer)
+		h.held = make(map[holding]*heldEvent)
 	}
-	var timer *time.Timer
-	timer = time.AfterFunc(grace, func() {
-		h.mu.Lock()
-		due := h.held[key] == timer
-		if due {
-			delete(h.held, key)
+	e := &heldEvent{key: key, name: name, rest: rest, due: time.Now().Add(grace)}
+	h.held[key] = e
+	if len(h.waiting) >= 2*len(h.held)+droppedFew { // who comes and goes all the time costs no memory
+		h.waiting = slices.DeleteFunc(h.waiting, func(e *heldEvent) bool { return h.held[e.key] != e })
+	}
+	if h.waiting = append(h.waiting, e); len(h.waiting) == 1 {
+		h.timer = time.AfterFunc(grace, h.letGo)
+	}
+}
+
+// letGo queues the events that were held for long enough, in their order. The lock is held
+// until they are queued: what happens next in the same channel is queued behind them.
+func (h *hooks) letGo() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now, n := time.Now(), 0
+	for ; n < len(h.waiting) && !h.waiting[n].due.After(now); n++ {
+		e := h.waiting[n]
+		if h.held[e.key] == e {
+			delete(h.held, e.key)
+			h.once(e.name, e.key.channel, e.rest)
 		}
-		h.mu.Unlock()
-		if due {
-			h.once(name, channel, rest)
-		}
-	})
-	h.held[key] = timer
+	}
+	clear(h.waiting[:n])
+	h.waiting = h.waiting[n:]
+	if len(h.waiting) > 0 {
+		h.timer = time.AfterFunc(time.Until(h.waiting[0].due), h.letGo)
+	}
 }
 
 // release reports whether the opposite was held, which is dropped.
@@ -144,11 +173,9 @@ func (h *hooks) release(channel, user string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := holding{channel, user}
-	timer := h.held[key]
-	if timer == nil {
+	if h.held[key] == nil {
 		return false
 	}
-	timer.Stop()
 	delete(h.held, key)
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/nu7hatch/webrocket/codec"
@@ -40,6 +41,12 @@ func parseMessage(text []byte) (m message, err error) {
 	}
 	m.data = members.get("data")
 	return m, nil
+}
+
+// ownEvent reports whether an event is one of the protocol itself. Clients believe what such
+// events say, of whichever channel they are, so nobody publishes one.
+func ownEvent[T ~string | ~[]byte](name T) bool {
+	return strings.HasPrefix(string(name), "pusher:") || strings.HasPrefix(string(name), "pusher_internal:")
 }
 
 // fewMembers is how many members most objects of clients have at most.

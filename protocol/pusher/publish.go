@@ -35,9 +35,22 @@ func (a *App) publish(rules *settings, e event) error {
 
 func (a *App) publishTo(rules *settings, channel string, e *event, except *hub.Session, elsewhere string) error {
 	if KindOf(channel).is(Cached) {
-		a.cache.mu.Lock()
-		defer a.cache.mu.Unlock()
-		a.cache.put(time.Now(), rules, channel, e.name, e.data)
+		if a.hub.Waits([]byte(channel)) {
+			a.cache.waiting.Lock() // so that the last one in the cache is the last one that is stored
+			defer a.cache.waiting.Unlock()
+			a.remember(rules, channel, e)
+		} else {
+			a.cache.mu.Lock()
+			defer a.cache.mu.Unlock()
+			a.cache.put(time.Now(), rules, channel, e.name, e.data)
+		}
 	}
 	return a.hub.PublishExcept([]byte(channel), []byte(e.name), e.data, except, elsewhere)
+}
+
+// remember keeps the last event of a channel.
+func (a *App) remember(rules *settings, channel string, e *event) {
+	a.cache.mu.Lock()
+	defer a.cache.mu.Unlock()
+	a.cache.put(time.Now(), rules, channel, e.name, e.data)
 }

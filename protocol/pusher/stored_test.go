@@ -2,6 +2,7 @@ package pusher_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,5 +47,53 @@ func TestStoredEventIsKeptBack(t *testing.T) {
 	nodes[0].publish(`{"name":"e","data":"for all","channel":"news"}`)
 	for _, c := range []*client{here, there} {
 		c.want(`~"data":"kept back"`, `~"data":"for all"`)
+	}
+}
+
+// While an event of a cache channel waits to be stored, clients are served: also those that
+// subscribe to such channels.
+func TestStoredCacheHoldsUpNobody(t *testing.T) {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server of NATS does not start")
+	}
+	// An event waits for that long, or until the node ends.
+	node, err := cluster.Start(cluster.Config{Node: "a", Servers: []string{s.ClientURL()}, Streams: &cluster.Streams{Replicas: 1, PublishTimeout: patience}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := webrocket.HubConfig{Rules: []webrocket.Rule{{Match: "cache-stored", History: webrocket.History{Size: 100, TTL: time.Hour}}}}
+	w := beginServer(t, pusher.Config{}, rules, func(s *webrocket.Server) {
+		s.Config.Loops = 1
+		s.Broker = node
+	})
+	first, second := w.connect(), w.connect()
+	w.publish(`{"name":"e","data":"1","channel":"cache-stored"}`)
+	s.Shutdown()
+	s.WaitForShutdown()
+	done := make(chan answer)
+	go func() {
+		done <- w.call("POST", "/apps/app-1/events", "", `{"name":"e","data":"2","channel":"cache-stored"}`)
+	}()
+	waitFor(t, func() bool {
+		got := w.call("GET", "/apps/app-1/channels/cache-stored", "info=cache", "")
+		return got.status == 200 && strings.Contains(got.body, `"data":"2"`)
+	})
+	first.join("cache-other")
+	first.want(`~cache_miss`)
+	second.join("cache-stored")
+	select {
+	case got := <-done:
+		t.Errorf("the event waits no more, got %+v", got)
+	default:
+	}
+	_ = node.Close(context.Background())
+	if got := <-done; got.status != 503 {
+		t.Errorf("got %+v, want 503", got)
 	}
 }

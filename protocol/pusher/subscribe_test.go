@@ -546,6 +546,27 @@ func TestSharedHub(t *testing.T) {
 	}
 }
 
+// What the server says of its own to clients of Pusher, nobody else can say to them: not a
+// client of the native protocol in a hub that is shared, and not a backend.
+func TestForgedEvents(t *testing.T) {
+	w := beginWith(t, pusher.Config{}, webrocket.HubConfig{}, webrocket.Config{Loops: 1})
+	n := w.dial("/native", nil)
+	n.say(`{"auth":{"access":"read-write","secret":""}}`)
+	n.want(`~"ok":true`)
+	p := w.connect()
+	p.join("c")
+	for _, event := range []string{"pusher:signin_success", "pusher:error", "pusher_internal:watchlist_events", "pusher_internal:member_added"} {
+		n.say(`{"publish":{"event":"` + event + `","channel":"c","data":{"user_data":"{\"id\":\"1\"}"}}}`)
+		n.want(`{"ok":true}`)
+		body := `{"name":"` + event + `","channel":"cache-c","data":"x"}`
+		if got := w.call("POST", "/apps/app-1/events", "", body); got.status != 400 {
+			t.Errorf("%s from a backend: got %+v, want 400", event, got)
+		}
+	}
+	n.say(`{"publish":{"event":"pusher","channel":"c","data":1}}`)
+	p.want(`{"event":"pusher","channel":"c","data":"1"}`)
+}
+
 // That events of another process are missing is told to clients of the native protocol.
 // The Pusher protocol has no words for it: its clients get nothing, and no event without
 // a name.

@@ -45,7 +45,8 @@ type Webhook struct {
 	// for URLs that the operator has not written.
 	PublicOnly bool
 
-	// MaxQueued is how many events may wait; further ones are lost. If zero, 10,000.
+	// MaxQueued is how many events may wait, in 64 MiB at most; further ones are lost. If
+	// zero, 10,000.
 	MaxQueued int
 }
 
@@ -53,6 +54,8 @@ type Webhook struct {
 const (
 	DefaultWebhookTimeout = 5 * time.Second
 	DefaultMaxQueued      = 10_000
+
+	queuedBytesMax = 64 << 20 // of the events that wait
 
 	batchMax   = 100
 	retryFor   = 5 * time.Minute // after the first attempt
@@ -109,6 +112,7 @@ type endpointQueue struct {
 
 	delivered, lost, failures atomic.Uint64
 	waiting                   atomic.Int64 // events, those of the request in progress too
+	bytes                     atomic.Int64 // of those events
 	full                      atomic.Bool  // and the log knows it
 }
 
@@ -137,33 +141,55 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	ip := at.Addr().Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedSpace.Contains(ip) || translated.Contains(ip) {
+	ip := at.Addr().Unmap().WithZone("")
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 		return errPrivate
 	}
 	return nil
 }
 
-var (
-	sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // private addresses of carriers (RFC 6598)
-	translated  = netip.MustParsePrefix("64:ff9b::/96")  // of IPv4, perhaps of a private one (RFC 6052)
-)
+// notPublic are further addresses that are not of the public network, or stand for an address
+// of IPv4 that may be one of those.
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),      // this network (RFC 791)
+	netip.MustParsePrefix("100.64.0.0/10"),  // of carriers (RFC 6598)
+	netip.MustParsePrefix("192.0.0.0/24"),   // of protocols (RFC 6890)
+	netip.MustParsePrefix("198.18.0.0/15"),  // of networks under test (RFC 2544)
+	netip.MustParsePrefix("240.0.0.0/4"),    // reserved (RFC 1112)
+	netip.MustParsePrefix("::/96"),          // IPv4-compatible (RFC 4291)
+	netip.MustParsePrefix("64:ff9b::/96"),   // translated (RFC 6052)
+	netip.MustParsePrefix("64:ff9b:1::/48"), // translated in one network (RFC 8215)
+	netip.MustParsePrefix("2001::/32"),      // Teredo (RFC 4380)
+	netip.MustParsePrefix("2002::/16"),      // 6to4 (RFC 3056)
+	netip.MustParsePrefix("fec0::/10"),      // of a site (RFC 3879)
+}
 
 // push queues an event, or loses it.
 func (q *endpointQueue) push(event []byte) {
 	q.waiting.Add(1)
-	select {
-	case q.events <- event:
-		if len(q.events) <= cap(q.events)/2 {
-			q.full.Store(false)
-		}
-	default:
-		q.waiting.Add(-1)
-		q.lost.Add(1)
-		if !q.full.Swap(true) {
-			q.app.log().Error("webhook events are lost: too many wait", "endpoint", q.name(), "queued", cap(q.events))
+	if q.bytes.Add(int64(len(event))) <= queuedBytesMax {
+		select {
+		case q.events <- event:
+			if len(q.events) <= cap(q.events)/2 && q.bytes.Load() <= queuedBytesMax/2 {
+				q.full.Store(false)
+			}
+			return
+		default:
 		}
 	}
+	q.done(event)
+	q.lost.Add(1)
+	if !q.full.Swap(true) {
+		q.app.log().Error("webhook events are lost: too many wait", "endpoint", q.name(), "queued", len(q.events), "bytes", q.bytes.Load())
+	}
+}
+
+// done notes that events do not wait any more.
+func (q *endpointQueue) done(events ...[]byte) {
+	for _, e := range events {
+		q.bytes.Add(-int64(len(e)))
+	}
+	q.waiting.Add(-int64(len(events)))
 }
 
 // name is the endpoint in logs: a URL may have a password.
@@ -188,7 +214,7 @@ func (q *endpointQueue) run() {
 			return
 		}
 		err := q.deliver(batch)
-		q.waiting.Add(-int64(len(batch)))
+		q.done(batch...)
 		if err == nil {
 			q.delivered.Add(uint64(len(batch)))
 			continue

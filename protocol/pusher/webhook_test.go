@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -341,6 +342,94 @@ func TestWebhookQueueIsBounded(t *testing.T) {
 	})
 }
 
+// Nor do large events make it large: 10,000 of the largest would be 600 MB.
+func TestWebhookQueueIsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{answer: func(*http.Request) (int, error) { time.Sleep(time.Hour); return 200, nil }}
+		a, log := hooked(t, Webhook{}, r)
+		data := []byte(`"` + strings.Repeat(`\u0001`, 10<<10) + `"`)
+		const fit = queuedBytesMax / (60 << 10)
+		for range 2 * fit {
+			a.hooks.clientEvent(&message{event: []byte("client-e"), data: data}, "private-c", "1.2", "")
+		}
+		if got := a.hookStats()[0]; got.Queued > fit || got.Queued < fit-10 || got.Queued+int(got.Lost) != 2*fit {
+			t.Errorf("counted: %+v, want at most %d that wait", got, fit)
+		}
+		if got := strings.Count(log.String(), "too many wait"); got != 1 {
+			t.Errorf("the log says it %d times, want once", got)
+		}
+		a.Close()
+	})
+}
+
+// What was held back comes in the order in which it happened: nobody leaves a channel that
+// is vacated already.
+func TestWebhookGraceKeepsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		a, _ := hooked(t, Webhook{}, r)
+		defer a.Close()
+		var want []string
+		for i := range 300 {
+			channel := fmt.Sprint("presence-", i)
+			a.hooks.memberRemoved(channel, "1")
+			a.hooks.channelVacated(channel)
+			want = append(want,
+				`[{"name":"member_removed","channel":"`+channel+`","user_id":"1"}]`, `[{"name":"channel_vacated","channel":"`+channel+`"}]`)
+		}
+		time.Sleep(grace)
+		if got := r.got(); !slices.Equal(got, want) {
+			t.Errorf("got %d events in another order, want %d", len(got), len(want))
+		}
+	})
+}
+
+// A channel that is occupied again in the moment in which it is told that it is vacated is
+// occupied to those who are told, whoever comes first.
+func TestWebhookGraceEndsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(receiver)
+		a, _ := hooked(t, Webhook{}, r)
+		defer a.Close()
+		const n = 2000
+		for i := range n {
+			a.hooks.channelVacated(fmt.Sprint(i))
+			go func() {
+				time.Sleep(grace)
+				a.hooks.channelOccupied(fmt.Sprint(i))
+			}()
+		}
+		time.Sleep(grace)
+		last := map[string]string{}
+		for _, e := range r.got() {
+			name, channel, _ := strings.Cut(e, `","channel":`)
+			last[channel] = name
+		}
+		for channel, name := range last {
+			if !strings.Contains(name, "channel_occupied") {
+				t.Fatalf("%s: the last that is told of it is %s", channel, name)
+			}
+		}
+	})
+}
+
+// Who comes and goes all the time leaves nothing behind that waits.
+func TestWebhookGraceForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := hooked(t, Webhook{}, new(receiver))
+		defer a.Close()
+		for range 10_000 {
+			a.hooks.channelVacated("c")
+			a.hooks.channelOccupied("c")
+		}
+		a.hooks.mu.Lock()
+		defer a.hooks.mu.Unlock()
+		if n := len(a.hooks.waiting); n > 2*droppedFew {
+			t.Errorf("%d events wait, and all of them were dropped", n)
+		}
+	})
+}
+
 // A webhook that stays after a change of settings goes on, others end.
 func TestWebhookObey(t *testing.T) {
 	got := make(chan string, 10)
@@ -380,6 +469,8 @@ func TestWebhookAddresses(t *testing.T) {
 	for address, want := range map[string]bool{
 		"127.0.0.1:80": false, "10.1.2.3:80": false, "192.168.0.1:80": false, "169.254.169.254:80": false, "[::1]:80": false,
 		"[fd00::1]:80": false, "0.0.0.0:80": false, "100.64.0.1:80": false, "[::ffff:127.0.0.1]:80": false, "[64:ff9b::7f00:1]:80": false,
+		"0.1.2.3:80": false, "192.0.0.8:80": false, "198.18.0.1:80": false, "240.0.0.1:80": false, "[::127.0.0.1]:80": false,
+		"[64:ff9b:1::a00:1]:80": false, "[2001:0:7f00:1::]:80": false, "[2002:a00:1::]:80": false, "[fec0::1%eth0]:80": false,
 		"8.8.8.8:80": true, "[2001:4860:4860::8888]:443": true,
 	} {
 		if err := refusePrivate("tcp", address, nil); (err == nil) != want {
