@@ -108,6 +108,9 @@ func RefuseOther(method string) *HandshakeError {
 	return refusalOf(r.CheckUpgrade())
 }
 
+// RefuseLate refuses a handshake that net/http has read, because another request came before it.
+func RefuseLate() *HandshakeError { return errLate }
+
 func refusalOf(err error) (refusal *HandshakeError) {
 	errors.As(err, &refusal)
 	return refusal

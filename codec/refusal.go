@@ -90,6 +90,12 @@ var (
 			"one, a proxy in between does not pass that on: nginx needs " + nginxUpgrade,
 		Header: upgradeHeader,
 	}
+	errLate = &HandshakeError{
+		Status: 426,
+		Reason: "a WebSocket handshake must be the first request of its connection: open another one; if a proxy in between has used " +
+			"this one before, it must not: HAProxy needs \"option http-server-close\"",
+		Header: upgradeHeader,
+	}
 	errNoConnection = &HandshakeError{
 		Status: 426,
 		Reason: "the Connection field must have the token Upgrade; a proxy in between must pass it on: nginx needs " + nginxUpgrade,

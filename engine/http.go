@@ -235,7 +235,8 @@ func (w *web) guard() {
 
 // RefuseHTTP answers a request as an engine without Config.HTTP does: with 426 at
 // the path of an endpoint, 404 at others, and 405, 501 or 505 where the method or
-// version of HTTP is none for WebSocket. It is for a handler that has nothing at a
+// version of HTTP is none for WebSocket. A WebSocket handshake that follows another
+// request on its connection gets 426 with another reason. It is for a handler that has nothing at a
 // path. Any goroutine; after Start.
 func (e *Engine) RefuseHTTP(w http.ResponseWriter, r *http.Request) {
 	refusal := codec.RefuseMethod(r.Method, r.ProtoAtLeast(1, 1))
@@ -243,6 +244,8 @@ func (e *Engine) RefuseHTTP(w http.ResponseWriter, r *http.Request) {
 	case refusal != nil:
 	case e.endpoints.Load().find([]byte(r.URL.EscapedPath())) == nil:
 		refusal = errNotFound
+	case r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		refusal = codec.RefuseLate()
 	default:
 		refusal = codec.RefuseOther(r.Method)
 	}

@@ -720,6 +720,34 @@ func TestRefuseHTTP(t *testing.T) {
 	}
 }
 
+// A handshake behind another request is told that it is too late, and not that a proxy has
+// dropped what is there.
+func TestLateHandshake(t *testing.T) {
+	var e *Engine
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/hello" {
+			e.RefuseHTTP(w, r)
+		}
+	})
+	e = serveHTTP(t, Config{Loops: 1, HTTP: handler}, Endpoint{}, nil)
+	c := newTalk(t, e, nil)
+	c.say("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n" + request)
+	for _, want := range []struct {
+		status int
+		reason string
+	}{{200, ""}, {426, "must be the first request of its connection"}} {
+		response, err := http.ReadResponse(c.Reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		if response.StatusCode != want.status || !strings.Contains(string(body), want.reason) {
+			t.Errorf("got %s %s, want %d %s", response.Status, body, want.status, want.reason)
+		}
+	}
+	c.wantEnd()
+}
+
 // What a TLS connection costs has not grown: the runtime has sizes of 80 and 96 bytes.
 func TestTransportSize(t *testing.T) {
 	if n := unsafe.Sizeof(transport{}); n > 80 {
