@@ -150,7 +150,7 @@ func (c *Conn) written() {
 	case lingering:
 		// Closing now, with input unread, would reset the connection, and what
 		// is still on its way could be lost.
-		c.loop.sockets.finish(c.fd)
+		c.loop.sockets.finish(c.file())
 	case finished:
 		// "the server MUST close the underlying TCP connection immediately"
 		// (RFC 6455 §7.1.1) once both Close frames are sent.

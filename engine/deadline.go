@@ -200,7 +200,7 @@ func (c *Conn) expire() {
 		c.hurry()
 		c.Send(codec.OpPing, nil)
 	default:
-		c.loop.sockets.abandon(c.fd)
+		c.loop.sockets.abandon(c.file())
 		c.abort(nil)
 	}
 }
@@ -211,6 +211,6 @@ func (c *Conn) pongTimeout() {
 		c.fail(fmt.Errorf("%w (%w)", code, ErrTimeout))
 		return
 	}
-	c.loop.sockets.abandon(c.fd)
+	c.loop.sockets.abandon(c.file())
 	c.abort(ErrTimeout)
 }

@@ -79,7 +79,7 @@ type Loop struct {
 	newest    map[topic]struct{}     // of conflate, empty
 	epoll     int                    // gnet's instance of it, 0 if that is not known
 	paused    map[*Conn]*pausedInput // whose input is paused
-	halves    map[*Conn]bool         // whose clients have ended their side, and are owed answers
+	halves    map[*Conn]int32        // whose clients have ended their side, and are owed answers: duplicates of their sockets
 	inflater  codec.Inflater
 	request   codec.Request // of the handshake that has come to its end
 	inflated  []byte        // room for a message
@@ -353,7 +353,7 @@ func (l *Loop) settleSoon() {
 
 // hold keeps the bit of c in held.
 func (l *Loop) hold(c *Conn) {
-	l.held.set(c.slot, c.state != open || c.out != nil || c.transport.secured() || c.loop.halves[c])
+	l.held.set(c.slot, c.state != open || c.out != nil || c.transport.secured() || c.isHalf())
 }
 
 // sliceOver reports whether the turn has used up its slice of time.

@@ -59,7 +59,7 @@ func (c *Conn) Pause() {
 // nothing if that is not paused.
 func (c *Conn) Resume() {
 	c.loop.own("Conn.Resume")
-	if c.loop.paused[c] != nil || c.loop.halves[c] {
+	if c.loop.paused[c] != nil || c.isHalf() {
 		c.loop.Post(c.goOn)
 	}
 }
@@ -68,7 +68,7 @@ func (c *Conn) Resume() {
 func (c *Conn) goOn() {
 	defer c.guard()
 	c.loop.begin()
-	if c.loop.halves[c] {
+	if c.isHalf() {
 		c.endHalf()
 		return
 	}
@@ -107,7 +107,7 @@ func (c *Conn) defers(end func()) bool {
 // listen makes the loop read the socket, or not. gnet has no way to do that, but does not
 // change by itself what epoll reports.
 func (c *Conn) listen(on bool) {
-	if c.loop.epoll <= 0 || c.socket == nil || c.state == dead || c.loop.halves[c] {
+	if c.loop.epoll <= 0 || c.socket == nil || c.state == dead || c.isHalf() {
 		return
 	}
 	event := unix.EpollEvent{Fd: c.fd}
@@ -143,9 +143,24 @@ func (c *Conn) keep(b []byte) bool {
 // then. Where answers are owed the connection goes on with a duplicate of it, which is only
 // written to, until they have been given.
 
+// isHalf reports whether the connection is one of these.
+func (c *Conn) isHalf() bool {
+	_, half := c.loop.halves[c]
+	return half
+}
+
+// file returns the file descriptor that the connection is written to. Its ID has the one that it
+// had first.
+func (c *Conn) file() int32 {
+	if len(c.loop.halves) > 0 && c.isHalf() {
+		return c.loop.halves[c]
+	}
+	return c.fd
+}
+
 // outlives reports whether the connection goes on although gnet is about to close its socket.
 func (c *Conn) outlives() bool {
-	if c.loop.halves[c] || !c.owes() {
+	if c.isHalf() || !c.owes() {
 		return false
 	}
 	c.unbatch()
@@ -155,10 +170,10 @@ func (c *Conn) outlives() bool {
 	}
 	l := c.loop
 	if l.halves == nil {
-		l.halves = make(map[*Conn]bool)
+		l.halves = make(map[*Conn]int32)
 	}
 	delete(l.paused, c)
-	l.halves[c], c.fd = true, int32(fd)
+	l.halves[c] = int32(fd)
 	l.hold(c)
 	return true
 }
@@ -175,11 +190,11 @@ func (c *Conn) endHalf() {
 // closeHalf closes the socket of a connection that has outlived gnet's. It reports whether
 // it is one.
 func (c *Conn) closeHalf() bool {
-	if !c.loop.halves[c] {
+	if !c.isHalf() {
 		return false
 	}
+	_ = unix.Close(int(c.file()))
 	delete(c.loop.halves, c)
-	_ = unix.Close(int(c.fd))
 	c.socketClosed(nil)
 	c.loop.engine.uncount(c)
 	return true

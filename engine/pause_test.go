@@ -176,6 +176,7 @@ func TestEndWaitsForAnswers(t *testing.T) {
 			c := receive(t, come)
 			receive(t, come)
 			receive(t, come)
+			id := c.ID()
 			if err := tt.end(ws); err != nil {
 				t.Fatal(err)
 			}
@@ -187,6 +188,11 @@ func TestEndWaitsForAnswers(t *testing.T) {
 				if other != nil {
 					say(t, other, "y") // the loop has seen the end
 					receive(t, come)
+				}
+				found := make(chan *Conn, 1)
+				c.loop.Post(func() { found <- c.loop.Conn(id) })
+				if receive(t, found) != c {
+					t.Error("the connection is not found by its ID")
 				}
 				c.loop.Post(func() {
 					c.Send(codec.OpText, []byte{'0' + byte(i)})

@@ -166,7 +166,7 @@ func (c *Conn) deliverSealed(r *run) {
 		return
 	}
 	l.keep(b)
-	l.enqueue(sending{bytes: b, fd: c.fd, slot: c.slot, run: r})
+	l.enqueue(sending{bytes: b, fd: c.file(), slot: c.slot, run: r})
 }
 
 // plainBuffer returns where records are decrypted to.

@@ -46,9 +46,9 @@ func (w *writable) watch(c *Conn) error {
 		Fd:     int32(c.loop.index),
 		Pad:    int32(c.slot),
 	}
-	err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_MOD, int(c.fd), &event)
+	err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_MOD, int(c.file()), &event)
 	if errors.Is(err, unix.ENOENT) {
-		err = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(c.fd), &event)
+		err = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(c.file()), &event)
 	}
 	return err
 }

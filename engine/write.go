@@ -159,7 +159,7 @@ func (c *Conn) pour() (all bool, err error) {
 		if err != nil || len(b) == 0 {
 			return err == nil, err
 		}
-		n, err := c.loop.sockets.write(c.fd, b)
+		n, err := c.loop.sockets.write(c.file(), b)
 		c.took(b, n)
 		if n < len(b) {
 			return false, err
@@ -178,7 +178,7 @@ func (c *Conn) offer() {
 		c.written()
 	default:
 		c.loop.keep(b)
-		c.loop.enqueue(sending{bytes: b, fd: c.fd, slot: c.slot})
+		c.loop.enqueue(sending{bytes: b, fd: c.file(), slot: c.slot})
 	}
 }
 
