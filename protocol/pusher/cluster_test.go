@@ -169,6 +169,10 @@ func TestNodesAreOneApplication(t *testing.T) {
 	x.want(`~"data":"2"`)
 	_ = x.ws.CloseNow()
 	b.hears("/apps/app-1/channels/presence-room", "info=user_count", `{"occupied":true,"user_count":2}`)
+	a.hears("/apps/app-1/connections", "", `{"connections":0}`)
+	if got := a.call("GET", "/apps/app-1/channels/presence-room", "info=user_count", ""); got.body != `{"occupied":true,"user_count":2}` {
+		t.Errorf("a user that is at another node still: got %+v", got)
+	}
 	_ = z.ws.CloseNow()
 	y.want(`~"data":"2"`, `~"event":"pusher_internal:member_removed","channel":"presence-room","data":"{\"user_id\":\"1\"}"`)
 
