@@ -618,6 +618,36 @@ func TestSubscribedByTheServer(t *testing.T) {
 	}
 }
 
+// What the operator subscribes a client to it hears, and is counted there. A presence channel
+// it cannot be given: nobody knows as whom it would be there.
+func TestGivenByTheServer(t *testing.T) {
+	w := beginWith(t, pusher.Config{}, webrocket.HubConfig{OnConnect: func(*webrocket.HubRequest) (*webrocket.Identity, error) {
+		return &webrocket.Identity{User: "ann"}, nil
+	}}, webrocket.Config{Loops: 1})
+	c := w.connect()
+	ann := webrocket.Sessions{User: "ann"}
+	for _, channel := range []string{"news", "presence-room"} {
+		if _, err := w.server.SubscribeSessions(t.Context(), "/native", ann, channel); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.want(succeeded("news"))
+	c.quiet()
+	w.publish(`{"name":"e","channels":["news","presence-room"],"data":"1"}`)
+	c.want(`{"event":"e","channel":"news","data":"1"}`)
+	c.quiet()
+	if got := w.call("GET", "/apps/app-1/channels", "", ""); got.body != `{"channels":{"news":{}}}` {
+		t.Errorf("got %+v, want news alone", got)
+	}
+	if _, err := w.server.UnsubscribeSessions(t.Context(), "/native", ann, "news"); err != nil {
+		t.Fatal(err)
+	}
+	c.want(`~"event":"pusher:subscription_error","channel":"news"`)
+	if got := w.call("GET", "/apps/app-1/channels", "", ""); got.body != `{"channels":{}}` {
+		t.Errorf("got %+v, want no channel", got)
+	}
+}
+
 // An event is compressed for those that have agreed to it, and is the same event.
 func TestCompressed(t *testing.T) {
 	w := begin(t, pusher.Config{})
