@@ -212,7 +212,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		refuseHTTP(rw, r, refusal)
 		return
 	}
-	if isLast(r) {
+	if isLast(r) || isProxied(r) {
 		rw.Header().Set("Connection", "close")
 	}
 	defer w.guard()

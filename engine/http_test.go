@@ -544,7 +544,7 @@ func FuzzHTTPConn(f *testing.F) {
 	})
 }
 
-// Who is trusted to name the client does that for each request of a connection.
+// Who is trusted to name the client does that for each request.
 func TestHTTPForwarded(t *testing.T) {
 	on := Listener{Addr: "127.0.0.1:0", ForwardedFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	for name, client := range flavours(t) {
@@ -554,16 +554,17 @@ func TestHTTPForwarded(t *testing.T) {
 				on.TLS = serverTLS()
 			}
 			e := startOn(t, Config{Loops: 1, HTTP: new(mirror)}, Endpoint{Protocol: untouched(t)}, on)
-			c := newTalk(t, e, client)
 			for _, tt := range []struct{ field, want string }{
 				{"X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1"},
 				{"X-Forwarded-For: 198.51.100.9, 192.0.2.2\r\n", "192.0.2.2"},
 				{"Forwarded: for=192.0.2.3\r\n", "192.0.2.3"},
 				{"", "127.0.0.1"},
 			} {
+				c := newTalk(t, e, client)
 				c.say("GET / HTTP/1.1\r\nHost: h\r\n" + tt.field + "\r\n")
 				c.wantAnswer(fmt.Sprintf(`HTTP/1.1 GET / "" from %s, TLS %v`, tt.want, client != nil))
 			}
+			c := newTalk(t, e, client)
 			c.say("GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.3\r\n\r\n")
 			if response, _ := c.answer(); response.StatusCode != 400 {
 				t.Errorf("fields that differ: got %s, want 400", response.Status)
@@ -746,6 +747,29 @@ func TestLateHandshake(t *testing.T) {
 		}
 	}
 	c.wantEnd()
+}
+
+// A proxy would send a handshake behind another client's request. So it is told not to.
+func TestProxyKeepsNoConnection(t *testing.T) {
+	e := serveHTTP(t, Config{Loops: 1, HTTP: http.NotFoundHandler()}, Endpoint{}, nil)
+	for field, closes := range map[string]bool{
+		"Forwarded: for=10.0.0.1": true, "Via: 1.1 cache": true, "X-Forwarded-For: 10.0.0.1": true,
+		"X-Forwarded-Proto: https": true, "X-Real-IP: 10.0.0.1": true, "X-Request-ID: 1": false,
+	} {
+		c := newTalk(t, e, nil)
+		c.say("GET / HTTP/1.1\r\nHost: h\r\n" + field + "\r\n\r\n")
+		response, err := http.ReadResponse(c.Reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		if response.Close != closes {
+			t.Errorf("%s: the connection ends: %t, want %t", field, response.Close, closes)
+		}
+		if closes {
+			c.wantEnd()
+		}
+	}
 }
 
 // What a TLS connection costs has not grown: the runtime has sizes of 80 and 96 bytes.

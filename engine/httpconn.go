@@ -242,3 +242,15 @@ func joined(r *http.Request, field string) string {
 func isLast(r *http.Request) bool {
 	return len(r.TransferEncoding) > 0 || r.Method == http.MethodConnect || r.Header.Get("Upgrade") != ""
 }
+
+// isProxied reports whether a proxy has sent the request, as far as it says so. Its connection
+// ends with the answer: a proxy that sent a WebSocket handshake of another client on it, as many do, would get
+// a refusal for that.
+func isProxied(r *http.Request) bool {
+	for _, field := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-Ip"} {
+		if r.Header.Get(field) != "" {
+			return true
+		}
+	}
+	return false
+}
