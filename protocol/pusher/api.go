@@ -87,7 +87,7 @@ func (a *App) answer(w http.ResponseWriter, r *http.Request, prefix, rest string
 	if !a.withinRate(rules) {
 		return nil, &refused{http.StatusTooManyRequests, fmt.Sprintf("more than %d requests in a second", rules.RequestRate)}
 	}
-	return handle(&call{a, rules, body, r.URL.Query().Get}, args)
+	return handle(&call{a, rules, body, valuesOf(r.URL.RawQuery)}, args)
 }
 
 // pathsOf returns the paths that a client may have signed: with the prefix or without,
@@ -169,8 +169,13 @@ func (c *call) parse(o object, several bool) (e event, err error) {
 			return event{}, badRequest("socket_id is not that of a connection")
 		}
 	}
-	info, _ := o.string("info")
-	e.info, err = parseInfo(info, "user_count", "subscription_count")
+	if o.get("info") != nil && string(o.get("info")) != "null" {
+		info, ok := o.string("info")
+		if !ok {
+			return event{}, badRequest("info is not a text")
+		}
+		e.info, err = parseInfo(info, "user_count", "subscription_count")
+	}
 	return e, err
 }
 
@@ -230,7 +235,9 @@ func parseInfo(text string, known ...string) (all []string, err error) {
 		if !slices.Contains(known, name) {
 			return nil, badRequest("info has %q; here it may have %s", name, strings.Join(known, ", "))
 		}
-		all = append(all, name)
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
 	}
 	return all, nil
 }

@@ -2,6 +2,7 @@ package pusher_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,9 @@ func TestAPI(t *testing.T) {
 		{"a channel", "GET", channels + "/public", "", "", 200, `{"occupied":true}`},
 		{"a channel that nobody hears", "GET", channels + "/nobody", "", "", 200, `{"occupied":false}`},
 		{"how many hear it", "GET", channels + "/public", "info=subscription_count", "", 200, `{"occupied":true,"subscription_count":2}`},
+		{"how many are there, asked twice", "GET", channels + "/presence-room", "info=user_count,user_count", "", 200, `{"occupied":true,"user_count":1}`},
+		{"a name with a semicolon", "GET", channels, "filter_by_prefix=pub%3Blic", "", 200, `{"channels":{}}`},
+		{"attributes that are no text", "POST", events, "", `{"name":"e","channel":"x","data":"N","info":["user_count"]}`, 400, "~info"},
 		{"how many are there", "GET", channels + "/presence-room", "info=user_count", "", 200, `{"occupied":true,"user_count":1}`},
 		{"what is kept", "GET", channels + "/cache-full", "info=subscription_count,cache", "", 200, `~{"occupied":false,"subscription_count":0,"cache":{"data":"{\"a\":1}","ttl":`},
 		{"what is not kept", "GET", channels + "/cache-empty", "info=cache", "", 200, `{"occupied":true,"cache":null}`},
@@ -326,6 +330,25 @@ func TestAPIPrefix(t *testing.T) {
 		got := w.request("POST", "/push/apps/app-1/users/a%20b/terminate_connections", w.sign(key, "POST", signed, "", "", time.Now()), "")
 		if got.status != 200 {
 			t.Errorf("signed as %s: got %+v", signed, got)
+		}
+	}
+}
+
+// What a library sends unescaped is what it has signed: a semicolon separates nothing, and a
+// name is the same in any case.
+func TestQueryAsSigned(t *testing.T) {
+	w := begin(t, pusher.Config{})
+	c := w.connect()
+	c.join("a;1")
+	c.join("other")
+	path := "/apps/app-1/channels"
+	query, err := url.QueryUnescape(w.sign(key, "GET", path, "filter_by_prefix=a%3B", "", time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{query, strings.Replace(query, "filter_by_prefix", "Filter_By_Prefix", 1)} {
+		if got := w.request("GET", path, query, ""); got.status != 200 || got.body != `{"channels":{"a;1":{}}}` {
+			t.Errorf("%s: got %+v", query, got)
 		}
 	}
 }

@@ -55,6 +55,23 @@ func (r *signedRequest) verify(keys keyring, now time.Time, window time.Duration
 	return err
 }
 
+// valuesOf returns what finds the value of a parameter, "" if it is not there. Unlike url.Values
+// it reads a query as verify does: with names in any case, and semicolons in values.
+func valuesOf(query string) func(name string) string {
+	all, err := parseQuery(query, url.QueryUnescape)
+	if err != nil {
+		all, _ = parseQuery(query, func(s string) (string, error) { return s, nil })
+	}
+	return func(name string) string {
+		for _, p := range all {
+			if p.name == name {
+				return p.value
+			}
+		}
+		return ""
+	}
+}
+
 // parseQuery takes a query apart.
 func parseQuery(query string, unescape func(string) (string, error)) (all []parameter, err error) {
 	for pair := range strings.SplitSeq(query, "&") {

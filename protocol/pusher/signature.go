@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"hash"
 	"sync"
+
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // A Key is a key of an application, which is public, with its secret.
@@ -20,13 +22,23 @@ type Key struct {
 // a private channel. It is what the endpoint of an application answers, whose user
 // has been found to be allowed to. data is the channel_data that the endpoint answers
 // too: of a presence channel {"user_id":…,"user_info":…}, "" for none.
+//
+// socketID and channel come from the client. If they cannot be what they are said to be it
+// returns "", which opens nothing: a text with a colon could be the signature of something else.
 func (k Key) SignChannel(socketID, channel, data string) string {
+	if !validSocketID(socketID) || !validChannel(channel, codec.MaxChannelName) || KindOf(channel).is(OfUser) {
+		return ""
+	}
 	return k.Key + ":" + k.sign(appendChannelText([]byte(socketID), channel, []byte(data)))
 }
 
 // SignUser returns the auth that signs the connection with a socket id in as a user.
-// data is the user_data that the endpoint answers too: {"id":…}.
+// data is the user_data that the endpoint answers too: {"id":…}. If socketID, which comes from
+// the client, cannot be one it returns "", which opens nothing.
 func (k Key) SignUser(socketID, data string) string {
+	if !validSocketID(socketID) {
+		return ""
+	}
 	return k.Key + ":" + k.sign(appendUserText([]byte(socketID), []byte(data)))
 }
 

@@ -67,6 +67,27 @@ func textOfUser(socketID, data string) func([]byte) []byte {
 	return func(dst []byte) []byte { return appendUserText(append(dst, socketID...), []byte(data)) }
 }
 
+// Who asks the endpoint of an application for a signature chooses what it is for: texts that
+// make it the signature of something else get none.
+func TestSignsWhatItSays(t *testing.T) {
+	for _, socket := range []string{"", "1", "1.2:", `1.2::user::{"id":"admin"`, "1.2:private-other", "1.2 "} {
+		if got := ours.SignChannel(socket, "private-a", ""); got != "" {
+			t.Errorf("the socket id %q: got %s", socket, got)
+		}
+		if got := ours.SignUser(socket, `{"id":"1"}`); got != "" {
+			t.Errorf("the socket id %q of a user: got %s", socket, got)
+		}
+	}
+	for _, channel := range []string{"", `:user::{"id":"admin"}`, `presence-a:{"user_id":"admin"}`, "#server-to-user-1", "private-a b"} {
+		if got := ours.SignChannel("1.2", channel, ""); got != "" {
+			t.Errorf("the channel %q: got %s", channel, got)
+		}
+	}
+	if ours.SignChannel("1.2", "private-a", "") == "" || ours.SignUser("1.2", `{"id":"1"}`) == "" {
+		t.Error("what is good gets none")
+	}
+}
+
 func TestVerify(t *testing.T) {
 	keys := ringOf(ours, theirs)
 	text := textOfChannel(ourSocket, "private-orders", "")
