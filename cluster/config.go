@@ -81,8 +81,15 @@ type Embedded interface {
 	// Login returns what the client in this process logs in with.
 	Login() (user, password string)
 
+	// SystemLogin returns what its operator logs in with, who can remove a server from those
+	// that store streams.
+	SystemLogin() (user, password string)
+
 	// Peers returns how many other nodes there should be.
 	Peers() int
+
+	// Whole returns an error as long as the server has not all that it should store with others.
+	Whole() error
 }
 
 // DefaultName is the name of a cluster that has been given none.

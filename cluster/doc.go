@@ -33,6 +33,8 @@
 // learner.go those of the others, which it gives to the hubs. Neither knows a socket or a
 // clock.
 //
+// Node.Remove (remove.go) makes the servers inside the nodes forget one that does not come back.
+//
 // # Logs
 //
 // With Config.Streams events of channels with a history go another way (logs.go), and hubs

@@ -38,6 +38,7 @@ type Node struct {
 	complaints complaints
 
 	connected  atomic.Bool // asking conn could block an event loop
+	copied     atomic.Bool // the server in this process has had all that it should store
 	reconnects atomic.Uint64
 	wake       chan struct{} // there is something to send
 	learned    chan struct{} // facts have come
@@ -378,8 +379,22 @@ func (n *Node) lose(r *record) {
 }
 
 // Ready reports whether there is a connection to NATS and, if the histories are replicated,
-// whether this node follows all logs and is not cut off from them.
-func (n *Node) Ready() bool { return n.connected.Load() && n.logs.ready() }
+// whether this node follows all logs, is not cut off from them, and has a copy of what it
+// stores with others: then another node may end.
+func (n *Node) Ready() bool { return n.connected.Load() && n.logs.ready() && n.hasCopied() }
+
+// hasCopied reports whether the server in this process, if it stores something, has had all that
+// it should store since it has started.
+func (n *Node) hasCopied() bool {
+	if n.logs == nil || n.config.Embedded == nil || n.copied.Load() {
+		return true
+	}
+	if n.config.Embedded.Whole() != nil {
+		return false
+	}
+	n.copied.Store(true)
+	return true
+}
 
 // Connected reports whether there is a connection to NATS.
 func (n *Node) Connected() bool { return n.connected.Load() }

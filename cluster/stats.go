@@ -30,9 +30,10 @@ type Stats struct {
 	Standing int    // revocations and the like that are kept for nodes that are away
 
 	// CutOff is true if the histories are replicated, and this node does not follow all
-	// logs yet or is cut off from them. Logs are those that it follows, or will.
-	CutOff bool
-	Logs   []LogStats
+	// logs yet or is cut off from them; Copying until the server in this process has once had
+	// all that it stores with others. Logs are those that the node follows, or will.
+	CutOff, Copying bool
+	Logs            []LogStats
 
 	Peers []PeerStats // other nodes, by name
 }
@@ -86,7 +87,7 @@ func (n *Node) Stats() Stats {
 	x.out.mu.Unlock()
 	s.OwnFacts, s.Standing = n.teller.len(), n.calls.stands()
 	s.Facts, s.Resyncs = n.learner.counts()
-	s.CutOff = !n.logs.ready()
+	s.CutOff, s.Copying = !n.logs.ready(), !n.hasCopied()
 	s.Logs = n.logs.stats()
 	now := measure.Now()
 	x.mu.Lock()

@@ -18,8 +18,9 @@
 //
 // # Limits
 //
-// Without a directory there are no streams and no disk. There are no accounts. A message has
-// 8 MiB at most.
+// Without a directory there are no streams and no disk. There is one account, beside that of
+// the system, of which an operator removes servers that do not come back. A message has 8 MiB
+// at most.
 package embedded
 
 import (
@@ -29,9 +30,11 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -74,10 +77,16 @@ type Config struct {
 
 // A Server is a server of NATS in this process. It is a cluster.Embedded.
 type Server struct {
-	server         *server.Server
-	user, password string
-	peers          int
+	server                   *server.Server
+	password, systemPassword string
+	peers                    int
 }
+
+// Users of the server. Only this process knows their passwords.
+const (
+	clientUser = "rocket"
+	systemUser = "operator"
+)
 
 // maxPayload is how many bytes a message may have.
 const maxPayload = 8 << 20
@@ -101,7 +110,7 @@ func Start(c Config) (*Server, error) {
 	}
 	o := &server.Options{
 		ServerName: c.Node, Host: "127.0.0.1", Port: server.RANDOM_PORT, // routes begin only if clients have a port
-		Username: "rocket", Password: rand.Text(), NoSigs: true, MaxPayload: maxPayload, MaxPending: 64 << 20,
+		NoSigs: true, MaxPayload: maxPayload, MaxPending: 64 << 20,
 		ConnectErrorReports: reportEvery, ReconnectErrorReports: reportEvery,
 		Cluster: server.ClusterOpts{Name: c.Name, Host: host, Port: port, NoAdvertise: true, ConnectRetries: -1, PoolSize: 1},
 	}
@@ -125,7 +134,13 @@ func Start(c Config) (*Server, error) {
 		o.JetStream, o.StoreDir, o.SyncAlways = true, c.Dir, !c.SyncSeldom
 		o.Cluster.PoolSize = 3
 	}
-	s := &Server{user: o.Username, password: o.Password}
+	s := &Server{password: rand.Text(), systemPassword: rand.Text()}
+	system := server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)
+	o.Accounts, o.SystemAccount = []*server.Account{system}, system.Name
+	o.Users = []*server.User{
+		{Username: clientUser, Password: s.password},
+		{Username: systemUser, Password: s.systemPassword, Account: system},
+	}
 	for _, address := range c.Routes {
 		if _, _, err := splitAddress(address); err != nil {
 			return nil, fmt.Errorf("route: %w", err)
@@ -185,7 +200,18 @@ func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessCo
 func (s *Server) Peers() int { return s.peers }
 
 // Login returns what the client of this process logs in with.
-func (s *Server) Login() (user, password string) { return s.user, s.password }
+func (s *Server) Login() (user, password string) { return clientUser, s.password }
+
+// SystemLogin makes Server a cluster.Embedded.
+func (s *Server) SystemLogin() (user, password string) { return systemUser, s.systemPassword }
+
+// Whole makes Server a cluster.Embedded.
+func (s *Server) Whole() error {
+	if health := s.server.Healthz(nil); health.StatusCode != http.StatusOK {
+		return errors.New(health.Error)
+	}
+	return nil
+}
 
 // Shutdown ends the server, and waits for that.
 func (s *Server) Shutdown() {

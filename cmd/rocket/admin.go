@@ -64,7 +64,7 @@ func (s *service) consoleConfig(c *config) console.Config {
 		CertificateExpiry: s.certs.expiry, KeySets: s.keys.keySets, API: s.api, Apps: s.apps.table.Stats, Log: s.log,
 	}
 	if s.member != nil {
-		config.Cluster = s.member.Stats
+		config.Cluster, config.Remove = s.member.Stats, s.member.Remove
 	}
 	return config
 }

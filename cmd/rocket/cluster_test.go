@@ -135,6 +135,78 @@ func TestClusterKeepsHistories(t *testing.T) {
 	}
 }
 
+// A node that does not come back is replaced by one at another address: of the same name, which
+// needs nothing else, or of another name, and then the old one is removed. After that any of the
+// others may be lost: what was stored before is there, and more can be.
+func TestClusterReplacesANode(t *testing.T) {
+	file := writeFile(t, `{"Hubs": [{"Path": "/", "Rules": [{"Match": "**", "History": {"Size": 10, "TTL": "1h"}}]}]}`)
+	for _, tt := range []struct{ name, replacement string }{{"the same name", "c"}, {"another name", "d"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			addresses := freeAddresses(t, 4)
+			node := func(name string, at int, routes ...string) []string {
+				return []string{
+					"-cluster-listen", addresses[at], "-cluster-routes", strings.Join(routes, ","), "-cluster-node", name,
+					"-cluster-dir", t.TempDir(), "-cluster-logs", "2", file,
+				}
+			}
+			vars := []string{"ROCKET_CLUSTER_SECRET=sixteen characters", "ROCKET_ADMIN_TOKEN=token"}
+			before, after := addresses[:3], append(addresses[:2:2], addresses[3])
+			nodes := startNodes(t, vars, node("a", 0, before...), node("b", 1, before...), node("c", 2, before...))
+			wantReady := func(n runningNode) {
+				waitFor(t, "the node is ready", func() bool { _, text := ask(t, n.admin+"/readyz"); return text == "ok\n" })
+			}
+			for _, n := range nodes {
+				wantReady(n)
+			}
+			publish := func(n runningNode, data string) { // again, with the same key, while there is no leader
+				t.Helper()
+				waitFor(t, "an ok", func() bool {
+					return exec.Command(rocket, "publish", "-url", n.url, "-key", data, "news", data).Run() == nil
+				})
+			}
+			remove := func(name string) string {
+				cmd := exec.Command(rocket, "cluster", "remove", "-admin", strings.TrimPrefix(nodes[0].admin, "http://"), name)
+				cmd.Env = vars[1:]
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					out = append(out, err.Error()...)
+				}
+				return string(out)
+			}
+			publish(nodes[2], "1")
+			if got := remove("c"); !strings.Contains(got, "end it first") || !strings.Contains(got, "exit status") {
+				t.Errorf("remove a node that is there: %s", got)
+			}
+			nodes[2].signal(syscall.SIGKILL)
+			<-nodes[2].ended
+			publish(nodes[0], "2")
+
+			fresh := startNodes(t, vars, node(tt.replacement, 3, after...))[0]
+			wantReady(fresh)
+			if tt.replacement != "c" {
+				if got := remove("x"); !strings.Contains(got, "no such node") || !strings.Contains(got, "exit status") {
+					t.Errorf("remove an unknown node: %s", got)
+				}
+				var got string
+				waitFor(t, "c is not heard any more", func() bool { got = remove("c"); return !strings.Contains(got, "end it first") })
+				if got != "c does not count any more\neach log has all its replicas\n" {
+					t.Fatalf("remove: %s", got)
+				}
+			}
+			publish(fresh, "3")
+			nodes[0].signal(syscall.SIGKILL)
+			<-nodes[0].ended
+			publish(nodes[1], "4")
+			for _, n := range []runningNode{nodes[1], fresh} {
+				r := start(t, nil, "subscribe", "-url", n.url, "-rewind", "9", "news")
+				for i := range 4 {
+					r.stdout.want(fmt.Sprintf(`"data":%d,`, i+1))
+				}
+			}
+		})
+	}
+}
+
 // Three servers with one line of configuration each are a cluster: what is published on one
 // is heard on all. One that is killed and started again is a part of it again, and one that
 // ends in order leaves nothing to tell.

@@ -26,7 +26,7 @@ type command struct {
 // logs them.
 func (c command) asksServer() bool {
 	switch c.name {
-	case "reload", "subscribe", "publish", "top", "connections", "disconnect", "health":
+	case "reload", "subscribe", "publish", "top", "connections", "disconnect", "cluster", "health":
 		return true
 	}
 	return false
@@ -43,6 +43,7 @@ func commands() []command {
 		{"top", "[FLAGS]", "show what a server does, live", topHelp, runTop},
 		{"connections", "[FLAGS]", "list the open connections of a server", connectionsHelp, runConnections},
 		{"disconnect", "[FLAGS] CONNECTION", "close a connection of a server", disconnectHelp, runDisconnect},
+		{"cluster", "remove [FLAGS] NODE", "take a node that does not come back out of a cluster", clusterHelp, runCluster},
 		{"health", "[FLAGS] [FILE]", "ask a server on this machine how it is", healthHelp, runHealth},
 		{"token", "[FLAGS] [explain TOKEN]", "make or explain a token for logging in", tokenHelp, runToken},
 		{"key", "new [FLAGS] NAME", "make a key with which a backend publishes by HTTP", keyHelp, runKey},

@@ -105,6 +105,8 @@ func completionWords(c command) string {
 		return " bash zsh fish"
 	case "token":
 		return " explain"
+	case "cluster":
+		return " remove"
 	default:
 		return ""
 	}

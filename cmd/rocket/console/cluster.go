@@ -1,7 +1,11 @@
 package console
 
 import (
+	"context"
+	"errors"
 	"net/http"
+
+	"github.com/nu7hatch/webrocket/cluster"
 )
 
 // Cluster is the answer of GET /api/cluster. Without a cluster it is empty.
@@ -26,6 +30,7 @@ type Cluster struct {
 	Resyncs        uint64 `json:"resyncs"`
 	Standing       int    `json:"standing"`  // revocations that are kept for nodes that are away
 	Following      bool   `json:"following"` // false: the logs with the histories are not followed
+	Copying        bool   `json:"copying"`   // what the nodes store is still being copied to this one
 	Logs           []Log  `json:"logs"`      // with the histories of channels
 	Nodes          []Node `json:"nodes"`     // the others
 }
@@ -70,7 +75,7 @@ func (c *console) cluster(*http.Request) (any, error) {
 		Cluster: s.Cluster, Node: s.Node, Connected: s.Connected, Server: s.Server, Reconnects: s.Reconnects,
 		SentEvents: s.SentEvents, SentBatches: s.SentBatches, SentBytes: s.SentBytes, ReceivedEvents: s.ReceivedEvents,
 		Gaps: s.Gaps, MendedBatches: s.Mended, LostEvents: s.Told, AllTold: s.ToldAll,
-		TooLarge: s.TooLarge, Unreadable: s.Unreadable, Nodes: answer.Nodes, Logs: answer.Logs, Following: !s.CutOff,
+		TooLarge: s.TooLarge, Unreadable: s.Unreadable, Nodes: answer.Nodes, Logs: answer.Logs, Following: !s.CutOff, Copying: s.Copying,
 		OwnFacts: s.OwnFacts, Facts: s.Facts, Resyncs: s.Resyncs, Standing: s.Standing,
 	}
 	for _, l := range s.Logs {
@@ -83,4 +88,36 @@ func (c *console) cluster(*http.Request) (any, error) {
 		answer.Nodes = append(answer.Nodes, Node{p.Node, p.Alive, p.Silence.Seconds(), p.Lag, p.Skew.Seconds(), p.Doubled})
 	}
 	return answer, nil
+}
+
+type removeRequest struct{ node string }
+
+func (d *removeRequest) fields() fields { return fields{{"node", &d.node, required}} }
+
+type removeAnswer struct {
+	Removed string `json:"removed"`
+	Whole   bool   `json:"whole"` // each log has all its replicas, at others
+}
+
+// remove makes the other nodes forget one that does not come back.
+func (c *console) remove(r *http.Request) (any, error) {
+	var ask removeRequest
+	if err := decode(r, ask.fields()); err != nil {
+		return nil, err
+	}
+	if c.Remove == nil {
+		return nil, badRequest("the process belongs to no cluster")
+	}
+	// The servers may take longer than event loops.
+	whole, err := c.Remove(context.WithoutCancel(r.Context()), ask.node)
+	switch {
+	case errors.Is(err, cluster.ErrAlive), errors.Is(err, cluster.ErrNotEmbedded):
+		return nil, badRequest("%v", err)
+	case errors.Is(err, cluster.ErrNoNode):
+		return nil, &failure{http.StatusNotFound, err.Error()}
+	case err != nil:
+		return nil, &failure{http.StatusServiceUnavailable, err.Error()}
+	}
+	c.Log.Info("a node was removed through the admin API", "node", ask.node, "whole", whole)
+	return removeAnswer{ask.node, whole}, nil
 }

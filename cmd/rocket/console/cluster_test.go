@@ -1,6 +1,9 @@
 package console
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +37,58 @@ func TestCluster(t *testing.T) {
 	if got := o.ask("GET", "/readyz", "", 503); !strings.Contains(got, "NATS") {
 		t.Errorf("got %s", got)
 	}
+	stats.Connected, stats.Copying = true, true
+	if got := o.ask("GET", "/readyz", "", 503); !strings.Contains(got, "no other one should be stopped") {
+		t.Errorf("got %s", got)
+	}
 	if text := operate(t, nil).ask("GET", "/metrics", "", 200); strings.Contains(text, "rocket_cluster") {
 		t.Error("a server that is alone has metrics of a cluster")
 	}
+}
+
+// A node that does not come back is removed, and it is said whether others have what it had.
+func TestRemoveNode(t *testing.T) { operate(t, nil).whereNodesGo() }
+
+// whereNodesGo asks a node of a cluster to remove another one.
+func (o *operator) whereNodesGo() {
+	o.t.Helper()
+	var asked string
+	var result error
+	whole := true
+	in := operate(o.t, func(c *console, _ *webrocket.Server) {
+		c.Remove = func(_ context.Context, node string) (bool, error) { asked = node; return whole, result }
+	})
+	in.seen = o.seen
+	const path, gone = "/api/cluster/remove", `{"node":"c"}`
+	if got := in.ask("POST", path, gone, 200); asked != "c" || got != `{"removed":"c","whole":true}`+"\n" {
+		o.t.Errorf("%q: got %s", asked, got)
+	}
+	whole = false
+	if got := in.ask("POST", path, gone, 200); !strings.Contains(got, `"whole":false`) {
+		o.t.Errorf("got %s", got)
+	}
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{fmt.Errorf("%w: c", cluster.ErrAlive), 400}, {cluster.ErrNotEmbedded, 400}, {cluster.ErrNoNode, 404}, {errors.New("no leader"), 503},
+	} {
+		result = tt.err
+		in.ask("POST", path, gone, tt.want)
+	}
+	in.ask("POST", path, `{}`, 400)
+	in.ask("POST", path, strings.Repeat(" ", 8<<20+1), 413)
+	in.askAs("wrong", "POST", path, gone, 401)
+	asked = ""
+	open := operate(o.t, func(c *console, _ *webrocket.Server) {
+		c.Token, c.Remove = "", func(context.Context, string) (bool, error) { asked = "anybody"; return true, nil }
+	})
+	open.seen = o.seen
+	open.ask("POST", path, gone, 403)
+	if asked != "" {
+		o.t.Error("without a token a node is removed")
+	}
+	alone := operate(o.t, nil)
+	alone.seen = o.seen
+	alone.ask("POST", path, gone, 400)
 }

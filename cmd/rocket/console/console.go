@@ -76,6 +76,10 @@ type Config struct {
 	// none.
 	Cluster func() cluster.Stats
 
+	// Remove takes a node that does not come back out of those that store histories, as that of
+	// a cluster.Node does. If nil, there is no cluster.
+	Remove func(ctx context.Context, node string) (whole bool, err error)
+
 	// Apps returns what the applications for Pusher clients hold. If nil, there are none.
 	Apps func() []pusher.AppStats
 
@@ -121,6 +125,7 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("POST /api/subscribe", c.change(c.subscribe))
 	mux.HandleFunc("POST /api/unsubscribe", c.change(c.unsubscribe))
 	mux.HandleFunc("POST /api/debug", c.change(c.debug))
+	mux.HandleFunc("POST /api/cluster/remove", c.change(c.remove))
 	if c.API != nil {
 		mux.HandleFunc(httpapi.Prefix, c.api)
 	}

@@ -89,6 +89,7 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	o.withTokens()
 	o.withoutToken()
 	o.inCluster()
+	o.whereNodesGo()
 	o.whileALoopIsStuck()
 	o.whileShuttingDown()
 	for path, item := range description(t).Paths.Map() {

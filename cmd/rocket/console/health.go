@@ -38,6 +38,10 @@ func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: the logs with the histories of channels are not followed, so clients could not publish to these or recover", http.StatusServiceUnavailable)
 		return
 	}
+	if c.Cluster != nil && c.Cluster().Copying {
+		http.Error(w, "not ready: what the nodes store is being copied to this one; until it is, no other one should be stopped", http.StatusServiceUnavailable)
+		return
+	}
 	for _, set := range c.keySets() {
 		select {
 		case <-set.Loaded():
