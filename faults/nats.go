@@ -28,7 +28,10 @@ func brokers(ctx context.Context, t *trial) error {
 		return fmt.Errorf("%w; make bin/nats-server makes one", err)
 	}
 	s := &served{union: &union{t: t}}
-	var err error
+	file, err := t.keeping(guestsRules)
+	if err != nil {
+		return err
+	}
 	if s.machines, err = buildMachines(nodesCount); err != nil {
 		return err
 	}
@@ -48,7 +51,7 @@ func brokers(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer s.stopBrokers()
-	if err := s.start(ctx, func(int) []string { return []string{"-nats-servers", strings.Join(servers, ",")} }); err != nil {
+	if err := s.start(ctx, func(int) []string { return []string{file, "-nats-servers", strings.Join(servers, ",")} }); err != nil {
 		return err
 	}
 	return s.try(ctx, s.calm, s.gone, s.restarted, s.brokerPaused, s.paused, s.slowLink, s.oneApart, s.rolling, s.killed, s.allKilled)

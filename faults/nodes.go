@@ -22,13 +22,17 @@ type union struct {
 	nodes    []*server
 	mouths   []*mouth
 	ears     []*ear
+	guests   *guests
 	whole    []time.Duration // from the end of a fault until everything was heard everywhere
 }
 
 // nodes does to a cluster what may happen to one, under load. Each node has a machine of its own.
 func nodes(ctx context.Context, t *trial) error {
 	u := &union{t: t}
-	var err error
+	file, err := t.keeping(guestsRules)
+	if err != nil {
+		return err
+	}
 	if u.machines, err = buildMachines(nodesCount); err != nil {
 		return err
 	}
@@ -38,7 +42,7 @@ func nodes(ctx context.Context, t *trial) error {
 	}
 	defer u.stop()
 	err = u.start(ctx, func(i int) []string {
-		return []string{"-cluster-listen", listen[i], "-cluster-routes", strings.Join(listen, ","), "-cluster-secret", "a secret for tests"}
+		return []string{file, "-cluster-listen", listen[i], "-cluster-routes", strings.Join(listen, ","), "-cluster-secret", "a secret for tests"}
 	})
 	if err != nil {
 		return err
@@ -68,11 +72,15 @@ func (u *union) try(ctx context.Context, faults ...func(context.Context) error) 
 	if err := u.t.until(ctx, patience, "publishers are there", func() bool { return all(u.mouths, (*mouth).talks) }); err != nil {
 		return err
 	}
+	if err := u.invite(crowd, &talking); err != nil {
+		return err
+	}
 	for _, fault := range faults {
 		if err := fault(ctx); err != nil {
 			return err
 		}
 	}
+	u.guests.report()
 	u.t.checkSpeed(true, "from the end of a fault until each listener has heard, or been told of, all that was published at every node before it",
 		"%s", spread(u.whole))
 	return nil
@@ -209,7 +217,11 @@ func (u *union) killed(ctx context.Context) error {
 			return err
 		}
 		<-n.ended
-		rest(ctx, time.Second)
+		if i < scaled(u.t, nodesCount, 1) {
+			u.guests.settle(ctx, time.Now(), i, "a node is killed")
+		} else {
+			rest(ctx, time.Second)
+		}
 		if err := n.start(ctx); err != nil {
 			return err
 		}
@@ -265,6 +277,7 @@ func (u *union) report(ctx context.Context, when string, allowed allowance) erro
 	})
 	whole := time.Since(healed)
 	u.whole = append(u.whole, whole)
+	u.guests.settle(ctx, healed, nobodyKilled, when)
 	var waited time.Duration
 	for _, m := range u.mouths {
 		waited = max(waited, m.takeLongest())
