@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -76,6 +77,58 @@ func hearEachOther(t *testing.T, nodes []runningNode) {
 		start(t, nil, "publish", "-url", n.url, "news", fmt.Sprint(i)).wantStatus(0)
 		for _, r := range readers {
 			r.stdout.want(fmt.Sprintf(`^{"event":"message","channel":"news","data":%d}$`, i))
+		}
+	}
+}
+
+// The commands of docs/cluster.md, one after the other, in an empty folder: three nodes, of which one hears what is
+// published at another. Only the ports are others than in the text. Its files are good, too.
+func TestClusterInFiveMinutes(t *testing.T) {
+	text, err := os.ReadFile("../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Five minutes\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var ports []string
+	for i, address := range freeAddresses(t, 9) {
+		_, port, _ := net.SplitHostPort(address)
+		ports = append(ports, []string{"9001", "9002", "9003", "9101", "9102", "9103", "9774", "9775", "9776"}[i], port)
+	}
+	commands := regexp.MustCompile(`(?m)^\$ rocket (.+)$`).FindAllStringSubmatch(strings.NewReplacer(ports...).Replace(section), -1)
+	if len(commands) != 6 {
+		t.Fatalf("got %d commands, want 6", len(commands))
+	}
+	t.Chdir(t.TempDir())
+	var all []*process
+	for i, c := range commands {
+		all = append(all, start(t, nil, strings.Fields(strings.ReplaceAll(c[1], "'", ""))...))
+		switch p := all[i]; i {
+		case 2:
+			for _, node := range all {
+				node.stdout.want(`^Ready`)
+			}
+		case 3:
+			p.stderr.want(`^subscribed`)
+		case 4:
+			p.wantStatus(0)
+			all[3].stdout.want(`^{"event":"message","channel":"news","data":{"title":"hello"}}$`)
+		case 5:
+			for range 3 {
+				p.stdout.want(`^ *yes `)
+			}
+			p.wantStatus(0)
+		}
+	}
+	files := regexp.MustCompile("(?s)\n```json\n(.*?)```\n").FindAllStringSubmatch(section, -1)
+	if len(files) != 2 {
+		t.Fatalf("got %d files, want 2", len(files))
+	}
+	credentials := writeFile(t, "credentials")
+	for _, f := range files {
+		stdout, stderr, status := call("check", writeFile(t, strings.ReplaceAll(f[1], "/etc/rocket/nats.creds", credentials)))
+		if status != 0 || strings.Contains(stdout, "warning") {
+			t.Errorf("%s%s%s", f[1], stdout, stderr)
 		}
 	}
 }
