@@ -13,6 +13,10 @@ type Case struct {
 
 	// beside runs the case beside all others: it takes long and does little.
 	beside bool
+
+	// waits says that the case mostly waits, for elections and for silence to be noticed: short runs, which do not judge
+	// how long things take, try all such cases at the same time.
+	waits bool
 }
 
 // Cases are all there are, in the order in which they run.
@@ -41,9 +45,9 @@ var Cases = []Case{
 	{Name: "reload", Does: "good and bad configurations and certificates in turn, under load", run: reload},
 	{Name: "drain", Does: "SIGTERM and SIGUSR2 under load, and a second process that takes over the port", run: drain},
 	{Name: "pusher", Does: "Pusher clients: 15,000 are drained, presence after kill -9, webhooks whose endpoint is down, slow or broken", run: pusherApps},
-	{Name: "nodes", Does: "nodes of a cluster are stopped, cut off, slowed down, drained and killed, under load", run: nodes, apart: true},
-	{Name: "nats", Does: "the same where nodes use servers of NATS, which are gone, stopped and killed, too", run: brokers, apart: true},
-	{Name: "logs", Does: "nodes that store histories are killed, stopped and cut off, their disk is full, their directories are deleted and put back", run: storedLogs, apart: true},
+	{Name: "nodes", Does: "nodes of a cluster are stopped, cut off, slowed down, drained and killed, under load", run: nodes, apart: true, waits: true},
+	{Name: "nats", Does: "the same where nodes use servers of NATS, which are gone, stopped and killed, too", run: brokers, apart: true, waits: true},
+	{Name: "logs", Does: "nodes that store histories are killed, stopped and cut off, their disk is full, their directories are deleted and put back", run: storedLogs, apart: true, waits: true},
 	{Name: "soak", Does: "clients that come and go for 10 minutes, beside all other cases", run: soak, beside: true},
 }
 

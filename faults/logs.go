@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// orderlyWithin is how long publishes may go without an ok when a node ends in order: it gives away the logs that it leads.
+const orderlyWithin = 2 * time.Second
+
 // A stored is a cluster whose histories are stored in logs, with publishers that publish again
 // what was not acknowledged, and listeners that come back with their positions at other nodes.
 type stored struct {
@@ -154,11 +157,18 @@ func (s *stored) oneApart(ctx context.Context) error {
 
 // rolling ends and starts one node after the other, in order.
 func (s *stored) rolling(ctx context.Context) error {
+	if err := s.acknowledged(ctx); err != nil { // what was done before is over for all publishers
+		return err
+	}
+	s.takeSilence()
 	for i := range s.nodes {
 		if err := s.restart(ctx, i, nil); err != nil {
 			return err
 		}
 	}
+	silence := s.takeSilence()
+	s.t.checkSpeed(silence <= orderlyWithin, fmt.Sprintf("when nodes end in order, the leaders of logs among them, no publisher is without an ok for longer than %v", orderlyWithin),
+		"%s", millis(silence))
 	return s.report(ctx, "the nodes are drained and started again one after the other, with SIGTERM", perhaps)
 }
 

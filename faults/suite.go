@@ -39,8 +39,13 @@ func Run(ctx context.Context, cases []Case, o Options) []Finding {
 		}
 	}
 	for i := range cases {
-		if !cases[i].beside && ctx.Err() == nil {
+		if !cases[i].beside && !o.together(&cases[i]) && ctx.Err() == nil {
 			found[i] = spawn(ctx, &cases[i], o)
+		}
+	}
+	for i := range cases {
+		if o.together(&cases[i]) && ctx.Err() == nil {
+			beside.Go(func() { found[i] = spawn(ctx, &cases[i], o) })
 		}
 	}
 	beside.Wait()
@@ -50,6 +55,9 @@ func Run(ctx context.Context, cases []Case, o Options) []Finding {
 	}
 	return all
 }
+
+// together reports whether a case is tried at the same time as others of its kind.
+func (o *Options) together(c *Case) bool { return o.Short && c.waits }
 
 // spawn starts this program again for one case.
 func spawn(ctx context.Context, c *Case, o Options) []Finding {

@@ -68,8 +68,8 @@ func printSummary(w io.Writer, c *config) {
 		fmt.Fprintf(t, "  address\t%s\t%s\n", a.at, a.scheme)
 	}
 	fmt.Fprintf(t, "  admin\t%s\n", c.admin)
-	if name, err := c.nodeName(); err == nil && c.cluster.on() {
-		fmt.Fprintf(t, "  cluster\t%s\tnode %s\n", c.cluster.name, name)
+	if c.cluster.on() {
+		fmt.Fprintf(t, "  cluster\t%s\t%s\n", c.cluster.name, c.clusterSummary())
 	}
 	for _, h := range c.hubs {
 		fmt.Fprintf(t, "  hub\t%s\t%s\t%s\n", strings.Join(h.paths(), ", "), h.codec, h.access())

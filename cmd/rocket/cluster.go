@@ -14,11 +14,14 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/cluster"
@@ -392,6 +395,9 @@ func (c *config) clusterWarnings() (ws []string) {
 	if n := len(cl.routes); cl.dir != "" && n%2 == 0 && n > 0 {
 		ws = append(ws, fmt.Sprintf("with Cluster.Dir an even number of nodes, %d, survives no more losses than %d: want 1, 3 or 5", n, n-1))
 	}
+	if cl.dir != "" && cl.isStoredInMemory() {
+		ws = append(ws, fmt.Sprintf("Cluster.Dir %s is in memory (tmpfs): what is stored ends with the machine; give it a disk", cl.dir))
+	}
 	if cl.keeps() && !slices.ContainsFunc(c.hubs, func(h hub) bool { return slices.ContainsFunc(h.Rules, keepsEvents) }) {
 		ws = append(ws, "the nodes can store histories together, and no rule of a hub has a History: nothing is stored")
 	}
@@ -401,6 +407,52 @@ func (c *config) clusterWarnings() (ws []string) {
 		}
 	}
 	return ws
+}
+
+// clusterSummary says which node this is, how it reaches the others, and where histories are.
+func (c *config) clusterSummary() string {
+	cl := &c.cluster
+	what, err := c.nodeName()
+	if err != nil {
+		what = "?" // the start will say it
+	}
+	what = "node " + what
+	if cl.listen != "" {
+		what += fmt.Sprintf(" at %s, %d in Routes", cl.listen, len(cl.routes))
+	} else {
+		var servers []string
+		for _, s := range cl.servers {
+			if u, err := url.Parse(s); err == nil { // it has been checked
+				servers = append(servers, u.Redacted())
+			}
+		}
+		what += ", through " + strings.Join(servers, ", ")
+	}
+	if !cl.keeps() {
+		return what + "; each node keeps histories for itself, in memory"
+	}
+	replicas := cl.streamsConfig().Replicas
+	if replicas == 0 {
+		replicas = 3
+	}
+	where := "JetStream"
+	if cl.dir != "" {
+		where = cl.dir
+	}
+	return what + fmt.Sprintf("; histories in %s, replicas: %d", where, replicas)
+}
+
+// isStoredInMemory reports whether the directory is, or would be, on a disk that is none.
+func (c *clusterConfig) isStoredInMemory() bool {
+	place := c.dir // or the first directory above it that is there
+	for {
+		if _, err := os.Stat(place); err == nil || place == filepath.Dir(place) {
+			break
+		}
+		place = filepath.Dir(place)
+	}
+	var of unix.Statfs_t
+	return unix.Statfs(place, &of) == nil && (of.Type == unix.TMPFS_MAGIC || of.Type == unix.RAMFS_MAGIC)
 }
 
 // keepsEvents reports whether the channels of a rule have a history.

@@ -386,6 +386,7 @@ func TestCheckCluster(t *testing.T) {
 		{`"NATS": {"Servers": ["nats://h"], "Password": "p"}`, "NATS.Password: a password needs its user"},
 		{`"Cluster": {"Lisen": "127.0.0.1:9774"}`, "Cluster.Lisen: unknown key; did you mean Listen?"},
 		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9775"]}`, "warning: Cluster.Routes lack the address of this node, 127.0.0.1:9774"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9774"], "Dir": "/dev/shm/rocket"}`, "warning: Cluster.Dir /dev/shm/rocket is in memory (tmpfs)"},
 		{`"Cluster": {"Listen": "127.0.0.1:9774", "Routes": ["127.0.0.1:9774"], "Dir": "/tmp"}`, "warning: the nodes can store histories together, and no rule of a hub has a History"},
 		{`"MaxMessageSize": "2MB", "NATS": {"Servers": ["nats://h"]}`, "warning: the hub at / takes messages of more than 1 MiB"},
 		{`"Cluster": {"Name": "prod"}`, "warning: Cluster.Name does nothing: there is no cluster; give Cluster.Listen, or NATS.Servers"},
@@ -418,11 +419,22 @@ func TestCheckCluster(t *testing.T) {
 	}
 }
 
-// What is fine is shown.
-func TestCheckShowsTheCluster(t *testing.T) {
-	stdout, _, _ := call("check", "-cluster-listen", "127.0.0.1:9774", "-cluster-name", "prod", "-cluster-node", "a")
-	if want := "cluster  prod  node a\n"; !strings.Contains(stdout, want) {
-		t.Errorf("got\n%swant %s", stdout, want)
+// What is right with them is said, too: which node it is, how it finds the others, and where histories are.
+func TestCheckShowsCluster(t *testing.T) {
+	for _, tt := range []struct{ settings, want string }{
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Node": "n"}`, "  cluster  rocket  node n at 127.0.0.1:9774, 0 in Routes; each node keeps histories for itself, in memory\n"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Node": "n", "Routes": ["127.0.0.1:9774", "127.0.0.1:9775", "127.0.0.1:9776"], "Dir": "/tmp"}`, "node n at 127.0.0.1:9774, 3 in Routes; histories in /tmp, replicas: 3\n"},
+		{`"Cluster": {"Listen": "127.0.0.1:9774", "Node": "n", "Routes": ["127.0.0.1:9774"], "Dir": "/tmp/nowhere"}`, "histories in /tmp/nowhere, replicas: 1\n"},
+		{`"NATS": {"Servers": ["nats://h", "nats://i"], "Streams": true}, "Cluster": {"Node": "n"}`, "node n, through nats://h, nats://i; histories in JetStream, replicas: 3\n"},
+		{`"NATS": {"Servers": ["nats://u:hidden@h"]}, "Cluster": {"Node": "n"}`, "through nats://u:xxxxx@h; each node keeps"},
+	} {
+		stdout, stderr, status := call("check", writeFile(t, fmt.Sprintf(`{%s, "Hubs": [{"Path": "/"}]}`, tt.settings)))
+		if status != 0 || !strings.Contains(stdout, tt.want) {
+			t.Errorf("%s: got\n%s%swant %s", tt.settings, stdout, stderr, tt.want)
+		}
+	}
+	if stdout, _, _ := call("check"); strings.Contains(stdout, "cluster") {
+		t.Errorf("alone: got\n%s", stdout)
 	}
 }
 

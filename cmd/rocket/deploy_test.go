@@ -81,7 +81,7 @@ func TestDeployedSettings(t *testing.T) {
 	}
 	for _, file := range []string{"../../deploy/cluster.json", writeFile(t, inManifest)} {
 		stdout, stderr, status := call("check", "-cluster-listen", "10.0.0.1:9774", "-cluster-routes", "10.0.0.1:9774,10.0.0.2:9774,10.0.0.3:9774",
-			"-cluster-secret", "sixteen characters", "-cluster-dir", t.TempDir(), file)
+			"-cluster-secret", "sixteen characters", "-cluster-dir", "/var/lib/rocket", file)
 		if status != 0 || strings.Contains(stdout, "warning") {
 			t.Errorf("%s: %s%s", file, stdout, stderr)
 		}
