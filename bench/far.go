@@ -152,7 +152,7 @@ func newBetween(kind between, program string) (*server, error) {
 
 // stopAll ends what reach has started.
 func (s *session) stopAll() {
-	for _, started := range append([]*server{s.server, s.broker}, s.others...) {
+	for _, started := range slices.Concat([]*server{s.server}, s.others, []*server{s.broker}) { // what nodes need ends last
 		if started != nil {
 			started.stop()
 		}
