@@ -88,17 +88,28 @@ func TestCall(t *testing.T) {
 		<-ctx.Done() // it does not answer in time
 		return nil, ctx.Err()
 	})
-	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	answers, err = nodes[0].Call(ctx, "t", []byte("slow"), 0)
+	answers, err = nodes[0].Call(short, "t", []byte("slow"), 0)
 	if err != nil || len(answers) != 2 || answers[0].Err != nil || !errors.Is(answers[1].Err, hub.ErrNoAnswer) {
 		t.Errorf("got %s, %v", said(answers), err)
 	}
 	if answers, err := nodes[1].Call(t.Context(), "nobody serves this", nil, 0); err != nil || answers[0].Err == nil || answers[1].Err == nil {
 		t.Errorf("got %s, %v", said(answers), err)
 	}
+	nodes[1].Serve("large", func(context.Context, []byte) ([]byte, error) { return make([]byte, 9<<20), nil })
+	answers, err = nodes[0].Call(ctx, "large", nil, 0)
+	if err != nil || len(answers) != 2 || answers[0].Err == nil || !strings.Contains(answers[0].Err.Error(), "larger than a message") {
+		t.Errorf("an answer that NATS has no room for: got %s, %v", said(answers), err)
+	}
 	nodes[2].end()
 	waitFor(t, "the end of a node", func() bool { return ask("end", time.Second) == "n1: end of n1" })
+	nodes[1].server.Shutdown() // without a word
+	waitFor(t, "the silence of a node", func() bool { return !nodes[0].Stats().Peers[0].Alive })
+	answers, err = nodes[0].Call(context.Background(), "t", nil, 0) // that would wait for ever
+	if err != nil || len(answers) != 1 || !errors.Is(answers[0].Err, hub.ErrNoAnswer) {
+		t.Errorf("a node that is silent: got %s, %v", said(answers), err)
+	}
 }
 
 // A question that stands reaches the nodes that come later, also from those that have only

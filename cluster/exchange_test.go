@@ -461,6 +461,25 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// A node that was told to be gone is forgotten in the end, and so is what it had told.
+func TestForgotten(t *testing.T) {
+	n, a, b := pair(t)
+	n.kill(b)
+	l := newLearner(1, func(uint64, []byte) {})
+	if err := l.take(n.now, kindVersions, b.id, appendVersions(nil, b.id, 0, new([shards]uint64))[headSize:]); err != nil {
+		t.Fatal(err)
+	}
+	n.now += knownFor
+	for range 2 {
+		n.now += time.Minute
+		a.tick(n.now)
+		l.tick(n.now)
+	}
+	if len(a.peers) > 0 || len(l.owners) > 0 {
+		t.Errorf("%d nodes are known, and %d that have told something", len(a.peers), len(l.owners))
+	}
+}
+
 // What is no message of a node changes nothing, and is counted.
 func FuzzTake(f *testing.F) {
 	f.Add(appendBeat(nil, 5, beat{"n", 7, beatHello, 0, 0}))
@@ -484,9 +503,8 @@ func FuzzTake(f *testing.F) {
 // A node sees that the clock of another one is ahead, and that two have one name.
 func TestDoubledAndSkewed(t *testing.T) {
 	log := new(strings.Builder)
-	n := &Node{config: Config{Node: "a"}, log: slog.New(slog.NewTextHandler(log, nil))}
-	n.exchange, n.teller, n.learner = newExchange(1, "a", nil), newTeller(1), newLearner(1, nil)
-	n.calls = newCalls(n)
+	n := alone()
+	n.log = slog.New(slog.NewTextHandler(log, nil))
 	wall := time.Now().UnixMilli()
 	n.exchange.wall = func() int64 { return wall }
 	hear := func(id uint64, name string, ahead int64) {

@@ -1,0 +1,87 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nu7hatch/webrocket/hub"
+)
+
+// alone returns a node without a connection.
+func alone() *Node {
+	n := &Node{config: Config{Node: "a"}, log: slog.New(slog.DiscardHandler)}
+	n.exchange, n.teller, n.learner = newExchange(1, "a", nil), newTeller(1), newLearner(1, nil)
+	n.calls = newCalls(n)
+	return n
+}
+
+// What stands is bounded in number and in bytes; what is over makes room.
+func TestStandingIsBounded(t *testing.T) {
+	for _, tt := range []struct{ size, room int }{
+		{1, standingMax},
+		{1 << 20, 31},
+	} {
+		c, number := alone().calls, uint64(0)
+		stand := func(now time.Duration) error {
+			number++
+			return c.stand(now, questionID{2, number}, question{time.Minute, "t", make([]byte, tt.size)})
+		}
+		for range 2 {
+			now := time.Duration(number) * time.Hour
+			for i := range tt.room {
+				if err := stand(now); err != nil {
+					t.Fatalf("question %d of %d bytes: %v", i, tt.size, err)
+				}
+			}
+			if err := stand(now); !errors.Is(err, hub.ErrStanding) {
+				t.Errorf("%d questions of %d bytes: got %v", tt.room+1, tt.size, err)
+			}
+		}
+		if got := len(c.standing.known); got != tt.room {
+			t.Errorf("%d are known, want %d", got, tt.room)
+		}
+	}
+}
+
+// A question that comes twice stands once.
+func TestStandsOnce(t *testing.T) {
+	c := alone().calls
+	for range 2 {
+		if err := c.stand(0, questionID{2, 1}, question{time.Minute, "t", nil}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(c.standing.all); got != 1 {
+		t.Errorf("it stands %d times", got)
+	}
+}
+
+// An answer that comes twice counts once, and one of a node that was not asked does not.
+func TestTakeReply(t *testing.T) {
+	c := alone().calls
+	a := &asked{left: map[uint64]int{2: 0, 3: 1}, waited: map[uint64]bool{2: true, 3: true}, answers: make([]hub.Answer, 2), done: make(chan struct{})}
+	c.waiting[7] = a
+	reply := func(from uint64, text string) {
+		t.Helper()
+		if err := c.takeReply(from, append(binary.LittleEndian.AppendUint64(nil, 7), "\x01"+text...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reply(2, "two")
+	reply(2, "again")
+	reply(4, "a stranger")
+	select {
+	case <-a.done:
+		t.Fatal("one has not answered yet")
+	default:
+	}
+	reply(3, "three")
+	<-a.done
+	reply(3, "again")
+	if two, three := string(a.answers[0].Data), string(a.answers[1].Data); two != "two" || three != "three" {
+		t.Errorf("got %q and %q", two, three)
+	}
+}
