@@ -83,10 +83,14 @@ func (s *Session) endTold(channel, why string) {
 }
 
 // DropForbidden ends the subscriptions that the rules in force do not allow, and tells the
-// client of each. It is for after Hub.Obey with other rules.
+// client of each. It is for after Hub.Obey with other rules. If a client reads too slowly for
+// that, its connection ends, and with it the rest, as at the end of any.
 func (s *Session) DropForbidden() {
 	rules := s.desk.hub.settings.Load()
 	for _, channel := range s.subscriber.Channels() {
+		if s.desk.worker.out.Session(s.subscriber.ID()) == nil {
+			return // the protocol would not be told
+		}
 		if !s.may(rules, subscribing, []byte(channel)) {
 			s.endTold(channel, EndedByRule)
 		}

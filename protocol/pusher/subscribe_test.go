@@ -2,6 +2,7 @@ package pusher_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -685,5 +686,34 @@ func TestObey(t *testing.T) {
 	change.ID = "other"
 	if w.app.Obey(change) == nil {
 		t.Error("the ID has changed")
+	}
+}
+
+// Who reads so slowly that being told of the end of subscriptions ends the connection leaves
+// nothing behind: no member, and no channel.
+func TestSubscriptionsEndOfSlowReader(t *testing.T) {
+	w := beginWith(t, pusher.Config{}, webrocket.HubConfig{MaxSubscriptions: 5000}, webrocket.Config{Loops: 1, SendBuffer: 4096})
+	c := w.connect()
+	for i := range 2000 {
+		c.join("presence-"+strings.Repeat("x", 180)+strconv.Itoa(i), `{"user_id":"ann"}`)
+	}
+	rules := w.app.Hub().Config()
+	rules.Rules = []webrocket.Rule{{Match: "presence-**", Subscribe: webrocket.Nobody, Publish: webrocket.Nobody}}
+	h, err := webrocket.NewHub("app", rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := webrocket.NewJSONHandler()
+	native.Hub = h
+	handlers := map[string]webrocket.Handler{"/native": native}
+	for _, path := range w.apps.Paths(w.app.Config()) {
+		handlers[path] = at{w.app.Endpoint(webrocket.Endpoint{MaxQueuedBytes: 1})}
+	}
+	if err := w.server.Reload(webrocket.Config{}, handlers); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return w.call("GET", "/apps/app-1/connections", "", "").body == `{"connections":0}` })
+	if got := w.call("GET", "/apps/app-1/channels", "", ""); got.body != `{"channels":{}}` {
+		t.Errorf("%d channels are left", strings.Count(got.body, "presence-"))
 	}
 }
