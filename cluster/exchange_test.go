@@ -277,6 +277,15 @@ func TestLossesAreCounted(t *testing.T) {
 	if b.counts.toldAll > 0 {
 		t.Error("subscribers of all channels were told")
 	}
+	if b.counts.told != uint64(lost) {
+		t.Errorf("%d are counted as told, want %d", b.counts.told, lost)
+	}
+	for _, m := range a.out.answer(1, 2) {
+		b.take(n.now, m) // again
+	}
+	if got := len(b.heard[a.channel()]); got != len(heard) {
+		t.Errorf("what is gone was told again: %d notices and events, want %d", got, len(heard))
+	}
 }
 
 // If nobody knows any more which channels had what is lost, all subscribers are told.
@@ -477,6 +486,58 @@ func TestForgotten(t *testing.T) {
 	}
 	if len(a.peers) > 0 || len(l.owners) > 0 {
 		t.Errorf("%d nodes are known, and %d that have told something", len(a.peers), len(l.owners))
+	}
+}
+
+// A node that is heard for the first time, and has published before, may have been missed.
+func TestHeardLate(t *testing.T) {
+	n, a, _ := pair(t)
+	a.take(n.now, appendBeat(nil, 77, beat{"c", 5, 0, 0, 0}))
+	a.take(n.now, appendBeat(nil, 78, beat{"d", 0, 0, 0, 0}))
+	if a.counts.toldAll != 1 {
+		t.Errorf("all were told %d times, want once", a.counts.toldAll)
+	}
+}
+
+// What a node that has ended in order still owes is told, once.
+func TestEndsWithGap(t *testing.T) {
+	n, a, b := pair(t)
+	b.put(1)
+	b.out.take() // nobody gets it
+	b.beat(beatBye)
+	n.kill(b) // before it is asked
+	n.run(gapMax+time.Second, func() {})
+	if a.counts.toldAll != 1 {
+		t.Errorf("all were told %d times, want once", a.counts.toldAll)
+	}
+}
+
+// A batch that comes twice while it is held counts once.
+func TestHeldTwice(t *testing.T) {
+	p := &peer{next: 1, top: 5}
+	for range 2 {
+		p.hold(3, []byte("records"))
+	}
+	if p.skip(5); p.bytes != 0 || len(p.held) > 0 {
+		t.Errorf("%d bytes of %d batches are held", p.bytes, len(p.held))
+	}
+}
+
+// The facts of a node that has ended in order stay over, also if a message of it is late.
+func TestFactsStayOver(t *testing.T) {
+	asked := 0
+	l := newLearner(1, func(uint64, []byte) { asked++ })
+	versions := new([shards]uint64)
+	tell := func(flags byte) {
+		t.Helper()
+		if err := l.take(time.Second, kindVersions, 2, appendVersions(nil, 2, flags, versions)[headSize:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell(factsBye)
+	versions[3] = 7
+	if tell(0); asked > 0 {
+		t.Error("a node that has ended is asked for what it has")
 	}
 }
 
