@@ -99,6 +99,7 @@ type follower struct {
 	asked    time.Duration      // when world was asked last
 	asking   bool
 	short    time.Duration // since when the log is said to be shorter than what was applied, 0: it is not
+	beyond   time.Duration // since when something is held that the log is said not to have, 0: nothing is
 	gapped   time.Duration // when a gap began that nothing has mended, 0: none
 	progress time.Duration // when a message was applied
 	counts   followed
@@ -253,14 +254,7 @@ func (f *follower) filled(now time.Duration, from uint64, list []message, state 
 	}
 	f.asking = false
 	if state != nil {
-		f.top = state.last
-		for seq, m := range f.held {
-			if m.at < f.ledger.clock && seq > state.last { // of another log, perhaps; if not, it is read
-				f.drop(m)
-			} else {
-				f.top = max(f.top, seq)
-			}
-		}
+		f.judgeHeld(now, state.last)
 	}
 	if !f.goesOn(now, from, list, state) {
 		return
@@ -279,6 +273,25 @@ func (f *follower) filled(now time.Duration, from uint64, list []message, state 
 	f.applyHeld(now)
 	if f.reads() && f.ledger.next > had && f.ledger.next <= f.top {
 		f.ask(now) // else a replica lags: tick asks again
+	}
+}
+
+// judgeHeld drops what is held and not in the log, which goes to last: it was there before the log
+// lost it, perhaps. Where it is on its way to those who say how far the log goes, it is read again.
+func (f *follower) judgeHeld(now time.Duration, last uint64) {
+	f.top = last
+	for seq, m := range f.held {
+		if seq > last && (m.at < f.ledger.clock || f.beyond != 0 && now-f.beyond >= shortFor) {
+			f.drop(m)
+		} else {
+			f.top = max(f.top, seq)
+		}
+	}
+	switch {
+	case f.top == last:
+		f.beyond = 0
+	case f.beyond == 0:
+		f.beyond = now
 	}
 }
 

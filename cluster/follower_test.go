@@ -714,3 +714,25 @@ func TestLeaderOfBefore(t *testing.T) {
 		})
 	}
 }
+
+// A node that begins has heard a message that the log has lost since. It does not wait for it for good.
+func TestHeldMessageIsLost(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	at := func(seq uint64) message {
+		return message{seq: seq, at: int64(seq) * 1000, data: appendLogHead(nil, logHead{from: 7, number: seq, epoch: e})}
+	}
+	a := &appender{id: 1, wake: func() {}}
+	f := follower{world: stillWorld{}, appender: a, newEpoch: func() uint64 { return 1 }, window: func() (time.Duration, int) { return time.Minute, 10 }}
+	now := time.Second
+	f.take(now, at(9))
+	f.looked(now, logState{1, 2})
+	f.filled(now, 1, []message{at(1), at(2)}, &logState{1, 2})
+	for until := now + shortFor; now < until && f.stage == replaying; {
+		now += askAgain
+		f.tick(now)
+		f.filled(now, 2, []message{at(2)}, &logState{1, 2})
+	}
+	if f.stage != resuming || len(f.held) > 0 {
+		t.Errorf("stage %d with %d messages held: want it to have read all that there is", f.stage, len(f.held))
+	}
+}
