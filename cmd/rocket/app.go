@@ -107,7 +107,7 @@ func webhookSettings() []webhookSetting {
 		{"Batch", "off", "time over which events are gathered for one request; off: each goes alone", func(w *pusher.Webhook) value { return durationOrOff(&w.Batch) }},
 		{"Timeout", "5s", "time that the endpoint has to answer", func(w *pusher.Webhook) value { return duration(&w.Timeout) }},
 		{"PublicOnly", "off", "refuse to connect to addresses of this machine and of private networks", func(w *pusher.Webhook) value { return onOrOff(&w.PublicOnly) }},
-		{"MaxQueued", "10000", "events that may wait for it; further ones are lost", func(w *pusher.Webhook) value { return integer(&w.MaxQueued, 1, 0) }},
+		{"MaxQueued", "10000", "events that may wait for it, in 64 MB at most; further ones are lost", func(w *pusher.Webhook) value { return integer(&w.MaxQueued, 1, 0) }},
 	}
 }
 
