@@ -162,3 +162,29 @@ func TestJoinLiveInAChannelWithHistory(t *testing.T) {
 	}
 	checkHub(t, h)
 }
+
+// A latecomer that is left out of the run whose rest would be its own gets nothing of it.
+func TestLatecomerIsLeftOut(t *testing.T) {
+	h, s := newHub(), newSink(t)
+	s.members(h, "c", 1)
+	late := s.subscriber(10)
+	for _, text := range []string{"0", "1"} { // one run: both leave out the same
+		if _, err := h.Publish(Message{Channel: []byte("c"), Data: []byte(text), Except: late}, Refuse); err != nil {
+			t.Fatal(err)
+		}
+		joinLiveOnce(t, h, late)
+	}
+	publish(t, h, "c", "2")
+	s.rest()
+	if got := strings.Join(s.heard[10], ""); got != "2" {
+		t.Errorf("got %q, want 2", got)
+	}
+}
+
+// joinLiveOnce is joinLive for a subscriber that may be a member already.
+func joinLiveOnce(t *testing.T, h *Hub, sub *Subscriber) {
+	t.Helper()
+	if sub.Len() == 0 {
+		joinLive(t, h, sub)
+	}
+}
