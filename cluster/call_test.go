@@ -57,6 +57,7 @@ func said(answers []hub.Answer) string {
 
 // A question is answered by every other node; one that has not answered is named.
 func TestCall(t *testing.T) {
+	t.Parallel()
 	nodes := joinAll(t, 3, noSecret)
 	var b, c clerk
 	b.serve(nodes[1].Node, "t")
@@ -115,6 +116,7 @@ func TestCall(t *testing.T) {
 // A question that stands reaches the nodes that come later, also from those that have only
 // heard of it, and before they have begun to serve; it does not after its time.
 func TestStanding(t *testing.T) {
+	t.Parallel()
 	sitsOut(t)
 	addresses := freePorts(t, 4)
 	start := func(i int) *member {

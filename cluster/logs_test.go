@@ -251,6 +251,7 @@ func TestOneOrderForAllNodes(t *testing.T) {
 // and from the position of a subscription to a channel that nothing was ever published to.
 // What it has missed it gets once, in order.
 func TestRecoverAnywhere(t *testing.T) {
+	t.Parallel()
 	nodes := keepers(t, cluster.Streams{Logs: 1})
 	at := nodes[0].dial(t).ask(`{"subscribe":{"channel":"news"}}`)
 	if at.Epoch == "" {
@@ -290,6 +291,7 @@ func TestRecoverAnywhere(t *testing.T) {
 // Many publishes are on their way at once, and the answers keep their order; a command that
 // comes behind them is obeyed behind them. The answer to a publish comes before its event.
 func TestAnswersKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	k := keepers(t, cluster.Streams{Logs: 1})[0]
 	c := k.dial(t)
 	const n = 600
@@ -440,6 +442,7 @@ func TestKeyOnceInTheCluster(t *testing.T) {
 // Without a quorum publishes fail in time, and clients still recover. All heals by itself, and
 // nothing that was acknowledged is lost, also if all nodes are stopped.
 func TestUnavailableAndHealing(t *testing.T) {
+	t.Parallel()
 	sitsOut(t)
 	nodes := keepers(t, cluster.Streams{Logs: 1, PublishTimeout: time.Second})
 	at := nodes[0].dial(t).ask(`{"subscribe":{"channel":"news"}}`)
@@ -470,6 +473,7 @@ func TestUnavailableAndHealing(t *testing.T) {
 // If directories are put back to what they were, while no node runs, whoever has been beyond
 // that is told, also when the log has grown to there again. What is still there is recovered.
 func TestDirectoriesArePutBack(t *testing.T) {
+	t.Parallel()
 	sitsOut(t)
 	nodes := keepers(t, cluster.Streams{Logs: 1})
 	at := nodes[0].dial(t).ask(`{"subscribe":{"channel":"news"}}`)

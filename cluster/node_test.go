@@ -3,13 +3,17 @@ package cluster_test
 import (
 	"context"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,11 +34,23 @@ type member struct {
 	hub    *hub.Hub
 }
 
-// freePorts returns addresses that nobody listens on.
+// Tests that wait for NATS, most of their time, do so together.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "10")
+	os.Exit(m.Run())
+}
+
+// hosts counts the addresses of this machine that have been given away.
+var hosts atomic.Uint32
+
+// freePorts returns addresses that nobody listens on, nor will: no other test has their host.
 func freePorts(t testing.TB, n int) (addresses []string) {
 	t.Helper()
+	next := hosts.Add(1)
+	host := netip.AddrFrom4([4]byte{127, byte(2 + os.Getpid()%250), byte(next >> 8), byte(next)})
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +261,7 @@ func natsServerFor(t *testing.T, address, token string, most int32) *server.Serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: at.Port, NoSigs: true, NoLog: true, Authorization: token, MaxPayload: most})
+	s, err := server.NewServer(&server.Options{Host: at.IP.String(), Port: at.Port, NoSigs: true, NoLog: true, Authorization: token, MaxPayload: most})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +276,7 @@ func natsServerFor(t *testing.T, address, token string, most int32) *server.Serv
 // While NATS is away a node serves its own clients; what others could not hear meanwhile
 // comes later: nothing is lost and nobody is told.
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	address := freePorts(t, 1)[0]
 	nats := natsServer(t, address)
 	var nodes []*cluster.Node
@@ -319,6 +336,7 @@ func (l *lines) count(what string) int {
 // A node goes on trying where NATS does not let it in, at its start and later: what it logs in
 // with may be what has changed. It logs why, and not with each attempt.
 func TestLoginRefused(t *testing.T) {
+	t.Parallel()
 	address := freePorts(t, 1)[0]
 	log := new(lines)
 	refuse := func() {
@@ -392,6 +410,7 @@ func TestOneName(t *testing.T) {
 
 // A directory that cannot be made is named in the error.
 func TestDirectoryThatCannotBeMade(t *testing.T) {
+	t.Parallel()
 	address := freePorts(t, 1)[0]
 	_, err := embedded.Start(embedded.Config{Name: "test", Node: "a", Listen: address, Routes: []string{address}, Dir: "/proc/no/such", Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "/proc/no") {
@@ -409,6 +428,7 @@ func TestCloseWithoutDeadline(t *testing.T) {
 // A node that ends in order costs nothing; one whose process is gone does, and
 // subscribers are told.
 func TestNodeEnds(t *testing.T) {
+	t.Parallel()
 	sitsOut(t)
 	nodes := joinAll(t, 3, noSecret)
 	e := nodes[0].listen(t, "c")

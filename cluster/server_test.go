@@ -211,6 +211,7 @@ func TestSessionsOfAllNodes(t *testing.T) {
 // A revocation at one node ends the connections at all, and its token is refused by all:
 // also by a node that was away, and by one that starts later.
 func TestRevokeEverywhere(t *testing.T) {
+	t.Parallel()
 	addresses := freePorts(t, 3)
 	start := func(i int) *site {
 		return serve(t, join(t, embedded.Config{Node: "n" + string(rune('0'+i)), Listen: addresses[i], Routes: addresses}))
@@ -284,6 +285,7 @@ func wantUsers(t *testing.T, nodes []*site, channel string, want ...string) {
 // of who comes and goes reach those that watch, wherever they are. A user who has connections
 // to two nodes is one, and those of a node that is killed leave.
 func TestPresenceOfAllNodes(t *testing.T) {
+	t.Parallel()
 	sitsOut(t)
 	addresses := freePorts(t, 4)
 	start := func(i int) *site {
@@ -352,6 +354,7 @@ func TestPresenceOfAllNodes(t *testing.T) {
 // A node whose subscribers cannot be served as fast as events come goes on saying that it is
 // there, and tells its numbers; in the end they have got all.
 func TestBeatsWhileSubscribersAreSlow(t *testing.T) {
+	t.Parallel()
 	nodes := joinAll(t, 2, noSecret)
 	stuck, free := make(chan struct{}), make(chan struct{})
 	freed := sync.OnceFunc(func() { close(free) })

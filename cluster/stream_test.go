@@ -110,6 +110,7 @@ func TestReloadChangesLogs(t *testing.T) {
 
 // A node with another number of logs publishes nothing that the others would not hear.
 func TestOtherNumberOfLogs(t *testing.T) {
+	t.Parallel()
 	sitsOut(t)
 	url, _ := jetStream(t)
 	first := loner(t, url, cluster.Streams{Replicas: 1, Logs: 1})

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -689,9 +690,10 @@ func TestHTTPPanic(t *testing.T) {
 
 // A handler that has nothing at a path may answer as an engine without it.
 func TestRefuseHTTP(t *testing.T) {
-	var e *Engine
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.RefuseHTTP(w, r) })
-	e = serveHTTP(t, Config{Loops: 1, HTTP: handler}, Endpoint{}, nil)
+	var served atomic.Pointer[Engine]
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { served.Load().RefuseHTTP(w, r) })
+	e := serveHTTP(t, Config{Loops: 1, HTTP: handler}, Endpoint{}, nil)
+	served.Store(e)
 	without := start(t, Config{Loops: 1}, Endpoint{Protocol: echo})
 	for _, first := range []string{
 		"GET / HTTP/1.1", "HEAD / HTTP/1.1", "POST / HTTP/1.1", "OPTIONS / HTTP/1.1", "BREW / HTTP/1.1",
@@ -724,13 +726,14 @@ func TestRefuseHTTP(t *testing.T) {
 // A handshake behind another request is told that it is too late, and not that a proxy has
 // dropped what is there.
 func TestLateHandshake(t *testing.T) {
-	var e *Engine
+	var served atomic.Pointer[Engine]
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/hello" {
-			e.RefuseHTTP(w, r)
+			served.Load().RefuseHTTP(w, r)
 		}
 	})
-	e = serveHTTP(t, Config{Loops: 1, HTTP: handler}, Endpoint{}, nil)
+	e := serveHTTP(t, Config{Loops: 1, HTTP: handler}, Endpoint{}, nil)
+	served.Store(e)
 	c := newTalk(t, e, nil)
 	c.say("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n" + request)
 	for _, want := range []struct {
