@@ -354,7 +354,7 @@ func TestPresenceOfAllNodes(t *testing.T) {
 // A node whose subscribers cannot be served as fast as events come goes on saying that it is
 // there, and tells its numbers; in the end they have got all.
 func TestBeatsWhileSubscribersAreSlow(t *testing.T) {
-	t.Parallel()
+	sitsOut(t)
 	nodes := joinAll(t, 2, noSecret)
 	stuck, free := make(chan struct{}), make(chan struct{})
 	freed := sync.OnceFunc(func() { close(free) })
