@@ -97,8 +97,11 @@ test('what was missed while away comes before what is live, and a restart is tol
   await until(() => expect([kept.subscribed, plain.subscribed]).toEqual([4, 4]))
   await until(() => expect(old.exitCode).toBe(0))
   await is(publisher, 'online')
-  await publish()
-  await until(() => expect([kept.last, plain.last]).toEqual([n, n]))
+  const before = n
+  await until(async () => { // who came back to the old process while that left the port comes to the new one only now
+    await publish()
+    for (const one of [kept, plain]) expect(one.last).toBeGreaterThan(before)
+  })
   expect(kept).toMatchObject({ holes: 0, repeats: 0 })
 })
 
