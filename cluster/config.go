@@ -50,7 +50,7 @@ type Streams struct {
 	Replicas int
 
 	// Logs is how many logs the channels of a hub share. All nodes must have the same
-	// number, and a cluster keeps it for good. If zero, 8, or 1 where there is one replica.
+	// number, and a cluster keeps it for good. If zero, 3, or 1 where there is one replica.
 	Logs int
 
 	// MaxBytes is how many bytes each log may have in NATS; beyond them the oldest events
@@ -66,7 +66,7 @@ type Streams struct {
 func (s Streams) withDefaults() Streams {
 	s.Replicas = cmp.Or(s.Replicas, 3)
 	if s.Logs == 0 && s.Replicas > 1 {
-		s.Logs = 8
+		s.Logs = 3
 	}
 	s.Logs = max(s.Logs, 1)
 	s.MaxBytes = cmp.Or(s.MaxBytes, 1<<30)
