@@ -18,8 +18,13 @@ const guestsRules = `{"Match": "room:*", "Presence": {"Mode": "clients"}}`
 // guestsEach is how many guests each node has.
 const guestsEach = 20
 
-// exactWithin is how long the nodes may take until their lists are exact.
-const exactWithin = 5 * time.Second
+// How long the nodes may take until their lists are exact: after one of them was killed, and
+// after the end of a fault, when NATS has to connect them again. After a long split that waits for
+// TCP, which repeats what was lost at longer and longer intervals.
+const (
+	exactWithin  = 5 * time.Second
+	healedWithin = 15 * time.Second
+)
 
 // Guests are present in the room, some at each node, and come back whenever they lose their connection.
 type guests struct {
@@ -185,5 +190,5 @@ func (g *guests) report() {
 	g.u.t.check(len(g.wrong) == 0, fmt.Sprintf("of %d clients in a channel with presence, who come back, each node lists those that are there and nobody else: after each fault, and at the others when a node is killed", len(g.all)),
 		"%s", saw)
 	g.u.t.checkSpeed(slices.Max(g.gone) <= exactWithin, fmt.Sprintf("within %v of a kill -9 the other nodes' lists are exact", exactWithin), "%s, of %d kills", spread(g.gone), len(g.gone))
-	g.u.t.checkSpeed(slices.Max(g.exact) <= exactWithin, fmt.Sprintf("within %v of the end of any fault all lists are exact", exactWithin), "%s, of %d faults", spread(g.exact), len(g.exact))
+	g.u.t.checkSpeed(slices.Max(g.exact) <= healedWithin, fmt.Sprintf("within %v of the end of any fault all lists are exact", healedWithin), "%s, of %d faults", spread(g.exact), len(g.exact))
 }
