@@ -13,9 +13,9 @@ import (
 	"github.com/nu7hatch/webrocket/protocol/pusher"
 )
 
-// An event that is stored is kept from the connection that a socket_id names, also if that is
-// at another node than the one where it was published.
-func TestStoredEventIsKeptBack(t *testing.T) {
+// jetStream starts a server of NATS that stores streams.
+func jetStream(t *testing.T) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
@@ -25,6 +25,13 @@ func TestStoredEventIsKeptBack(t *testing.T) {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server of NATS does not start")
 	}
+	return s
+}
+
+// An event that is stored is kept from the connection that a socket_id names, also if that is
+// at another node than the one where it was published.
+func TestStoredEventIsKeptBack(t *testing.T) {
+	s := jetStream(t)
 	rules := webrocket.HubConfig{Rules: []webrocket.Rule{{Match: "**", History: webrocket.History{Size: 100, TTL: time.Hour}}}}
 	var nodes []*world
 	for _, name := range []string{"a", "b"} {
@@ -53,15 +60,7 @@ func TestStoredEventIsKeptBack(t *testing.T) {
 // While an event of a cache channel waits to be stored, clients are served: also those that
 // subscribe to such channels.
 func TestStoredCacheHoldsUpNobody(t *testing.T) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server of NATS does not start")
-	}
+	s := jetStream(t)
 	// An event waits for that long, or until the node ends.
 	node, err := cluster.Start(cluster.Config{Node: "a", Servers: []string{s.ClientURL()}, Streams: &cluster.Streams{Replicas: 1, PublishTimeout: patience}})
 	if err != nil {
