@@ -152,12 +152,16 @@ var orders = map[string]pubsub.Order{
 }
 
 func (c *console) channels(r *http.Request) (any, error) {
-	found, total, err := c.find(r, c.Server.Channels)
+	list, total, err := c.find(r, c.Server.Channels)
+	return channelsOf(list, total), err
+}
+
+func channelsOf(list []found, total int) Channels {
 	answer := Channels{Total: total, Channels: []Channel{}}
-	for _, f := range found {
+	for _, f := range list {
 		answer.Channels = append(answer.Channels, Channel{f.hub, f.Name, f.Permanent, f.Subscribers, f.Published, f.Bytes})
 	}
-	return answer, err
+	return answer
 }
 
 // Patterns is the answer of GET /api/patterns.
@@ -176,12 +180,16 @@ type Pattern struct {
 }
 
 func (c *console) patterns(r *http.Request) (any, error) {
-	found, total, err := c.find(r, c.Server.Patterns)
+	list, total, err := c.find(r, c.Server.Patterns)
+	return patternsOf(list, total), err
+}
+
+func patternsOf(list []found, total int) Patterns {
 	answer := Patterns{Total: total, Patterns: []Pattern{}}
-	for _, f := range found {
+	for _, f := range list {
 		answer.Patterns = append(answer.Patterns, Pattern{f.hub, f.Name, f.Subscribers, f.Published, f.Bytes})
 	}
-	return answer, err
+	return answer
 }
 
 // found is a channel or a pattern of a hub.

@@ -109,13 +109,14 @@ func (c *console) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", c.ready)
 	mux.Handle("GET /metrics", c.metrics())
 	mux.HandleFunc("GET /openapi.yaml", describe)
-	mux.HandleFunc("GET /api/cluster", c.read(c.cluster))
 	for path, get := range map[string]getter{
-		"/api/loops": c.loops, "/api/hubs": c.hubs, "/api/channels": c.channels, "/api/patterns": c.patterns,
-		"/api/apps": c.apps, "/api/connections": c.connections, "/api/connections/slowest": c.slowest,
+		"/api/loops": c.loops, "/api/cluster": c.cluster, "/api/hubs": c.hubs, "/api/apps": c.apps,
+		"/api/connections": c.connections, "/api/connections/slowest": c.slowest,
 	} {
-		mux.HandleFunc("GET "+path, c.perNode(path, get))
+		mux.HandleFunc("GET "+path, c.perNode(path, get, nil))
 	}
+	mux.HandleFunc("GET /api/channels", c.perNode("/api/channels", c.channels, mergedChannels))
+	mux.HandleFunc("GET /api/patterns", c.perNode("/api/patterns", c.patterns, mergedPatterns))
 	c.serveNodes()
 	mux.HandleFunc("GET /api/history", c.change(c.history)) // nobody reads events without a token
 	mux.HandleFunc("GET /api/presence", c.change(c.presence))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -45,8 +46,9 @@ type getter = func(*http.Request) (any, error)
 // errOtherNode is the answer of a node that was not meant.
 var errOtherNode = errors.New("another node was asked")
 
-// perNode answers what other nodes can be asked too: with the parameter node.
-func (c *console) perNode(path string, get getter) http.HandlerFunc {
+// perNode answers what other nodes can be asked too: with the parameter node. If wrap is not nil, the answer is
+// a list, and those of all nodes become one.
+func (c *console) perNode(path string, get getter, wrap wrapper) http.HandlerFunc {
 	c.local[path] = get
 	return c.read(func(r *http.Request) (any, error) {
 		query := r.URL.Query()
@@ -57,6 +59,10 @@ func (c *console) perNode(path string, get getter) http.HandlerFunc {
 			return get(r)
 		case node != everyNode && node == c.nodeName():
 			return get(r)
+		case node == everyNode && query.Has("after"):
+			return nil, badRequest("after: a page is of one node; want its name, not *")
+		case node == everyNode && wrap != nil:
+			return c.askForList(r, nodeQuestion{node, path, query}, get, wrap)
 		case node == everyNode:
 			return c.askAll(r, nodeQuestion{node, path, query}, get)
 		}
@@ -122,14 +128,14 @@ func (c *console) ask(r *http.Request, q nodeQuestion) ([]hub.Answer, error) {
 }
 
 // askAll answers with what all nodes say, this one first.
-func (c *console) askAll(r *http.Request, q nodeQuestion, get getter) (any, error) {
+func (c *console) askAll(r *http.Request, q nodeQuestion, get getter) (Nodes, error) {
 	here, err := c.answerOf(r.Context(), q, get)
 	if err != nil {
-		return nil, err
+		return Nodes{}, err
 	}
 	answers, err := c.ask(r, q)
 	if err != nil {
-		return nil, err
+		return Nodes{}, err
 	}
 	all := Nodes{[]NodeAnswer{{Node: c.nodeName(), Answer: here}}}
 	for _, a := range answers {
@@ -157,5 +163,5 @@ func (c *console) askOne(r *http.Request, q nodeQuestion) (any, error) {
 			return json.RawMessage(a.Data), nil
 		}
 	}
-	return nil, &failure{http.StatusNotFound, "there is no node " + q.Node}
+	return nil, &failure{http.StatusNotFound, fmt.Sprintf("there is no node %q", q.Node)}
 }

@@ -60,13 +60,20 @@ func (o *operator) inCluster() {
 	o.t.Helper()
 	nodes := startNodes(o.t, "a", "b", "mute")
 	consoleOf := func(n *cluster.Node) *operator {
-		return operate(o.t, func(c *console, s *webrocket.Server) { s.Broker, c.Cluster = n, n.Stats })
+		return operate(o.t, func(c *console, s *webrocket.Server) {
+			s.Broker, c.Cluster = n, n.Stats
+			h := webrocket.NewJSONHandler()
+			h.Patterns = true
+			if err := s.Handle("/patterns", h); err != nil {
+				o.t.Fatal(err)
+			}
+		})
 	}
 	a, b := consoleOf(nodes[0]), consoleOf(nodes[1])
 	a.seen = o.seen
 	b.dial("weather")
 	for _, path := range []string{
-		"/api/loops", "/api/hubs", "/api/apps", "/api/channels", "/api/patterns", "/api/connections", "/api/connections/slowest",
+		"/api/loops", "/api/cluster", "/api/hubs", "/api/apps", "/api/channels", "/api/patterns", "/api/connections", "/api/connections/slowest",
 	} {
 		var all Nodes
 		if err := json.Unmarshal([]byte(a.ask("GET", path+"?node=*", "", 200)), &all); err != nil {
@@ -79,16 +86,19 @@ func (o *operator) inCluster() {
 		a.ask("GET", path+"?node=mute", "", 503)
 		a.ask("GET", path+"?node=nobody", "", 404)
 	}
-	for _, of := range []string{"?node=b", "?node=*"} {
-		if got := a.ask("GET", "/api/channels"+of, "", 200); !strings.Contains(got, `"channel":"weather","permanent":false,"subscribers":1`) {
-			o.t.Errorf("%s: got %s", of, got)
-		}
+	if got := a.ask("GET", "/api/channels?node=b", "", 200); !strings.Contains(got, `"channel":"weather","permanent":false,"subscribers":1`) {
+		o.t.Errorf("got %s", got)
 	}
 	if got := a.ask("GET", "/api/channels?node=a", "", 200); strings.Contains(got, "weather") {
+		o.t.Errorf("got %s", got)
+	}
+	if got := a.ask("GET", "/api/cluster?node=b", "", 200); !strings.Contains(got, `"node":"b"`) {
 		o.t.Errorf("got %s", got)
 	}
 	if got := a.ask("GET", "/api/connections?limit=1&node=b&hub=/&channel=weather", "", 200); !strings.Contains(got, "127.0.0.1") {
 		o.t.Errorf("got %s", got)
 	}
 	a.ask("GET", "/api/connections?node=b&limit=0", "", 503)
+	a.ask("GET", "/api/connections?node=*&after=0-0", "", 400)
+	a.listsOfAll(b)
 }
