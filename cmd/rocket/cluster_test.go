@@ -296,8 +296,10 @@ func TestClusterEndToEnd(t *testing.T) {
 	admin := strings.TrimPrefix(nodes[0].admin, "http://")
 	for _, tt := range []struct{ args, want string }{
 		{"top -interval 1ms -admin " + admin, "  n1\n"},
-		{"connections -channel there -node * -admin " + admin, "connection="},
-		{"connections -channel there -node n1 -admin " + admin, "connection="},
+		{"top -interval 1ms -admin " + admin, " channels at all nodes, the busiest:\n"},
+		{"top -interval 1ms -admin " + admin, " 1  / there\n"},
+		{"connections -channel there -node * -admin " + admin, " node=n1 connection="},
+		{"connections -channel there -node n1 -admin " + admin, " node=n1 connection="},
 		{"connections -channel there -node n2 -admin " + admin, ""},
 	} {
 		stdout, stderr, status := call(strings.Fields(tt.args)...)

@@ -15,7 +15,8 @@ import (
 const connectionsHelp = `
 It asks the admin port of a server for its open connections, and prints one line
 for each: how many channels it subscribes to, how many bytes wait to be written to
-it, its hub, its ID for "rocket disconnect" and, if it has one, its subprotocol.
+it, its hub, its node with -node, its ID for "rocket disconnect" and, if it has one,
+its subprotocol.
 The token is read from ROCKET_ADMIN_TOKEN.
 
   -admin ADDRESS   where the server has its admin port (default
@@ -108,7 +109,7 @@ func (a *adminClient) listConnections(ctx context.Context, w io.Writer, query ur
 		if err != nil {
 			return err
 		}
-		if err := viewConnections(w, page.Connections); err != nil {
+		if err := viewConnections(w, query.Get("node"), page.Connections); err != nil {
 			return err
 		}
 		*left -= len(page.Connections)
@@ -121,11 +122,14 @@ func (a *adminClient) listConnections(ctx context.Context, w io.Writer, query ur
 }
 
 // viewConnections prints a page of a list that may be very long: each line is whole
-// in itself.
-func viewConnections(w io.Writer, page []console.Connection) error {
+// in itself. The node is "" if none was asked for.
+func viewConnections(w io.Writer, node string, page []console.Connection) error {
 	var b bytes.Buffer
+	if node != "" {
+		node = " node=" + node
+	}
 	for _, c := range page {
-		fmt.Fprintf(&b, "subscriptions=%d queued=%d hub=%s connection=%s", c.Subscriptions, c.QueuedBytes, c.Hub, c.Connection)
+		fmt.Fprintf(&b, "subscriptions=%d queued=%d hub=%s%s connection=%s", c.Subscriptions, c.QueuedBytes, c.Hub, node, c.Connection)
 		if c.Subprotocol != "" {
 			fmt.Fprintf(&b, " subprotocol=%s", c.Subprotocol)
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,7 +29,8 @@ otherwise one report as plain text. The token is read from ROCKET_ADMIN_TOKEN.
   -n N             number of reports; 0: until Ctrl-C (default 0 on a terminal,
                    otherwise 1)
 
-The busiest channels are sought among the 1,000 that have had most events.
+The busiest channels are those of all nodes, and are sought among the 1,000 of each
+that have had most events.
 
 Examples:
   rocket top
@@ -102,7 +104,7 @@ type sample struct {
 	nodes    map[string]console.Loops // of a cluster, by name: those that have answered
 	hubs     console.Hubs
 	apps     console.Apps
-	channels console.Channels
+	channels console.ClusterChannels
 	slowest  console.Connections
 }
 
@@ -113,8 +115,8 @@ func (a *adminClient) sample(ctx context.Context) (s sample, err error) {
 		"/api/cluster": &s.cluster,
 		"/api/hubs":    &s.hubs,
 		"/api/apps":    &s.apps,
-		"/api/channels?sort=published&limit=1000": &s.channels,
-		"/api/connections/slowest?limit=10":       &s.slowest,
+		"/api/channels?node=*&sort=published&limit=1000": &s.channels,
+		"/api/connections/slowest?limit=10":              &s.slowest,
 	} {
 		answer, err := a.get(ctx, path)
 		if err == nil {
@@ -307,13 +309,19 @@ func nodeRow(w io.Writer, n *console.Node, before, after map[string]console.Loop
 	fmt.Fprintf(w, "%d\t%d\t%s\t%s\t  %s\n", b.Connections, b.Subscriptions, in, out, n.Node)
 }
 
-func viewChannels(w io.Writer, before, after console.Channels, seconds float64) {
+// viewChannels shows the busiest channels of all nodes.
+func viewChannels(w io.Writer, before, after console.ClusterChannels, seconds float64) {
+	was, _ := answered(before.Nodes)
+	nodes, silent := answered(after.Nodes)
+	if len(was)+len(nodes) > 1 && !slices.Equal(was, nodes) {
+		before = after // the largest counts may be of other nodes
+	}
 	type key struct{ hub, channel string }
 	had := map[key]console.Channel{}
-	for _, c := range before.Channels {
+	for _, c := range before.Channels.Channels {
 		had[key{c.Hub, c.Channel}] = c
 	}
-	busy := slices.Clone(after.Channels)
+	busy := slices.Clone(after.Channels.Channels)
 	for i, c := range busy {
 		// A channel may have gone and come again: then it counts from 0.
 		if old := had[key{c.Hub, c.Channel}]; old.Published <= c.Published && old.Bytes <= c.Bytes {
@@ -324,7 +332,14 @@ func viewChannels(w io.Writer, before, after console.Channels, seconds float64) 
 	slices.SortStableFunc(busy, func(a, b console.Channel) int {
 		return cmp.Or(cmp.Compare(b.Published, a.Published), b.Subscribers-a.Subscribers)
 	})
-	fmt.Fprintf(w, "\n%d channels, the busiest:\n", after.Total)
+	where := ""
+	switch {
+	case len(silent) > 0:
+		where = " at the nodes but " + strings.Join(silent, ", ")
+	case len(nodes) > 1:
+		where = " at all nodes"
+	}
+	fmt.Fprintf(w, "\n%d channels%s, the busiest:\n", after.Total, where)
 	t := table(w)
 	fmt.Fprintln(t, "EVENTS/s\tB/s\tSUBS\t  CHANNEL")
 	for _, c := range busy[:min(topRows, len(busy))] {
@@ -332,6 +347,18 @@ func viewChannels(w io.Writer, before, after console.Channels, seconds float64) 
 			c.Subscribers, c.Hub, c.Channel)
 	}
 	t.Flush()
+}
+
+// answered returns the names of the nodes that have answered, and of those that have not.
+func answered(nodes console.Nodes) (names, silent []string) {
+	for _, n := range nodes.Nodes {
+		if n.Error == "" {
+			names = append(names, n.Node)
+		} else {
+			silent = append(silent, n.Node)
+		}
+	}
+	return names, silent
 }
 
 // viewHistory shows the hubs that keep something, or of which somebody wanted it.

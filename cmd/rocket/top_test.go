@@ -19,11 +19,11 @@ func TestView(t *testing.T) {
 			Version: "1", Ready: true, UptimeSeconds: 60, MaxConnections: 100,
 			Loops: []console.Loop{{MessagesSent: 1000, BusySeconds: 10}, {BytesSent: 5}},
 		},
-		channels: console.Channels{Total: 3, Channels: []console.Channel{
+		channels: console.ClusterChannels{Channels: console.Channels{Total: 3, Channels: []console.Channel{
 			{Hub: "/", Channel: "old", Published: 9000},
 			{Hub: "/", Channel: "again", Published: 5},
 			{Hub: "/", Channel: "smaller", Published: 1, Bytes: 5000},
-		}},
+		}}},
 	}
 	after := sample{
 		loops: console.Loops{
@@ -33,12 +33,12 @@ func TestView(t *testing.T) {
 				{Stale: true, Connections: 1, BytesSent: 5},
 			},
 		},
-		channels: console.Channels{Total: 3, Channels: []console.Channel{
+		channels: console.ClusterChannels{Channels: console.Channels{Total: 3, Channels: []console.Channel{
 			{Hub: "/", Channel: "old", Published: 9002, Subscribers: 7},
 			{Hub: "/", Channel: "new", Published: 100, Bytes: 4000000},
 			{Hub: "/", Channel: "again", Published: 4},
 			{Hub: "/", Channel: "smaller", Published: 40, Bytes: 4000},
-		}},
+		}}},
 		slowest: console.Connections{Connections: []console.Connection{{Connection: "0-1-1@a:1", Hub: "/", QueuedBytes: 12345, QueuedFrames: 3}}},
 	}
 	before.hubs.Hubs = []console.Hub{{Hub: "/chat", History: console.History{Evicted: 10, Recoveries: map[string]uint64{"recovered": 4, "epoch": 1, "ahead": 1}}}}
@@ -137,6 +137,36 @@ func TestShort(t *testing.T) {
 	}
 }
 
+// The channels are those of all nodes. The counts of a list for which other nodes have answered do not compare.
+func TestViewChannelsOfNodes(t *testing.T) {
+	list := func(published uint64, nodes ...console.NodeAnswer) console.ClusterChannels {
+		var all console.ClusterChannels
+		all.Total, all.Channels.Channels = 1, []console.Channel{{Hub: "/", Channel: "c", Published: published, Subscribers: 3}}
+		all.Nodes.Nodes = nodes
+		return all
+	}
+	a, b, silent := console.NodeAnswer{Node: "a"}, console.NodeAnswer{Node: "b"}, console.NodeAnswer{Node: "b", Error: "no answer"}
+	const columns = ", the busiest:\n  EVENTS/s  B/s  SUBS  CHANNEL\n"
+	for _, tt := range []struct {
+		name          string
+		before, after console.ClusterChannels
+		want          string
+	}{
+		{"the same nodes", list(100, a, b), list(120, a, b), "1 channels at all nodes" + columns + "        10    0     3  / c\n"},
+		{"one is silent", list(100, a, silent), list(120, a, silent), "1 channels at the nodes but b" + columns + "        10    0     3  / c\n"},
+		{"one is back", list(100, a, silent), list(900, a, b), "1 channels at all nodes" + columns + "         0    0     3  / c\n"},
+		{"one is silent now", list(900, a, b), list(100, a, silent), "1 channels at the nodes but b" + columns + "         0    0     3  / c\n"},
+		{"one has left", list(900, a, b), list(100, a), "1 channels" + columns + "         0    0     3  / c\n"},
+		{"the first report", console.ClusterChannels{}, list(100, a, b), "1 channels at all nodes" + columns + "         0    0     3  / c\n"},
+		{"the first report of one server", console.ClusterChannels{}, list(100, a), "1 channels" + columns + "        50    0     3  / c\n"},
+	} {
+		var text bytes.Buffer
+		if viewChannels(&text, tt.before, tt.after, 2); text.String() != "\n"+tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, text.String(), tt.want)
+		}
+	}
+}
+
 // Each number is in its own column, of the loops and of their sum.
 func TestViewColumns(t *testing.T) {
 	before := sample{
@@ -144,7 +174,7 @@ func TestViewColumns(t *testing.T) {
 			{MessagesReceived: 1, MessagesSent: 2, BytesReceived: 3, BytesSent: 4, BusySeconds: 1, Deliveries: 5, DeliverySeconds: 6},
 			{MessagesReceived: 10, MessagesSent: 20, BytesReceived: 30, BytesSent: 40, BusySeconds: 2, Deliveries: 50, DeliverySeconds: 60},
 		}},
-		channels: console.Channels{Total: 1, Channels: []console.Channel{{Hub: "/", Channel: "c", Published: 100, Bytes: 1000}}},
+		channels: console.ClusterChannels{Channels: console.Channels{Total: 1, Channels: []console.Channel{{Hub: "/", Channel: "c", Published: 100, Bytes: 1000}}}},
 	}
 	after := sample{
 		loops: console.Loops{Ready: true, UptimeSeconds: 20, Loops: []console.Loop{
@@ -159,7 +189,7 @@ func TestViewColumns(t *testing.T) {
 				BusySeconds: 2 + 2.9, Deliveries: 50 + 2, DeliverySeconds: 60 + 0.004,
 			},
 		}},
-		channels: console.Channels{Total: 1, Channels: []console.Channel{{Hub: "/", Channel: "c", Published: 100 + 350, Bytes: 1000 + 360, Subscribers: 37}}},
+		channels: console.ClusterChannels{Channels: console.Channels{Total: 1, Channels: []console.Channel{{Hub: "/", Channel: "c", Published: 100 + 350, Bytes: 1000 + 360, Subscribers: 37}}}},
 		slowest:  console.Connections{Connections: []console.Connection{{Connection: "0-1-1@a:1", Hub: "/", QueuedBytes: 38, QueuedFrames: 39, Subscriptions: 40}}},
 	}
 	want := `
