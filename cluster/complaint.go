@@ -16,6 +16,9 @@ type complaints struct {
 	last map[string]time.Duration // by text without its numbers, which may be ports
 }
 
+// natsError is logged with an error of NATS that has no line of its own.
+const natsError = "NATS reports an error"
+
 // Limits of complaints.
 const (
 	complaintEvery = time.Minute

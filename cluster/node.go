@@ -37,8 +37,9 @@ type Node struct {
 
 	complaints complaints
 
-	connected  atomic.Bool // asking conn could block an event loop
-	copied     atomic.Bool // the server in this process has had all that it should store
+	connected  atomic.Bool            // asking conn could block an event loop
+	denied     atomic.Pointer[string] // what NATS does not permit on conn, since it connected; nil: nothing
+	copied     atomic.Bool            // the server in this process has had all that it should store
 	reconnects atomic.Uint64
 	wake       chan struct{} // there is something to send
 	learned    chan struct{} // facts have come
@@ -78,7 +79,8 @@ const (
 	settleMin  = 500 * time.Millisecond // that it waits for the beats of others
 	settleMax  = 2 * time.Second        // that it waits for nodes which should be there
 	retryAfter = time.Millisecond       // between attempts to deliver where subscribers are not fast enough
-	warnEvery  = 20                     // beats, after which this node looks for what is wrong with others
+	warnEvery  = 20                     // beats, after which this node looks for what is wrong with others, or with its permissions
+	heardIn    = 2 * time.Second        // that a server has to say what it does not permit, before a connection counts
 	toldOver   = 5 * time.Second        // over which all subscribers are told that some events may be lost
 )
 
@@ -140,6 +142,7 @@ func (n *Node) connect(up func()) error {
 				n.log.Warn("the connection to NATS is lost; this process serves its own clients meanwhile", "error", err)
 			}
 		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { n.report(err) }),
 	)
 	if err != nil {
 		return err
@@ -171,7 +174,7 @@ func (n *Node) dial(name string, more ...nats.Option) (*nats.Conn, error) {
 		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2), nats.FlusherTimeout(5 * time.Second),
 		nats.IgnoreAuthErrorAbort(), // the login may be good again later
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			n.complaints.log(n.log, "NATS reports an error", err)
+			n.complaints.log(n.log, natsError, err)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { n.complaints.log(n.log, "NATS cannot be reached", err) }),
 	}, more...)
@@ -193,15 +196,34 @@ func (n *Node) dial(name string, more ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect(strings.Join(c.Servers, ","), options...)
 }
 
-// isConnected notes a connection, new or again.
+// report takes an error of NATS on the connection over which the nodes talk.
+func (n *Node) report(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		n.complaints.log(n.log, natsError, err)
+		return
+	}
+	text := strings.TrimPrefix(err.Error(), nats.ErrPermissionViolation.Error()+": ")
+	n.denied.Store(&text)
+	n.complaints.log(n.log, "NATS does not permit what a node needs; this one does not hear others, or is not heard, and is not ready", err)
+}
+
+// isConnected notes a connection, new or again. The server says what it does not permit of what
+// was sent to it before it answers the flush, so that this is known when the node counts as
+// connected.
 func (n *Node) isConnected(up func()) {
 	if most := n.conn.MaxPayload(); most > 0 {
 		n.exchange.out.setMax(int(most))
 		n.teller.setMax(int(most))
 	}
-	n.connected.Store(true)
-	n.log.Info("connected to NATS", "server", n.conn.ConnectedServerName())
 	n.exchange.beat(beatHello)
+	_ = n.conn.FlushTimeout(heardIn) // without a connection this will be called again
+	if err := n.conn.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		n.report(err)
+	} else {
+		n.denied.Store(nil)
+		n.log.Info("connected to NATS", "server", n.conn.ConnectedServerName())
+	}
+	n.connected.Store(true)
 	up()
 }
 
@@ -284,6 +306,7 @@ func (n *Node) keepTime() {
 		case <-beats.C:
 			if i%warnEvery == 0 {
 				wrong = n.warn(wrong)
+				n.askPermission()
 			}
 			n.exchange.beat(0)
 			n.calls.fetch(measure.Now())
@@ -294,6 +317,14 @@ func (n *Node) keepTime() {
 		case <-n.done:
 			return
 		}
+	}
+}
+
+// askPermission connects anew where NATS has denied something: a server whose settings were
+// mended does not say so, and does not take up a subscription that it has denied.
+func (n *Node) askPermission() {
+	if n.connected.Load() && n.denied.Load() != nil {
+		_ = n.conn.ForceReconnect() // it fails if the node has ended
 	}
 }
 
@@ -378,10 +409,12 @@ func (n *Node) lose(r *record) {
 	}
 }
 
-// Ready reports whether there is a connection to NATS and, if the histories are replicated,
-// whether this node follows all logs, is not cut off from them, and has a copy of what it
-// stores with others: then another node may end.
-func (n *Node) Ready() bool { return n.connected.Load() && n.logs.ready() && n.hasCopied() }
+// Ready reports whether there is a connection to NATS on which nothing was denied and, if the
+// histories are replicated, whether this node follows all logs, is not cut off from them, and
+// has a copy of what it stores with others: then another node may end.
+func (n *Node) Ready() bool {
+	return n.connected.Load() && n.denied.Load() == nil && n.logs.ready() && n.hasCopied()
+}
 
 // hasCopied reports whether the server in this process, if it stores something, has had all that
 // it should store since it has started.

@@ -257,11 +257,13 @@ func natsServer(t *testing.T, address string) *server.Server {
 // natsServerFor starts one that wants a token, and takes messages of so many bytes, 0 for 1 MiB.
 func natsServerFor(t *testing.T, address, token string, most int32) *server.Server {
 	t.Helper()
-	at, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.NewServer(&server.Options{Host: at.IP.String(), Port: at.Port, NoSigs: true, NoLog: true, Authorization: token, MaxPayload: most})
+	return natsServerWith(t, address, server.Options{Authorization: token, MaxPayload: most})
+}
+
+// natsServerWith starts one with other settings.
+func natsServerWith(t *testing.T, address string, options server.Options) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(natsOptions(t, address, options))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,6 +273,17 @@ func natsServerFor(t *testing.T, address, token string, most int32) *server.Serv
 	}
 	t.Cleanup(s.Shutdown)
 	return s
+}
+
+// natsOptions returns settings of a server of NATS at an address.
+func natsOptions(t *testing.T, address string, o server.Options) *server.Options {
+	t.Helper()
+	at, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Host, o.Port, o.NoSigs, o.NoLog = at.IP.String(), at.Port, true, true
+	return &o
 }
 
 // While NATS is away a node serves its own clients; what others could not hear meanwhile
@@ -509,5 +522,77 @@ func BenchmarkFar(b *testing.B) {
 func sitsOut(t *testing.T) {
 	if t.Helper(); testing.Short() {
 		t.Skip("it takes more than five seconds")
+	}
+}
+
+// A node whose user may not do what nodes need is not ready at any time, also when it connects
+// again, and logs what NATS denies. It is ready soon after the user may, and not ready soon after
+// the user may not any more.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		denied server.Permissions
+		want   string
+	}{
+		{"subscribe", server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"rk.rocket.c.>"}}}, `Permissions Violation for Subscription to "rk.rocket.c.*"`},
+		{"publish", server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"rk.rocket.c.>"}}}, `Permissions Violation for Publish to "rk.rocket.c.`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			address := freePorts(t, 1)[0]
+			with := func(p *server.Permissions) server.Options {
+				return server.Options{Users: []*server.User{{Username: "all", Password: "p"}, {Username: "some", Password: "p", Permissions: p}}}
+			}
+			nats := natsServerWith(t, address, with(&tt.denied))
+			permit := func(p *server.Permissions) {
+				t.Helper()
+				if err := nats.ReloadOptions(natsOptions(t, address, with(p))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			log := new(lines)
+			start := func(user string) *member {
+				t.Helper()
+				n, err := cluster.Start(cluster.Config{
+					Node: user, Servers: []string{"nats://" + address}, User: user, Password: "p", Log: slog.New(slog.NewTextHandler(log, nil)),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = n.Close(context.Background()) })
+				h, err := hub.New("/", hub.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.Join(n)
+				return &member{Node: n, hub: h}
+			}
+			all, some := start("all"), start("some")
+			waitFor(t, "another connection", func() bool {
+				if some.Ready() {
+					t.Fatal("the node is ready")
+				}
+				return some.Stats().Reconnects > 0 && some.Connected()
+			})
+			if got := some.Stats().Denied; !strings.HasPrefix(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if got := log.count(strings.ReplaceAll(tt.want, `"`, `\"`)); got != 1 {
+				t.Errorf("it is logged %d times:\n%s", got, &log.text)
+			}
+			if !all.Ready() || all.Stats().Denied != "" {
+				t.Errorf("the node that may: got %+v", all.Stats())
+			}
+			permit(nil)
+			waitFor(t, "the node is ready", some.Ready)
+			here, there := all.listen(t, "c"), some.listen(t, "c")
+			waitFor(t, "the nodes hear each other", func() bool {
+				return all.hub.Publish("c", "e", 1) == nil && some.hub.Publish("c", "f", 1) == nil &&
+					slices.Contains(here.all(), "f1") && slices.Contains(there.all(), "e1")
+			})
+			permit(&tt.denied)
+			waitFor(t, "the node is not ready any more", func() bool { return !some.Ready() && some.Stats().Denied != "" })
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 type Stats struct {
 	Cluster, Node string
 	Connected     bool
+	Denied        string // what NATS does not permit although the nodes need it, "" if there is nothing
 	Reconnects    uint64
 	Server        string // of NATS, by its name; "" without a connection
 
@@ -81,6 +82,9 @@ func (n *Node) Stats() Stats {
 	s := Stats{Cluster: n.config.Name, Node: n.config.Node, Connected: n.connected.Load(), Reconnects: n.reconnects.Load()}
 	if s.Connected {
 		s.Server = n.conn.ConnectedServerName()
+	}
+	if denied := n.denied.Load(); denied != nil {
+		s.Denied = *denied
 	}
 	x.out.mu.Lock()
 	s.SentEvents, s.SentBytes, s.TooLarge, s.SentBatches = x.out.counts.events, x.out.counts.bytes, x.out.counts.tooLarge, x.out.sent

@@ -13,6 +13,7 @@ type Cluster struct {
 	Cluster        string `json:"cluster"` // its name
 	Node           string `json:"node"`    // the name of this one
 	Connected      bool   `json:"connected"`
+	Denied         string `json:"denied"` // what NATS does not permit although the nodes need it
 	Server         string `json:"server"` // of NATS
 	Reconnects     uint64 `json:"reconnects"`
 	SentEvents     uint64 `json:"sentEvents"`
@@ -72,7 +73,7 @@ func (c *console) cluster(*http.Request) (any, error) {
 	}
 	s := c.Cluster()
 	answer = Cluster{
-		Cluster: s.Cluster, Node: s.Node, Connected: s.Connected, Server: s.Server, Reconnects: s.Reconnects,
+		Cluster: s.Cluster, Node: s.Node, Connected: s.Connected, Denied: s.Denied, Server: s.Server, Reconnects: s.Reconnects,
 		SentEvents: s.SentEvents, SentBatches: s.SentBatches, SentBytes: s.SentBytes, ReceivedEvents: s.ReceivedEvents,
 		Gaps: s.Gaps, MendedBatches: s.Mended, LostEvents: s.Told, AllTold: s.ToldAll,
 		TooLarge: s.TooLarge, Unreadable: s.Unreadable, Nodes: answer.Nodes, Logs: answer.Logs, Following: !s.CutOff, Copying: s.Copying,

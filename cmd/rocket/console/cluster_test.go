@@ -37,7 +37,14 @@ func TestCluster(t *testing.T) {
 	if got := o.ask("GET", "/readyz", "", 503); !strings.Contains(got, "NATS") {
 		t.Errorf("got %s", got)
 	}
-	stats.Connected, stats.Copying = true, true
+	stats.Connected, stats.Denied = true, `Permissions Violation for Publish to "rk.rocket.c.1"`
+	if got := o.ask("GET", "/readyz", "", 503); !strings.Contains(got, stats.Denied) {
+		t.Errorf("got %s", got)
+	}
+	if got := o.ask("GET", "/api/cluster", "", 200); !strings.Contains(got, `"denied":"Permissions Violation`) {
+		t.Errorf("got %s", got)
+	}
+	stats.Denied, stats.Copying = "", true
 	if got := o.ask("GET", "/readyz", "", 503); !strings.Contains(got, "no other one should be stopped") {
 		t.Errorf("got %s", got)
 	}

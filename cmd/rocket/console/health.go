@@ -34,6 +34,10 @@ func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: there is no connection to NATS, so clients would not hear what other nodes publish", http.StatusServiceUnavailable)
 		return
 	}
+	if c.Cluster != nil && c.Cluster().Denied != "" {
+		http.Error(w, "not ready: NATS does not permit what a node needs, so clients may not hear what other nodes publish, or these may not hear this one: "+c.Cluster().Denied, http.StatusServiceUnavailable)
+		return
+	}
 	if c.Cluster != nil && c.Cluster().CutOff {
 		http.Error(w, "not ready: the logs with the histories of channels are not followed, so clients could not publish to these or recover", http.StatusServiceUnavailable)
 		return
