@@ -61,12 +61,19 @@ var doings = map[string]func(s *Server, ctx context.Context, o *order) (outcome,
 	"revoke":      (*Server).revokeHere,
 }
 
-// serveNodes makes the server do what other nodes ask.
+// serveNodes makes the server do what other nodes ask, beginning with what they have asked all
+// to do that stands. Those are revocations, of which there may be many: the connections that they
+// end are looked for once.
 func (s *Server) serveNodes() {
 	caller, ok := s.Broker.(Caller)
 	if !ok {
 		return
 	}
+	s.replays.Store(true)
+	defer func() {
+		s.replays.Store(false)
+		s.CheckTokens()
+	}()
 	caller.Serve(nodesTopic, func(ctx context.Context, question []byte) ([]byte, error) {
 		var o order
 		if err := json.Unmarshal(question, &o); err != nil {

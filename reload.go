@@ -218,6 +218,7 @@ func same(a, b any) bool {
 // new settings.
 func (n *reloading) install() {
 	s := n.server
+	before := s.tokenHubs()
 	s.mu.Lock()
 	s.endpoints, s.handlers = n.endpoints, n.handlers
 	s.mu.Unlock()
@@ -231,6 +232,9 @@ func (n *reloading) install() {
 		if !slices.Equal(old.Rules, config.Rules) || old.Patterns && !config.Patterns {
 			s.endForbidden(h)
 		}
+	}
+	if slices.ContainsFunc(s.tokenHubs(), func(h *Hub) bool { return !slices.Contains(before, h) }) {
+		s.serveNodes() // what was revoked before there was such a hub
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nu7hatch/webrocket/auth"
@@ -72,6 +73,11 @@ func (s *Server) CheckTokens() {
 	}
 }
 
+// tokenHubs returns the hubs that take tokens.
+func (s *Server) tokenHubs() []*Hub {
+	return slices.DeleteFunc(s.hubs(), func(h *Hub) bool { return h.Config().Tokens == nil })
+}
+
 // revokeHere revokes tokens in each hub that has some, and then ends what they have opened: so
 // there is no moment at which a client that is closed by one hub is let in by another.
 func (s *Server) revokeHere(_ context.Context, o *order) (outcome, error) {
@@ -94,7 +100,7 @@ func (s *Server) revokeHere(_ context.Context, o *order) (outcome, error) {
 		}
 	}
 	for _, h := range with {
-		if s.running() != nil {
+		if s.running() != nil && !s.replays.Load() {
 			s.endRevoked(h, h.Config())
 		}
 	}

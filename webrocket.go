@@ -109,6 +109,7 @@ type Server struct {
 	life    sync.Mutex                    // held by Start, which Shutdown waits for
 	stopped bool                          // Shutdown has been called; guarded by life
 	engine  atomic.Pointer[engine.Engine] // nil before Start
+	replays atomic.Bool                   // what other nodes have revoked before is being revoked here
 }
 
 // NewServer returns a server that will listen on addr, a "host:port".

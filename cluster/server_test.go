@@ -30,12 +30,26 @@ type site struct {
 // serve makes a node serve clients at "/" with tokens, and some rules.
 func serve(t *testing.T, m *member, rules ...webrocket.Rule) *site {
 	t.Helper()
+	h := withTokens(t)
+	h.Rules = rules
+	return serveWith(t, m, h)
+}
+
+// withTokens returns a handler that takes tokens.
+func withTokens(t *testing.T) *webrocket.HubHandler {
+	t.Helper()
 	tokens, err := auth.NewTokens(auth.TokenConfig{Keys: []*auth.Key{tokenKey(t)}, Audience: "rocket"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := webrocket.NewJSONHandler()
-	h.Tokens, h.Rules = tokens, rules
+	h.Tokens = tokens
+	return h
+}
+
+// serveWith makes a node serve clients at "/" with a handler.
+func serveWith(t *testing.T, m *member, h webrocket.Handler) *site {
+	t.Helper()
 	s := webrocket.NewServer("127.0.0.1:0")
 	s.Broker = m.Node
 	if err := s.Handle("/", h); err != nil {
@@ -71,7 +85,12 @@ type client struct {
 // dial connects to a node, without a login.
 func (s *site) dial(t *testing.T) *client {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+s.Addr().String()+"/", nil)
+	return s.dialAt(t, "/")
+}
+
+func (s *site) dialAt(t *testing.T, path string) *client {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+s.Addr().String()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,6 +267,37 @@ func TestRevokeEverywhere(t *testing.T) {
 		}
 	}
 	late.login(t, "45")
+}
+
+// A revocation holds at a node that had no hub with tokens when it came, and gets one by a
+// reload: at the same path or at another one.
+func TestRevokedBeforeReload(t *testing.T) {
+	t.Parallel()
+	nodes := joinAll(t, 2, noSecret)
+	a, b := serve(t, nodes[0]), serveWith(t, nodes[1], webrocket.NewJSONHandler())
+	for _, tt := range []struct {
+		user, path string
+		handlers   map[string]webrocket.Handler
+	}{
+		{"42", "/", map[string]webrocket.Handler{"/": withTokens(t)}},
+		{"43", "/other", map[string]webrocket.Handler{"/": webrocket.NewJSONHandler(), "/other": withTokens(t)}},
+	} {
+		if err := b.Reload(b.Config, map[string]webrocket.Handler{"/": webrocket.NewJSONHandler()}); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := a.RevokeUser(t.Context(), tt.user, time.Time{}); err != nil || done.Nodes != 2 {
+			t.Fatalf("got %+v, %v", done, err)
+		}
+		if err := b.Reload(b.Config, tt.handlers); err != nil {
+			t.Fatal(err)
+		}
+		if reply := b.dialAt(t, tt.path).do(loginOf(t, tt.user)); !strings.Contains(reply, "invalid_credentials") {
+			t.Errorf("%s: the user %s is let in: %s", tt.path, tt.user, reply)
+		}
+		if reply := b.dialAt(t, tt.path).do(loginOf(t, "44")); !strings.Contains(reply, `"ok":true`) {
+			t.Errorf("%s: another user: %s", tt.path, reply)
+		}
+	}
 }
 
 // room is a rule by which all see who is in a channel.

@@ -37,7 +37,8 @@ type Caller interface {
 
 	// Serve makes f answer what other processes ask about a topic. It runs on
 	// goroutines of the broker; ctx is done when the asker waits no longer. Serve calls it
-	// with the standing questions that have come before, whose answers nobody hears.
+	// with the standing questions that have come before, whose answers nobody hears. A
+	// second f takes the place of the first one, and gets them too.
 	Serve(topic string, f func(ctx context.Context, question []byte) (answer []byte, err error))
 
 	// Call asks all other processes something, and returns what each of them says: also
