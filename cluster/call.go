@@ -70,6 +70,7 @@ func (n *Node) Serve(topic string, f func(ctx context.Context, question []byte) 
 	c := n.calls
 	c.mu.Lock()
 	c.handlers[topic] = f
+	c.standing.forget(measure.Now())
 	var before [][]byte
 	for _, s := range c.standing.all {
 		if s.topic == topic {

@@ -530,6 +530,7 @@ func sitsOut(t *testing.T) {
 // the user may not any more.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
+	sitsOut(t)
 	for _, tt := range []struct {
 		name   string
 		denied server.Permissions

@@ -1,13 +1,16 @@
 package cluster
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/nu7hatch/webrocket/hub"
+	"github.com/nu7hatch/webrocket/measure"
 )
 
 // alone returns a node without a connection.
@@ -42,6 +45,49 @@ func TestStandingIsBounded(t *testing.T) {
 		}
 		if got := len(c.standing.known); got != tt.room {
 			t.Errorf("%d are known, want %d", got, tt.room)
+		}
+	}
+}
+
+// A question that there is no room for is not asked, and who asks is told.
+func TestCallWithoutRoom(t *testing.T) {
+	n := alone()
+	c := n.calls
+	if _, err := n.Call(t.Context(), "t", nil, time.Hour); err != nil || len(c.standing.all) != 1 {
+		t.Fatalf("the first question: got %v, and %d stand", err, len(c.standing.all))
+	}
+	c.standing.bytes = standBytes
+	if _, err := n.Call(t.Context(), "t", nil, time.Hour); !errors.Is(err, hub.ErrStanding) {
+		t.Errorf("got %v", err)
+	}
+	if len(c.waiting) > 0 {
+		t.Error("answers are waited for")
+	}
+	if _, err := n.Call(t.Context(), "t", nil, 0); err != nil {
+		t.Errorf("a question that does not stand: got %v", err)
+	}
+}
+
+// What stands is given to each that begins to serve its topic, in the order in which it came; what
+// is over, and what is about another topic, is not.
+func TestServeLate(t *testing.T) {
+	n := alone()
+	now := measure.Now()
+	for i, q := range []question{
+		{time.Millisecond, "t", []byte("over")}, {2 * time.Hour, "t", []byte("a")}, {2 * time.Hour, "u", []byte("other")}, {2 * time.Hour, "t", []byte("b")},
+	} {
+		if err := n.calls.stand(now-time.Hour, questionID{2, uint64(i)}, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		var heard []string
+		n.Serve("t", func(_ context.Context, question []byte) ([]byte, error) {
+			heard = append(heard, string(question))
+			return nil, errors.New("none cares")
+		})
+		if !slices.Equal(heard, []string{"a", "b"}) {
+			t.Errorf("got %q", heard)
 		}
 	}
 }
