@@ -91,6 +91,10 @@ const pendingMax = 64 << 20
 // Start connects a node to its cluster. It waits for some time for the servers and the other
 // nodes, and goes on trying in the background if they are not there: the hubs serve
 // their own clients meanwhile. An error says what is wrong with the settings. Close ends it.
+//
+// GOMAXPROCS should be above the number of event loops of the process: loops that wait keep
+// a processor each, and if they have all, what comes from other nodes is noticed up to 10 ms
+// late. By default there are as many loops as GOMAXPROCS was when the server started.
 func Start(c Config) (*Node, error) {
 	c.Name = cmp.Or(c.Name, DefaultName)
 	if err := c.check(); err != nil {

@@ -78,6 +78,7 @@ func (p *program) serve(ctx context.Context, c *config, src sources) error {
 	if err := s.server.Start(); err != nil {
 		return c.startError(err)
 	}
+	s.addProcessor(p.getenv)
 	console, err := startAdmin(c, s)
 	if err != nil {
 		return errors.Join(err, s.server.Shutdown(alreadyDone()))
