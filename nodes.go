@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nu7hatch/webrocket/hub"
@@ -19,6 +20,10 @@ type Done struct {
 	Nodes   int      // that have done it, this one among them: 1 without a cluster
 	Missing []string // names of the nodes that are known and have not said that they did
 }
+
+// ErrNoAnswer says that a node which may have a connection has not answered, and no other
+// one has it.
+var ErrNoAnswer = hub.ErrNoAnswer
 
 // Caller is a Broker that also carries what one node asks the others to do.
 type Caller = hub.Caller
@@ -97,7 +102,8 @@ func (s *Server) serveNodes() {
 // everywhere does something here, and then asks the other nodes to do it. What goes wrong
 // here they are not asked, nor what is done to one connection that is here. If keep is positive,
 // nodes that are away do it when they are back within that time. The error is
-// ErrNoConnection only if no node has that connection.
+// ErrNoConnection only if no node has that connection, and ErrNoAnswer if one that is known
+// does not say.
 func (s *Server) everywhere(ctx context.Context, o *order, keep time.Duration) (Done, error) {
 	here, err := doings[o.Do](s, ctx, o)
 	done := Done{Count: here.Count, Refused: here.Refused, Nodes: 1}
@@ -131,6 +137,9 @@ func (s *Server) everywhere(ctx context.Context, o *order, keep time.Duration) (
 		if o.one() && !there.NoConnection {
 			err = nil
 		}
+	}
+	if err != nil && len(done.Missing) > 0 {
+		err = fmt.Errorf("%w, and no other one has the connection: %s", ErrNoAnswer, strings.Join(done.Missing, ", "))
 	}
 	return done, err
 }

@@ -125,8 +125,8 @@ func parseConnID(id string) (loop int, number uint64, err error) {
 }
 
 // Disconnect closes a connection with a code (RFC 6455 §7.4) and a reason of at
-// most 123 bytes, whichever node of a cluster it is at, or returns ErrNoConnection. Any
-// goroutine but a loop's.
+// most 123 bytes, whichever node of a cluster it is at, or returns ErrNoConnection, or
+// ErrNoAnswer. Any goroutine but a loop's.
 func (s *Server) Disconnect(ctx context.Context, id string, code uint16, reason string) error {
 	_, err := s.everywhere(ctx, &order{Do: "disconnect", Connection: id, Code: code, Reason: reason}, 0)
 	return err

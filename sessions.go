@@ -27,8 +27,8 @@ var ErrBadChannelName = errors.New("webrocket: not the name of a channel")
 // their rights, on all nodes of a cluster. What it has Done says how many hear it now, and how
 // many do not, because of a limit or HubConfig.OnSubscribe. Their clients are told, and may
 // unsubscribe. The event loops are asked in slices, so that they serve their clients in
-// between. It returns ErrNoHub, ErrBadSessions, ErrBadChannelName, or ErrNoConnection if there
-// is no such client. Any goroutine but a loop's.
+// between. It returns ErrNoHub, ErrBadSessions, ErrBadChannelName, ErrNoConnection if there
+// is no such client, or ErrNoAnswer. Any goroutine but a loop's.
 func (s *Server) SubscribeSessions(ctx context.Context, path string, who Sessions, channel string) (Done, error) {
 	if !codec.ValidChannelName([]byte(channel)) {
 		return Done{}, fmt.Errorf("%w: %q", ErrBadChannelName, channel)

@@ -113,13 +113,13 @@ func (c *console) handler() http.Handler {
 		"/api/loops": c.loops, "/api/cluster": c.cluster, "/api/hubs": c.hubs, "/api/apps": c.apps,
 		"/api/connections": c.connections, "/api/connections/slowest": c.slowest,
 	} {
-		mux.HandleFunc("GET "+path, c.perNode(path, get, nil))
+		mux.HandleFunc("GET "+path, c.read(c.perNode(path, get, nil)))
 	}
-	mux.HandleFunc("GET /api/channels", c.perNode("/api/channels", c.channels, mergedChannels))
-	mux.HandleFunc("GET /api/patterns", c.perNode("/api/patterns", c.patterns, mergedPatterns))
+	mux.HandleFunc("GET /api/channels", c.read(c.perNode("/api/channels", c.channels, mergedChannels)))
+	mux.HandleFunc("GET /api/patterns", c.read(c.perNode("/api/patterns", c.patterns, mergedPatterns)))
+	mux.HandleFunc("GET /api/history", c.change(c.perNode("/api/history", c.history, nil))) // nobody reads events without a token
+	mux.HandleFunc("GET /api/presence", c.change(c.perNode("/api/presence", c.presence, nil)))
 	c.serveNodes()
-	mux.HandleFunc("GET /api/history", c.change(c.history)) // nobody reads events without a token
-	mux.HandleFunc("GET /api/presence", c.change(c.presence))
 	mux.HandleFunc("POST /api/publish", c.change(c.publish))
 	mux.HandleFunc("POST /api/disconnect", c.change(c.disconnect))
 	mux.HandleFunc("POST /api/revoke", c.change(c.revoke))

@@ -79,7 +79,8 @@ func statusOf(err error) int {
 	case errors.Is(err, webrocket.ErrBadCursor), errors.Is(err, auth.ErrBadRevocation),
 		errors.Is(err, webrocket.ErrBadChannelName):
 		return http.StatusBadRequest
-	case errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrStopped), errors.Is(err, auth.ErrTooManyRevocations):
+	case errors.Is(err, engine.ErrBusy), errors.Is(err, engine.ErrStopped), errors.Is(err, auth.ErrTooManyRevocations),
+		errors.Is(err, webrocket.ErrNoAnswer):
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError

@@ -48,9 +48,9 @@ var errOtherNode = errors.New("another node was asked")
 
 // perNode answers what other nodes can be asked too: with the parameter node. If wrap is not nil, the answer is
 // a list, and those of all nodes become one.
-func (c *console) perNode(path string, get getter, wrap wrapper) http.HandlerFunc {
+func (c *console) perNode(path string, get getter, wrap wrapper) getter {
 	c.local[path] = get
-	return c.read(func(r *http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
 		query := r.URL.Query()
 		node := query.Get("node")
 		query.Del("node")
@@ -67,7 +67,7 @@ func (c *console) perNode(path string, get getter, wrap wrapper) http.HandlerFun
 			return c.askAll(r, nodeQuestion{node, path, query}, get)
 		}
 		return c.askOne(r, nodeQuestion{node, path, query})
-	})
+	}
 }
 
 // nodeName returns the name of this node, "" without a cluster.

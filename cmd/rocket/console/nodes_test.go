@@ -73,18 +73,19 @@ func (o *operator) inCluster() {
 	a.seen = o.seen
 	b.dial("weather")
 	for _, path := range []string{
-		"/api/loops", "/api/cluster", "/api/hubs", "/api/apps", "/api/channels", "/api/patterns", "/api/connections", "/api/connections/slowest",
+		"/api/loops?", "/api/cluster?", "/api/hubs?", "/api/apps?", "/api/channels?", "/api/patterns?", "/api/connections?",
+		"/api/connections/slowest?", "/api/history?hub=/&channel=chat:1&", "/api/presence?hub=/&channel=room:1&",
 	} {
 		var all Nodes
-		if err := json.Unmarshal([]byte(a.ask("GET", path+"?node=*", "", 200)), &all); err != nil {
+		if err := json.Unmarshal([]byte(a.ask("GET", path+"node=*", "", 200)), &all); err != nil {
 			o.t.Fatal(err)
 		}
 		if n := all.Nodes; len(n) != 3 || n[0].Node != "a" || n[0].Answer == nil || n[1].Node != "b" || n[1].Answer == nil || n[2].Node != "mute" || n[2].Error == "" || n[2].Answer != nil {
 			o.t.Errorf("%s: got %+v", path, all)
 		}
-		a.ask("GET", path+"?node=a", "", 200)
-		a.ask("GET", path+"?node=mute", "", 503)
-		a.ask("GET", path+"?node=nobody", "", 404)
+		a.ask("GET", path+"node=a", "", 200)
+		a.ask("GET", path+"node=mute", "", 503)
+		a.ask("GET", path+"node=nobody", "", 404)
 	}
 	if got := a.ask("GET", "/api/channels?node=b", "", 200); !strings.Contains(got, `"channel":"weather","permanent":false,"subscribers":1`) {
 		o.t.Errorf("got %s", got)
@@ -100,5 +101,8 @@ func (o *operator) inCluster() {
 	}
 	a.ask("GET", "/api/connections?node=b&limit=0", "", 503)
 	a.ask("GET", "/api/connections?node=*&after=0-0", "", 400)
+	a.ask("GET", "/api/presence?hub=/&channel=room:1&node=*&after=0", "", 400)
+	a.ask("GET", "/api/history?hub=/&channel=news&node=b", "", 503) // it keeps none
+	a.ask("POST", "/api/disconnect", `{"connection":"0-1-1@127.0.0.1:1"}`, 503) // mute may have it
 	a.listsOfAll(b)
 }
