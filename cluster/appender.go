@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type appender struct {
 	due     bool       // a batch is to be sent now, be it empty
 	owed    []uint64   // nodes that are to be answered
 	closed  bool
+	room    []collected // batches of other nodes that are to go along
 	seen    time.Duration
 	counts  appended
 	latency func(time.Duration) // is called with the time that an event took
@@ -37,7 +39,7 @@ type appender struct {
 
 // appended is what an appender has counted.
 type appended struct {
-	batches, events, unavailable uint64
+	batches, events, unavailable, collected uint64
 }
 
 // A waiting is an event that is not stored yet.
@@ -55,8 +57,11 @@ type flight struct {
 	data    []byte
 	events  []*waiting
 	answers uint64 // a node
+	others  int    // batches of other nodes that go along
 	began   time.Duration
 	sent    time.Duration // last
+	tries   int
+	given   bool // to another node, which lets it go along
 }
 
 // Limits of an appender.
@@ -117,40 +122,50 @@ func (a *appender) next(now time.Duration) *flight {
 		if now-a.flight.sent < againAfter {
 			return nil
 		}
-	case a.due, len(a.owed) > 0, len(a.queue) > 0 && !a.asking, now-a.seen >= tickEvery:
+	case a.due, len(a.owed) > 0, len(a.queue) > 0 && !a.asking, len(a.room) > 0, now-a.seen >= tickEvery:
 		a.fill(now)
 	default:
 		return nil
 	}
 	f := a.flight
 	f.sent = now
+	f.tries++
 	f.id = token(a.id) + "." + strconv.FormatUint(f.number, 10) + "." + token(a.epoch.id)
-	appendLogHead(f.data[:0], logHead{from: a.id, number: f.number, epoch: a.epoch, answers: f.answers})
+	appendLogHead(f.data[:0], logHead{batchHead: batchHead{a.id, f.number, f.answers}, epoch: a.epoch})
 	return f
 }
 
-// fill makes the next batch of the events that wait. mu is held.
+// fill makes the next batch of the events that wait, and lets those that were collected go along. mu
+// is held.
 func (a *appender) fill(now time.Duration) {
 	a.number++
 	f := &flight{number: a.number, began: now}
-	f.data = appendLogHead(make([]byte, 0, logHeadSize+min(a.bytes, logBatchMax)), logHead{})
 	a.due = false
 	if a.asking {
 		f.answers = a.id
 	} else if len(a.owed) > 0 {
 		f.answers, a.owed = a.owed[0], a.owed[1:]
 	}
-	n := 0
-	for ; n < len(a.queue) && n < eventsMax && !a.asking; n++ {
-		record := a.queue[n].record
-		if size := len(f.data) + len(record); n > 0 && size > min(logBatchMax, a.most) {
+	others, taken, size := a.along()
+	most := min(logBatchMax, a.most) - logHeadSize - binary.MaxVarintLen32 - size
+	n, own := 0, 0
+	for ; n < len(a.queue) && n < eventsMax-taken && !a.asking; n++ {
+		if n > 0 && own+len(a.queue[n].record) > most {
 			break
 		}
-		f.data = append(f.data, record...)
-		a.bytes -= len(record)
+		own += len(a.queue[n].record)
 	}
+	f.data = appendLogHead(make([]byte, 0, logHeadSize+binary.MaxVarintLen32+own+size), logHead{})
+	f.data = binary.AppendUvarint(f.data, uint64(own))
+	for _, w := range a.queue[:n] {
+		f.data = append(f.data, w.record...)
+	}
+	for i := range others {
+		f.data = appendCollected(f.data, &others[i].nodeBatch)
+	}
+	a.bytes -= own
 	a.full.Store(a.bytes > queueBehind)
-	f.events = append(f.events, a.queue[:n]...)
+	f.events, f.others = append(f.events, a.queue[:n]...), len(others)
 	clear(a.queue[:n])
 	if a.queue = a.queue[n:]; len(a.queue) == 0 {
 		a.queue = nil
@@ -158,14 +173,21 @@ func (a *appender) fill(now time.Duration) {
 	a.flight = f
 	a.counts.batches++
 	a.counts.events += uint64(n)
+	a.counts.collected += uint64(len(others))
 }
 
-// again makes next return the batch on its way at once, after a pause: it was refused.
+// again makes next return the batch on its way after a pause: it was refused. If another node has
+// refused to let it go along, at once.
 func (a *appender) again(now, pause time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.flight != nil {
-		a.flight.sent = now - againAfter + pause
+	switch f := a.flight; {
+	case f == nil:
+	case f.given:
+		f.sent = now - againAfter
+		a.wake()
+	default:
+		f.sent = now - againAfter + pause
 	}
 }
 
@@ -180,7 +202,7 @@ func (a *appender) stored(now time.Duration, number uint64, events []placed) (mi
 		return nil
 	}
 	a.flight = nil
-	more := a.due || len(a.queue) > 0 || len(a.owed) > 0
+	more := a.due || len(a.queue) > 0 || len(a.owed) > 0 || len(a.room) > 0
 	dones := make([]func(hub.Published, error), len(f.events))
 	for i, w := range f.events {
 		dones[i], w.done = w.done, nil
@@ -228,9 +250,10 @@ func (a *appender) expire(now time.Duration) {
 		}
 		return left
 	}
-	if f := a.flight; f != nil && len(f.events) > 0 && give(f.events) == 0 {
+	if f := a.flight; f != nil && (len(f.events) > 0 && give(f.events) == 0 || f.others > 0 && now-f.began >= a.timeout) {
 		a.flight = nil
 	}
+	a.forgetCollected(now)
 	give(a.queue)
 	n := 0
 	for ; n < len(a.queue) && a.queue[n].done == nil; n++ {
@@ -248,13 +271,13 @@ func (a *appender) expire(now time.Duration) {
 func (a *appender) counted(l *LogStats) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l.Batches, l.BatchEvents, l.Unavailable = a.counts.batches, a.counts.events, a.counts.unavailable
+	l.Batches, l.BatchEvents, l.Unavailable, l.Collected = a.counts.batches, a.counts.events, a.counts.unavailable, a.counts.collected
 }
 
 // use sets the epoch that batches are sent with; none: nothing is sent.
 func (a *appender) use(e epoch) {
 	a.mu.Lock()
-	a.epoch, a.asking, a.due, a.owed = e, false, false, nil
+	a.epoch, a.asking, a.due, a.owed, a.room = e, false, false, nil, nil
 	a.mu.Unlock()
 	a.wake()
 }
@@ -263,7 +286,7 @@ func (a *appender) use(e epoch) {
 // followed the log for longer, until use is called.
 func (a *appender) ask(e epoch) {
 	a.mu.Lock()
-	a.epoch, a.asking, a.due = e, true, true
+	a.epoch, a.asking, a.due, a.room = e, true, true, nil
 	a.mu.Unlock()
 	a.wake()
 }
@@ -306,7 +329,7 @@ func (a *appender) close() {
 	if a.flight != nil {
 		list = append(a.flight.events, list...)
 	}
-	a.queue, a.flight, a.epoch, a.closed = nil, nil, epoch{}, true
+	a.queue, a.flight, a.epoch, a.room, a.closed = nil, nil, epoch{}, nil, true
 	a.mu.Unlock()
 	for _, w := range list {
 		if done := a.finish(w); done != nil {

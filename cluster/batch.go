@@ -5,13 +5,14 @@ import (
 	"strconv"
 )
 
-// kindLog is a batch of events in a log: head, number, epoch, and events.
+// kindLog is a message of a log: a head, the batch of events of its sender, and the batches
+// that the sender has collected from other nodes (collect.go).
 const kindLog kind = 'L'
 
-// logHeadSize is what a batch of a log has before its events.
+// logHeadSize is what a message of a log has before its batches.
 const logHeadSize = headSize + 8 + epochSize + 2*8
 
-// eventsMax is how many events a batch has at most: what offsets have room for.
+// eventsMax is how many events a message has at most: what offsets have room for.
 const eventsMax = 1 << indexBits
 
 const indexBits = 10
@@ -41,11 +42,25 @@ func (e epoch) String() string { return strconv.FormatUint(e.id, 36) }
 
 // A logHead is what a message of a log begins with.
 type logHead struct {
-	from, number uint64 // incarnation of the sender, and the number of the batch among its own
-	epoch        epoch  // as the sender knows it
-	answers      uint64 // the node whose question the sender has applied, and answers; the sender: it asks; 0: none
-	after        uint64 // where an epoch begins that goes on from another: the id of that; 0: it does not
+	batchHead        // of the sender
+	epoch     epoch  // as the sender knows it
+	after     uint64 // where an epoch begins that goes on from another: the id of that; 0: it does not
 }
+
+// A batchHead says whose a batch is.
+type batchHead struct {
+	from, number uint64 // incarnation of the node, and the number of the batch among its own
+	answers      uint64 // the node whose question this one has applied, and answers; itself: it asks; 0: none
+}
+
+// A nodeBatch is the batch of one node in a message.
+type nodeBatch struct {
+	batchHead
+	events []byte // part of the message
+}
+
+// batchHeadSize is what a collected batch has before its events and their length.
+const batchHeadSize = 3 * 8
 
 func appendLogHead(dst []byte, h logHead) []byte {
 	dst = appendNumbered(dst, kindLog, h.from, h.number)
@@ -55,17 +70,53 @@ func appendLogHead(dst []byte, h logHead) []byte {
 	return dst
 }
 
-// asks reports whether the sender asks who has followed the log for longer than itself.
-func (h *logHead) asks() bool { return h.answers == h.from }
+// asks reports whether the node asks who has followed the log for longer than itself.
+func (h *batchHead) asks() bool { return h.answers == h.from }
 
-// parseLogHead returns what a message begins with, and its events.
-func parseLogHead(b []byte) (h logHead, events []byte, err error) {
+// parseLogHead returns what a message begins with, and the rest of it.
+func parseLogHead(b []byte) (h logHead, rest []byte, err error) {
 	k, from, rest, err := parseHead(b)
 	if err != nil || k != kindLog || len(rest) < logHeadSize-headSize {
 		return logHead{}, nil, errFrame
 	}
 	at := func(i int) uint64 { return binary.LittleEndian.Uint64(rest[8*i:]) }
-	return logHead{from, at(0), epoch{at(1), at(2), at(3)}, at(4), at(5)}, rest[logHeadSize-headSize:], nil
+	return logHead{batchHead{from, at(0), at(4)}, epoch{at(1), at(2), at(3)}, at(5)}, rest[logHeadSize-headSize:], nil
+}
+
+// emptyMessage returns a message without events.
+func emptyMessage(h logHead) []byte { return appendText(appendLogHead(nil, h), "") }
+
+// appendCollected appends a batch of another node to a message.
+func appendCollected(dst []byte, b *nodeBatch) []byte {
+	for _, n := range []uint64{b.from, b.number, b.answers} {
+		dst = binary.LittleEndian.AppendUint64(dst, n)
+	}
+	return appendText(dst, b.events)
+}
+
+// parseLogMessage returns the head of a message, and appends its batches to dst: that of the sender
+// first.
+func parseLogMessage(dst []nodeBatch, b []byte) (h logHead, batches []nodeBatch, err error) {
+	began := len(dst)
+	h, rest, err := parseLogHead(b)
+	if err != nil {
+		return logHead{}, dst, err
+	}
+	for next := h.batchHead; ; {
+		events, after, ok := cutText(rest)
+		if !ok {
+			return logHead{}, dst[:began], errFrame
+		}
+		dst = append(dst, nodeBatch{next, events})
+		switch {
+		case len(after) == 0:
+			return h, dst, nil
+		case len(after) < batchHeadSize:
+			return logHead{}, dst[:began], errFrame
+		}
+		at := func(i int) uint64 { return binary.LittleEndian.Uint64(after[8*i:]) }
+		next, rest = batchHead{at(0), at(1), at(2)}, after[batchHeadSize:]
+	}
 }
 
 // A logEvent is one event in a batch. Its slices are parts of the batch.
@@ -111,7 +162,8 @@ func appendLogEvent(dst []byte, e *logEvent) []byte {
 	return dst
 }
 
-// parseLogEvents appends the events of a batch to dst. A batch that cannot be read has none.
+// parseLogEvents appends the events of a batch to dst, which has those of the same message that
+// come before. A batch that cannot be read has none.
 func parseLogEvents(dst []logEvent, b []byte) ([]logEvent, error) {
 	began := len(dst)
 	for len(b) > 0 {
@@ -125,7 +177,7 @@ func parseLogEvents(dst []logEvent, b []byte) ([]logEvent, error) {
 		}
 		e := logEvent{channel: text(true), event: text(true), data: text(flags&withData != 0), key: text(flags&withKey != 0), user: text(flags&withUser != 0)}
 		e.except = text(flags&withExcept != 0)
-		if !ok || len(dst)-began == eventsMax {
+		if !ok || len(dst) == eventsMax {
 			return dst[:began], errFrame
 		}
 		dst, b = append(dst, e), rest

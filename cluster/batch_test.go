@@ -32,7 +32,7 @@ func FuzzLogEvents(f *testing.F) {
 
 // A head that is written is read.
 func TestLogHead(t *testing.T) {
-	want := logHead{from: 1, number: 2, epoch: epoch{3, 4, 5}, answers: 6, after: 7}
+	want := logHead{batchHead: batchHead{1, 2, 6}, epoch: epoch{3, 4, 5}, after: 7}
 	b := appendLogHead(nil, want)
 	if got, rest, err := parseLogHead(append(b, 9)); err != nil || got != want || len(b) != logHeadSize || len(rest) != 1 {
 		t.Errorf("got %+v, %v, %v", got, rest, err)

@@ -50,7 +50,7 @@ type Streams struct {
 	Replicas int
 
 	// Logs is how many logs the channels of a hub share. All nodes must have the same
-	// number, and a cluster keeps it for good. If zero, 3, or 1 where there is one replica.
+	// number, and a cluster keeps it for good. If zero, 1.
 	Logs int
 
 	// MaxBytes is how many bytes each log may have in NATS; beyond them the oldest events
@@ -65,10 +65,7 @@ type Streams struct {
 // withDefaults returns the settings with the defaults filled in.
 func (s Streams) withDefaults() Streams {
 	s.Replicas = cmp.Or(s.Replicas, 3)
-	if s.Logs == 0 && s.Replicas > 1 {
-		s.Logs = 3
-	}
-	s.Logs = max(s.Logs, 1)
+	s.Logs = cmp.Or(s.Logs, 1)
 	s.MaxBytes = cmp.Or(s.MaxBytes, 1<<30)
 	s.PublishTimeout = cmp.Or(s.PublishTimeout, 5*time.Second)
 	return s

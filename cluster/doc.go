@@ -47,6 +47,10 @@
 // duplicates are the same on every node. An offset is the number of the message in the log,
 // times 1,024, and the place in the batch.
 //
+// Small batches of nodes go to the one whose server leads the log, which sends them along with
+// its own (collect.go): so a message of the log has batches of one or several nodes. A batch that does
+// not come back goes to the log itself, and counts once, by its number.
+//
 // Every node sends an empty batch when it has sent nothing for a second. If that comes back,
 // nothing before it is missing, the log has a leader, and the way is open.
 //

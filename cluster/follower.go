@@ -79,6 +79,7 @@ type follower struct {
 	window   func() (keys time.Duration, most int)
 	newEpoch func() uint64 // an id
 	wait     time.Duration // for an answer of those that have followed the log for longer
+	copies   time.Duration // within which a batch may be stored twice
 
 	live atomic.Bool // the log is followed
 
@@ -152,7 +153,7 @@ func (f *follower) take(now time.Duration, m message) {
 		f.hold(m)
 	case m.seq < f.ledger.next:
 		f.again(now, m)
-	case f.follows() && m.seq == f.ledger.next && !f.suspicious(now):
+	case f.follows() && m.seq == f.ledger.next && !f.suspicious(now) && !f.foreign(m):
 		f.apply(now, m)
 		if f.applyHeld(now); len(f.held) > 0 {
 			f.ask(now)
@@ -182,15 +183,26 @@ func (f *follower) again(now time.Duration, m message) {
 	f.adopt(now, m)
 }
 
-// hold keeps a message that cannot be applied yet, if there is room.
+// foreign reports whether a message of the feed is of another epoch, and does not begin one. It may
+// be late, and not in the log any more: what is there is read.
+func (f *follower) foreign(m message) bool {
+	h, _, err := parseLogHead(m.data)
+	return err == nil && f.ledger.epoch.id != 0 && h.epoch.id != f.ledger.epoch.id && h.epoch.seq != m.seq
+}
+
+// hold keeps a message that cannot be applied yet, if there is room. Of two with one number neither
+// is kept: which one is in the log is read.
 func (f *follower) hold(m message) {
-	if _, ok := f.held[m.seq]; f.size+len(m.data) > logHeldMax || ok && f.held[m.seq].at == m.at {
+	switch before, ok := f.held[m.seq]; {
+	case ok && before.at != m.at:
+		f.drop(before)
 		return
-	}
-	if f.held == nil {
+	case ok, f.size+len(m.data) > logHeldMax, f.foreign(m):
+		return
+	case f.held == nil:
 		f.held = make(map[uint64]message)
 	}
-	f.size += len(m.data) - len(f.held[m.seq].data)
+	f.size += len(m.data)
 	m.data = append([]byte(nil), m.data...)
 	f.held[m.seq] = m
 }
@@ -202,7 +214,9 @@ func (f *follower) applyHeld(now time.Duration) {
 		if !ok {
 			break
 		}
-		f.drop(m)
+		if f.drop(m); f.foreign(m) {
+			break
+		}
 		f.apply(now, m)
 	}
 	for seq, m := range f.held {
@@ -385,7 +399,7 @@ func (f *follower) proclaim(last uint64) {
 			e.shift = least - e.offset(e.seq, 0)
 		}
 	}
-	f.world.found(appendLogHead(nil, logHead{from: e.id, number: 1, epoch: e}), last)
+	f.world.found(emptyMessage(logHead{batchHead: batchHead{from: e.id, number: 1}, epoch: e}), last)
 }
 
 // adopt goes on with an epoch that has begun after the last one was void.
@@ -442,16 +456,16 @@ func (f *follower) replayed() {
 	}
 }
 
-// heard takes in what a message says to a node that asks who has followed the log for longer.
-func (f *follower) heard(now time.Duration, m message, a *applied) {
+// heard takes in what a batch says to a node that asks who has followed the log for longer.
+func (f *follower) heard(now time.Duration, m message, a *applied, b *appliedBatch) {
 	e := f.ledger.epoch
 	switch {
-	case a.asks() && a.from == f.appender.id:
+	case b.asks() && b.from == f.appender.id:
 		if f.question == 0 {
 			f.question, f.since = m.seq, now
 		}
 	case f.question == 0: // the message may be older than this node
-	case a.answers == f.appender.id && a.epoch.id == e.id, e.seq == m.seq:
+	case b.answers == f.appender.id && a.epoch.id == e.id, e.seq == m.seq:
 		f.sure = true
 		f.goLive()
 	}
@@ -461,7 +475,7 @@ func (f *follower) heard(now time.Duration, m message, a *applied) {
 // another node is faster: nobody knows whether that was the last one.
 func (f *follower) resume() {
 	e := epoch{id: f.newEpoch(), seq: f.ledger.next, shift: f.ledger.epoch.shift}
-	f.world.found(appendLogHead(nil, logHead{from: e.id, number: 1, epoch: e, after: f.ledger.epoch.id}), e.seq-1)
+	f.world.found(emptyMessage(logHead{batchHead: batchHead{from: e.id, number: 1}, epoch: e, after: f.ledger.epoch.id}), e.seq-1)
 }
 
 // goLive begins to deliver what comes.
@@ -486,7 +500,7 @@ func (f *follower) apply(now time.Duration, m message) {
 	f.progress, f.gapped = now, 0
 	had := f.ledger.epoch.id
 	window, most := f.window()
-	a, err := f.ledger.apply(m.seq, m.at, m.data, window, most)
+	a, err := f.ledger.apply(m.seq, m.at, m.data, window, f.copies, most)
 	if err != nil {
 		f.counts.unreadable++
 		return
@@ -498,19 +512,30 @@ func (f *follower) apply(now time.Duration, m message) {
 	if f.gap && !a.unsure {
 		f.mend(e.before(m.seq))
 	}
-	var mine []*waiting
-	if a.from == f.appender.id {
-		mine = f.appender.stored(now, a.number, a.events)
+	own, mine := -1, []*waiting(nil)
+	for i := range a.batches {
+		if b := &a.batches[i]; b.from == f.appender.id {
+			own, mine = i, f.appender.stored(now, b.number, b.events)
+		}
 	}
 	f.passed = e.before(m.seq + 1)
 	if !f.gap {
-		f.place(m, &a, mine)
+		for i := range a.batches {
+			if i != own {
+				f.place(m, a.batches[i].events, nil)
+			} else {
+				f.place(m, a.batches[i].events, mine)
+			}
+		}
+		f.world.pass(f.passed)
 	}
-	switch {
-	case f.stage == resuming:
-		f.heard(now, m, &a)
-	case f.stage == following && a.asks() && a.from != f.appender.id:
-		f.appender.answer(a.from)
+	for i := range a.batches {
+		switch b := &a.batches[i]; {
+		case f.stage == resuming:
+			f.heard(now, m, &a, b)
+		case f.stage == following && b.asks() && b.from != f.appender.id:
+			f.appender.answer(b.from)
+		}
 	}
 }
 
@@ -545,10 +570,10 @@ func (f *follower) begins(now time.Duration, m message, a *applied, had uint64) 
 	return true
 }
 
-// place gives subscribers the events of a message.
-func (f *follower) place(m message, a *applied, mine []*waiting) {
-	for i := range a.events {
-		p := &a.events[i]
+// place gives subscribers the events of a batch.
+func (f *follower) place(m message, events []placed, mine []*waiting) {
+	for i := range events {
+		p := &events[i]
 		if p.duplicate {
 			continue
 		}
@@ -559,7 +584,6 @@ func (f *follower) place(m message, a *applied, mine []*waiting) {
 		f.counts.events++
 		f.world.place(p, except, m.at, f.stage != following)
 	}
-	f.world.pass(f.passed)
 }
 
 // mend ends a gap: all behind an offset is known.

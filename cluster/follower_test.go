@@ -22,8 +22,13 @@ var (
 	logSeed  = flag.Uint64("logseed", 0, "seed of the first; 0: by the time")
 )
 
-// keyWindow is how long keys are remembered.
-const keyWindow = 2 * time.Second
+// Times of a simulated log.
+const (
+	keyWindow       = 2 * time.Second                // for which keys are remembered
+	publishWithin   = 1500 * time.Millisecond        // in which an event is stored, or given up
+	copiesWithin    = 2*publishWithin + collectedFor // in which a batch may be stored twice: by its sender, and by the node that has collected it
+	rememberedAfter = copiesWithin + keyWindow       // of which the log keeps at least so much
+)
 
 // A simulatedLog is what NATS does for one log: it stores messages, and sends them on. What
 // it sends may be lost, late or twice, and what replicas answer may be old.
@@ -47,6 +52,7 @@ type simulatedLog struct {
 
 	published map[string]*publishedEvent // by id
 	ahead     int
+	collected int // batches that one node has given to another
 }
 
 // An event is what happens later.
@@ -126,11 +132,11 @@ func (l *simulatedLog) start() *logNode {
 	n.table.SetHistory(func(string) pubsub.History { return pubsub.History{Size: size, TTL: time.Hour} })
 	n.table.SetSources(func(string) *pubsub.Source { return &n.source })
 	n.appender = appender{
-		id: l.rand.Uint64() | 1, timeout: 5 * time.Second, most: 1 << 20, seen: l.now, wake: func() {}, latency: func(time.Duration) {},
+		id: l.rand.Uint64() | 1, timeout: publishWithin, most: 1 << 20, seen: l.now, wake: func() {}, latency: func(time.Duration) {},
 	}
 	n.follower = follower{
 		world: n, appender: &n.appender, newEpoch: func() uint64 { return l.rand.Uint64() | 1 },
-		window: func() (time.Duration, int) { return keyWindow, 1000 }, wait: aloneAfter,
+		window: func() (time.Duration, int) { return keyWindow, 1000 }, wait: aloneAfter, copies: copiesWithin,
 	}
 	l.nodes = append(l.nodes, n)
 	return n
@@ -147,15 +153,40 @@ func (n *logNode) tick() {
 	n.appender.expire(n.log.now)
 	n.follower.tick(n.log.now)
 	if f := n.appender.next(n.log.now); f != nil && !n.cut {
-		id, data := f.id, slices.Clone(f.data)
-		n.log.later(n.log.delay(), func() {
-			n.log.store(id, data, -1)
-			if seq, ok := n.log.ids[id]; ok && !n.gone && n.log.rand.IntN(2) == 0 {
-				n.follower.reaches(seq)
-			}
-		})
+		n.appender.hasGiven(f)
+		if leader := n.log.nodes[0]; leader != n && f.small() && n.log.rand.IntN(4) > 0 {
+			n.give(f, leader)
+		} else {
+			n.send(f)
+		}
 	}
 	n.shard.Work()
+}
+
+// send sends a batch to the log.
+func (n *logNode) send(f *flight) {
+	id, data := f.id, slices.Clone(f.data)
+	n.log.later(n.log.delay(), func() {
+		n.log.store(id, data, -1)
+		if seq, ok := n.log.ids[id]; ok && !n.gone && n.log.rand.IntN(2) == 0 {
+			n.follower.reaches(seq)
+		}
+	})
+}
+
+// give gives a batch to the node that collects them.
+func (n *logNode) give(f *flight, leader *logNode) {
+	data := slices.Clone(f.data)
+	n.appender.give(f)
+	n.log.later(n.log.delay(), func() {
+		switch {
+		case leader.gone || leader.cut || n.log.rand.Float64() < n.log.loss:
+		case leader.appender.collect(n.log.now, data):
+			n.log.collected++
+		default:
+			n.appender.again(n.log.now, refusedPause)
+		}
+	})
 }
 
 func (n *logNode) answer(do func()) {
@@ -283,9 +314,10 @@ func (u *logUser) come(n *logNode) {
 	case b.Offset < u.at.Offset:
 		u.log.t.Errorf("recovered at %d since %d", b.Offset, u.at.Offset)
 	case u.doubts:
-		u.log.backs++
-		truth := u.log.truth()
-		u.checkSegment(&truth, &u.segments[len(u.segments)-1], false)
+		if truth := u.log.truth(); truth.epoch == n.source.Epoch() { // else the log has lost more since, and the node will find it
+			u.log.backs++
+			u.checkSegment(&truth, &u.segments[len(u.segments)-1], false)
+		}
 	}
 	u.at, u.doubts = at, b.Epoch == "" && u.doubts
 }
@@ -377,7 +409,7 @@ func (l *simulatedLog) disturb(tears bool) {
 		}
 		l.restart(tears)
 	case 4: // what is old goes
-		for l.rand.IntN(200) > 0 && len(l.kept) > 1 && l.kept[0].at < int64(l.now-2*keyWindow) {
+		for l.rand.IntN(200) > 0 && len(l.kept) > 1 && l.kept[0].at < int64(l.now-rememberedAfter) {
 			l.old, l.kept, l.first = append(l.old, l.kept[0]), l.kept[1:], l.first+1
 		}
 	case 5:
@@ -514,7 +546,7 @@ func (l *simulatedLog) truth() truth {
 	tr := truth{events: make(map[string][]heardEvent)}
 	var of ledger
 	for _, m := range slices.Concat(l.old, l.kept) {
-		a, err := of.apply(m.seq, m.at, m.data, keyWindow, 1000)
+		a, err := of.apply(m.seq, m.at, m.data, keyWindow, copiesWithin, 1000)
 		if err != nil {
 			l.t.Fatal(err)
 		}
@@ -525,9 +557,11 @@ func (l *simulatedLog) truth() truth {
 		if a.ended.id != 0 {
 			tr.ended = append(tr.ended, pubsub.Position{Epoch: a.ended.String(), Offset: of.epoch.before(m.seq)})
 		}
-		for _, p := range a.events {
-			if !p.duplicate {
-				tr.events[string(p.channel)] = append(tr.events[string(p.channel)], heardEvent{p.offset, string(p.event)})
+		for _, b := range a.batches {
+			for _, p := range b.events {
+				if !p.duplicate {
+					tr.events[string(p.channel)] = append(tr.events[string(p.channel)], heardEvent{p.offset, string(p.event)})
+				}
 			}
 		}
 	}
@@ -621,7 +655,7 @@ func TestLog(t *testing.T) {
 	if first == 0 {
 		first = uint64(time.Now().UnixNano())
 	}
-	backs := 0
+	backs, collected := 0, 0
 	for i := range *logSeeds {
 		seed := first + uint64(i)
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -631,6 +665,7 @@ func TestLog(t *testing.T) {
 			l.run(seed%2 == 1)
 			l.check()
 			backs += l.backs
+			collected += l.collected
 		})
 		if t.Failed() {
 			t.Fatalf("again with -logseed %d -logseeds 1", seed)
@@ -638,6 +673,9 @@ func TestLog(t *testing.T) {
 	}
 	if *logSeeds > 20 && backs == 0 {
 		t.Error("nobody has recovered after all nodes were away")
+	}
+	if collected == 0 {
+		t.Error("no node has collected batches of others")
 	}
 }
 
@@ -658,7 +696,7 @@ func (stillWorld) begin(string, []pubsub.Position)                {}
 func TestLeaderOfBefore(t *testing.T) {
 	e := epoch{id: 9, seq: 1}
 	at := func(seq uint64) message {
-		return message{seq: seq, at: int64(seq) * 1000, data: appendLogHead(nil, logHead{from: 7, number: seq, epoch: e})}
+		return message{seq: seq, at: int64(seq) * 1000, data: emptyMessage(logHead{batchHead: batchHead{from: 7, number: seq}, epoch: e})}
 	}
 	const last = 5
 	for _, tt := range []struct {
@@ -719,7 +757,7 @@ func TestLeaderOfBefore(t *testing.T) {
 func TestHeldMessageIsLost(t *testing.T) {
 	e := epoch{id: 9, seq: 1}
 	at := func(seq uint64) message {
-		return message{seq: seq, at: int64(seq) * 1000, data: appendLogHead(nil, logHead{from: 7, number: seq, epoch: e})}
+		return message{seq: seq, at: int64(seq) * 1000, data: emptyMessage(logHead{batchHead: batchHead{from: 7, number: seq}, epoch: e})}
 	}
 	a := &appender{id: 1, wake: func() {}}
 	f := follower{world: stillWorld{}, appender: a, newEpoch: func() uint64 { return 1 }, window: func() (time.Duration, int) { return time.Minute, 10 }}
@@ -734,5 +772,48 @@ func TestHeldMessageIsLost(t *testing.T) {
 	}
 	if f.stage != resuming || len(f.held) > 0 {
 		t.Errorf("stage %d with %d messages held: want it to have read all that there is", f.stage, len(f.held))
+	}
+}
+
+// What was sent before the log was put back comes late, when the log has gone on from there. It is
+// not taken for what the log has now, which is read.
+func TestLateMessageOfBefore(t *testing.T) {
+	now, e := time.Second, epoch{id: 9, seq: 1}
+	of := func(e epoch, seq uint64, at int64) message {
+		return message{seq: seq, at: at, data: emptyMessage(logHead{batchHead: batchHead{from: 7, number: seq}, epoch: e})}
+	}
+	first, second, third := of(e, 1, 100), of(e, 2, 200), of(e, 3, 300)
+	for _, tt := range []struct {
+		name  string
+		comes []message
+		next  uint64 // the number of the message that is read
+	}{
+		{"of another epoch", []message{of(epoch{id: 8, seq: 1}, 2, 50)}, 2},
+		{"of another epoch, after a gap", []message{of(epoch{id: 8, seq: 1}, 3, 50), second}, 3},
+		{"two of one number", []message{third, of(e, 3, 50), second}, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := follower{
+				world: stillWorld{}, appender: &appender{id: 1, wake: func() {}}, newEpoch: func() uint64 { return 1 },
+				window: func() (time.Duration, int) { return time.Minute, 10 },
+			}
+			f.looked(now, logState{1, 0})
+			f.take(now, first)
+			for _, m := range tt.comes {
+				f.take(now, m)
+			}
+			if f.ledger.next != tt.next {
+				t.Fatalf("next is %d, want %d", f.ledger.next, tt.next)
+			}
+			f.tick(now + askAgain)
+			f.tick(now + 2*askAgain)
+			if !f.asking {
+				t.Fatal("the log is not read")
+			}
+			f.filled(now, tt.next-1, []message{first, second, third}[tt.next-2:], nil)
+			if f.ledger.next != 4 || !f.ledger.has(3, 300) || f.counts.breaks > 0 {
+				t.Errorf("next is %d, breaks %d: want it to have what is in the log", f.ledger.next, f.counts.breaks)
+			}
+		})
 	}
 }

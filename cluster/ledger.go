@@ -3,6 +3,7 @@ package cluster
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -22,8 +23,13 @@ type ledger struct {
 	stamps  [stampsMax]int64   // times of the last messages, by the low bits of their numbers
 	origins map[uint64]*origin // by incarnation
 	keys    logKeys
-	events  []logEvent // room
-	placed  []placed   // room
+
+	// Room for the next message.
+	read    []nodeBatch
+	events  []logEvent
+	ends    []int
+	placed  []placed
+	applied []appliedBatch
 }
 
 // stampsMax is how many messages a ledger can tell from others of the same number.
@@ -41,7 +47,7 @@ type origin struct {
 // A placed is an event with its place in the log.
 type placed struct {
 	logEvent
-	index     int    // in its batch
+	index     int    // in its message
 	offset    uint64 // of the first, if it is a duplicate
 	duplicate bool
 }
@@ -52,21 +58,29 @@ type applied struct {
 	began  bool  // an epoch begins with it, and nothing before it counts
 	ended  epoch // the epoch that the present one goes on from since this message; none: no new one begins
 	unsure bool  // some of the events may be duplicates
-	again  bool  // the batch has been applied before, or was given up by its sender
+
+	batches []appliedBatch
+}
+
+// An appliedBatch is what the batch of one node means. It has no events if it has been applied before,
+// or was given up by the node.
+type appliedBatch struct {
+	batchHead
 	events []placed
 }
 
-// apply takes the next message, with the time that the log gave it.
-func (l *ledger) apply(seq uint64, at int64, b []byte, window time.Duration, keysMax int) (a applied, err error) {
+// apply takes the next message, with the time that the log gave it. Keys count for a window, and
+// copies of a batch are stored within copies.
+func (l *ledger) apply(seq uint64, at int64, b []byte, window, copies time.Duration, keysMax int) (a applied, err error) {
 	if l.first == 0 {
 		l.first = seq
 	}
 	l.stamps[seq%stampsMax] = at
 	l.next = seq + 1
 	l.clock = max(l.clock, at)
-	head, body, err := parseLogHead(b)
+	head, batches, err := parseLogMessage(l.read[:0], b)
 	if seq == l.first {
-		l.sure = l.clock + int64(window)
+		l.sure = l.clock + int64(max(window, copies))
 	}
 	if head.epoch.seq == seq && head.after == 0 {
 		l.sure = 0
@@ -75,10 +89,14 @@ func (l *ledger) apply(seq uint64, at int64, b []byte, window time.Duration, key
 	if err != nil {
 		return a, err
 	}
-	events, err := parseLogEvents(l.events[:0], body)
-	if err != nil {
-		return a, err
+	events, ends := l.events[:0], l.ends[:0]
+	for i := range batches {
+		if events, err = parseLogEvents(events, batches[i].events); err != nil {
+			return a, err
+		}
+		ends = append(ends, len(events))
 	}
+	l.read, l.events, l.ends = batches, events, ends
 	a.logHead = head
 	switch begins := head.epoch.seq == seq; {
 	case !l.newer(seq, head.epoch):
@@ -92,32 +110,50 @@ func (l *ledger) apply(seq uint64, at int64, b []byte, window time.Duration, key
 		l.epoch = head.epoch
 		a.began = true
 	}
-	o := l.origins[head.from]
+	l.keys.expire(l.clock - int64(window))
+	l.placed, l.applied = slices.Grow(l.placed[:0], len(events)), l.applied[:0] // a part of placed stays where it is
+	begins := 0
+	for i := range batches {
+		b := appliedBatch{batchHead: batches[i].batchHead}
+		if l.counts(b.batchHead) {
+			b.events = l.place(seq, begins, events[begins:ends[i]], keysMax)
+		}
+		l.applied, begins = append(l.applied, b), ends[i]
+	}
+	a.batches = l.applied
+	return a, nil
+}
+
+// counts notes the batch of a node. It reports whether that is a new one.
+func (l *ledger) counts(b batchHead) bool {
+	o := l.origins[b.from]
 	if o == nil {
 		o = new(origin)
 		if l.origins == nil {
 			l.origins = make(map[uint64]*origin)
 		}
-		l.origins[head.from] = o
+		l.origins[b.from] = o
 		l.forgetOrigins()
 	}
 	o.at = l.clock
-	if head.number <= o.number {
-		a.again = true
-		return a, nil
+	if b.number <= o.number {
+		return false
 	}
-	o.number = head.number
-	l.keys.expire(l.clock - int64(window))
-	l.placed = l.placed[:0]
+	o.number = b.number
+	return true
+}
+
+// place gives the events of a batch their places, from this one on in the message.
+func (l *ledger) place(seq uint64, index int, events []logEvent, keysMax int) []placed {
+	had := len(l.placed)
 	for i := range events {
-		p := placed{logEvent: events[i], index: i, offset: l.epoch.offset(seq, i)}
+		p := placed{logEvent: events[i], index: index + i, offset: l.epoch.offset(seq, index+i)}
 		if p.key != nil {
 			p.offset, p.duplicate = l.keys.use(keyDigest(p.channel, p.key), p.offset, l.clock, keysMax)
 		}
 		l.placed = append(l.placed, p)
 	}
-	l.events, a.events = events[:0], l.placed
-	return a, nil
+	return l.placed[had:]
 }
 
 // newer reports whether a message says that an epoch has begun that is not known here: with

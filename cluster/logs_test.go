@@ -179,6 +179,50 @@ const (
 	publishNews    = `{"publish":{"channel":"news","event":"%s"}}`
 )
 
+// A node that publishes little gives its batches to the node whose server leads the log, which
+// sends them along with its own. Each event is stored once, in the order of its publisher.
+func TestSmallBatchesAreCollected(t *testing.T) {
+	nodes := keepers(t, cluster.Streams{Logs: 1})
+	log := func(k *keeper) cluster.LogStats { return k.node.Stats().Logs[0] }
+	for _, k := range nodes {
+		waitLong(t, "a node knows who leads the log", func() bool { return log(k).Leader != "" })
+	}
+	leader := nodes[slices.IndexFunc(nodes, func(k *keeper) bool { return k.config.Node == log(nodes[0]).Leader })]
+	reader := leader.dial(t)
+	if r := reader.ask(`{"subscribe":{"channel":"news"}}`); !r.OK {
+		t.Fatalf("got %+v", r)
+	}
+	const each = 50
+	var publishing sync.WaitGroup
+	for _, k := range nodes {
+		c := k.dial(t)
+		publishing.Go(func() {
+			for i := range each {
+				if r := c.ask(publishNews, k.config.Node+":"+strconv.Itoa(i)); !r.OK || r.Offset == 0 {
+					t.Errorf("got %+v", r)
+				}
+			}
+		})
+	}
+	next := map[string]int{}
+	for range each * len(nodes) {
+		name, number, _ := strings.Cut(reader.next().Event, ":")
+		if n, err := strconv.Atoi(number); err != nil || n != next[name] {
+			t.Fatalf("got event %q of %s, want %d", number, name, next[name])
+		}
+		next[name]++
+	}
+	publishing.Wait()
+	if log(leader).Collected == 0 {
+		t.Error("the leader has collected nothing")
+	}
+	for _, k := range nodes {
+		if k != leader && log(k).Collected > 0 {
+			t.Errorf("%s has collected batches, and does not lead the log", k.config.Node)
+		}
+	}
+}
+
 // recovers checks that a client that was at a position gets these events, and no others, at
 // a node, and returns its position then.
 func (k *keeper) recovers(t *testing.T, at reply, events ...string) reply {

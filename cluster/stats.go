@@ -56,6 +56,7 @@ type LogStats struct {
 	Forgotten   uint64 // times that the log did not keep what this node had not had yet
 	Batches     uint64 // that this node has sent
 	BatchEvents uint64 // in them
+	Collected   uint64 // batches of other nodes that it has sent along with its own
 	Unavailable uint64 // publishes that were given up
 	Publish     measure.Histogram
 }

@@ -26,15 +26,18 @@ import (
 // on to another subject, the feed, with its number and time. A stream is the world of its
 // follower.
 type stream struct {
-	logs     *logs
-	hub      *hub.Hub
-	number   int // in the hub
-	source   pubsub.Source
-	name     string // of the stream
-	first    string // name of that of the first log of the hub
-	in, feed string // subjects
-	follower follower
-	appender appender
+	logs       *logs
+	hub        *hub.Hub
+	number     int // in the hub
+	source     pubsub.Source
+	name       string // of the stream
+	first      string // name of that of the first log of the hub
+	in, feed   string // subjects
+	collecting string // begins the subjects by which nodes collect small batches
+	follower   follower
+	appender   appender
+
+	alone time.Duration // until when it gives no batch to another node; the goroutine of run alone
 
 	wake chan struct{}
 	jobs chan func() // what waits for answers of NATS
@@ -71,18 +74,19 @@ const (
 	readBytes    = 4 << 20 // of them
 	refusedPause = 100 * time.Millisecond
 	slack        = 30 * time.Second // that messages are stored for longer than histories and keys need
-	doubleWithin = 2 * time.Minute  // in which NATS itself drops a batch that comes twice
+	doubleWithin = 2 * time.Minute  // in which NATS itself drops a message that comes twice, and within which a batch may be stored twice
 )
 
 // logFormat is the version of what is in a log.
-const logFormat = "2"
+const logFormat = "3"
 
 func newStream(l *logs, h *hub.Hub, i int) *stream {
 	cluster, place := l.node.config.Name, placeOf(h.Name())
 	s := &stream{
 		logs: l, hub: h, number: i, name: fmt.Sprintf("RK_%s_%s_%d", cluster, place, i), first: fmt.Sprintf("RK_%s_%s_0", cluster, place),
 		in: fmt.Sprintf("rk.%s.l.%s.%d", cluster, place, i), feed: fmt.Sprintf("rk.%s.f.%s.%d", cluster, place, i),
-		wake: make(chan struct{}, 1), jobs: make(chan func(), 4), told: make(map[string]bool),
+		collecting: fmt.Sprintf("rk.%s.c.%s.%d", cluster, place, i),
+		wake:       make(chan struct{}, 1), jobs: make(chan func(), 4), told: make(map[string]bool),
 	}
 	s.appender = appender{
 		id: l.node.exchange.id, timeout: l.config.PublishTimeout, most: 1 << 20, seen: measure.Now(),
@@ -92,7 +96,7 @@ func newStream(l *logs, h *hub.Hub, i int) *stream {
 		s.appender.most = int(most)
 	}
 	s.follower = follower{
-		world: s, appender: &s.appender, newEpoch: newID,
+		world: s, appender: &s.appender, newEpoch: newID, copies: doubleWithin,
 		window: func() (time.Duration, int) { k := h.Keeping(); return k.Keys, k.KeysMax },
 	}
 	if e := l.node.config.Embedded; e == nil || e.Peers() > 0 {
@@ -147,7 +151,7 @@ func (s *stream) wakeUp() {
 func (s *stream) start() {
 	n := s.logs.node
 	acks := s.logs.conn.NewRespInbox()
-	for subject, take := range map[string]nats.MsgHandler{s.feed: s.takeFeed, acks: s.takeAck} {
+	for subject, take := range map[string]nats.MsgHandler{s.feed: s.takeFeed, acks: s.takeAck, s.collector(n.config.Node): s.takeCollected} {
 		sub, err := s.logs.conn.Subscribe(subject, take)
 		if err == nil {
 			err = sub.SetPendingLimits(-1, pendingMax)
@@ -169,7 +173,7 @@ func (s *stream) run(acks string) {
 		now := measure.Now()
 		if f := s.appender.next(now); f != nil {
 			// What cannot be sent now is sent again later.
-			_ = s.logs.conn.PublishMsg(&nats.Msg{Subject: s.in, Reply: acks, Data: f.data, Header: nats.Header{
+			_ = s.logs.conn.PublishMsg(&nats.Msg{Subject: s.to(now, f), Reply: acks, Data: f.data, Header: nats.Header{
 				jetstream.MsgIDHeader: []string{f.id}, jetstream.ExpectedStreamHeader: []string{s.name},
 			}})
 		}

@@ -106,7 +106,7 @@ func clusterSettings() []setting {
 			func(c *config) value { return integer(&c.cluster.replicas, 0, 5) },
 		},
 		{
-			"Cluster.Logs", "cluster-logs", "N", "0", restart, "logs that the channels of a hub share, the same number on each node for good; 0: 3, or 1 with one replica",
+			"Cluster.Logs", "cluster-logs", "N", "0", restart, "logs that the channels of a hub share, the same number on each node for good; 0: 1",
 			func(c *config) value { return integer(&c.cluster.logs, 0, 64) },
 		},
 		{

@@ -53,6 +53,7 @@ type Log struct {
 	Forgotten   uint64 `json:"forgotten"`
 	Batches     uint64 `json:"batches"`
 	BatchEvents uint64 `json:"batchEvents"`
+	Collected   uint64 `json:"collectedBatches"` // of other nodes
 	Unavailable uint64 `json:"unavailable"`
 }
 
@@ -82,7 +83,7 @@ func (c *console) cluster(*http.Request) (any, error) {
 	for _, l := range s.Logs {
 		answer.Logs = append(answer.Logs, Log{
 			Hub: l.Hub, Log: l.Log, Live: l.Live, CutOff: l.CutOff, Leader: l.Leader, Epoch: l.Epoch, Sequence: l.Sequence, Lag: l.Lag, Events: l.Events, Gaps: l.Gaps, Filled: l.Filled,
-			EpochBreaks: l.Breaks, Forgotten: l.Forgotten, Batches: l.Batches, BatchEvents: l.BatchEvents, Unavailable: l.Unavailable,
+			EpochBreaks: l.Breaks, Forgotten: l.Forgotten, Batches: l.Batches, BatchEvents: l.BatchEvents, Collected: l.Collected, Unavailable: l.Unavailable,
 		})
 	}
 	for _, p := range s.Peers {

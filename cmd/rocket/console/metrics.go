@@ -577,6 +577,10 @@ func table() []metric {
 			"Events in these batches.", perLog(func(l *cluster.LogStats) float64 { return float64(l.BatchEvents) }),
 		},
 		{
+			"rocket_cluster_log_collected_batches_total", counter, ofLog,
+			"Small batches of other nodes that this one has sent along with its own.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Collected) }),
+		},
+		{
 			"rocket_cluster_log_unavailable_total", counter, ofLog,
 			"Publishes of this node that were not stored in time.", perLog(func(l *cluster.LogStats) float64 { return float64(l.Unavailable) }),
 		},
