@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -102,14 +103,19 @@ func (c *console) serveNodes() {
 	})
 }
 
-// answerOf returns the answer of this node as JSON.
+// answerOf returns the answer of this node as JSON. That of the longest list has room in a message of NATS (1 MiB by
+// default), because characters of HTML stay as they are: escaped, one would be six bytes.
 func (c *console) answerOf(ctx context.Context, q nodeQuestion, get getter) (json.RawMessage, error) {
 	u := url.URL{Path: q.Path, RawQuery: q.Query.Encode()}
 	answer, err := get((&http.Request{Method: http.MethodGet, URL: &u}).WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(answer)
+	var text bytes.Buffer
+	to := json.NewEncoder(&text)
+	to.SetEscapeHTML(false)
+	err = to.Encode(answer)
+	return text.Bytes(), err
 }
 
 // ask asks the other nodes.

@@ -3,7 +3,9 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/cluster/embedded"
+	"github.com/nu7hatch/webrocket/codec"
 )
 
 // freeAddresses returns addresses that nobody listens on.
@@ -53,6 +56,21 @@ func startNodes(t *testing.T, names ...string) []*cluster.Node {
 		t.FailNow()
 	}
 	return nodes
+}
+
+// The longest list of the longest names has room in a message of NATS.
+func TestListsFitIntoMessages(t *testing.T) {
+	for name, character := range map[string]string{"HTML": "<", "quotes": `"`, "a line separator": "\u2028"} {
+		list := Channels{Channels: make([]Channel, listMax)}
+		for i := range list.Channels {
+			long := strings.Repeat(character, codec.MaxChannelName/len(character))
+			list.Channels[i] = Channel{long[:20], long, false, math.MaxInt32, math.MaxInt64, math.MaxInt64}
+		}
+		text, err := (&console{}).answerOf(t.Context(), nodeQuestion{}, func(*http.Request) (any, error) { return list, nil })
+		if err != nil || len(text) > 1<<20-1<<10 {
+			t.Errorf("%s: got %d bytes, %v", name, len(text), err)
+		}
+	}
 }
 
 // inCluster asks about other nodes: one that answers, one that has no console, and none.
@@ -102,7 +120,7 @@ func (o *operator) inCluster() {
 	a.ask("GET", "/api/connections?node=b&limit=0", "", 503)
 	a.ask("GET", "/api/connections?node=*&after=0-0", "", 400)
 	a.ask("GET", "/api/presence?hub=/&channel=room:1&node=*&after=0", "", 400)
-	a.ask("GET", "/api/history?hub=/&channel=news&node=b", "", 503) // it keeps none
+	a.ask("GET", "/api/history?hub=/&channel=news&node=b", "", 503)             // it keeps none
 	a.ask("POST", "/api/disconnect", `{"connection":"0-1-1@127.0.0.1:1"}`, 503) // mute may have it
 	a.listsOfAll(b)
 }
