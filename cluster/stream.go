@@ -151,7 +151,11 @@ func (s *stream) wakeUp() {
 func (s *stream) start() {
 	n := s.logs.node
 	acks := s.logs.conn.NewRespInbox()
-	for subject, take := range map[string]nats.MsgHandler{s.feed: s.takeFeed, acks: s.takeAck, s.collector(n.config.Node): s.takeCollected} {
+	handlers := map[string]nats.MsgHandler{s.feed: s.takeFeed, acks: s.takeAck}
+	if n.config.Embedded != nil {
+		handlers[s.collector(n.config.Node)] = s.takeCollected
+	}
+	for subject, take := range handlers {
 		sub, err := s.logs.conn.Subscribe(subject, take)
 		if err == nil {
 			err = sub.SetPendingLimits(-1, pendingMax)
