@@ -105,6 +105,64 @@ func TestStandsOnce(t *testing.T) {
 	}
 }
 
+// What another node knows is asked for until it has come, and not more often than every second.
+// It is obeyed once, however often it comes, and stands here as long as there. An answer that is
+// late does not take back how far this node has come; one that is silent is not asked.
+func TestFetch(t *testing.T) {
+	n := alone()
+	c, now := n.calls, measure.Now()
+	var heard []string
+	n.Serve("t", func(_ context.Context, question []byte) ([]byte, error) {
+		heard = append(heard, string(question))
+		return nil, nil
+	})
+	knows := func(learned uint64) { n.exchange.take(now, appendBeat(nil, 2, beat{name: "b", standing: learned})) }
+	fetch := func(after time.Duration, all bool, asked time.Duration) {
+		t.Helper()
+		if got := c.fetch(now + after); got != all {
+			t.Errorf("after %v: it knows all: %v", after, got)
+		}
+		if s := c.standing.sources[2]; s == nil || s.asked != now+asked {
+			t.Errorf("after %v: got %+v, want that it was asked at %v", after, s, now+asked)
+		}
+	}
+	take := func(last, until uint64, texts ...string) {
+		t.Helper()
+		b := binary.LittleEndian.AppendUint64(nil, last)
+		for i, text := range texts {
+			b = appendStanding(b, &standing{id: questionID{3, uint64(i)}, until: now + time.Hour, topic: "t", text: []byte(text)}, now)
+		}
+		if err := c.takeStand(2, b); err != nil {
+			t.Fatal(err)
+		}
+		clear(b) // NATS may use it again
+		if s := c.standing.sources[2]; s == nil || s.until != until {
+			t.Errorf("after what goes to %d: got %+v, want %d", last, s, until)
+		}
+	}
+	knows(9)
+	fetch(0, false, 0)
+	fetch(fetchAgain-1, false, 0)
+	fetch(fetchAgain, false, fetchAgain)
+	take(7, 7, "a", "b")
+	take(3, 7, "a", "b", "c")
+	take(9, 9)
+	fetch(2*fetchAgain, true, -now)
+	knows(10)
+	fetch(silentAfter+1, false, -now)
+	if want := []string{"a", "b", "c"}; !slices.Equal(heard, want) {
+		t.Errorf("obeyed %q, want %q", heard, want)
+	}
+	for i, s := range c.standing.all {
+		if left := s.until - now; string(s.text) != heard[i] || left < time.Hour-time.Minute || left > time.Hour+time.Minute {
+			t.Errorf("%q stands for %v", s.text, left)
+		}
+	}
+	if got := n.exchange.standing.Load(); got != 3 {
+		t.Errorf("the others are told that %d were learned, want 3", got)
+	}
+}
+
 // An answer that comes twice counts once, and one of a node that was not asked does not.
 func TestTakeReply(t *testing.T) {
 	c := alone().calls
