@@ -92,6 +92,26 @@ func TestServeLate(t *testing.T) {
 	}
 }
 
+// Each question goes when its time is over, whichever came first, and takes its bytes with it.
+func TestStandingEnds(t *testing.T) {
+	c := alone().calls
+	for i, minutes := range []int{3, 1, 2, 4} {
+		if err := c.stand(0, questionID{2, uint64(i)}, question{time.Duration(minutes) * time.Minute, "t", nil}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.stand(0, questionID{2, 9}, question{0, "t", nil}); err != nil {
+		t.Fatal(err)
+	}
+	for minute, want := range []int{4, 3, 2, 1, 0} {
+		c.standing.forget(time.Duration(minute) * time.Minute)
+		size := want * (&standing{topic: "t"}).size()
+		if got := len(c.standing.all); got != want || len(c.standing.known) != want || c.standing.bytes != size {
+			t.Errorf("after %d minutes: %d stand, %d are known, with %d bytes; want %d with %d", minute, got, len(c.standing.known), c.standing.bytes, want, size)
+		}
+	}
+}
+
 // A question that comes twice stands once.
 func TestStandsOnce(t *testing.T) {
 	c := alone().calls
@@ -130,7 +150,7 @@ func TestFetch(t *testing.T) {
 		t.Helper()
 		b := binary.LittleEndian.AppendUint64(nil, last)
 		for i, text := range texts {
-			b = appendStanding(b, &standing{id: questionID{3, uint64(i)}, until: now + time.Hour, topic: "t", text: []byte(text)}, now)
+			b = appendStanding(b, &standing{id: questionID{3, uint64(i)}, until: now + 2*time.Hour, topic: "t", text: []byte(text)}, now+time.Hour)
 		}
 		if err := c.takeStand(2, b); err != nil {
 			t.Fatal(err)
