@@ -23,7 +23,7 @@ type appender struct {
 	mu      sync.Mutex
 	queue   []*waiting // events that no batch has
 	bytes   int        // of them
-	most    int        // bytes of a message
+	most    int        // bytes of a message without its headers
 	flight  *flight    // the batch that is on its way
 	number  uint64     // of the last batch
 	epoch   epoch      // none: nothing can be sent
@@ -32,6 +32,7 @@ type appender struct {
 	owed    []uint64   // nodes that are to be answered
 	closed  bool
 	room    []collected // batches of other nodes that are to go along
+	vain    bool        // a batch was given up that another node had
 	seen    time.Duration
 	counts  appended
 	latency func(time.Duration) // is called with the time that an event took
@@ -73,6 +74,8 @@ const (
 	tickEvery   = time.Second            // without a batch of its own a node sends an empty one
 	cutAfter    = 3 * time.Second        // without its own batches it is cut off
 	owedMax     = 64                     // answers to other nodes that wait
+
+	logHeadersMax = 512 // bytes of the headers that NATS gets with a batch, which count
 )
 
 // append takes an event.
@@ -94,7 +97,7 @@ func (a *appender) enqueue(now time.Duration, w *waiting) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case logHeadSize+len(w.record) > a.most:
+	case logHeadSize+binary.MaxVarintLen32+len(w.record) > a.most:
 		return hub.ErrTooLarge
 	case a.closed || now-a.seen > max(a.timeout, cutAfter): // waiting would be in vain
 		a.counts.unavailable++
@@ -146,8 +149,12 @@ func (a *appender) fill(now time.Duration) {
 	} else if len(a.owed) > 0 {
 		f.answers, a.owed = a.owed[0], a.owed[1:]
 	}
-	others, taken, size := a.along()
-	most := min(logBatchMax, a.most) - logHeadSize - binary.MaxVarintLen32 - size
+	most, first := a.most-logHeadSize-binary.MaxVarintLen32, 0
+	if len(a.queue) > 0 && !a.asking {
+		first = len(a.queue[0].record)
+	}
+	others, taken, size := a.along(most - first)
+	most = min(logBatchMax, most-size) // what others have does not make a message of this node's own smaller
 	n, own := 0, 0
 	for ; n < len(a.queue) && n < eventsMax-taken && !a.asking; n++ {
 		if n > 0 && own+len(a.queue[n].record) > most {
@@ -250,8 +257,9 @@ func (a *appender) expire(now time.Duration) {
 		}
 		return left
 	}
-	if f := a.flight; f != nil && (len(f.events) > 0 && give(f.events) == 0 || f.others > 0 && now-f.began >= a.timeout) {
+	if f := a.flight; f != nil && give(f.events) == 0 && (len(f.events) > 0 || f.others > 0 && now-f.began >= a.timeout) {
 		a.flight = nil
+		a.vain = a.vain || f.given
 	}
 	a.forgetCollected(now)
 	give(a.queue)
@@ -301,11 +309,11 @@ func (a *appender) answer(node uint64) {
 	a.wake()
 }
 
-// reach notes what a message may have.
+// reach notes what a message may have, headers and all.
 func (a *appender) reach(most int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.most = most
+	a.most = most - logHeadersMax
 }
 
 // cut reports whether nothing of this node has come back for some time.

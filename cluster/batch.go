@@ -111,7 +111,7 @@ func parseLogMessage(dst []nodeBatch, b []byte) (h logHead, batches []nodeBatch,
 		switch {
 		case len(after) == 0:
 			return h, dst, nil
-		case len(after) < batchHeadSize:
+		case len(after) < batchHeadSize, len(dst)-began > collectedMost:
 			return logHead{}, dst[:began], errFrame
 		}
 		at := func(i int) uint64 { return binary.LittleEndian.Uint64(after[8*i:]) }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -63,15 +64,19 @@ func (a *appender) collect(now time.Duration, message []byte) bool {
 	return true
 }
 
-// along takes the batches that go along with the next one. It returns how many events they have, and
-// their bytes. mu is held.
-func (a *appender) along() (others []collected, events, size int) {
-	n := min(len(a.room), collectedMost)
-	others, a.room = a.room[:n], a.room[n:]
-	for i := range others {
-		events += others[i].count
-		size += batchHeadSize + len(others[i].events) + 4
+// along takes the batches that go along with the next one, of which the message has room for so many
+// bytes. It returns how many events they have, and their bytes. mu is held.
+func (a *appender) along(most int) (others []collected, events, size int) {
+	n := 0
+	for ; n < min(len(a.room), collectedMost); n++ {
+		more := batchHeadSize + binary.MaxVarintLen32 + len(a.room[n].events)
+		if size+more > most {
+			break
+		}
+		events += a.room[n].count
+		size += more
 	}
+	others, a.room = a.room[:n], a.room[n:]
 	return others, events, size
 }
 
@@ -89,11 +94,13 @@ func (a *appender) give(f *flight) {
 	f.given = true
 }
 
-// hasGiven reports whether a batch that is sent again was given to another node before.
+// hasGiven reports whether a batch that is sent again was given to another node before, or one that was
+// given up since.
 func (a *appender) hasGiven(f *flight) (given bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	given, f.given = f.given, false
+	given = f.given || a.vain
+	f.given, a.vain = false, false
 	return given
 }
 

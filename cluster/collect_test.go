@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -204,4 +205,171 @@ func FuzzLogMessage(f *testing.F) {
 			t.Errorf("got %+v, %v, %v, want %+v, %v", h2, same, err, h, batches)
 		}
 	})
+}
+
+// A message has no more bytes than NATS takes, also if others' batches go along with a large event. What
+// does not go along then does with the next one.
+func TestMessageIsNotTooLarge(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	for _, most := range []int{1 << 10, 64 << 10, 1 << 20} {
+		a, large := newAppender(1, e), 0
+		a.reach(most + logHeadersMax)
+		for size := most - logHeadSize - 20; size < most; size++ { // up to the largest that it takes
+			a.append(0, &pubsub.Message{Channel: []byte("c"), Event: []byte("e"), Data: make([]byte, size)}, func(_ hub.Published, err error) {
+				if err == nil {
+					large++
+				} else if !errors.Is(err, hub.ErrTooLarge) {
+					t.Error(err)
+				}
+			})
+		}
+		want := len(a.queue)
+		for i := range uint64(2 * collectedMost) {
+			if f := newFlight(e, collectEvents); f == nil || !a.collect(0, f.data) {
+				t.Fatalf("batch %d is not collected", i)
+			}
+		}
+		for a.flight = nil; len(a.queue)+len(a.room) > 0; a.stored(0, a.flight.number, make([]placed, eventsMax)) {
+			if f := a.next(0); len(f.data) > most {
+				t.Fatalf("a message of %d bytes, where NATS takes %d", len(f.data), most)
+			}
+		}
+		if large != want || want == 0 {
+			t.Errorf("%d of %d events are stored", large, want)
+		}
+		if a.counts.collected != 2*collectedMost {
+			t.Errorf("%d batches went along, want all", a.counts.collected)
+		}
+	}
+}
+
+// What goes along with the batches of a node does not make these smaller: it has as much to publish.
+func TestOthersLeaveRoom(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	batch := func(others int) int {
+		a := newAppender(1, e)
+		for range 2 * logBatchMax / 100 {
+			a.publish(0, strings.Repeat("e", 100))
+		}
+		for range others {
+			other := newAppender(2, e)
+			other.publish(0, strings.Repeat("e", collectBytes-logHeadSize-20))
+			if !a.collect(0, other.next(0).data) {
+				t.Fatal("it is not collected")
+			}
+		}
+		return len(a.next(0).events)
+	}
+	if alone, along := batch(0), batch(collectedMost); alone != along {
+		t.Errorf("a batch of %d events, and one of %d where others go along", alone, along)
+	}
+}
+
+// An event that has come while a batch was filled is answered, also if others' batches that went along
+// are given up a moment before it.
+func TestAnsweredWithOthers(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	a := newAppender(1, e)
+	answered := 0
+	a.append(1, &pubsub.Message{Channel: []byte("c"), Event: []byte("e")}, func(hub.Published, error) { answered++ })
+	a.collect(0, newFlight(e, 1).data)
+	a.next(0)
+	a.expire(a.timeout)
+	if a.expire(a.timeout + 1); answered != 1 {
+		t.Errorf("it is answered %d times, want once", answered)
+	}
+}
+
+// A node remembers that what it has given to another one has not come back, also if that is given up
+// before it is sent again: otherwise nothing would ever go to the log itself.
+func TestGivenUp(t *testing.T) {
+	a := newAppender(1, epoch{id: 9, seq: 1})
+	a.timeout = againAfter / 2
+	a.publish(0, "e")
+	a.give(a.next(0))
+	a.expire(a.timeout)
+	a.publish(a.timeout, "e")
+	if f := a.next(a.timeout); !a.hasGiven(f) || a.hasGiven(f) {
+		t.Error("want it to be known once")
+	}
+}
+
+// A message has the batches of so many nodes at most.
+func TestTooManyBatches(t *testing.T) {
+	b := emptyMessage(logHead{batchHead: batchHead{from: 1, number: 1}})
+	for i := range uint64(collectedMost) {
+		b = appendCollected(b, &nodeBatch{batchHead: batchHead{from: i + 2, number: 1}})
+	}
+	if _, batches, err := parseLogMessage(nil, b); err != nil || len(batches) != 1+collectedMost {
+		t.Errorf("got %d batches, %v", len(batches), err)
+	}
+	if _, _, err := parseLogMessage(nil, appendCollected(b, &nodeBatch{})); err == nil {
+		t.Error("a message with more is read")
+	}
+}
+
+// A small batch goes to the node whose server leads the log, if that is another one and the servers
+// are in the nodes. After one that has not come back all go to the log itself, for a while.
+func TestWhereBatchesGo(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	inside := struct{ Embedded }{}
+	for _, tt := range []struct {
+		name     string
+		leader   string // "-": not known
+		embedded Embedded
+		events   int
+		given    bool
+	}{
+		{"another node leads", "n1", inside, 1, true},
+		{"this node leads", "n0", inside, 1, false},
+		{"no node leads", "", inside, 1, false},
+		{"not known", "-", inside, 1, false},
+		{"servers of others", "n1", nil, 1, false},
+		{"large", "n1", inside, collectEvents + 1, false},
+	} {
+		s := &stream{logs: &logs{node: &Node{config: Config{Node: "n0", Embedded: tt.embedded}}}, in: "log", collecting: "collect"}
+		if tt.leader != "-" {
+			s.leader.Store(&tt.leader)
+		}
+		s.appender = appender{id: 1, timeout: time.Minute, most: 1 << 20, wake: func() {}, latency: func(time.Duration) {}}
+		s.appender.use(e)
+		publish := func(now time.Duration) *flight {
+			for range tt.events {
+				s.appender.publish(now, "e")
+			}
+			return s.appender.next(now)
+		}
+		f := publish(0)
+		want := "log"
+		if tt.given {
+			want = s.collector("n1")
+		}
+		if got := s.to(0, f); got != want {
+			t.Errorf("%s: it goes to %q, want %q", tt.name, got, want)
+		}
+		if !tt.given {
+			continue
+		}
+		now := againAfter
+		if got := s.to(now, s.appender.next(now)); got != "log" {
+			t.Errorf("%s: it goes to %q again", tt.name, got)
+		}
+		for _, after := range []time.Duration{0, collectPause - 1, collectPause} {
+			s.appender.stored(now+after, s.appender.number, make([]placed, 1))
+			if got := s.to(now+after, publish(now+after)); (got == want) != (after == collectPause) {
+				t.Errorf("%s: the next one goes to %q %v later", tt.name, got, after)
+			}
+		}
+	}
+}
+
+// Where publishes wait for long, a batch may be stored twice within a longer time: a node that begins must
+// know what was stored then.
+func TestCopiesOfPatientNodes(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{5 * time.Second: doubleWithin, 10 * time.Minute: 20*time.Minute + collectedFor} {
+		s := &stream{logs: &logs{config: Streams{PublishTimeout: timeout}}}
+		if got := s.copies(); got != want {
+			t.Errorf("PublishTimeout %v: got %v, want %v", timeout, got, want)
+		}
+	}
 }

@@ -664,3 +664,30 @@ func (n *notes) String() string {
 	defer n.mu.Unlock()
 	return n.text.String()
 }
+
+// An event that a message of NATS has no room for is refused at once, and one that just has room is stored.
+func TestLargestStoredEvent(t *testing.T) {
+	t.Parallel()
+	address := freePorts(t, 1)[0]
+	const most = 4 << 10
+	natsServerWith(t, address, server.Options{JetStream: true, StoreDir: t.TempDir(), MaxPayload: most})
+	k := &keeper{config: cluster.Config{
+		Node: "n0", Servers: []string{"nats://" + address}, Log: slog.New(slog.DiscardHandler),
+		Streams: &cluster.Streams{Replicas: 1, PublishTimeout: 2 * time.Second},
+	}}
+	startAll(t, []*keeper{k})
+	c, stored, refused := k.dial(t), 0, 0
+	for size := most - 1024; size <= most; size += 16 {
+		switch r := c.ask(`{"publish":{"channel":"news","event":"large","data":{"x":"%s"}}}`, strings.Repeat("x", size)); {
+		case r.OK:
+			stored++
+		case r.Err == "unavailable":
+			t.Fatalf("%d bytes: got %+v", size, r)
+		default:
+			refused++
+		}
+	}
+	if stored == 0 || refused == 0 {
+		t.Errorf("%d events are stored, and %d refused: want some of each", stored, refused)
+	}
+}

@@ -74,7 +74,7 @@ const (
 	readBytes    = 4 << 20 // of them
 	refusedPause = 100 * time.Millisecond
 	slack        = 30 * time.Second // that messages are stored for longer than histories and keys need
-	doubleWithin = 2 * time.Minute  // in which NATS itself drops a message that comes twice, and within which a batch may be stored twice
+	doubleWithin = 2 * time.Minute  // in which NATS itself drops a message that comes twice
 )
 
 // logFormat is the version of what is in a log.
@@ -93,10 +93,10 @@ func newStream(l *logs, h *hub.Hub, i int) *stream {
 		latency: s.latency.observe, wake: s.wakeUp,
 	}
 	if most := l.conn.MaxPayload(); most > 0 {
-		s.appender.most = int(most)
+		s.appender.reach(int(most))
 	}
 	s.follower = follower{
-		world: s, appender: &s.appender, newEpoch: newID, copies: doubleWithin,
+		world: s, appender: &s.appender, newEpoch: newID, copies: s.copies(),
 		window: func() (time.Duration, int) { k := h.Keeping(); return k.Keys, k.KeysMax },
 	}
 	if e := l.node.config.Embedded; e == nil || e.Peers() > 0 {
@@ -433,12 +433,18 @@ func (s *stream) renew() {
 	})
 }
 
+// copies returns within which time a batch may be stored twice: its sender tries for PublishTimeout, and so
+// does a node that has collected it.
+func (s *stream) copies() time.Duration {
+	return max(doubleWithin, 2*s.logs.config.PublishTimeout+collectedFor)
+}
+
 // config returns the settings of the stream.
 func (s *stream) config() jetstream.StreamConfig {
 	keeping, c := s.hub.Keeping(), &s.logs.config
 	return jetstream.StreamConfig{
 		Name: s.name, Subjects: []string{s.in}, Storage: jetstream.FileStorage, Replicas: c.Replicas,
-		MaxAge: keeping.History + max(keeping.Keys, doubleWithin) + slack, MaxBytes: c.MaxBytes, MaxMsgsPerSubject: -1,
+		MaxAge: keeping.History + max(keeping.Keys, s.copies()) + slack, MaxBytes: c.MaxBytes, MaxMsgsPerSubject: -1,
 		Duplicates: doubleWithin, AllowDirect: true, DenyDelete: true, DenyPurge: true,
 		RePublish: &jetstream.RePublish{Source: s.in, Destination: s.feed},
 		Metadata:  map[string]string{"rocket.logs": strconv.Itoa(c.Logs), "rocket.format": logFormat},
