@@ -172,9 +172,11 @@ func TestGivenInVain(t *testing.T) {
 		if given {
 			a.give(f)
 		}
+		woken := false
+		a.wake = func() { woken = true }
 		a.again(1, refusedPause)
-		if at := a.next(1) != nil; at != given {
-			t.Errorf("given %v: sent at once: %v", given, at)
+		if at := a.next(1) != nil; at != given || woken != given {
+			t.Errorf("given %v: sent at once: %v, and woken for that: %v", given, at, woken)
 		}
 		if a.hasGiven(f) != given || a.hasGiven(f) {
 			t.Errorf("given %v: want it to be known once", given)
@@ -370,6 +372,89 @@ func TestCopiesOfPatientNodes(t *testing.T) {
 		s := &stream{logs: &logs{config: Streams{PublishTimeout: timeout}}}
 		if got := s.copies(); got != want {
 			t.Errorf("PublishTimeout %v: got %v, want %v", timeout, got, want)
+		}
+	}
+}
+
+// However much a node has, and others have given it, each message can be read, and has all events once.
+func TestManyEventsGoAlong(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	const own, others = 2 * eventsMax, 2*collectedMost + 1
+	a := newAppender(1, e)
+	for range own {
+		a.publish(0, "e")
+	}
+	for i := range uint64(others) {
+		f := newFlight(e, collectEvents)
+		if i%2 > 0 {
+			f = newFlight(e, 1)
+		}
+		h, rest, err := parseLogHead(f.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.from = i + 2
+		if !a.collect(0, append(appendLogHead(nil, h), rest...)) {
+			t.Fatalf("batch %d is not collected", i)
+		}
+	}
+	var l ledger
+	got := 0
+	for seq := uint64(1); len(a.queue)+len(a.room) > 0; seq++ {
+		f := a.next(0)
+		got += len(heard(t, &l, seq, f.data))
+		a.stored(0, f.number, make([]placed, eventsMax))
+	}
+	if want := own + (collectedMost+1)*collectEvents + collectedMost; got != want {
+		t.Errorf("%d events, want %d", got, want)
+	}
+}
+
+// What is collected while a message is under way goes along with the next one as soon as that is back.
+func TestCollectedMeanwhile(t *testing.T) {
+	e, woken := epoch{id: 9, seq: 1}, 0
+	a := newAppender(1, e)
+	a.publish(0, "own")
+	f := a.next(0)
+	a.collect(0, newFlight(e, 1).data)
+	a.wake = func() { woken++ }
+	a.stored(0, f.number, make([]placed, 1))
+	if f := a.next(0); woken != 1 || f == nil || f.others != 1 {
+		t.Errorf("woken %d times, and then sends %+v", woken, f)
+	}
+}
+
+// Batches that say something of their node go to the log itself: those that answer one which has begun, and
+// the empty ones, by which a node learns whether the way is open.
+func TestSaidToTheLogItself(t *testing.T) {
+	a := newAppender(1, epoch{id: 9, seq: 1})
+	a.answer(2)
+	a.publish(0, "e")
+	f := a.next(0)
+	if f.small() {
+		t.Error("an answer is given to another node")
+	}
+	a.stored(0, f.number, make([]placed, 1))
+	if f := a.next(tickEvery); f == nil || f.small() {
+		t.Errorf("an empty batch is given to another node: %+v", f)
+	}
+}
+
+// What was collected in an epoch does not go along in the next one, in which it may not be what is stored.
+func TestCollectedBefore(t *testing.T) {
+	e := epoch{id: 9, seq: 1}
+	for name, change := range map[string]func(*appender){
+		"another epoch": func(a *appender) { a.use(epoch{id: 8, seq: 5}) },
+		"a question":    func(a *appender) { a.ask(e) },
+		"the end":       func(a *appender) { a.close(); a.use(e) },
+	} {
+		a := newAppender(1, e)
+		if !a.collect(0, newFlight(e, 1).data) {
+			t.Fatal("it is not collected")
+		}
+		change(a)
+		if f := a.next(tickEvery); f == nil || f.others > 0 {
+			t.Errorf("%s: got %+v", name, f)
 		}
 	}
 }
