@@ -190,6 +190,7 @@ func FuzzLogMessage(f *testing.F) {
 	f.Add(one)
 	f.Add(appendCollected(one, &nodeBatch{batchHead{8, 9, 10}, []byte("events")}))
 	f.Add(one[:len(one)-1])
+	f.Add(append(slices.Clone(one), 8)) // a batch that is cut off
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, batches, err := parseLogMessage(nil, b)
 		if err != nil {
@@ -408,6 +409,9 @@ func TestManyEventsGoAlong(t *testing.T) {
 	if want := own + (collectedMost+1)*collectEvents + collectedMost; got != want {
 		t.Errorf("%d events, want %d", got, want)
 	}
+	if a.bytes != 0 {
+		t.Errorf("%d bytes are counted as waiting, and nothing waits", a.bytes)
+	}
 }
 
 // What is collected while a message is under way goes along with the next one as soon as that is back.
@@ -455,6 +459,19 @@ func TestCollectedBefore(t *testing.T) {
 		change(a)
 		if f := a.next(tickEvery); f == nil || f.others > 0 {
 			t.Errorf("%s: got %+v", name, f)
+		}
+	}
+}
+
+// A node that has begun does not know, for as long as a batch may come twice, whether one has come before.
+func TestUnsureWhileBatchesComeTwice(t *testing.T) {
+	const keys, copies = time.Second, time.Minute
+	var l ledger
+	b := emptyMessage(logHead{batchHead: batchHead{from: 2, number: 1}, epoch: epoch{id: 9, seq: 1}})
+	for i, at := range []time.Duration{0, copies - 1, copies} {
+		a, err := l.apply(uint64(5+i), int64(at), b, keys, copies, 10)
+		if err != nil || a.unsure != (at < copies) {
+			t.Errorf("after %v: unsure %v, %v", at, a.unsure, err)
 		}
 	}
 }
