@@ -89,7 +89,7 @@ func TestCall(t *testing.T) {
 		<-ctx.Done() // it does not answer in time
 		return nil, ctx.Err()
 	})
-	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	short, cancel := context.WithTimeout(t.Context(), 5*time.Second) // in which the other one answers
 	defer cancel()
 	answers, err = nodes[0].Call(short, "t", []byte("slow"), 0)
 	if err != nil || len(answers) != 2 || answers[0].Err != nil || !errors.Is(answers[1].Err, hub.ErrNoAnswer) {
