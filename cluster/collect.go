@@ -10,17 +10,15 @@ import (
 	"github.com/nu7hatch/webrocket/measure"
 )
 
-// What a message of a log costs is the way through the servers that store it, whatever it has: that
-// is much for one event. So a node gives a small batch to the node whose server leads the log,
-// which sends it along with its own: as many messages are under way as one node has, not all. It is
-// no longer way, since the leader has to have it anyway.
+// A message of a log costs the servers that store it about the same for one event as for a hundred.
+// So a node gives a small batch to the node whose server leads the log, and that one sends it in one
+// message with its own. The batch goes no detour: it has to reach that server anyway.
 //
-// That is worth a try, and nothing depends on it. A batch that has not come back from the log when it
-// is sent again goes to the log itself. So it may be stored twice: ledgers take it once, by
-// its number.
+// Nothing depends on that node. A batch that has not come back from the log in time is sent again,
+// to the log itself. So it may be stored twice: ledgers take it once, by its number.
 //
-// A large batch is worth a message of its own, and what comes from several loops of a busy node is large. So
-// little is collected where much is published.
+// A large batch is worth a message of its own. Where much is published batches are large, and few are
+// collected.
 
 // Limits of collecting.
 const (

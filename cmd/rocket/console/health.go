@@ -8,6 +8,7 @@ import (
 
 	"github.com/nu7hatch/webrocket"
 	"github.com/nu7hatch/webrocket/auth"
+	"github.com/nu7hatch/webrocket/cluster"
 	"github.com/nu7hatch/webrocket/engine"
 )
 
@@ -30,21 +31,11 @@ func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: the server is starting or shutting down, is full or short of memory, or cannot accept connections", http.StatusServiceUnavailable)
 		return
 	}
-	if c.Cluster != nil && !c.Cluster().Connected {
-		http.Error(w, "not ready: there is no connection to NATS, so clients would not hear what other nodes publish", http.StatusServiceUnavailable)
-		return
-	}
-	if c.Cluster != nil && c.Cluster().Denied != "" {
-		http.Error(w, "not ready: NATS does not permit what a node needs, so clients may not hear what other nodes publish, or these may not hear this one: "+c.Cluster().Denied, http.StatusServiceUnavailable)
-		return
-	}
-	if c.Cluster != nil && c.Cluster().CutOff {
-		http.Error(w, "not ready: the logs with the histories of channels are not followed, so clients could not publish to these or recover", http.StatusServiceUnavailable)
-		return
-	}
-	if c.Cluster != nil && c.Cluster().Copying {
-		http.Error(w, "not ready: what the nodes store is being copied to this one; until it is, no other one should be stopped", http.StatusServiceUnavailable)
-		return
+	if c.Cluster != nil {
+		if why := unready(c.Cluster()); why != "" {
+			http.Error(w, "not ready: "+why, http.StatusServiceUnavailable)
+			return
+		}
 	}
 	for _, set := range c.keySets() {
 		select {
@@ -55,6 +46,22 @@ func (c *console) ready(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	_, _ = io.WriteString(w, "ok\n")
+}
+
+// unready returns why a node of a cluster is not ready, "" if it is.
+func unready(s cluster.Stats) string {
+	switch {
+	case !s.Connected:
+		return "there is no connection to NATS, so clients would not hear what other nodes publish"
+	case s.Denied != "":
+		return "NATS does not permit what a node needs, so clients may not hear what other nodes publish, or these may not hear this one: " + s.Denied
+	case s.CutOff:
+		return "the logs with the histories of channels are not followed, so clients could not publish to these or recover"
+	case s.Copying:
+		return "what the nodes store is being copied to this one; until it is, no other one should be stopped"
+	default:
+		return ""
+	}
 }
 
 // keySets returns the keys for tokens that are fetched.
